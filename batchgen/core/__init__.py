@@ -1,0 +1,1 @@
+"""Pure decisions: no file, socket, clock, loop, randomness or logging in here."""

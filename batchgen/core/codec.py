@@ -1,0 +1,123 @@
+"""Ledger lines: one record to one line of JSON and back, and the scan of a block of bytes.
+
+Pure: bytes in, records out, and the offset up to which they are good. It knows no path, so it
+cannot repair anything; what to do about a bad line is the ledger's decision.
+
+A line ends with a newline. A last line without one is the torn tail: what a crash left of a
+write that nobody was told had succeeded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from batchgen.core.jobs import JSONValue
+from batchgen.core.lifecycle import JobRecord
+
+FORMAT_NAME = "batchgen"
+FORMAT_VERSION = 1
+
+
+class Header(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The first line of a ledger."""
+
+    ledger: str
+    v: int
+    api: str | None = None
+    """Origin of the API that the request_ids belong to."""
+    created: str | None = None
+
+
+class BadLine(Exception):
+    """A line that is no record."""
+
+
+_encoder = msgspec.json.Encoder()
+_record_decoder = msgspec.json.Decoder(JobRecord)
+_header_decoder = msgspec.json.Decoder(Header)
+
+
+def encode_header(*, api: str, created: str) -> bytes:
+    """The header line of a new ledger."""
+    header = {"ledger": FORMAT_NAME, "v": FORMAT_VERSION, "api": api, "created": created}
+    return _encoder.encode(header) + b"\n"
+
+
+def decode_header(line: bytes) -> Header:
+    """Raises `BadLine` where the line is no header of this format and version."""
+    try:
+        header = _header_decoder.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadLine(f"not a ledger header ({error})") from None
+    if header.ledger != FORMAT_NAME:
+        raise BadLine(f"a ledger of {header.ledger!r}, not of {FORMAT_NAME!r}")
+    if header.v != FORMAT_VERSION:
+        raise BadLine(f"ledger version {header.v}; this program reads version {FORMAT_VERSION}")
+    return header
+
+
+def encode(
+    record: JobRecord,
+    *,
+    model: str | None = None,
+    values: Mapping[str, JSONValue] | None = None,
+) -> bytes:
+    """One line. `model` and `values` (the input) go into `submitting` lines."""
+    line: dict[str, object] = {
+        "ts": record.ts,
+        "job": record.job,
+        "state": record.state,
+        "attempt": record.attempt,
+        "request_id": record.request_id,
+        "outputs": record.outputs,
+    }
+    if model is not None:
+        line["model"] = model
+    if values is not None:
+        line["input"] = values
+    line["fingerprint"] = record.fingerprint
+    for key in ("submitted_at", "finished_at", "cost_usd", "error"):
+        if (value := getattr(record, key)) is not None:
+            line[key] = value
+    if record.earlier_cost_usd:
+        line["earlier_cost_usd"] = record.earlier_cost_usd
+    if record.files:
+        line["files"] = record.files
+    return _encoder.encode(line) + b"\n"
+
+
+def decode(line: bytes) -> JobRecord:
+    """Raises `BadLine` where the line is no record; keys that are not known are ignored."""
+    try:
+        return _record_decoder.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadLine(str(error)) from None
+
+
+@dataclass(slots=True)
+class Position:
+    """How far a ledger has been read."""
+
+    offset: int = 0
+    """Bytes up to which every line is whole and good."""
+    line: int = 0
+    """Lines up to there, the header included."""
+
+
+def scan(blocks: Iterator[bytes], position: Position) -> Iterator[bytes]:
+    """The whole lines of a ledger, without their newlines, from blocks of any size.
+
+    `position` counts a line once the next one is asked for, so after an exception in the loop it
+    still points before the offending line. The bytes behind it at the end are the torn tail.
+    """
+    rest = b""
+    for block in blocks:
+        lines = (rest + block).split(b"\n")
+        rest = lines.pop()
+        for line in lines:
+            yield line
+            position.offset += len(line) + 1
+            position.line += 1

@@ -1,0 +1,132 @@
+"""What to do next with a job, from its record alone; and what a whole batch would come to.
+
+`disposition` is the one decision that the dry run prints and the runner acts on, so that the two
+cannot differ.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from batchgen.core.events import ErrorKind
+from batchgen.core.jobs import Job
+from batchgen.core.lifecycle import JobRecord, JobState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What a run may do."""
+
+    max_attempts: int = 3
+    """Accepted or doubtful POSTs per job in all."""
+    resubmit_doubts: bool = False
+    download: bool = True
+
+
+class Disposition(StrEnum):
+    """What a run will do with a job, and why."""
+
+    SUBMIT_NEW = "new"  #: Never submitted.
+    SUBMIT_EDITED = "edited"  #: The row has changed since; the old request is collected.
+    SUBMIT_AGAIN = "failed, tried again"  #: The API reported a failure; attempts are left.
+    RESOLVE_BY_RESUBMIT = "in doubt, submitted again"  #: The user said so.
+    COLLECT = "in flight"  #: Paid for: polled to its end before anything else.
+    DOWNLOAD = "to download"  #: Succeeded; files are missing.
+    DONE = "done"
+    HELD = "in doubt"  #: Waits for a person.
+    FAILED = "failed"  #: For good, until a person or an edit says otherwise.
+    CANCELLED = "cancelled"  #: Not run again unless asked.
+
+
+D = Disposition
+
+SUBMISSIONS = frozenset({D.SUBMIT_NEW, D.SUBMIT_EDITED, D.SUBMIT_AGAIN, D.RESOLVE_BY_RESUBMIT})
+"""What costs money."""
+
+WORK_LEFT = SUBMISSIONS | {D.COLLECT, D.DOWNLOAD}
+"""What a run still has to do something about."""
+
+BADLY_ENDED = frozenset({D.HELD, D.FAILED, D.CANCELLED})
+"""Ends that make the exit code 1."""
+
+
+def disposition(
+    record: JobRecord | None, policy: Policy, *, fingerprint: str | None
+) -> Disposition:
+    """What to do with the job that has this record.
+
+    `fingerprint` is that of the row as it is now; None where the row is gone from the manifest,
+    which leaves collecting and downloading.
+    """
+    if record is None:
+        return D.SUBMIT_NEW
+    edited = fingerprint is not None and record.fingerprint not in ("", fingerprint)
+    match record.state:
+        case JobState.IN_QUEUE | JobState.IN_PROGRESS:
+            return D.COLLECT
+        case JobState.SUBMITTING | JobState.IN_DOUBT:
+            allowed = policy.resubmit_doubts and record.attempts < policy.max_attempts
+            return D.RESOLVE_BY_RESUBMIT if allowed and fingerprint is not None else D.HELD
+        case JobState.COMPLETED if policy.download:
+            return D.DOWNLOAD
+        case _ if edited:
+            return D.SUBMIT_EDITED
+        case JobState.PENDING:
+            return D.SUBMIT_NEW
+        case JobState.COMPLETED | JobState.DOWNLOADED:
+            return D.DONE
+        case JobState.CANCELLED:
+            return D.CANCELLED
+        case _:
+            again = fingerprint is not None and may_generate_again(record, policy)
+            return D.SUBMIT_AGAIN if again else D.FAILED
+
+
+def may_generate_again(record: JobRecord, policy: Policy) -> bool:
+    """Whether a failed job may be paid for once more without a person.
+
+    Only a failure of the generation itself that reported no cost: refusals repeat themselves,
+    and an expired request or a success without output may have been paid for.
+    """
+    return (
+        record.state is JobState.FAILED
+        and record.error is not None
+        and record.error.kind == ErrorKind.GENERATION
+        and not record.cost_usd
+        and record.attempts < policy.max_attempts
+    )
+
+
+@dataclass(slots=True)
+class Plan:
+    """What a run over this batch would do, counted."""
+
+    counts: Counter[Disposition] = field(default_factory=Counter)
+    removed: Counter[Disposition] = field(default_factory=Counter)
+    """Jobs of the ledger that no row of the manifest claims any more."""
+
+    @property
+    def jobs(self) -> int:
+        """Rows of the manifest, expanded."""
+        return self.counts.total()
+
+    @property
+    def submissions(self) -> int:
+        """How many POSTs it takes at least."""
+        return sum(self.counts[kind] for kind in SUBMISSIONS)
+
+    def sentences(self) -> Iterable[str]:
+        """One phrase for each group that is not empty, in the order of the enum."""
+        for kind in Disposition:
+            if count := self.counts[kind]:
+                yield f"{count:,} {kind.value}"
+        if gone := self.removed.total():
+            yield f"{gone:,} no longer in the manifest"
+
+
+def fingerprint_if_needed(job: Job, record: JobRecord | None) -> str:
+    """The row's fingerprint, computed only where there is a record to compare it with."""
+    return job.fingerprint if record is not None else ""

@@ -1,0 +1,39 @@
+"""Durations and amounts as people write them, to numbers and back."""
+
+from __future__ import annotations
+
+import re
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|min|h|d)?", re.IGNORECASE)
+_UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def parse_duration_s(text: str) -> float:
+    """`20s`, `15m`, `6h`, `1h30m`; a bare number is seconds. Raises ValueError with a sentence."""
+    rest, total_s = text.strip().lower(), 0.0
+    if not rest:
+        raise ValueError("a duration is missing; write it like 20s, 15m or 6h")
+    while rest:
+        match = _DURATION.match(rest)
+        if match is None:
+            raise ValueError(f"{text!r} is no duration; write it like 20s, 15m or 6h")
+        total_s += float(match[1]) * _UNIT_S[match[2] or "s"]
+        rest = rest[match.end() :].strip()
+    return total_s
+
+
+def duration_text(duration_s: float) -> str:
+    """`850 ms`, `12 s`, `3 min 05 s`, `2 h 10 min`."""
+    if duration_s < 1:
+        return f"{duration_s * 1000:.0f} ms"
+    whole = round(duration_s)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def count_text(count: int, noun: str) -> str:
+    """`1 job`, `2 jobs`, `1,632 jobs`."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

@@ -1,0 +1,100 @@
+"""Real processes against a real server: the stand-in in a thread, the program as a child."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from batchgen.sandbox import Sandbox, SandboxConfig
+from tests.kit.fakes import MODEL
+
+
+@contextmanager
+def live_sandbox(config: SandboxConfig | None = None) -> Iterator[Sandbox]:
+    """A stand-in in a thread with a loop of its own; its audit may be read at any time."""
+    sandbox = Sandbox(config or SandboxConfig(duration_min_s=0.05, duration_max_s=0.2))
+    loop = asyncio.new_event_loop()
+    ready, stop = threading.Event(), asyncio.Event()
+
+    async def serve() -> None:
+        async with sandbox:
+            ready.set()
+            await stop.wait()
+
+    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
+    thread.start()
+    assert ready.wait(10)
+    try:
+        yield sandbox
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join()
+        loop.close()
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a finished command left."""
+
+    code: int
+    out: str
+    err: str
+
+
+def environment(sandbox: Sandbox | None = None, **more: str) -> dict[str, str]:
+    """Of a newcomer, with the stand-in's address and token where there is one."""
+    base = {key: os.environ[key] for key in ("PATH", "HOME", "LANG") if key in os.environ}
+    if sandbox is not None:
+        base |= {"RUNCOMFY_MODEL_API_BASE": sandbox.base_url, "RUNCOMFY_TOKEN": sandbox.token}
+    return base | more
+
+
+def command(*words: str | Path) -> list[str]:
+    """The program as a child of this interpreter; a spreadsheet needs a model."""
+    line = [sys.executable, "-m", "batchgen", *map(str, words)]
+    return [*line, "--model", MODEL] if words[0] == "run" and "--model" not in words else line
+
+
+def batchgen(
+    *words: str | Path, sandbox: Sandbox | None = None, cwd: Path | None = None, **more: str
+) -> Done:
+    """Run one command to its end."""
+    done = subprocess.run(
+        command(*words), env=environment(sandbox, **more), cwd=cwd, capture_output=True,
+        text=True, timeout=60, check=False, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    return Done(done.returncode, done.stdout, done.stderr)
+
+
+def start(*words: str | Path, sandbox: Sandbox | None = None, **more: str) -> subprocess.Popen[str]:
+    """Start one command and let it run."""
+    return subprocess.Popen(
+        command(*words), env=environment(sandbox, **more), stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def accepted(sandbox: Sandbox) -> dict[str, int]:
+    """Paid jobs per prompt, as the other side counts them."""
+    counts: dict[str, int] = {}
+    for request in sandbox.audit.requests:
+        counts[request.prompt] = counts.get(request.prompt, 0) + 1
+    return counts
+
+
+def write_csv(path: Path, rows: Sequence[str], header: str = "id,prompt") -> Path:
+    """A small spreadsheet."""
+    path.write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
+    return path
+
+
+def prompts(path: Path, count: int) -> Path:
+    """A spreadsheet of so many prompts with ids."""
+    return write_csv(path, [f"j{n:04d},prompt number {n}" for n in range(count)])

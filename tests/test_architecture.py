@@ -1,0 +1,118 @@
+"""The arrows of ARCHITECTURE.md: imports go down only, and heavy libraries stay in their rooms."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parent.parent / "batchgen"
+
+CORE = {"core"}
+SHELL = CORE | {"ports", "version"}
+
+ALLOWED: dict[str, set[str]] = {
+    "version": set(),
+    "core": CORE,
+    "ports": CORE,
+    "packaged": CORE,
+    "clock": set(),
+    "spool": CORE,
+    "settings": CORE,
+    "ledger": SHELL,
+    "api": SHELL,
+    "outputs": SHELL,
+    "manifest": SHELL | {"packaged"},
+    "sandbox": SHELL | {"packaged"},
+    "results": SHELL,
+    "report": SHELL | {"results"},
+    "progress": SHELL,
+    "runner": SHELL,
+    "app": {"*"},
+    "cli": {"app", "core", "manifest", "packaged", "report", "sandbox", "version"},
+    "__main__": {"cli"},
+}
+"""Room -> rooms that it may import besides itself."""
+
+LIBRARIES: dict[str, set[str]] = {
+    "aiohttp": {"api", "outputs", "sandbox"},
+    "aiofiles": {"outputs"},
+    "jinja2": {"manifest", "report"},
+    "jsonschema_rs": {"core", "sandbox"},
+    "tqdm": {"progress"},
+    "yaml": {"manifest"},
+    "python_calamine": {"manifest"},
+}
+"""Library -> the only rooms that know it."""
+
+IMPURE = {
+    "aiofiles", "aiohttp", "asyncio", "datetime.now", "io", "logging", "os", "pathlib", "random",
+    "shutil", "socket", "subprocess", "sys", "tempfile", "threading", "time", "urllib.request",
+}  # fmt: skip
+"""What no module of the core may import: it decides, it does not do."""
+
+
+def _room(path: Path) -> str:
+    first = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    return "version" if first == "__init__" else first
+
+
+def _imports(path: Path) -> list[str]:
+    """Dotted names that a module imports anywhere, functions included."""
+    names: list[str] = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            module = node.module or ""
+            names += [f"{module}.{alias.name}" for alias in node.names]
+    return names
+
+
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_go_down_only(path: Path) -> None:
+    """A room imports only rooms below it; rooms of the shell do not know each other."""
+    room = _room(path)
+    allowed = ALLOWED[room] | {room}
+
+    for name in _imports(path):
+        parts = name.split(".")
+        if parts[0] != "batchgen":
+            continue
+        target = "version" if parts[1] == "__version__" else parts[1]
+        assert target in allowed or "*" in allowed, f"{room} imports {name}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_libraries_stay_in_their_rooms(path: Path) -> None:
+    """A library with a reason to be somewhere is nowhere else."""
+    for name in _imports(path):
+        rooms = LIBRARIES.get(name.split(".")[0])
+        assert rooms is None or _room(path) in rooms, f"{path.name} imports {name}"
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "core").rglob("*.py")), ids=lambda p: p.name)
+def test_core_is_pure(path: Path) -> None:
+    """No file, socket, clock, loop, randomness or logging in the core."""
+    for name in _imports(path):
+        assert name not in IMPURE, name
+        assert name.split(".")[0] not in IMPURE, name
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_only_the_clock_reads_the_time(path: Path) -> None:
+    """Time comes in as an argument everywhere else; the stand-in is another machine's program."""
+    if _room(path) in ("clock", "sandbox"):
+        return
+    for name in _imports(path):
+        assert name.split(".")[0] != "time", f"{path}: imports {name}"
+
+
+def test_every_room_has_its_arrows() -> None:
+    """A new room is entered in the table before it is built."""
+    assert {_room(path) for path in MODULES} <= set(ALLOWED)
