@@ -1,0 +1,15 @@
+"""The ledger of a run directory: `ledger.jsonl`, its lock, its replay, its one writer.
+
+    lock     one process at a time; the kernel lets go when it dies
+    replay   bytes on disk -> records, and how far they are good
+    commit   lines -> disk; many appends share one fsync, off the event loop
+    book     the port that the runner sees: fold an event, make it durable
+
+A ledger is read to its end before it is appended to. Readers need no lock: a line that is being
+written is to them a torn tail, which they leave alone.
+"""
+
+from batchgen.ledger.book import LedgerBook
+from batchgen.ledger.replay import LEDGER_NAME, Replay, replay
+
+__all__ = ["LEDGER_NAME", "LedgerBook", "Replay", "replay"]

@@ -1,0 +1,340 @@
+"""The open ledger: durable when it says so, mended where it may be, refused where it may not."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from batchgen.clock import SystemClock
+from batchgen.core.errors import LedgerDamaged, LedgerForeign, LocalIOError, LockHeld
+from batchgen.core.events import (
+    Accepted,
+    AnswerLost,
+    Intended,
+    JobError,
+    NotAccepted,
+    Started,
+    Succeeded,
+)
+from batchgen.core.lifecycle import JobState
+from batchgen.ledger import LEDGER_NAME, LedgerBook, replay
+
+T = TypeVar("T")
+API = "https://model-api.runcomfy.net"
+INTENT = Intended(model="a/b", input={"prompt": "x"}, fingerprint="f")
+
+
+def run(main: Coroutine[Any, Any, T]) -> T:
+    """Run one coroutine."""
+    return asyncio.run(main)
+
+
+def opened(run_dir: Path, api: str = API) -> LedgerBook:
+    """Open with the real clock."""
+    return LedgerBook.open(run_dir, api=api, clock=SystemClock())
+
+
+async def write_jobs(run_dir: Path, *names: str) -> None:
+    """Accept some jobs and close."""
+    book = opened(run_dir)
+    for name in names:
+        await book.record(name, INTENT)
+        await book.record(name, Accepted(request_id=f"r-{name}"))
+    await book.close()
+
+
+def lines(run_dir: Path) -> list[dict[str, Any]]:
+    """Every line as any other program would read it."""
+    return [json.loads(line) for line in (run_dir / LEDGER_NAME).read_text().splitlines()]
+
+
+def test_a_ledger_begins_with_its_header(tmp_path: Path) -> None:
+    """Format, version and the API that its request_ids belong to."""
+    run(write_jobs(tmp_path, "a"))
+
+    header, *records = lines(tmp_path)
+    assert (header["ledger"], header["v"], header["api"]) == ("batchgen", 1, API)
+    assert [record["state"] for record in records] == ["submitting", "in_queue"]
+    assert records[0]["input"] == {"prompt": "x"}
+    assert records[1]["request_id"] == "r-a"
+
+
+def test_what_is_recorded_is_there_for_another_reader_at_once(tmp_path: Path) -> None:
+    """When `record` returns, the line is in the file."""
+
+    async def main() -> None:
+        book = opened(tmp_path)
+        for n in range(5):
+            await book.record(f"j{n}", INTENT)
+            assert replay(tmp_path / LEDGER_NAME).get(f"j{n}") is not None
+        await book.close()
+
+    run(main())
+
+
+def test_many_appends_share_few_fsyncs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thousand at once cost a handful of fsyncs, not a thousand."""
+    count = 0
+
+    def counted(fd: int) -> None:
+        nonlocal count
+        count += 1
+        os.fsync(fd)
+
+    monkeypatch.setattr("batchgen.ledger.commit.sync_file", counted)
+
+    async def main() -> None:
+        book = opened(tmp_path)
+        await asyncio.gather(*(book.record(f"j{n}", INTENT) for n in range(1000)))
+        await book.close()
+
+    run(main())
+
+    assert len(lines(tmp_path)) == 1001
+    assert count < 10
+
+
+def test_records_survive_reopening(tmp_path: Path) -> None:
+    """Replay gives back what was folded."""
+    run(write_jobs(tmp_path, "a", "b"))
+
+    async def main() -> None:
+        book = opened(tmp_path)
+        record = book.get("b")
+        assert record is not None
+        assert (record.state, record.request_id) == (JobState.IN_QUEUE, "r-b")
+        await book.record("b", Started())
+        await book.record("b", Succeeded(outputs=("https://x/1",), cost_usd=0.03))
+        await book.close()
+
+    run(main())
+
+    again = replay(tmp_path / LEDGER_NAME).get("b")
+    assert again is not None
+    assert (again.state, again.outputs, again.cost_usd) == ("completed", ("https://x/1",), 0.03)
+
+
+def test_an_intent_without_an_answer_is_in_doubt(tmp_path: Path) -> None:
+    """What a crash left between intent and answer is put on record, and never posted."""
+
+    async def crash() -> None:
+        book = opened(tmp_path)
+        await book.record("a", INTENT)
+        await book.record("b", INTENT)
+        await book.record("b", Accepted(request_id="r"))
+        await book.close()
+
+    async def next_run() -> int:
+        book = opened(tmp_path)
+        crashed = await book.doubt_crashed_submissions()
+        await book.close()
+        return crashed
+
+    run(crash())
+
+    assert run(next_run()) == 1
+    last = lines(tmp_path)[-1]
+    assert (last["job"], last["state"], last["error"]["kind"]) == ("a", "in_doubt", "crash")
+
+
+def test_a_torn_tail_is_cut_kept_and_written_over_at_every_byte(tmp_path: Path) -> None:
+    """Wherever a crash tore the last line, nothing before it is lost and the ledger goes on."""
+    run(write_jobs(tmp_path, "a", "b"))
+    whole = (tmp_path / LEDGER_NAME).read_bytes()
+    last = whole.rstrip(b"\n").rfind(b"\n") + 1
+
+    for cut in range(last, len(whole)):
+        run_dir = tmp_path / f"cut{cut}"
+        run_dir.mkdir()
+        (run_dir / LEDGER_NAME).write_bytes(whole[:cut])
+        run(write_jobs(run_dir, "c"))
+        state = replay(run_dir / LEDGER_NAME)
+        kept = b"".join(path.read_bytes() for path in run_dir.glob("*.torn-*"))
+        assert kept == whole[last:cut]
+        assert [state.get(name) is not None for name in "abc"] == [True, True, True]
+        record = state.get("b")
+        assert record is not None
+        only_newline_lost = cut == len(whole) - 1
+        assert record.state == ("in_queue" if only_newline_lost else "submitting")
+        run(write_jobs(run_dir, "d"))
+
+
+def test_a_torn_header_is_begun_anew(tmp_path: Path) -> None:
+    """A ledger in which nothing whole was written is a new ledger."""
+    (tmp_path / LEDGER_NAME).write_bytes(b'{"ledger":"batc')
+
+    run(write_jobs(tmp_path, "a"))
+
+    assert lines(tmp_path)[0]["ledger"] == "batchgen"
+    assert len(list(tmp_path.glob("*.torn-*"))) == 1
+
+
+def test_a_bad_line_in_the_middle_stops_with_file_and_line(tmp_path: Path) -> None:
+    """Damage that is no torn tail is a person's decision; nothing is changed."""
+    run(write_jobs(tmp_path, "a", "b"))
+    path = tmp_path / LEDGER_NAME
+    damaged = path.read_bytes().replace(b'"job":"a"', b'"job":a"', 1)
+    path.write_bytes(damaged)
+
+    with pytest.raises(LedgerDamaged, match=r"ledger\.jsonl:2: damaged line"):
+        opened(tmp_path)
+
+    assert path.read_bytes() == damaged
+
+
+def test_the_lock_is_free_again_after_a_refused_opening(tmp_path: Path) -> None:
+    """An error while opening leaves nothing behind."""
+    (tmp_path / LEDGER_NAME).write_text("hello\n")
+
+    for _ in range(2):
+        with pytest.raises(LedgerForeign, match=r"ledger\.jsonl:1"):
+            opened(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "allowed"),
+    [
+        (API, API, True),
+        (API, "https://other.example", False),
+        ("http://127.0.0.1:5000", "http://localhost:6000", True),
+        ("http://127.0.0.1:5000", API, False),
+        ("http://127.0.0.1:5000", "http://127.0.0.1.evil.example", False),
+    ],
+)
+def test_a_ledger_belongs_to_one_api(
+    tmp_path: Path, first: str, second: str, allowed: bool
+) -> None:
+    """request_ids of one API mean nothing to another; loopback is one API."""
+    run(opened(tmp_path, first).close())
+
+    if allowed:
+        run(opened(tmp_path, second).close())
+    else:
+        with pytest.raises(LedgerForeign, match="--base-url"):
+            opened(tmp_path, second)
+
+
+def test_one_writer(tmp_path: Path) -> None:
+    """A second process is told at once who holds the directory, and the lock dies with it."""
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    )
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    try:
+        with pytest.raises(LockHeld, match=f"process {holder.pid} "):
+            opened(tmp_path)
+    finally:
+        holder.send_signal(signal.SIGKILL)
+        holder.wait()
+        holder.stdout.close()
+
+    run(opened(tmp_path).close())
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from batchgen.clock import SystemClock
+from batchgen.ledger import LedgerBook
+book = LedgerBook.open(Path(sys.argv[1]), api="https://model-api.runcomfy.net", clock=SystemClock())
+print("held", flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_write_that_fails_leaves_no_half_line(tmp_path: Path) -> None:
+    """The file is cut back, everybody who waited is told, and nothing is accepted afterwards."""
+
+    async def main() -> None:
+        book = opened(tmp_path)
+        await book.record("a", INTENT)
+        size = (tmp_path / LEDGER_NAME).stat().st_size
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size + 100, hard))
+        try:
+            results = await asyncio.gather(
+                *(book.record(f"j{n}", INTENT) for n in range(5)), return_exceptions=True
+            )
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert [type(result) for result in results] == [LocalIOError] * 5
+        with pytest.raises(LocalIOError):
+            await book.record("later", INTENT)
+        await book.close()
+        assert (tmp_path / LEDGER_NAME).stat().st_size == size
+
+    run(main())
+
+    assert replay(tmp_path / LEDGER_NAME).torn_bytes == 0
+
+
+def test_a_caller_that_is_cancelled_loses_the_answer_not_the_line(tmp_path: Path) -> None:
+    """A fact that was handed over is written, whatever becomes of who brought it."""
+
+    async def main() -> None:
+        book = opened(tmp_path)
+        await book.record("a", INTENT)
+        task = asyncio.create_task(book.record("a", Accepted(request_id="r")))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await book.close()
+
+    run(main())
+
+    record = replay(tmp_path / LEDGER_NAME).get("a")
+    assert record is not None
+    assert record.request_id == "r"
+
+
+ERROR = JobError(kind="k", message="m")
+STEPS = {
+    JobState.PENDING: [INTENT],
+    JobState.SUBMITTING: [
+        Accepted(request_id="r"), NotAccepted(error=ERROR), AnswerLost(error=ERROR),
+    ],
+    JobState.IN_QUEUE: [Started(), Succeeded(outputs=("https://x/1",))],
+}  # fmt: skip
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2), st.booleans()), max_size=25))
+def test_a_ledger_is_what_was_put_in(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[int, int, bool]]
+) -> None:
+    """Against a plain dict: append and reopen in any order, and both know the same."""
+    run_dir = tmp_path_factory.mktemp("model")
+    model: dict[str, Any] = {}
+
+    async def main() -> None:
+        book = opened(run_dir)
+        for number, choice, reopen in steps:
+            name = f"j{number}"
+            state = model[name].state if name in model else JobState.PENDING
+            possible = STEPS.get(state, [])
+            if possible:
+                model[name] = await book.record(name, possible[choice % len(possible)])
+            if reopen:
+                await book.close()
+                book = opened(run_dir)
+                assert {record.job: record for record in book.records()} == model
+        await book.close()
+
+    run(main())
+
+    assert replay(run_dir / LEDGER_NAME).records_by_job == model
