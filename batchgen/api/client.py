@@ -1,0 +1,175 @@
+"""The calls of the Model API, one method each (port `GenerationAPI`).
+
+A call is made once and comes back as a value; whether to call again is decided elsewhere. The
+token goes to the API's origin only: URLs are built from the base and an id, never taken from an
+answer, redirects are not followed, and no proxy or netrc of the environment is consulted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from types import TracebackType
+from typing import Self
+from urllib.parse import quote
+
+import aiohttp
+import msgspec
+from yarl import URL
+
+from batchgen import __version__
+from batchgen.core.answers import (
+    CancelOutcome,
+    Look,
+    Lost,
+    NoReply,
+    Reply,
+    SubmitAnswer,
+    read_cancel,
+    read_result,
+    read_status,
+    read_submit,
+)
+from batchgen.core.jobs import JSONValue
+from batchgen.core.models import ModelEntry, read_entry
+from batchgen.core.origin import ApiBase
+from batchgen.core.secret import Secret
+from batchgen.ports import Clock
+
+MAX_BODY_BYTES = 8 << 20
+"""An answer is a small JSON object; more than this is no answer."""
+
+CONNECT_TIMEOUT_S = 10.0
+POST_KEEPALIVE_S = 1.0
+GET_TIMEOUT_S = 20.0
+POST_TIMEOUT_S = 90.0
+"""Read timeouts as in the vendor's own clients (ComfyUI partner nodes)."""
+
+
+class ModelAPI:
+    """One session with one API, for one token."""
+
+    def __init__(
+        self, base: ApiBase, token: Secret, *, clock: Clock, connections: int = 64
+    ) -> None:
+        self._base = base
+        self._token = token
+        self._clock = clock
+        self._looks = _session(aiohttp.TCPConnector(limit=connections))
+        # A POST on a pooled connection that the server is just closing would be a doubt. So
+        # submissions reuse a connection only within a moment, far below any server's idle
+        # limit, and never wait for one: a time-out in a pool would look like a lost answer.
+        self._submissions = _session(
+            aiohttp.TCPConnector(limit=0, keepalive_timeout=POST_KEEPALIVE_S)
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._looks.close()
+        await self._submissions.close()
+
+    async def submit(self, model: str, values: Mapping[str, JSONValue]) -> SubmitAnswer:
+        """`POST /models/{model_id}`; the body is the input object itself."""
+        body = msgspec.json.encode(values)
+        return read_submit(await self._call("POST", f"/models/{model}", body=body))
+
+    async def status(self, request_id: str) -> Look:
+        """`GET /requests/{request_id}/status`."""
+        return read_status(await self._call("GET", f"{_request_path(request_id)}/status"))
+
+    async def result(self, request_id: str) -> Look:
+        """`GET /requests/{request_id}/result`, with the cost (a query of the vendor's CLI)."""
+        path = f"{_request_path(request_id)}/result?include_cost=true"
+        return read_result(await self._call("GET", path))
+
+    async def cancel(self, request_id: str) -> CancelOutcome:
+        """`POST /requests/{request_id}/cancel`, without a body."""
+        return read_cancel(await self._call("POST", f"{_request_path(request_id)}/cancel"))
+
+    async def model(self, model_id: str) -> ModelEntry | Reply | NoReply:
+        """`GET /models/{model_id}`: the catalogue entry, or what came instead of one."""
+        reply = await self._call("GET", f"/models/{model_id}")
+        entry = read_entry(reply.payload) if isinstance(reply, Reply) else None
+        return entry if entry is not None else reply
+
+    async def _call(self, method: str, path: str, *, body: bytes | None = None) -> Reply | NoReply:
+        url = URL(self._base.url + path, encoded=True)
+        headers = {"Authorization": f"Bearer {self._token.reveal()}"}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        timeout = aiohttp.ClientTimeout(
+            total=POST_TIMEOUT_S if method == "POST" else GET_TIMEOUT_S,
+            connect=CONNECT_TIMEOUT_S,
+        )
+        session = self._looks if method == "GET" else self._submissions
+        try:
+            async with session.request(
+                method, url, data=body, headers=headers, timeout=timeout, allow_redirects=False
+            ) as response:
+                return self._reply(response, await _read_bounded(response))
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            # Connecting failed, TLS included: no byte of the request has left.
+            return NoReply(lost=Lost.NOT_SENT, message=self._describe(error))
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            return NoReply(lost=Lost.UNKNOWN, message=self._describe(error))
+
+    def _reply(self, response: aiohttp.ClientResponse, raw: bytes) -> Reply:
+        payload: object = None
+        with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
+            payload = msgspec.json.decode(raw)
+        return Reply(
+            http_status=response.status,
+            payload=self._token.redact_all(payload),
+            text=self._token.redact(raw[:600].decode("utf-8", "replace")),
+            retry_after_s=retry_after_s(
+                response.headers.get("Retry-After"), now_s=self._clock.now_s()
+            ),
+        )
+
+    def _describe(self, error: Exception) -> str:
+        if isinstance(error, TimeoutError):
+            return "no answer in time"
+        return self._token.redact(str(error) or type(error).__name__)[:300]
+
+
+def _request_path(request_id: str) -> str:
+    return f"/requests/{quote(request_id, safe='')}"
+
+
+def _session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        connector=connector,
+        headers={"Accept": "application/json", "User-Agent": f"batchgen/{__version__}"},
+        cookie_jar=aiohttp.DummyCookieJar(),
+    )
+
+
+async def _read_bounded(response: aiohttp.ClientResponse) -> bytes:
+    raw = await response.content.read(MAX_BODY_BYTES + 1)
+    while len(raw) <= MAX_BODY_BYTES and (more := await response.content.read(MAX_BODY_BYTES)):
+        raw += more
+    if len(raw) > MAX_BODY_BYTES:
+        raise ValueError("the answer is larger than any answer of this API")
+    return raw
+
+
+def retry_after_s(value: str | None, *, now_s: float) -> float | None:
+    """Seconds that a Retry-After asks for, in either of its forms; None where it asks nothing."""
+    if not value:
+        return None
+    if value.strip().isdecimal():
+        return float(value)
+    try:
+        moment = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    return max(0.0, moment.replace(tzinfo=moment.tzinfo or UTC).timestamp() - now_s)

@@ -1,0 +1,232 @@
+"""The client against real servers: what leaves, what comes back, and where the token goes."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+from aiohttp import web
+
+from batchgen.api import ModelAPI
+from batchgen.api.client import retry_after_s
+from batchgen.clock import SystemClock
+from batchgen.core.answers import (
+    CancelOutcome,
+    Doubt,
+    Ended,
+    Gone,
+    NoBalance,
+    Produced,
+    RowRefused,
+    Running,
+    Submitted,
+    TokenRejected,
+    TryAgain,
+)
+from batchgen.core.models import ModelEntry
+from batchgen.core.origin import parse_base_url
+from batchgen.core.secret import Secret
+from batchgen.sandbox import Sandbox, SandboxConfig
+
+MODEL = "bytedance/dreamina-4-0/text-to-image"
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def client(base_url: str, token: str = "sandbox-token") -> ModelAPI:
+    """A client for a server on this machine."""
+    return ModelAPI(parse_base_url(base_url), Secret(token), clock=SystemClock())
+
+
+@asynccontextmanager
+async def server(handler: Handler) -> AsyncIterator[str]:
+    """A server that answers everything with one handler."""
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", handler)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    port = runner.addresses[0][1]
+    try:
+        yield f"http://127.0.0.1:{port}/v1"
+    finally:
+        await runner.cleanup()
+
+
+async def test_a_job_from_submission_to_output() -> None:
+    """Submit, look, result: in the words of the port."""
+    async with (
+        Sandbox(SandboxConfig(duration_min_s=0, duration_max_s=0)) as sandbox,
+        client(sandbox.base_url) as api,
+    ):
+        answer = await api.submit(MODEL, {"prompt": "a boat", "width×height": "1024x1024(1:1)"})
+        assert isinstance(answer, Submitted)
+        assert await api.status(answer.request_id) == Ended()
+        result = await api.result(answer.request_id)
+        assert isinstance(result, Produced)
+        assert result.cost_usd == pytest.approx(0.03)
+        assert len(result.outputs) == 1
+        assert await api.cancel(answer.request_id) is CancelOutcome.NOT_CANCELLABLE
+
+
+async def test_what_the_api_refuses() -> None:
+    """Bad token, unknown request, bad input, unknown model, empty wallet: each by its meaning."""
+    async with (
+        Sandbox(SandboxConfig(balance_usd=0.0)) as sandbox,
+        client(sandbox.base_url) as api,
+        client(sandbox.base_url, "wrong") as stranger,
+    ):
+        assert isinstance(await stranger.submit(MODEL, {"prompt": "x"}), TokenRejected)
+        assert isinstance(await stranger.status("r"), TokenRejected)
+        assert isinstance(await api.status("unknown"), Gone)
+        assert isinstance(await api.submit(MODEL, {"prompt": "x" * 801}), RowRefused)
+        assert isinstance(await api.submit(MODEL, {}), RowRefused)
+        assert isinstance(await api.submit("no/such-model", {"prompt": "x"}), RowRefused)
+        assert isinstance(await api.submit(MODEL, {"prompt": "x"}), NoBalance)
+
+
+async def test_a_catalogue_entry() -> None:
+    """Schema and price of a model; something else where there is none."""
+    async with Sandbox(SandboxConfig()) as sandbox, client(sandbox.base_url) as api:
+        entry = await api.model(MODEL)
+        assert isinstance(entry, ModelEntry)
+        assert entry.base_price_usd is not None
+        assert not isinstance(await api.model("no/such-model"), ModelEntry)
+
+
+async def test_no_connection_proves_that_nothing_was_accepted() -> None:
+    """A port where nobody listens: safe to try again, and no answer."""
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+
+    async with client(f"http://127.0.0.1:{port}/v1") as api:
+        answer = await api.submit(MODEL, {"prompt": "x"})
+
+    assert isinstance(answer, TryAgain)
+    assert not answer.answered
+
+
+async def test_a_connection_that_breaks_after_sending_is_doubt() -> None:
+    """The request may have arrived."""
+
+    async def break_off(request: web.Request) -> web.StreamResponse:
+        await request.read()
+        assert request.transport is not None
+        request.transport.abort()
+        return web.Response()
+
+    async with server(break_off) as base_url, client(base_url) as api:
+        assert isinstance(await api.submit(MODEL, {"prompt": "x"}), Doubt)
+
+
+async def test_a_post_is_sent_once() -> None:
+    """No layer below repeats a POST behind our back."""
+    seen: list[str] = []
+
+    async def break_off(request: web.Request) -> web.StreamResponse:
+        seen.append(request.method)
+        assert request.transport is not None
+        request.transport.abort()
+        return web.Response()
+
+    async with server(break_off) as base_url, client(base_url) as api:
+        for _ in range(5):
+            await api.submit(MODEL, {"prompt": "x"})
+
+    assert seen == ["POST"] * 5
+
+
+async def test_the_token_never_crosses_a_redirect() -> None:
+    """A redirect is not followed, not even on the same machine."""
+    visited: list[str | None] = []
+
+    async def elsewhere(request: web.Request) -> web.StreamResponse:
+        visited.append(request.headers.get("Authorization"))
+        return web.json_response({"request_id": "r", "status": "completed"})
+
+    async with server(elsewhere) as target:
+
+        async def redirect(request: web.Request) -> web.StreamResponse:
+            raise web.HTTPTemporaryRedirect(target)
+
+        async with server(redirect) as base_url, client(base_url) as api:
+            assert isinstance(await api.submit(MODEL, {"prompt": "x"}), Doubt)
+            assert isinstance(await api.status("r"), TryAgain)
+
+    assert visited == []
+
+
+async def test_an_echoed_token_is_redacted() -> None:
+    """A server that repeats the token in its error does not get it into a record."""
+
+    async def echo(request: web.Request) -> web.StreamResponse:
+        return web.Response(status=500, text=f"bad header {request.headers['Authorization']}")
+
+    async with server(echo) as base_url, client(base_url, "s3cret-token") as api:
+        answer = await api.submit(MODEL, {"prompt": "x"})
+
+    assert isinstance(answer, Doubt)
+    assert "s3cret-token" not in answer.error.message
+    assert "[token]" in answer.error.message
+
+
+async def test_an_echoed_token_in_json_is_redacted() -> None:
+    """Nor in a message of an error body."""
+
+    async def echo(request: web.Request) -> web.StreamResponse:
+        message = f"token {request.headers['Authorization']}"
+        return web.json_response({"error_code": 422001, "error_message": message}, status=422)
+
+    async with server(echo) as base_url, client(base_url, "s3cret-token") as api:
+        answer = await api.submit(MODEL, {"prompt": "x"})
+
+    assert isinstance(answer, RowRefused)
+    assert "s3cret-token" not in answer.error.message
+
+
+async def test_a_request_id_cannot_leave_its_place_in_the_path() -> None:
+    """Ids are opaque; one that looks like a path is escaped."""
+    paths: list[str] = []
+
+    async def remember(request: web.Request) -> web.StreamResponse:
+        paths.append(request.raw_path)
+        return web.json_response({"status": "in_progress"})
+
+    async with server(remember) as base_url, client(base_url) as api:
+        assert await api.status("../../admin?x=1#y") == Running()
+
+    assert paths == ["/v1/requests/..%2F..%2Fadmin%3Fx%3D1%23y/status"]
+
+
+async def test_a_body_without_end_is_no_answer() -> None:
+    """A server that never stops sending cannot fill the memory."""
+
+    async def flood(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        try:
+            while True:
+                await response.write(b" " * 65536)
+        except ConnectionError:
+            return response
+
+    async with server(flood) as base_url, client(base_url) as api:
+        assert isinstance(await api.status("r"), TryAgain)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected_s"),
+    [
+        (None, None),
+        ("", None),
+        ("7", 7.0),
+        ("soon", None),
+        ("Thu, 01 Jan 1970 00:01:40 GMT", 40.0),
+        ("Thu, 01 Jan 1970 00:00:10 GMT", 0.0),
+    ],
+)
+def test_retry_after_in_both_forms(value: str | None, expected_s: float | None) -> None:
+    """Seconds or a date; anything else asks nothing."""
+    assert retry_after_s(value, now_s=60.0) == expected_s
