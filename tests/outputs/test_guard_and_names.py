@@ -1,0 +1,126 @@
+"""Which URLs are fetched, and what files are called."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchgen.core.origin import parse_base_url
+from batchgen.outputs.guard import Forbidden, Guard
+from batchgen.outputs.media import extension, is_web_page
+from batchgen.outputs.names import Names, safe_stem
+
+PUBLIC = Guard(
+    api=parse_base_url("https://model-api.runcomfy.net/v1"), hosts=("cdn.me", "*.own.org")
+)
+LOCAL = Guard(api=parse_base_url("http://127.0.0.1:8000/v1"))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://playgrounds-storage-public.runcomfy.net/a%3D/b%3D/output/1_output.mp4",
+        "https://x.runcomfy.com/a.png",
+        "https://model-api.runcomfy.net/files/a",
+        "https://cdn.me/a",
+        "https://a.b.own.org/a",
+    ],
+)
+def test_allowed(url: str) -> None:
+    """The API's own hosts and those that the user named; byte for byte as given."""
+    assert str(PUBLIC.check(url)) == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://files.runcomfy.net/a.png",
+        "https://evil.example/a.png",
+        "https://runcomfy.net.evil.example/a.png",
+        "https://evilruncomfy.net/a.png",
+        "https://user:pw@files.runcomfy.net/a.png",
+        "https://127.0.0.1\\@files.runcomfy.net/x",
+        "https://10.0.0.1/a.png",
+        "https://[::1]/a.png",
+        "https://own.org.evil.example/a",
+        "file:///etc/passwd",
+        "ftp://files.runcomfy.net/a",
+        "https://files.runcomfy.net/a b",
+        "https://files.runcomfy.net/a\nHost: x",
+        "https://",
+        "",
+    ],
+)
+def test_forbidden(url: str) -> None:
+    """Other hosts, other schemes, user names, private addresses, and tricks with parsers."""
+    with pytest.raises(Forbidden):
+        PUBLIC.check(url)
+
+
+def test_loopback_only_beside_a_loopback_api() -> None:
+    """The stand-in may serve its files over http from this machine."""
+    assert LOCAL.check("http://127.0.0.1:9000/files/1.png")
+    with pytest.raises(Forbidden):
+        PUBLIC.check("http://127.0.0.1:9000/files/1.png")
+    with pytest.raises(Forbidden, match=r"output\.hosts"):
+        LOCAL.check("http://other.example/1.png")
+
+
+@pytest.mark.parametrize(
+    ("text", "stem"),
+    [
+        ("fox-hero", "fox-hero"),
+        ("Frühling 01", "Frühling 01"),
+        ("a/b\\c", "a-b-c"),
+        ("..", "_"),
+        (".hidden", "hidden"),
+        ("nul", "_nul"),
+        ("COM1.txt", "_COM1.txt"),
+        ("a:b|c?", "a-b-c-"),
+        ("tab\tnewline\n", "tab-newline-"),
+        ("", "_"),
+    ],
+)
+def test_safe_stems(text: str, stem: str) -> None:
+    """Readable where it can be, harmless in any case."""
+    assert safe_stem(text) == stem
+
+
+@given(st.text(max_size=300))
+def test_any_text_becomes_a_safe_name(text: str) -> None:
+    """No separators, no dot names, no reserved names, short enough, and encodable."""
+    stem = safe_stem(text)
+
+    assert stem
+    assert len(stem.encode()) <= 180
+    assert not set(stem) & set('<>:"/\\|?*\0\n')
+    assert stem not in (".", "..")
+    assert not stem.endswith((" ", "."))
+
+
+@given(st.lists(st.sampled_from(["fox", "Fox", "FOX", "fox~2", "a/b", "a-b", "a|b"]), max_size=12))
+def test_no_two_claims_get_one_name(texts: list[str]) -> None:
+    """Also not where a file system ignores case."""
+    names = Names()
+
+    claimed = [names.claim(text).casefold() for text in texts]
+
+    assert len(set(claimed)) == len(claimed)
+
+
+def test_names_of_earlier_runs_are_taken() -> None:
+    """A new job does not get the name of a file that the ledger knows."""
+    assert Names(["outputs/Fox-1.png"]).claim("fox-1") == "fox-1~2"
+
+
+def test_kinds() -> None:
+    """Bytes before the server's word, and an error page is no output."""
+    assert extension(b"\x89PNG\r\n\x1a\n...", "image/jpeg") == "png"
+    assert extension(b"\0\0\0\x18ftypisom", "application/octet-stream") == "mp4"
+    assert extension(b"RIFF\0\0\0\0WEBPVP8 ", "") == "webp"
+    assert extension(b"????", "image/jpeg") == "jpg"
+    assert extension(b"????", "application/octet-stream") == "bin"
+    assert is_web_page(b"  <!DOCTYPE HTML>", "image/png")
+    assert is_web_page(b"oops", "text/html")
+    assert not is_web_page(b"\x89PNG\r\n\x1a\n", "text/html")

@@ -1,0 +1,267 @@
+"""Downloads from real servers: whole and checked, or not under a final name."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from batchgen.core.errors import LocalIOError
+from batchgen.core.origin import ApiBase, parse_base_url
+from batchgen.outputs import Guard, LocalStore, Names
+from batchgen.ports import FilesSaved, LinkExpired, SaveLater
+
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 400
+LOOPBACK = parse_base_url("http://127.0.0.1:1/v1")
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@asynccontextmanager
+async def server(handler: Handler) -> AsyncIterator[str]:
+    """A file host that answers everything with one handler."""
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", handler)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+def store(run_dir: Path, *, api: ApiBase = LOOPBACK, **more: object) -> LocalStore:
+    """A store for a run directory."""
+    return LocalStore(
+        run_dir=run_dir, directory=run_dir / "outputs", guard=Guard(api=api), names=Names(), **more
+    )  # type: ignore[arg-type]
+
+
+async def serve_png(request: web.Request) -> web.StreamResponse:
+    """A good file."""
+    return web.Response(body=PNG, content_type="application/octet-stream")
+
+
+def files(run_dir: Path) -> list[str]:
+    """Names in the output directory."""
+    directory = run_dir / "outputs"
+    return sorted(path.name for path in directory.iterdir()) if directory.exists() else []
+
+
+async def test_a_file_is_saved_with_its_size_digest_and_kind(tmp_path: Path) -> None:
+    """The extension comes from the bytes, the path is relative to the run directory."""
+    async with server(serve_png) as host, store(tmp_path) as outputs:
+        answer = await outputs.save("fox", (f"{host}/a.exe", f"{host}/b.mp4"))
+
+    assert isinstance(answer, FilesSaved)
+    assert [file.path for file in answer.files] == ["outputs/fox-1.png", "outputs/fox-2.png"]
+    assert answer.files[0].bytes == len(PNG)
+    assert answer.files[0].sha256 == hashlib.sha256(PNG).hexdigest()
+    assert (tmp_path / "outputs/fox-1.png").read_bytes() == PNG
+    assert files(tmp_path) == ["fox-1.png", "fox-2.png"]
+
+
+async def truncated(request: web.Request) -> web.StreamResponse:
+    response = web.StreamResponse(headers={"Content-Length": str(len(PNG)), "ETag": '"1"'})
+    await response.prepare(request)
+    await response.write(PNG[:5000])
+    assert request.transport is not None
+    request.transport.abort()
+    return response
+
+
+async def truncated_slowly(request: web.Request, part: Path) -> web.StreamResponse:
+    """Like `truncated`, but only once the client has written down what it got."""
+    response = web.StreamResponse(headers={"Content-Length": str(len(PNG)), "ETag": '"1"'})
+    await response.prepare(request)
+    await response.write(PNG[:5000])
+    while not part.exists():
+        await asyncio.sleep(0.001)
+    await response.write(PNG[5000:6000])
+    await asyncio.sleep(0.05)
+    assert request.transport is not None
+    request.transport.abort()
+    return response
+
+
+async def page(request: web.Request) -> web.StreamResponse:
+    return web.Response(text="<!DOCTYPE html><p>sorry</p>", content_type="image/png")
+
+
+async def empty(request: web.Request) -> web.StreamResponse:
+    return web.Response(body=b"", content_type="image/png")
+
+
+async def unavailable(request: web.Request) -> web.StreamResponse:
+    return web.Response(status=503)
+
+
+@pytest.mark.parametrize("handler", [truncated, page, empty, unavailable])
+async def test_what_is_not_whole_gets_no_final_name(tmp_path: Path, handler: Handler) -> None:
+    """Truncated, empty, an error page, an error: none of it lies under the name of an output."""
+    async with server(handler) as host, store(tmp_path) as outputs:
+        answer = await outputs.save("fox", (f"{host}/a.png",))
+
+    assert isinstance(answer, SaveLater)
+    assert not [name for name in files(tmp_path) if not name.endswith(".part")]
+
+
+@pytest.mark.parametrize("status", [403, 404, 410])
+async def test_an_expired_link_is_told_apart(tmp_path: Path, status: int) -> None:
+    """So that the runner can ask the result for a fresh one."""
+
+    async def gone(request: web.Request) -> web.StreamResponse:
+        return web.Response(status=status)
+
+    async with server(gone) as host, store(tmp_path) as outputs:
+        assert isinstance(await outputs.save("fox", (f"{host}/a.png",)), LinkExpired)
+
+
+async def test_an_interrupted_download_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    """With Range and If-Range, and the bytes of before."""
+    ranges: list[str | None] = []
+
+    async def breaks_once(request: web.Request) -> web.StreamResponse:
+        ranges.append(request.headers.get("Range"))
+        if len(ranges) == 1:
+            return await truncated_slowly(request, tmp_path / "outputs/fox-1.part")
+        assert request.headers["If-Range"] == '"1"'
+        start = int(str(ranges[-1]).removeprefix("bytes=").rstrip("-"))
+        total = len(PNG)
+        headers = {"Content-Range": f"bytes {start}-{total - 1}/{total}", "ETag": '"1"'}
+        return web.Response(status=206, body=PNG[start:], headers=headers)
+
+    async with server(breaks_once) as host, store(tmp_path) as outputs:
+        first = await outputs.save("fox", (f"{host}/a.png",))
+        second = await outputs.save("fox", (f"{host}/a.png",))
+
+    assert isinstance(first, SaveLater)
+    assert first.received_bytes > 0
+    assert isinstance(second, FilesSaved)
+    assert ranges == [None, f"bytes={first.received_bytes}-"]
+    assert (tmp_path / "outputs/fox-1.png").read_bytes() == PNG
+
+
+async def test_a_server_without_ranges_sends_all_of_it_again(tmp_path: Path) -> None:
+    """A 200 to a Range request replaces the part instead of being appended to it."""
+    calls = 0
+
+    async def no_ranges(request: web.Request) -> web.StreamResponse:
+        nonlocal calls
+        calls += 1
+        return await (truncated if calls == 1 else serve_png)(request)
+
+    async with server(no_ranges) as host, store(tmp_path) as outputs:
+        await outputs.save("fox", (f"{host}/a.png",))
+        answer = await outputs.save("fox", (f"{host}/a.png",))
+
+    assert isinstance(answer, FilesSaved)
+    assert (tmp_path / "outputs/fox-1.png").read_bytes() == PNG
+
+
+async def test_nothing_that_lies_there_is_overwritten(tmp_path: Path) -> None:
+    """A file of another content keeps its name; the new one gets the next."""
+    directory = tmp_path / "outputs"
+    directory.mkdir()
+    (directory / "fox-1.png").write_bytes(b"precious")
+
+    async with server(serve_png) as host, store(tmp_path) as outputs:
+        answer = await outputs.save("fox", (f"{host}/a.png",))
+
+    assert isinstance(answer, FilesSaved)
+    assert answer.files[0].path == "outputs/fox-1~2.png"
+    assert (directory / "fox-1.png").read_bytes() == b"precious"
+
+
+async def test_a_file_that_a_crash_left_unrecorded_is_the_same_file(tmp_path: Path) -> None:
+    """Renamed but not recorded: fetched again, it takes the very same name."""
+    async with server(serve_png) as host:
+        for _ in range(2):
+            async with store(tmp_path) as outputs:
+                await outputs.save("fox", (f"{host}/a.png",))
+
+    assert files(tmp_path) == ["fox-1.png"]
+
+
+async def test_a_file_without_end_is_cut_off(tmp_path: Path) -> None:
+    """More bytes than a file may have: given up, with the limit named."""
+    async with server(serve_png) as host, store(tmp_path, max_file_bytes=1000) as outputs:
+        answer = await outputs.save("fox", (f"{host}/a.png",))
+
+    assert isinstance(answer, SaveLater)
+    assert answer.hopeless
+    assert "1,000 bytes" in answer.error.message
+
+
+async def test_a_disk_that_refuses_is_an_error_of_this_machine(tmp_path: Path) -> None:
+    """Not a failed download: the run stops."""
+    (tmp_path / "outputs").write_text("a file where a directory should be")
+
+    async with server(serve_png) as host, store(tmp_path) as outputs:
+        with pytest.raises(LocalIOError, match="outputs"):
+            await outputs.save("fox", (f"{host}/a.png",))
+
+
+async def test_each_hop_of_a_redirect_is_checked(tmp_path: Path) -> None:
+    """A trusted host that sends us elsewhere does not make elsewhere trusted."""
+
+    async def away(request: web.Request) -> web.StreamResponse:
+        raise web.HTTPFound("http://evil.example/a.png")
+
+    async with server(away) as host, store(tmp_path) as outputs:
+        answer = await outputs.save("fox", (f"{host}/a.png",))
+
+    assert isinstance(answer, SaveLater)
+    assert answer.hopeless
+    assert "evil.example" in answer.error.message
+
+
+async def test_a_redirect_to_an_allowed_place_is_followed(tmp_path: Path) -> None:
+    """Relative and absolute, on the same host."""
+
+    async def moved(request: web.Request) -> web.StreamResponse:
+        if request.path == "/new":
+            return await serve_png(request)
+        raise web.HTTPFound("/new")
+
+    async with server(moved) as host, store(tmp_path) as outputs:
+        assert isinstance(await outputs.save("fox", (f"{host}/old",)), FilesSaved)
+
+
+async def test_no_token_goes_to_a_download_host(tmp_path: Path) -> None:
+    """The store does not know it; this holds the wiring."""
+    headers: list[dict[str, str]] = []
+
+    async def remember(request: web.Request) -> web.StreamResponse:
+        headers.append(dict(request.headers))
+        return await serve_png(request)
+
+    async with server(remember) as host, store(tmp_path) as outputs:
+        await outputs.save("fox", (f"{host}/a.png",))
+
+    assert "Authorization" not in headers[0]
+    assert "Cookie" not in headers[0]
+
+
+async def test_a_name_that_resolves_to_a_private_address_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A trusted name is not enough: the address is looked at when it is resolved."""
+    public = parse_base_url("https://model-api.runcomfy.net/v1")
+
+    async def resolve(self: object, host: str, port: int = 0, family: int = 0) -> list[object]:
+        return [{"hostname": host, "host": "10.0.0.7", "port": port, "family": 2, "proto": 0,
+                 "flags": 0}]  # fmt: skip
+
+    monkeypatch.setattr("aiohttp.resolver.ThreadedResolver.resolve", resolve)
+    async with store(tmp_path, api=public) as outputs:
+        answer = await outputs.save("fox", ("https://files.runcomfy.net/a.png",))
+
+    assert isinstance(answer, SaveLater)
+    assert "private network" in answer.error.message
