@@ -1,0 +1,93 @@
+"""A manifest, read to its end, checked and spooled; and where its run directory is."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from batchgen.app.options import Target
+from batchgen.core.errors import LocalIOError, ManifestError, Problem, UsageError
+from batchgen.core.jobs import Job
+from batchgen.manifest import BadRow, Manifest, PackagedSchemas, open_manifest
+from batchgen.spool import Row, Spool
+
+SHOWN_PROBLEMS = 50
+SANDBOX_SUFFIX = ".sandbox"
+
+
+@dataclass(slots=True, kw_only=True)
+class Loaded:
+    """A manifest that was read to its end."""
+
+    manifest: Manifest
+    spool: Spool
+    problems: list[Problem] = field(default_factory=list)
+    """The first `SHOWN_PROBLEMS`."""
+    problem_count: int = 0
+
+    def require_valid(self, *, skip_invalid: bool) -> None:
+        """Raises `ManifestError` where anything is wrong that may not be left out."""
+        if self.problem_count and not (skip_invalid and self.spool.valid):
+            raise ManifestError(self.problems, self.problem_count)
+
+
+def load(target: Target, *, spool_dir: Path | None = None) -> Loaded:
+    """Read and check every row.
+
+    Raises `ManifestNotFound`, or `ManifestError` for what makes reading on pointless.
+    """
+    path = target.manifest
+    manifest = open_manifest(path, target.shape, PackagedSchemas())
+    loaded = Loaded(manifest=manifest, spool=Spool(_spool_directory(spool_dir, manifest.base_dir)))
+    for row in manifest.rows():
+        if isinstance(row, BadRow):
+            _add_bad(loaded, row)
+        else:
+            loaded.spool.add(_spooled(row))
+    if not (loaded.spool.valid or loaded.problem_count):
+        problem = Problem(where=path, what="no rows; a batch needs at least one prompt")
+        raise ManifestError([problem])
+    return loaded
+
+
+def _spool_directory(*candidates: Path | None) -> Path | None:
+    """On the disk that the batch works on: /tmp may be memory."""
+    for directory in candidates:
+        if directory is not None and directory.is_dir() and os.access(directory, os.W_OK):
+            return directory
+    return None
+
+
+def _spooled(job: Job) -> Row:
+    return Row(job.id, job.model, dict(job.input), job.where.file, job.where.row, dict(job.columns))
+
+
+def _add_bad(loaded: Loaded, bad: BadRow) -> None:
+    texts = tuple(str(problem) for problem in bad.problems)
+    loaded.spool.add(
+        Row(bad.id or "", "", {}, bad.where.file, bad.where.row, dict(bad.columns), texts)
+    )
+    loaded.problem_count += len(bad.problems)
+    room = SHOWN_PROBLEMS - len(loaded.problems)
+    loaded.problems.extend(bad.problems[:room])
+
+
+def run_directory(target: Target) -> Path:
+    """Where a batch keeps everything: `--run-dir`, else `<stem>.run` beside the manifest."""
+    if target.run_dir is not None:
+        directory = target.run_dir
+    elif target.manifest == "-":
+        raise UsageError("stdin has no place of its own; add --run-dir DIR")
+    else:
+        path = Path(target.manifest)
+        directory = path.with_name(f"{path.stem}.run")
+    return directory.with_name(directory.name + SANDBOX_SUFFIX) if target.sandbox else directory
+
+
+def make_directory(path: Path) -> None:
+    """Raises `LocalIOError`."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LocalIOError(f"{path}: {error.strerror}") from error

@@ -1,0 +1,59 @@
+"""A batch as it stands, for commands that only look: ledger, and manifest if there is one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from batchgen.app.batch import Loaded, load
+from batchgen.app.options import Target
+from batchgen.app.remembered import recall
+from batchgen.app.views import result_rows, write_views, write_views_of_ledger
+from batchgen.core.errors import BatchgenError, ManifestNotFound
+from batchgen.ledger import LEDGER_NAME, Replay, replay
+from batchgen.results import ResultRow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """What is known without asking anyone."""
+
+    run_dir: Path
+    records: Replay
+    loaded: Loaded | None
+    note: str = ""
+    """Why the manifest is left out, where it is."""
+
+    def rows(self) -> Iterator[ResultRow]:
+        """One for each job."""
+        if self.loaded is not None:
+            return result_rows(self.loaded.spool, self.records)
+        known = self.records.records()
+        return (ResultRow(job=record.job, columns={}, record=record) for record in known)
+
+    def write_views(self) -> None:
+        """results.csv and report.html."""
+        if self.loaded is None:
+            write_views_of_ledger(self.run_dir, self.records)
+            return
+        self.run_dir.mkdir(parents=True, exist_ok=True)
+        columns = self.loaded.manifest.columns
+        write_views(self.run_dir, columns, self.loaded.spool, self.records)
+
+
+def read_history(target: Target, run_dir: Path) -> History:
+    """Raises what the manifest raises only where there is no ledger to speak from instead."""
+    records = replay(run_dir / LEDGER_NAME)
+    shape, _ = recall(run_dir, target.shape)
+    target = replace(target, shape=shape)
+    try:
+        loaded = load(target, spool_dir=run_dir)
+    except BatchgenError as error:
+        if records.header is None:
+            raise
+        gone = isinstance(error, ManifestNotFound)
+        why = "is gone" if gone else "cannot be read (see: batchgen check)"
+        note = f"{target.manifest} {why}; this is what the ledger alone knows"
+        return History(run_dir=run_dir, records=records, loaded=None, note=note)
+    return History(run_dir=run_dir, records=records, loaded=loaded)

@@ -1,0 +1,168 @@
+"""What a run was asked to do: flags over the manifest's `run:` over defaults, once and frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from batchgen.core.errors import ManifestError, Problem
+from batchgen.core.plan import Policy
+from batchgen.core.quantities import parse_duration_s
+from batchgen.manifest import Head, Shape
+from batchgen.runner import Limits
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """Which batch: what every command that takes a manifest knows."""
+
+    manifest: str
+    """Path, or `-` for stdin."""
+    shape: Shape
+    run_dir: Path | None = None
+    base_url: str | None = None
+    sandbox: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flags:
+    """The flags of `run`; None where a flag was not given."""
+
+    concurrency: int | None = None
+    max_attempts: int | None = None
+    in_doubt: str | None = None
+    job_timeout_s: float | None = None
+    wait_for_api_s: float | None = None
+    limit: int | None = None
+    no_download: bool | None = None
+    skip_invalid: bool | None = None
+    jobs: tuple[str, ...] = ()
+    dry_run: bool = False
+    quiet: bool = False
+    verbose: int = 0
+    json: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """Everything decided."""
+
+    policy: Policy
+    limits: Limits
+    limit: int | None
+    skip_invalid: bool
+    jobs: frozenset[str]
+
+
+DEFAULT_NAME = "{{ id }}-{{ index }}"
+
+NOT_YET = (
+    "rate", "on_interrupt", "max_cost", "assume_price", "max_runtime", "max_failures", "changed",
+)  # fmt: skip
+"""Keys of `run:` that this version does not know how to keep. A limit that is not kept is worse
+than none, so they are refused instead of ignored."""
+
+
+def decide(flags: Flags, head: Head) -> RunOptions:
+    """Merge. Raises `ManifestError` for values of `run:` that make no sense, all at once."""
+    reader = _RunKeys(head)
+    policy = Policy(
+        max_attempts=_first(flags.max_attempts, reader.whole("max_attempts"), 3),
+        resubmit_doubts=_first(
+            flags.in_doubt, reader.word("in_doubt", ("hold", "resubmit")), "hold"
+        )
+        == "resubmit",
+        download=not _first(flags.no_download, reader.switch("no_download"), False),
+    )
+    limits = Limits(
+        concurrency=_first(flags.concurrency, reader.whole("concurrency"), 8),
+        job_timeout_s=_optional(flags.job_timeout_s, reader.duration_s("job_timeout")),
+        wait_for_api_s=_first(flags.wait_for_api_s, reader.duration_s("wait_for_api"), 20.0),
+    )
+    options = RunOptions(
+        policy=policy,
+        limits=limits,
+        limit=_optional(flags.limit, reader.whole("limit")),
+        skip_invalid=_first(flags.skip_invalid, reader.switch("skip_invalid"), False),
+        jobs=frozenset(flags.jobs),
+    )
+    reader.finish()
+    return options
+
+
+def _first(flag: T | None, key: T | None, default: T) -> T:
+    if flag is not None:
+        return flag
+    return default if key is None else key
+
+
+def _optional(flag: T | None, key: T | None) -> T | None:
+    return key if flag is None else flag
+
+
+class _RunKeys:
+    """Reads the `run:` mapping and collects what is wrong with it."""
+
+    def __init__(self, head: Head) -> None:
+        self._head = head
+        self._run: Mapping[str, object] = head.run
+        self._problems: list[Problem] = []
+        for name in NOT_YET:
+            if name in head.run:
+                self._complain(name, "this version cannot keep it yet; take it out to run without")
+        if head.output.name not in (None, DEFAULT_NAME):
+            where = head.where("output.name")
+            what = f"this version names files {DEFAULT_NAME!r} only; take it out to run without"
+            self._problems.append(Problem(where=where, what=what))
+
+    def whole(self, name: str) -> int | None:
+        """A whole number from 1."""
+        value = self._run.get(name)
+        if value is None:
+            return None
+        if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
+            return value
+        self._complain(name, f"{value!r} is no whole number from 1")
+        return None
+
+    def switch(self, name: str) -> bool | None:
+        """true or false."""
+        value = self._run.get(name)
+        if value is not None and not isinstance(value, bool):
+            self._complain(name, f"{value!r} is neither true nor false")
+            return None
+        return value
+
+    def word(self, name: str, allowed: tuple[str, ...]) -> str | None:
+        """One of these."""
+        value = self._run.get(name)
+        if value is None or value in allowed:
+            return None if value is None else str(value)
+        self._complain(name, f"{value!r} is none of {', '.join(allowed)}")
+        return None
+
+    def duration_s(self, name: str) -> float | None:
+        """A duration, or a bare number of seconds."""
+        return self._parsed(name, lambda value: parse_duration_s(str(value)))
+
+    def finish(self) -> None:
+        """Raises `ManifestError` where anything was wrong."""
+        if self._problems:
+            raise ManifestError(self._problems)
+
+    def _parsed(self, name: str, parse: Callable[[object], T]) -> T | None:
+        value = self._run.get(name)
+        if value is None:
+            return None
+        try:
+            return parse(value)
+        except ValueError as error:
+            self._complain(name, str(error))
+            return None
+
+    def _complain(self, name: str, what: str) -> None:
+        self._problems.append(Problem(where=self._head.where(f"run.{name}"), what=what))

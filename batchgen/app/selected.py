@@ -1,0 +1,81 @@
+"""The jobs that one run is about, and the plan for them. The same before the run and after."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from batchgen.app.options import RunOptions
+from batchgen.core.jobs import Job
+from batchgen.core.plan import (
+    SUBMISSIONS,
+    Disposition,
+    Plan,
+    disposition,
+    fingerprint_if_needed,
+)
+from batchgen.ports import Batch, Records
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selected:
+    """A batch narrowed by `--job` and `--limit` (port `Batch`)."""
+
+    batch: Batch
+    ledger: Records
+    options: RunOptions
+    within_limit: frozenset[str] | None
+    """With `--limit`, the jobs whose submission is meant; None: all."""
+
+    @classmethod
+    def of(cls, batch: Batch, ledger: Records, options: RunOptions) -> Selected:
+        """Decide now which jobs `--limit` means, so that it cannot drift while the run goes on."""
+        everything = cls(batch=batch, ledger=ledger, options=options, within_limit=None)
+        if options.limit is None:
+            return everything
+        ids: set[str] = set()
+        for job in everything.jobs():
+            if everything.disposition(job) in SUBMISSIONS:
+                ids.add(job.id)
+                if len(ids) == options.limit:
+                    break
+        return cls(batch=batch, ledger=ledger, options=options, within_limit=frozenset(ids))
+
+    def disposition(self, job: Job) -> Disposition:
+        """What is to be done with a job, as the ledger stands now."""
+        record = self.ledger.get(job.id)
+        fingerprint = fingerprint_if_needed(job, record)
+        return disposition(record, self.options.policy, fingerprint=fingerprint)
+
+    def jobs(self) -> Iterator[Job]:
+        """The selected jobs in the manifest's order."""
+        only = self.options.jobs
+        for job in self.batch.jobs():
+            if only and job.id not in only:
+                continue
+            if self._beyond_limit(job):
+                continue
+            yield job
+
+    def _beyond_limit(self, job: Job) -> bool:
+        if self.within_limit is None or job.id in self.within_limit:
+            return False
+        return self.disposition(job) in SUBMISSIONS
+
+    def plan(self) -> Plan:
+        """What is to be done with all of them, counted."""
+        plan = Plan()
+        for job in self.jobs():
+            plan.counts[self.disposition(job)] += 1
+        if not self.options.jobs:
+            self._count_removed(plan, self.batch.jobs())
+        return plan
+
+    def _count_removed(self, plan: Plan, rows: Iterable[Job]) -> None:
+        """Jobs of the ledger without a row: what is in flight among them is still collected."""
+        unclaimed = {record.job for record in self.ledger.records()}
+        if unclaimed:
+            unclaimed.difference_update(job.id for job in rows)
+        for job_id in unclaimed:
+            record = self.ledger.get(job_id)
+            plan.removed[disposition(record, self.options.policy, fingerprint=None)] += 1

@@ -1,0 +1,167 @@
+"""The command line: one function per command that adds its flags. No work is done here."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from typing import Never
+
+from batchgen import __version__
+from batchgen.core.errors import UsageError
+from batchgen.core.quantities import parse_duration_s
+
+FORMATS = ("yaml", "csv", "tsv", "jsonl", "json", "xlsx", "txt")
+
+
+class Parser(argparse.ArgumentParser):
+    """Raises `UsageError` instead of leaving the program, so that errors end in one place."""
+
+    def error(self, message: str) -> Never:
+        """The command line is wrong."""
+        raise UsageError(f"{message}\nSee: {self.prog} -h")
+
+
+def build_parser(argv: Sequence[str] = ()) -> Parser:
+    """The whole command line; each command sets `handler`, the module path of its work.
+
+    `argv` is looked at for one thing only: the flags of `sandbox` come from the server itself,
+    whose libraries no other command should wait for.
+    """
+    parser = Parser(
+        prog="batchgen",
+        description="Run a spreadsheet of prompts against the RunComfy Model API, overnight,"
+        " without paying twice.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"batchgen {__version__}")
+    parser.add_argument("-vv", dest="traceback", action="store_true", help=argparse.SUPPRESS)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+
+    def command(name: str, text: str) -> Parser:
+        sub: Parser = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+        return sub
+
+    _add_run(command("run", "Submit, poll and download; the same command resumes."))
+    _add_check(command("check", "Check every row; nothing is sent and nothing written."))
+    _add_status(command("status", "Counts by state, cost, and failures by cause."))
+    _add_report(command("report", "Write results.csv and report.html anew; no network."))
+    _add_models(command("models", "List the known models, or show one."))
+    sandbox = command("sandbox", "Serve a stand-in of the Model API on this machine.")
+    if "sandbox" in argv[:2]:
+        _add_sandbox(sandbox)
+    return parser
+
+
+def _add_run(parser: Parser) -> None:
+    add_target(parser)
+    add_shape(parser)
+    add = parser.add_argument
+    add("--concurrency", type=whole, metavar="N", help="jobs in flight at most (8)")
+    add("--max-attempts", type=whole, metavar="N",
+        help="accepted or doubtful submissions per job in all, over all runs (3)")  # fmt: skip
+    add("--in-doubt", choices=("hold", "resubmit"),
+        help="what to do with jobs that may have been accepted (hold)")  # fmt: skip
+    add("--job-timeout", type=duration, metavar="D", dest="job_timeout_s",
+        help="stop waiting for a job in this run; it stays resumable (15m, video 45m)")  # fmt: skip
+    add("--wait-for-api", type=duration, metavar="D", dest="wait_for_api_s",
+        help="how long to wait at the start for an API that cannot be reached (20s)")  # fmt: skip
+    add("--limit", type=whole, metavar="N", help="the first N rows that still need a submission")
+    add("--job", action="append", default=[], metavar="ID", dest="jobs",
+        help="only this job; repeatable")  # fmt: skip
+    add("--no-download", action="store_true", default=None, help="leave outputs remote")
+    add("--skip-invalid", action="store_true", default=None,
+        help="leave wrong rows out instead of stopping")  # fmt: skip
+    add("--dry-run", action="store_true", help="say what would happen; spend nothing")
+    add("--sandbox", action="store_true",
+        help="rehearse against a stand-in in this process; no token needed")  # fmt: skip
+    add("--base-url", metavar="URL", help="the API, as RUNCOMFY_MODEL_API_BASE")
+    add("--quiet", action="store_true", help="say nothing when all goes well")
+    add("--json", action="store_true", help="a summary as JSON on stdout")
+    add("-v", "--verbose", action="count", default=0, help="say more; -vv with tracebacks")
+    parser.set_defaults(handler="batchgen.cli.run")
+
+
+def _add_check(parser: Parser) -> None:
+    add_target(parser)
+    add_shape(parser)
+    parser.add_argument("--json", action="store_true", help="the findings as JSON on stdout")
+    parser.set_defaults(handler="batchgen.cli.check")
+
+
+def _add_status(parser: Parser) -> None:
+    add_target(parser)
+    add_shape(parser)
+    parser.add_argument("--sandbox", action="store_true", help="of the rehearsal, not of the night")
+    parser.add_argument("--json", action="store_true", help="as JSON")
+    parser.set_defaults(handler="batchgen.cli.status")
+
+
+def _add_report(parser: Parser) -> None:
+    add_target(parser)
+    add_shape(parser)
+    parser.add_argument("--sandbox", action="store_true", help="of the rehearsal, not of the night")
+    parser.set_defaults(handler="batchgen.cli.report")
+
+
+def _add_models(parser: Parser) -> None:
+    parser.add_argument("model", nargs="?", metavar="ID", help="the model to show")
+    parser.add_argument("--json", action="store_true", help="as JSON")
+    parser.set_defaults(handler="batchgen.cli.models")
+
+
+def _add_sandbox(parser: Parser) -> None:
+    from batchgen.sandbox.command import add_arguments
+
+    add_arguments(parser)
+    parser.set_defaults(handler="batchgen.cli.sandbox")
+
+
+def add_target(parser: Parser) -> None:
+    """MANIFEST and where its run directory is."""
+    parser.add_argument("manifest", metavar="MANIFEST", help="prompt file, or - for stdin")
+    parser.add_argument("--run-dir", metavar="DIR",
+        help="where the batch keeps everything (beside MANIFEST, its name with .run)")  # fmt: skip
+
+
+def add_shape(parser: Parser) -> None:
+    """What shapes the jobs."""
+    add = parser.add_argument
+    add("--model", metavar="ID", help="model for rows that name none")
+    add("--param", action="append", default=[], type=pair, metavar="KEY=VALUE",
+        help="default parameter; repeatable")  # fmt: skip
+    add("--column", action="append", default=[], type=pair, metavar="NAME=COLUMN",
+        help="how the spreadsheet names one of our columns; repeatable")  # fmt: skip
+    add("--format", choices=FORMATS, help="of the manifest, where its ending does not say")
+    add("--sheet", metavar="NAME", help="sheet of an .xlsx file")
+    add(
+        "--select", metavar="EXPR", help="only rows for which this holds: COLUMN OP VALUE [and ...]"
+    )
+    add("--allow-outside", action="store_true",
+        help="let the manifest name files outside its directory")  # fmt: skip
+
+
+def _typed(parse: Callable[[str], object], text: str) -> object:
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def duration(text: str) -> object:
+    """Seconds."""
+    return _typed(parse_duration_s, text)
+
+
+def whole(text: str) -> int:
+    """A whole number from 1."""
+    if text.isascii() and text.isdecimal() and int(text) >= 1:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1")
+
+
+def pair(text: str) -> tuple[str, str]:
+    """`KEY=VALUE`."""
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form KEY=VALUE")
+    return key.strip(), value

@@ -1,0 +1,29 @@
+"""`batchgen run`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+
+from batchgen.app.options import Flags
+from batchgen.app.run import run
+from batchgen.cli.target import target_of
+
+
+def handle(args: argparse.Namespace) -> int:
+    """Run the batch; its exit code."""
+    flags = Flags(
+        concurrency=args.concurrency,
+        max_attempts=args.max_attempts,
+        in_doubt=args.in_doubt,
+        job_timeout_s=args.job_timeout_s,
+        wait_for_api_s=args.wait_for_api_s,
+        limit=args.limit,
+        no_download=args.no_download,
+        skip_invalid=args.skip_invalid,
+        jobs=tuple(args.jobs),
+        dry_run=args.dry_run,
+        quiet=args.quiet,
+        json=args.json,
+    )
+    return asyncio.run(run(target_of(args), flags))

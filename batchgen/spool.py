@@ -1,0 +1,80 @@
+"""The checked jobs of a manifest on disk, for as long as a command needs them.
+
+A manifest is read once, completely, before anything is submitted. What was checked then is what
+is submitted later in the night, whatever a colleague does to the spreadsheet meanwhile; and a
+million rows take disk, not memory. The file has no name, so nothing is left of it after a crash.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import msgspec
+
+from batchgen.core.errors import LocalIOError
+from batchgen.core.jobs import Job, Where
+
+
+class Row(msgspec.Struct, frozen=True, array_like=True):
+    """One row of the expanded manifest: a job, or what is wrong with it."""
+
+    id: str
+    model: str
+    input: dict[str, Any]
+    file: str
+    row: int | None
+    columns: dict[str, str]
+    problems: tuple[str, ...] = ()
+
+    def job(self) -> Job:
+        """The job that this row is."""
+        where = Where(file=self.file, row=self.row)
+        return Job(
+            id=self.id, model=self.model, input=self.input, where=where, columns=self.columns
+        )
+
+
+class Spool:
+    """Rows, written once and read as often as needed (port `Batch`)."""
+
+    def __init__(self, directory: Path | None = None) -> None:
+        self._encoder = msgspec.json.Encoder()
+        self._decoder = msgspec.json.Decoder(Row)
+        self._file: IO[bytes] = tempfile.TemporaryFile(dir=directory)  # noqa: SIM115
+        self.valid = 0
+        self.invalid = 0
+
+    def add(self, row: Row) -> None:
+        """Append a row. Raises `LocalIOError` where the disk is full."""
+        try:
+            self._file.write(self._encoder.encode(row) + b"\n")
+        except OSError as error:
+            raise LocalIOError(f"temporary file: {error.strerror}") from error
+        if row.problems:
+            self.invalid += 1
+        else:
+            self.valid += 1
+
+    def rows(self) -> Iterator[Row]:
+        """Every row in the manifest's order. Two passes may go on at the same time."""
+        self._file.flush()
+        offset = 0
+        while True:
+            self._file.seek(offset)
+            lines = self._file.readlines(1 << 16)
+            if not lines:
+                return
+            offset = self._file.tell()
+            for line in lines:
+                yield self._decoder.decode(line)
+
+    def jobs(self) -> Iterable[Job]:
+        """Every valid job in the manifest's order."""
+        return (row.job() for row in self.rows() if not row.problems)
+
+    def close(self) -> None:
+        """Give the disk back."""
+        self._file.close()
