@@ -1,0 +1,54 @@
+# Everything a target needs, it installs: a Python from 3.11 and the network for pip are enough.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+MODEL := bytedance/dreamina-4-0/text-to-image
+
+.DEFAULT_GOAL := help
+.PHONY: help run test test-all lint format bench clean
+
+help: ## What can be made here
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+run: $(VENV)/run.stamp ## Set up, then run a spreadsheet of prompts against the sandbox (no token, no cost)
+	@$(BIN)/batchgen run jobs/spring-campaign.csv --model $(MODEL) --sandbox
+	@echo
+	@echo "Look at  jobs/spring-campaign.run.sandbox/report.html   the page"
+	@echo "         jobs/spring-campaign.run.sandbox/results.csv   the spreadsheet, with what became of each row"
+	@echo "         jobs/spring-campaign.run.sandbox/outputs/      the pictures"
+
+test: $(VENV)/dev.stamp ## The tests (under four minutes, Python only)
+	$(BIN)/python -m pytest -n auto -m "not slow" -q
+
+test-all: $(VENV)/dev.stamp ## Every test, also the long ones
+	$(BIN)/python -m pytest -n auto -q
+
+lint: $(VENV)/dev.stamp ## Formatting, lint and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(VENV)/dev.stamp ## Bring the code into its form
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/dev.stamp ## Benchmarks: ratios against bare loops, in one run each
+	$(BIN)/python -m tests.benchmarks.bench_run
+
+clean: ## Remove what these targets made
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis jobs/*.run jobs/*.run.sandbox
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "batchgen needs Python 3.11 or newer; name one: make PYTHON=python3.12 ..."; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo "python3-venv is missing (Debian: apt install python3-venv)"; exit 1; }
+
+$(VENV)/run.stamp: pyproject.toml | $(VENV)/bin/python
+	@echo "Setting up in $(VENV) (once) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/dev.stamp: pyproject.toml | $(VENV)/bin/python
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@ $(VENV)/run.stamp
