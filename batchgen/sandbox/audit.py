@@ -1,0 +1,146 @@
+"""What a sandbox saw: every POST per distinct body, every call by answer, the most in flight.
+
+For tests and for people who want to know what a run would have cost. It knows tokens only by
+fingerprint. `sandbox.audit` is the live object, `GET /sandbox/audit` the same as JSON.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from batchgen.core.jobs import JSONValue
+from batchgen.sandbox.queue import TicketState
+from batchgen.sandbox.requests import Request, RequestBook
+
+
+@dataclass(slots=True)
+class Posts:
+    """Submissions of one distinct body that passed the token check."""
+
+    model: str
+    prompt: str
+    received: int = 0
+    """POSTs that arrived whole, whatever became of them."""
+    accepted: int = 0
+    """Of these, the ones that made a job and were paid for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditedRequest:
+    """One accepted request as the audit shows it."""
+
+    request_id: str
+    model: str
+    input: JSONValue
+    prompt: str
+    token: str
+    """Fingerprint, never the token."""
+    accepted_at: float
+    """Seconds since 1970."""
+    state: str
+    """in_queue, in_progress, succeeded, failed or cancelled, as of now."""
+    attempt: int
+    """Which accepted job of this very body it is, from 1."""
+    body: str
+    """Key in `posts`."""
+
+
+@dataclass(slots=True)
+class Audit:
+    """The counts of one sandbox; belongs to it."""
+
+    book: RequestBook
+    clock: Callable[[], float]
+    posts: dict[str, Posts] = field(default_factory=dict)
+    """By the digest of model and body."""
+    calls: dict[str, Counter[str]] = field(default_factory=dict)
+    """By endpoint: how often each HTTP status was answered; `closed`: no (whole) answer."""
+    tokens_on_files: int = 0
+    """Calls of the file route that carried an Authorization header. Must stay 0."""
+
+    def count_call(self, endpoint: str, answer: str) -> None:
+        """Count one call."""
+        self.calls.setdefault(endpoint, Counter())[answer] += 1
+
+    def count_post(self, digest: str, model: str, prompt: str) -> Posts:
+        """Count one POST; what is returned takes the count of accepted ones."""
+        posts = self.posts.get(digest)
+        if posts is None:
+            posts = self.posts[digest] = Posts(model, prompt)
+        posts.received += 1
+        return posts
+
+    @property
+    def in_flight(self) -> int:
+        """Requests accepted and not yet terminal, as of now."""
+        self.book.queue.advance(self.clock())
+        return self.book.queue.in_flight
+
+    @property
+    def in_flight_high_water(self) -> int:
+        """The most requests that ever were in flight at once."""
+        return self.book.queue.peak
+
+    @property
+    def balance_usd(self) -> float:
+        """What is left in the wallet."""
+        return self.book.balance_microusd / 1_000_000
+
+    @property
+    def requests(self) -> list[AuditedRequest]:
+        """Every accepted request, oldest first."""
+        self.book.queue.advance(self.clock())
+        return [_audited(request) for request in self.book.requests.values()]
+
+    def received(self, prompt: str) -> int:
+        """POSTs of any body with exactly this prompt."""
+        return sum(posts.received for posts in self.posts.values() if posts.prompt == prompt)
+
+    def accepted(self, prompt: str) -> int:
+        """Jobs accepted, and so paid for, with exactly this prompt."""
+        return sum(posts.accepted for posts in self.posts.values() if posts.prompt == prompt)
+
+    def as_json(self) -> dict[str, object]:
+        """All of it, for `GET /sandbox/audit`."""
+        return {
+            "requests": self.requests,
+            "posts": [{"body": digest, "model": posts.model, "prompt": posts.prompt,
+                       "received": posts.received, "accepted": posts.accepted}
+                      for digest, posts in self.posts.items()],
+            "calls": self.calls,
+            "in_flight": self.in_flight,
+            "in_flight_high_water": self.in_flight_high_water,
+            "tokens_on_files": self.tokens_on_files,
+            "balance_usd": self.balance_usd,
+        }  # fmt: skip
+
+
+def replayed_posts(book: RequestBook) -> dict[str, Posts]:
+    """The counts that a journal brings back: its requests were received and accepted."""
+    found: dict[str, Posts] = {}
+    for request in book.requests.values():
+        prompt = request.model.check.prompt(request.values)
+        posts = found.setdefault(request.digest, Posts(request.model.entry.model_id, prompt))
+        posts.received += 1
+        posts.accepted += 1
+    return found
+
+
+def _audited(request: Request) -> AuditedRequest:
+    state = request.ticket.state.value
+    if request.ticket.state is TicketState.COMPLETED:
+        failed = request.fate is not None and request.fate.do == "failed"
+        state = "failed" if failed else "succeeded"
+    return AuditedRequest(
+        request_id=request.request_id,
+        model=request.model.entry.model_id,
+        input=dict(request.values),
+        prompt=request.model.check.prompt(request.values),
+        token=request.token,
+        accepted_at=request.accepted_at,
+        state=state,
+        attempt=request.attempt,
+        body=request.digest,
+    )

@@ -1,0 +1,160 @@
+"""The models that the sandbox knows: packaged entries, and those that the caller adds.
+
+An entry is the JSON object of the live catalogue (`model_id`, `input_schema`, ...); everything but
+the id may be missing. A file holds one entry, a list of entries, or `{"models": [...]}`. Prices of
+the sandbox are made up where an entry names none, and say so in `pricing_note`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import msgspec
+
+from batchgen.core.errors import UsageError
+from batchgen.core.models import ModelEntry, is_model_id, read_entry
+from batchgen.packaged import packaged_models
+from batchgen.sandbox.answers import BAD_INPUT, MALFORMED_ID, UNKNOWN, Answer, error, of_json
+from batchgen.sandbox.inputs import InputCheck
+
+MADE_UP = "made up by the sandbox; the live catalogue has the price"
+SECONDS_UNLESS_SAID = 5.0
+"""Priced by the second, an input that names no duration counts as this long."""
+PAGE_LIMIT = 100
+KINDS = ("image", "video", "audio")
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One model that jobs can be submitted to."""
+
+    entry: ModelEntry
+    check: InputCheck
+    kind: str
+    """Of its outputs: image, video or audio."""
+
+    def price_microusd(self, values: Mapping[str, object], outputs: int) -> int:
+        """What one job costs, in millionths of a USD."""
+        price = self.entry.base_price_usd or 0.0
+        if self.entry.price_unit == "second":
+            seconds = values.get("duration")
+            known = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
+            price *= (
+                float(seconds)
+                if known and isinstance(seconds, (int, float))
+                else SECONDS_UNLESS_SAID
+            )
+        else:
+            price *= outputs
+        return round(price * 1_000_000)
+
+
+class Catalogue:
+    """All models by id. Raises `UsageError` for entries that cannot be read."""
+
+    def __init__(self, added: Iterable[Path | ModelEntry], *, price_usd: float) -> None:
+        entries = dict(packaged_models())
+        for item in added:
+            found = [item] if isinstance(item, ModelEntry) else list(_read(item))
+            entries.update((entry.model_id, entry) for entry in found)
+        self.models = {
+            name: _model(_completed(entry, price_usd)) for name, entry in sorted(entries.items())
+        }
+
+    def model_or_bare(self, model_id: str) -> Model:
+        """A model by its id; one without a schema where the catalogue no longer has it."""
+        return self.models.get(model_id) or _model(_completed(ModelEntry(model_id=model_id), 0.0))
+
+    def listing(self, query: Mapping[str, str]) -> Answer:
+        """`GET /v1/models` with the parameters of its query; at most `PAGE_LIMIT` a page."""
+        try:
+            limit, offset = int(query.get("limit", PAGE_LIMIT)), int(query.get("offset", 0))
+        except ValueError:
+            limit = offset = -1
+        if limit < 1 or offset < 0:
+            return error(BAD_INPUT, "limit is a whole number from 1, offset one from 0")
+        found = self._matching(query.get("search", "").lower(), query.get("category", ""))
+        page = found[offset : offset + min(limit, PAGE_LIMIT)]
+        schemas = query.get("include_schema") == "true"
+        listed = [described(entry, schema=schemas) for entry in page]
+        return of_json({"models": listed, "total": len(found)})
+
+    def one(self, model_id: str) -> Answer:
+        """`GET /v1/models/{id}`."""
+        model = self.models.get(model_id)
+        return of_json(described(model.entry, schema=True)) if model else no_model(model_id)
+
+    def _matching(self, search: str, category: str) -> list[ModelEntry]:
+        return [
+            model.entry
+            for model in self.models.values()
+            if search in f"{model.entry.model_id} {model.entry.display_name}".lower()
+            and (not category or category in model.entry.categories)
+        ]
+
+    def categories(self) -> list[str]:
+        """The names of all categories, sorted."""
+        return sorted({name for model in self.models.values() for name in model.entry.categories})
+
+
+def no_model(model_id: str) -> Answer:
+    """The error for an id that is malformed or that the catalogue does not have."""
+    if not is_model_id(model_id):
+        return error(MALFORMED_ID, f"{model_id!r} is not a model id")
+    return error(UNKNOWN, f"model {model_id!r} does not exist")
+
+
+def described(entry: ModelEntry, *, schema: bool) -> dict[str, object]:
+    """An entry as the API lists it (the vendor's CLI and ComfyUI nodes read these fields)."""
+    listed: dict[str, object] = {
+        "model_id": entry.model_id,
+        "display_name": entry.display_name or entry.model_id,
+        "kind": "model",
+        "categories": entry.categories,
+        "model_url": entry.model_url,
+        "base_price_usd": entry.base_price_usd,
+        "price_unit": entry.price_unit,
+        "pricing_note": entry.pricing_note,
+    }
+    if schema:
+        listed["input_schema"] = entry.input_schema or {}
+    return listed
+
+
+def _completed(entry: ModelEntry, price_usd: float) -> ModelEntry:
+    """The entry with a price and categories, which live entries have."""
+    if entry.base_price_usd is None:
+        entry = replace(entry, base_price_usd=price_usd, price_unit="output", pricing_note=MADE_UP)
+    if not entry.categories:
+        ends = tuple(f"-to-{kind}" for kind in KINDS)
+        named = tuple(part for part in entry.model_id.split("/") if part.endswith(ends))
+        entry = replace(entry, categories=named)
+    return entry
+
+
+def _model(entry: ModelEntry) -> Model:
+    kinds = (kind for name in entry.categories for kind in KINDS if name.endswith(kind))
+    check = InputCheck(entry.model_id, entry.input_schema or {})
+    return Model(entry=entry, check=check, kind=next(kinds, "image"))
+
+
+def _read(path: Path) -> Iterator[ModelEntry]:
+    if path.is_dir():
+        for file in sorted(path.glob("*.json")):
+            yield from _read(file)
+        return
+    try:
+        content = msgspec.json.decode(path.read_bytes())
+    except (OSError, ValueError) as problem:
+        raise UsageError(f"{path}: model entries cannot be read: {problem}") from None
+    listed = content.get("models", content) if isinstance(content, dict) else content
+    for item in listed if isinstance(listed, list) else [listed]:
+        entry = read_entry(item)
+        if entry is None or not is_model_id(entry.model_id):
+            message = (
+                f"{path}: not a catalogue entry: it needs a 'model_id' such as 'maker/model/task'"
+            )
+            raise UsageError(message)
+        yield entry

@@ -1,0 +1,65 @@
+"""The settings of one sandbox, as a frozen value. Reads no file and no environment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from batchgen.core.errors import UsageError
+from batchgen.core.models import ModelEntry
+from batchgen.sandbox.faults import Rule
+
+DEFAULT_TOKEN = "sandbox-token"  # noqa: S105 - printed on purpose, opens nothing but a rehearsal
+MADE_UP_PRICE_USD = 0.03
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SandboxConfig:
+    """What a sandbox is like. Raises `UsageError` for values that make no sense."""
+
+    token: str = DEFAULT_TOKEN
+    """The token that clients must send."""
+    more_tokens: tuple[str, ...] = ()
+    """Further good tokens, each of another account that may not see the first one's requests."""
+    duration_min_s: float = 0.2
+    duration_max_s: float = 0.8
+    """A job runs for a time between these, drawn from the seed and its own content."""
+    capacity: int = 16
+    """Jobs that run at once; the others wait in the queue."""
+    balance_usd: float = 1000.0
+    images: int = 1
+    """Pictures per job of an image model; an input with `force_single` gets one all the same."""
+    price_usd: float = MADE_UP_PRICE_USD
+    """For entries that name no price. Made up: it says nothing about the live service."""
+    seed: int = 0
+    """Decides durations and faults. Keep it between restarts on one journal."""
+    faults: tuple[Rule | str, ...] = ()
+    """In the language of `batchgen.sandbox.faults`; the first rule that hits decides."""
+    journal: Path | None = None
+    """Where accepted requests are kept, so that they survive the process."""
+    models: tuple[Path | ModelEntry, ...] = ()
+    """Entries, files with an entry, or directories of such files, besides the packaged ones."""
+    success_word: str = "succeeded"
+    """The `status` of a good result; `completed` is the other word that is seen."""
+
+    def __post_init__(self) -> None:
+        checks = (
+            (0 <= self.duration_min_s <= self.duration_max_s < float("inf"),
+             f"duration is {self.duration_min_s}-{self.duration_max_s}; give MIN-MAX in seconds"),
+            (self.capacity >= 1, f"capacity is {self.capacity}; at least 1 job must run at once"),
+            (0 <= self.balance_usd < float("inf"),
+             f"balance is {self.balance_usd}; give USD, 0 or more"),
+            (1 <= self.images <= 16, f"images is {self.images}; give 1 to 16 pictures per job"),
+            (0 <= self.price_usd < float("inf"), f"price is {self.price_usd}; give USD, 0 or more"),
+            (self.success_word in ("succeeded", "completed"),
+             f"success word is {self.success_word!r}; give 'succeeded' or 'completed'"),
+            (all(_is_token(token) for token in (self.token, *self.more_tokens)),
+             "the token must be of printable ASCII without blanks"),
+        )  # fmt: skip
+        for good, message in checks:
+            if not good:
+                raise UsageError(message)
+
+
+def _is_token(text: str) -> bool:
+    return bool(text) and text.isascii() and text.isprintable() and " " not in text

@@ -1,0 +1,192 @@
+"""Accepted requests: what one is, and the book of all of them with queue, wallet and journal.
+
+No HTTP in here and no clock: `now` is seconds since 1970 and comes from the caller. The journal
+is written before the book changes, so what was answered is always on disk.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+
+import msgspec
+
+from batchgen.core.errors import LocalIOError
+from batchgen.core.jobs import JSONValue, fingerprint
+from batchgen.sandbox.catalogue import Catalogue, Model
+from batchgen.sandbox.config import SandboxConfig
+from batchgen.sandbox.fault_table import Fault
+from batchgen.sandbox.faults import chance
+from batchgen.sandbox.journal import AcceptedLine, CancelledLine, EndedLine, Journal
+from batchgen.sandbox.queue import JobQueue, Ticket
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Request:
+    """One accepted job; it is paid for."""
+
+    request_id: str
+    model: Model
+    values: Mapping[str, JSONValue]
+    """The input as it was sent."""
+    token: str
+    """Fingerprint of the token that it belongs to."""
+    accepted_at: float
+    """Seconds since 1970."""
+    digest: str
+    """Of model and input; equal bodies share it."""
+    attempt: int
+    """Which accepted job of this very body it is, from 1."""
+    outputs: int
+    price_microusd: int
+    ticket: Ticket
+    fate: Fault | None = None
+    """How it ends badly."""
+    settled: bool = False
+    """Whether its result has been told, so that it can no longer change."""
+
+    @property
+    def key(self) -> str:
+        """Names it in every run alike, unlike the request_id, which is random."""
+        return f"{self.digest}#{self.attempt}"
+
+
+def token_fingerprint(token: str) -> str:
+    """Tells two tokens apart without showing them."""
+    return blake2b(token.encode(), digest_size=6).hexdigest()
+
+
+def body_digest(model_id: str, body: object) -> str:
+    """Names a body sent to a model; for objects it is the fingerprint of `batchgen` jobs."""
+    if isinstance(body, dict):
+        return fingerprint(model_id, body)
+    return blake2b(msgspec.json.encode([model_id, body]), digest_size=8).hexdigest()
+
+
+class RequestBook:
+    """All requests of one sandbox. `LocalIOError` where the journal cannot be read or written."""
+
+    def __init__(self, config: SandboxConfig, catalogue: Catalogue, rng: random.Random) -> None:
+        self.queue = JobQueue(config.capacity)
+        self.requests: dict[str, Request] = {}
+        self.balance_microusd = round(config.balance_usd * 1_000_000)
+        self._config = config
+        self._catalogue = catalogue
+        self._rng = rng
+        self._attempts: Counter[str] = Counter()
+        self._journal = Journal(config.journal) if config.journal else None
+        if self._journal:
+            try:
+                self._replay(self._journal)
+            except LocalIOError:
+                self.close()
+                raise
+
+    def price_microusd(self, model: Model, values: Mapping[str, JSONValue]) -> int:
+        """What a job costs, in millionths of a USD."""
+        return model.price_microusd(values, self._outputs(model, values))
+
+    def accept(
+        self,
+        model: Model,
+        values: dict[str, JSONValue],
+        *,
+        digest: str,
+        token: str,
+        fate: Fault | None,
+        now: float,
+    ) -> Request:
+        """Take a job in: name it, write it down, debit its price, queue it."""
+        line = AcceptedLine(
+            request_id=self._new_id(),
+            at=now,
+            model=model.entry.model_id,
+            input=values,
+            token=token,
+            outputs=self._outputs(model, values),
+            price_microusd=self.price_microusd(model, values),
+            fate=fate,
+        )
+        self._write(line)
+        return self._admit(line, model, digest)
+
+    def cancel(self, request: Request, now: float) -> bool:
+        """Take a waiting job out of the queue and give its price back; False: no longer waiting."""
+        self.queue.advance(now)
+        if self.queue.position(request.ticket) is None:
+            return False
+        self._write(CancelledLine(request_id=request.request_id, at=now))
+        return self._withdraw(request, now)
+
+    def settle(self, request: Request, fate: Fault | None, *, keep: bool) -> None:
+        """Fix how a finished job ended; with `keep` also beyond this process."""
+        if keep:
+            self._write(EndedLine(request_id=request.request_id, fate=fate))
+        request.fate, request.settled = fate, True
+
+    def attempts(self, digest: str) -> int:
+        """Jobs accepted so far for this body."""
+        return self._attempts[digest]
+
+    def close(self) -> None:
+        """Close the journal."""
+        if self._journal:
+            self._journal.close()
+
+    def _outputs(self, model: Model, values: Mapping[str, JSONValue]) -> int:
+        single = model.kind != "image" or values.get("force_single") is True
+        return 1 if single else self._config.images
+
+    def _new_id(self) -> str:
+        while True:
+            # The same seeded source may come with every start; ids stay unique all the same.
+            request_id = f"{self._rng.getrandbits(128):032x}"
+            if request_id not in self.requests:
+                return request_id
+
+    def _write(self, line: AcceptedLine | CancelledLine | EndedLine) -> None:
+        if self._journal:
+            self._journal.append(line)
+
+    def _admit(self, line: AcceptedLine, model: Model, digest: str) -> Request:
+        self._attempts[digest] += 1
+        attempt = self._attempts[digest]
+        shortest, longest = self._config.duration_min_s, self._config.duration_max_s
+        share = chance(self._config.seed, "duration", digest, attempt)
+        request = Request(
+            request_id=line.request_id,
+            model=model,
+            values=line.input,
+            token=line.token,
+            accepted_at=line.at,
+            digest=digest,
+            attempt=attempt,
+            outputs=line.outputs,
+            price_microusd=line.price_microusd,
+            ticket=self.queue.submit(shortest + (longest - shortest) * share, line.at),
+            fate=line.fate,
+            settled=line.fate is not None,
+        )
+        self.requests[line.request_id] = request
+        self.balance_microusd -= line.price_microusd
+        return request
+
+    def _withdraw(self, request: Request, now: float) -> bool:
+        taken = self.queue.cancel(request.ticket, now)
+        if taken:
+            self.balance_microusd += request.price_microusd
+        return taken
+
+    def _replay(self, journal: Journal) -> None:
+        for line in journal.load():
+            if isinstance(line, AcceptedLine):
+                model = self._catalogue.model_or_bare(line.model)
+                self._admit(line, model, body_digest(line.model, line.input))
+            elif request := self.requests.get(line.request_id):
+                if isinstance(line, CancelledLine):
+                    self._withdraw(request, line.at)
+                else:
+                    request.fate, request.settled = line.fate, True
