@@ -13,11 +13,60 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from batchgen.sandbox import Sandbox, SandboxConfig
+from batchgen.sandbox.audit import AuditedRequest
 from tests.kit.fakes import MODEL
 
 
+@dataclass(frozen=True)
+class Live:
+    """A stand-in that runs in a thread of its own."""
+
+    sandbox: Sandbox
+    loop: asyncio.AbstractEventLoop
+
+    @property
+    def base_url(self) -> str:
+        return self.sandbox.base_url
+
+    @property
+    def token(self) -> str:
+        return self.sandbox.token
+
+    @property
+    def audit(self) -> Seen:
+        """What it saw so far, counted in its own thread."""
+
+        async def count() -> Seen:
+            audit = self.sandbox.audit
+            return Seen(
+                requests=audit.requests,
+                calls={name: dict(found) for name, found in audit.calls.items()},
+                received={posts.prompt: posts.received for posts in audit.posts.values()},
+                tokens_on_files=audit.tokens_on_files,
+                in_flight_high_water=audit.in_flight_high_water,
+            )
+
+        return asyncio.run_coroutine_threadsafe(count(), self.loop).result(10)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A copy of the audit at one moment."""
+
+    requests: list[AuditedRequest]
+    calls: dict[str, dict[str, int]]
+    received: dict[str, int]
+    """POSTs per prompt, accepted or not."""
+    tokens_on_files: int
+    in_flight_high_water: int
+
+    @property
+    def call_count(self) -> int:
+        return sum(sum(found.values()) for found in self.calls.values())
+
+
 @contextmanager
-def live_sandbox(config: SandboxConfig | None = None) -> Iterator[Sandbox]:
+def live_sandbox(config: SandboxConfig | None = None) -> Iterator[Live]:
     """A stand-in in a thread with a loop of its own; its audit may be read at any time."""
     sandbox = Sandbox(config or SandboxConfig(duration_min_s=0.05, duration_max_s=0.2))
     loop = asyncio.new_event_loop()
@@ -32,7 +81,7 @@ def live_sandbox(config: SandboxConfig | None = None) -> Iterator[Sandbox]:
     thread.start()
     assert ready.wait(10)
     try:
-        yield sandbox
+        yield Live(sandbox, loop)
     finally:
         loop.call_soon_threadsafe(stop.set)
         thread.join()
@@ -48,7 +97,7 @@ class Done:
     err: str
 
 
-def environment(sandbox: Sandbox | None = None, **more: str) -> dict[str, str]:
+def environment(sandbox: Live | None = None, **more: str) -> dict[str, str]:
     """Of a newcomer, with the stand-in's address and token where there is one."""
     base = {key: os.environ[key] for key in ("PATH", "HOME", "LANG") if key in os.environ}
     if sandbox is not None:
@@ -63,7 +112,7 @@ def command(*words: str | Path) -> list[str]:
 
 
 def batchgen(
-    *words: str | Path, sandbox: Sandbox | None = None, cwd: Path | None = None, **more: str
+    *words: str | Path, sandbox: Live | None = None, cwd: Path | None = None, **more: str
 ) -> Done:
     """Run one command to its end."""
     done = subprocess.run(
@@ -73,7 +122,7 @@ def batchgen(
     return Done(done.returncode, done.stdout, done.stderr)
 
 
-def start(*words: str | Path, sandbox: Sandbox | None = None, **more: str) -> subprocess.Popen[str]:
+def start(*words: str | Path, sandbox: Live | None = None, **more: str) -> subprocess.Popen[str]:
     """Start one command and let it run."""
     return subprocess.Popen(
         command(*words), env=environment(sandbox, **more), stdin=subprocess.DEVNULL,
@@ -81,7 +130,7 @@ def start(*words: str | Path, sandbox: Sandbox | None = None, **more: str) -> su
     )  # fmt: skip
 
 
-def accepted(sandbox: Sandbox) -> dict[str, int]:
+def accepted(sandbox: Live) -> dict[str, int]:
     """Paid jobs per prompt, as the other side counts them."""
     counts: dict[str, int] = {}
     for request in sandbox.audit.requests:
