@@ -163,13 +163,16 @@ async def _read_bounded(response: aiohttp.ClientResponse) -> bytes:
 
 
 def retry_after_s(value: str | None, *, now_s: float) -> float | None:
-    """Seconds that a Retry-After asks for, in either of its forms; None where it asks nothing."""
-    if not value:
+    """Seconds that a Retry-After asks for, in either of its forms; None where there is none.
+
+    One that cannot be read asks for 0 s: that the server asks to be called again is what counts.
+    """
+    if value is None:
         return None
     if value.strip().isdecimal():
         return float(value)
     try:
         moment = parsedate_to_datetime(value)
     except ValueError:
-        return None
+        return 0.0
     return max(0.0, moment.replace(tzinfo=moment.tzinfo or UTC).timestamp() - now_s)

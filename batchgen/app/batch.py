@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 from batchgen.app.options import Target
 from batchgen.core.errors import LocalIOError, ManifestError, Problem, UsageError
@@ -26,6 +28,12 @@ class Loaded:
     """The first `SHOWN_PROBLEMS`."""
     problem_count: int = 0
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.spool.close()
+
     def require_valid(self, *, skip_invalid: bool) -> None:
         """Raises `ManifestError` where anything is wrong that may not be left out."""
         if self.problem_count and not (skip_invalid and self.spool.valid):
@@ -35,12 +43,21 @@ class Loaded:
 def load(target: Target, *, spool_dir: Path | None = None) -> Loaded:
     """Read and check every row.
 
-    Raises `ManifestNotFound`, or `ManifestError` for what makes reading on pointless.
+    To be closed after use (`with`). Raises `ManifestNotFound`, or `ManifestError` for what
+    makes reading on pointless.
     """
     path = target.manifest
     manifest = open_manifest(path, target.shape, PackagedSchemas())
     loaded = Loaded(manifest=manifest, spool=Spool(_spool_directory(spool_dir, manifest.base_dir)))
-    for row in manifest.rows():
+    with ExitStack() as on_error:
+        on_error.enter_context(loaded)
+        _read_rows(loaded, path)
+        on_error.pop_all()
+    return loaded
+
+
+def _read_rows(loaded: Loaded, path: str) -> None:
+    for row in loaded.manifest.rows():
         if isinstance(row, BadRow):
             _add_bad(loaded, row)
         else:
@@ -48,7 +65,6 @@ def load(target: Target, *, spool_dir: Path | None = None) -> Loaded:
     if not (loaded.spool.valid or loaded.problem_count):
         problem = Problem(where=path, what="no rows; a batch needs at least one prompt")
         raise ManifestError([problem])
-    return loaded
 
 
 def _spool_directory(*candidates: Path | None) -> Path | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 from batchgen.app.batch import Loaded, load
 from batchgen.app.options import Target
@@ -25,6 +26,13 @@ class History:
     note: str = ""
     """Why the manifest is left out, where it is."""
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.loaded is not None:
+            self.loaded.spool.close()
+
     def rows(self) -> Iterator[ResultRow]:
         """One for each job."""
         if self.loaded is not None:
@@ -43,7 +51,10 @@ class History:
 
 
 def read_history(target: Target, run_dir: Path) -> History:
-    """Raises what the manifest raises only where there is no ledger to speak from instead."""
+    """To be closed after use (`with`).
+
+    Raises what the manifest raises only where there is no ledger to speak from instead.
+    """
     records = replay(run_dir / LEDGER_NAME)
     shape, _ = recall(run_dir, target.shape)
     target = replace(target, shape=shape)

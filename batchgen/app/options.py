@@ -41,6 +41,8 @@ class Flags:
     no_download: bool | None = None
     skip_invalid: bool | None = None
     jobs: tuple[str, ...] = ()
+    command_line: str = "batchgen run"
+    """As it was typed; what to type to go on."""
     dry_run: bool = False
     quiet: bool = False
     verbose: int = 0

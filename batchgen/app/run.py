@@ -31,7 +31,13 @@ async def run(target: Target, flags: Flags) -> int:
     run_dir = batches.run_directory(target)
     shape, differences = recall(run_dir, target.shape)
     target = replace(target, shape=shape)
-    loaded = batches.load(target, spool_dir=run_dir)
+    with batches.load(target, spool_dir=run_dir) as loaded:
+        return await _run_loaded(target, flags, run_dir, loaded, differences)
+
+
+async def _run_loaded(
+    target: Target, flags: Flags, run_dir: Path, loaded: Loaded, differences: list[str]
+) -> int:
     options = decide(flags, loaded.manifest.head)
     loaded.require_valid(skip_invalid=options.skip_invalid)
     talk = Talk(flags)
@@ -40,7 +46,7 @@ async def run(target: Target, flags: Flags) -> int:
     if flags.dry_run:
         return _dry_run(run_dir, loaded, options, flags)
     batches.make_directory(run_dir)
-    remember(run_dir, shape)
+    remember(run_dir, target.shape)
     async with remote(target.base_url, sandbox_dir=run_dir if target.sandbox else None) as api:
         book = LedgerBook.open(run_dir, api=api.base.origin, clock=SystemClock())
         try:
@@ -178,7 +184,7 @@ class Night:
         """What to do now, where it is not over."""
         left = sum((final.counts + final.removed)[kind] for kind in WORK_LEFT)
         why = ", ".join(reason.value for reason in outcome.reasons)
-        again = f"the same command goes on: batchgen run {self.target.manifest}"
+        again = f"the same command goes on: {self.flags.command_line}"
         if StopReason.TOKEN in outcome.reasons:
             again = "get a token at runcomfy.com (profile), set RUNCOMFY_TOKEN; then " + again
         elif StopReason.BALANCE in outcome.reasons:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from batchgen.core.lifecycle import JobState
-from batchgen.core.quantities import count_text
+from batchgen.core.quantities import count_text, size_text
 from batchgen.core.summary import Summary, summarise
 from batchgen.ports import Records
 from batchgen.report import REPORT_NAME, write_report
@@ -67,8 +67,14 @@ def status_lines(summary: Summary, run_dir: Path) -> Iterator[str]:
     yield f"{count_text(summary.jobs, 'job')}: {', '.join(state_phrases(summary))}"
     for (kind, message), count in summary.errors.most_common(8):
         yield f"  {count:,} x {kind}: {message}"
+    if doubts := summary.states[JobState.IN_DOUBT]:
+        yield (
+            f"{count_text(doubts, 'job')} in doubt: the answer to a submission was lost, so it may"
+            " have been paid for. Look at runcomfy.com under Generations; what is not there can be"
+            " submitted again with: batchgen run --in-doubt resubmit"
+        )
     if summary.files:
-        size = f"{summary.file_bytes / 1e6:,.1f} MB"
+        size = size_text(summary.file_bytes)
         yield f"{count_text(summary.files, 'file')}, {size}; look at {run_dir / REPORT_NAME}"
 
 

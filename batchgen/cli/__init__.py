@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import shlex
 import sys
 import traceback
 from collections.abc import Sequence
@@ -28,6 +29,7 @@ def main(argv: Sequence[str]) -> int:
     """Run one command; its exit code."""
     try:
         args = build_parser(argv).parse_args(argv)
+        args.command_line = shlex.join(["batchgen", *argv])
         handler = importlib.import_module(args.handler)
         code: int = handler.handle(args)
         sys.stdout.flush()

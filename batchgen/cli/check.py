@@ -15,14 +15,14 @@ from batchgen.core.quantities import count_text
 def handle(args: argparse.Namespace) -> int:
     """Check every row. Raises `ManifestError` with everything that is wrong."""
     target = target_of(args)
-    loaded = load(target)
-    if args.json:
-        print(msgspec.json.encode(_findings(loaded)).decode())
-    for note in loaded.manifest.notes:
-        print(f"batchgen: {note}", file=sys.stderr)
-    loaded.require_valid(skip_invalid=False)
-    if not args.json:
-        print(f"{args.manifest}: {count_text(loaded.spool.valid, 'job')}, nothing wrong")
+    with load(target) as loaded:
+        if args.json:
+            print(msgspec.json.encode(_findings(loaded)).decode())
+        for note in loaded.manifest.notes:
+            print(f"batchgen: {note}", file=sys.stderr)
+        loaded.require_valid(skip_invalid=False)
+        if not args.json:
+            print(f"{args.manifest}: {count_text(loaded.spool.valid, 'job')}, nothing wrong")
     return 0
 
 

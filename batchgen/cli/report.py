@@ -15,9 +15,9 @@ def handle(args: argparse.Namespace) -> int:
     """Write results.csv and report.html anew. No network, no token."""
     target = target_of(args)
     run_dir = run_directory(target)
-    history = read_history(target, run_dir)
-    if history.note:
-        print(f"batchgen: {history.note}", file=sys.stderr)
-    history.write_views()
+    with read_history(target, run_dir) as history:
+        if history.note:
+            print(f"batchgen: {history.note}", file=sys.stderr)
+        history.write_views()
     print(run_dir / REPORT_NAME)
     return 0

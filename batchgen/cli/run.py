@@ -22,6 +22,7 @@ def handle(args: argparse.Namespace) -> int:
         no_download=args.no_download,
         skip_invalid=args.skip_invalid,
         jobs=tuple(args.jobs),
+        command_line=args.command_line,
         dry_run=args.dry_run,
         quiet=args.quiet,
         json=args.json,

@@ -18,10 +18,10 @@ def handle(args: argparse.Namespace) -> int:
     """Say where a batch stands; beside a writer too."""
     target = target_of(args)
     run_dir = run_directory(target)
-    history = read_history(target, run_dir)
-    if history.note:
-        print(f"batchgen: {history.note}", file=sys.stderr)
-    summary = summarise(row.record for row in history.rows() if not row.problems)
+    with read_history(target, run_dir) as history:
+        if history.note:
+            print(f"batchgen: {history.note}", file=sys.stderr)
+        summary = summarise(row.record for row in history.rows() if not row.problems)
     if args.json:
         print(msgspec.json.encode(summary_json(summary, None, ())).decode())
     else:

@@ -34,6 +34,18 @@ def duration_text(duration_s: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
+def size_text(size_bytes: int) -> str:
+    """`850 bytes`, `12.3 kB`, `4.0 MB`, `2.1 GB`."""
+    if size_bytes < 1000:
+        return f"{size_bytes} bytes"
+    size, unit = size_bytes / 1000, "kB"
+    for larger in ("MB", "GB", "TB"):
+        if size < 1000:
+            break
+        size, unit = size / 1000, larger
+    return f"{size:,.1f} {unit}"
+
+
 def count_text(count: int, noun: str) -> str:
     """`1 job`, `2 jobs`, `1,632 jobs`."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

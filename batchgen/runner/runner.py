@@ -110,7 +110,7 @@ class Runner:
         """Work until nothing is left to do or a reason to stop was given."""
         self._source = Source(batch.jobs(), self._ledger, self._policy)
         self._resume(batch)
-        lookout = asyncio.create_task(self._keep_looking())
+        self._spawn(self._keep_looking())
         try:
             while not self._finished():
                 self._wake.clear()
@@ -121,7 +121,7 @@ class Runner:
                 if not self._finished():
                     await self._wake.wait()
         finally:
-            await self._drain(lookout)
+            await self._drain()
         if self._defect is not None:
             raise self._defect
         return Outcome(reasons=tuple(self.stop.reasons), failure=self._failure)
@@ -244,16 +244,15 @@ class Runner:
         fetching = bool(self._downloading or self._to_download) and not self.stop.downloads
         return not (submitting or looking or posting or fetching)
 
-    async def _drain(self, lookout: asyncio.Task[None]) -> None:
+    async def _drain(self) -> None:
         """Let POSTs that have left be answered and recorded; end everything else."""
-        lookout.cancel()
         for task in self._tasks - self._posting:
             task.cancel()
         if self._posting:
             await asyncio.wait(self._posting, timeout=self._limits.drain_s)
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(lookout, *self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)

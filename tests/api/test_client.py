@@ -220,9 +220,10 @@ async def test_a_body_without_end_is_no_answer() -> None:
     ("value", "expected_s"),
     [
         (None, None),
-        ("", None),
+        ("", 0.0),
+        ("-1", 0.0),
         ("7", 7.0),
-        ("soon", None),
+        ("soon", 0.0),
         ("Thu, 01 Jan 1970 00:01:40 GMT", 40.0),
         ("Thu, 01 Jan 1970 00:00:10 GMT", 0.0),
     ],
