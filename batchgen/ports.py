@@ -15,6 +15,7 @@ from batchgen.core.answers import CancelOutcome, Look, SubmitAnswer
 from batchgen.core.events import Event, JobError, OutputFile
 from batchgen.core.jobs import Job, JSONValue
 from batchgen.core.lifecycle import JobRecord
+from batchgen.core.plan import Records
 
 
 class Clock(Protocol):
@@ -57,26 +58,18 @@ class GenerationAPI(Protocol):
         ...
 
 
-class Records(Protocol):
-    """What is known of every job."""
-
-    def get(self, job: str) -> JobRecord | None:
-        """The record of a job; None where nothing was ever submitted for it."""
-        ...
-
-    def records(self) -> Iterable[JobRecord]:
-        """Every record, in no particular order."""
-        ...
-
-
 class Ledger(Records, Protocol):
-    """What is known, and the way to add to it durably."""
+    """What is known of every job, and the way to add to it durably."""
 
     async def record(self, job: str, event: Event) -> JobRecord:
         """Fold the event into the job's record. When this returns, it is on disk.
 
         Raises `LocalIOError` where it could not be written, now and ever after.
         """
+        ...
+
+    async def restore(self, made: JobRecord) -> JobRecord:
+        """Make an earlier record of a job its present one again. Durable, like `record`."""
         ...
 
 

@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
+from batchgen.app.adoption import adoptions
 from batchgen.app.batch import Loaded, load
 from batchgen.app.options import Target
 from batchgen.app.remembered import recall
 from batchgen.app.views import result_rows, write_views, write_views_of_ledger
 from batchgen.core.errors import BatchgenError, ManifestNotFound
-from batchgen.ledger import LEDGER_NAME, Replay, replay
+from batchgen.ledger import LEDGER_NAME, Memory, replay
 from batchgen.results import ResultRow
 
 
@@ -21,7 +22,7 @@ class History:
     """What is known without asking anyone."""
 
     run_dir: Path
-    records: Replay
+    records: Memory
     loaded: Loaded | None
     note: str = ""
     """Why the manifest is left out, where it is."""
@@ -55,16 +56,19 @@ def read_history(target: Target, run_dir: Path) -> History:
 
     Raises what the manifest raises only where there is no ledger to speak from instead.
     """
-    records = replay(run_dir / LEDGER_NAME)
+    replayed = replay(run_dir / LEDGER_NAME)
+    records = replayed.memory
     shape, _ = recall(run_dir, target.shape)
     target = replace(target, shape=shape)
     try:
         loaded = load(target, spool_dir=run_dir)
     except BatchgenError as error:
-        if records.header is None:
+        if replayed.header is None:
             raise
         gone = isinstance(error, ManifestNotFound)
         why = "is gone" if gone else "cannot be read (see: batchgen check)"
         note = f"{target.manifest} {why}; this is what the ledger alone knows"
         return History(run_dir=run_dir, records=records, loaded=None, note=note)
+    for old, new in adoptions(loaded.spool, records):
+        records.adopt(old, new)
     return History(run_dir=run_dir, records=records, loaded=loaded)

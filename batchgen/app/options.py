@@ -40,6 +40,7 @@ class Flags:
     limit: int | None = None
     no_download: bool | None = None
     skip_invalid: bool | None = None
+    changed: str | None = None
     jobs: tuple[str, ...] = ()
     command_line: str = "batchgen run"
     """As it was typed; what to type to go on."""
@@ -63,7 +64,7 @@ class RunOptions:
 DEFAULT_NAME = "{{ id }}-{{ index }}"
 
 NOT_YET = (
-    "rate", "on_interrupt", "max_cost", "assume_price", "max_runtime", "max_failures", "changed",
+    "rate", "on_interrupt", "max_cost", "assume_price", "max_runtime", "max_failures",
 )  # fmt: skip
 """Keys of `run:` that this version does not know how to keep. A limit that is not kept is worse
 than none, so they are refused instead of ignored."""
@@ -78,6 +79,8 @@ def decide(flags: Flags, head: Head) -> RunOptions:
             flags.in_doubt, reader.word("in_doubt", ("hold", "resubmit")), "hold"
         )
         == "resubmit",
+        keep_changed=_first(flags.changed, reader.word("changed", ("run", "keep")), "run")
+        == "keep",
         download=not _first(flags.no_download, reader.switch("no_download"), False),
     )
     limits = Limits(

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from batchgen.app import batch as batches
+from batchgen.app.adoption import adoptions
 from batchgen.app.batch import Loaded
 from batchgen.app.options import Flags, RunOptions, Target, decide
 from batchgen.app.remembered import recall, remember
@@ -75,7 +76,9 @@ class Talk:
 
 
 def _dry_run(run_dir: Path, loaded: Loaded, options: RunOptions, flags: Flags) -> int:
-    records = replay(run_dir / LEDGER_NAME)
+    records = replay(run_dir / LEDGER_NAME).memory
+    for old, new in adoptions(loaded.spool, records):
+        records.adopt(old, new)
     plan = Selected.of(loaded.spool, records, options).plan()
     if flags.json:
         print(msgspec.json.encode(_plan_json(plan)).decode())
@@ -120,6 +123,7 @@ class Night:
         for note in self.book.notes:
             self.talk.insist(note)
         await self._settle_crashes()
+        await self._adopt()
         selected = Selected.of(self.loaded.spool, self.book, self.options)
         plan = selected.plan()
         self.talk.say(plan_sentence(plan, self.loaded))
@@ -135,6 +139,13 @@ class Night:
                 " submission and hearing the answer. They are held; look for them at"
                 " runcomfy.com under Generations."
             )
+
+    async def _adopt(self) -> None:
+        pairs = adoptions(self.loaded.spool, self.book)
+        for old, new in pairs:
+            await self.book.adopt(old, new)
+        if pairs:
+            self.talk.say(f"{count_text(len(pairs), 'row')} got an id and keep what they have")
 
     async def _work(self, selected: Selected, plan: Plan) -> Outcome:
         from batchgen.api import ModelAPI

@@ -11,10 +11,11 @@ from batchgen.core.plan import (
     SUBMISSIONS,
     Disposition,
     Plan,
+    Records,
     disposition,
-    fingerprint_if_needed,
+    disposition_of,
 )
-from batchgen.ports import Batch, Records
+from batchgen.ports import Batch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,9 +44,7 @@ class Selected:
 
     def disposition(self, job: Job) -> Disposition:
         """What is to be done with a job, as the ledger stands now."""
-        record = self.ledger.get(job.id)
-        fingerprint = fingerprint_if_needed(job, record)
-        return disposition(record, self.options.policy, fingerprint=fingerprint)
+        return disposition_of(job, self.ledger, self.options.policy)
 
     def jobs(self) -> Iterator[Job]:
         """The selected jobs in the manifest's order."""

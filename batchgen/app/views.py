@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from batchgen.core.lifecycle import JobState
+from batchgen.core.plan import Records
 from batchgen.core.quantities import count_text, size_text
 from batchgen.core.summary import Summary, summarise
-from batchgen.ports import Records
 from batchgen.report import REPORT_NAME, write_report
 from batchgen.results import RESULTS_NAME, ResultRow, write_results
 from batchgen.spool import Spool

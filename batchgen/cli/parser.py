@@ -71,6 +71,7 @@ def _add_run(parser: Parser) -> None:
     add("--no-download", action="store_true", default=None, help="leave outputs remote")
     add("--skip-invalid", action="store_true", default=None,
         help="leave wrong rows out instead of stopping")  # fmt: skip
+    add("--changed", choices=("run", "keep"), help="what to do with edited rows (run)")
     add("--dry-run", action="store_true", help="say what would happen; spend nothing")
     add("--sandbox", action="store_true",
         help="rehearse against a stand-in in this process; no token needed")  # fmt: skip

@@ -21,6 +21,7 @@ def handle(args: argparse.Namespace) -> int:
         limit=args.limit,
         no_download=args.no_download,
         skip_invalid=args.skip_invalid,
+        changed=args.changed,
         jobs=tuple(args.jobs),
         command_line=args.command_line,
         dry_run=args.dry_run,

@@ -79,7 +79,7 @@ def encode(
     if values is not None:
         line["input"] = values
     line["fingerprint"] = record.fingerprint
-    for key in ("submitted_at", "finished_at", "cost_usd", "error"):
+    for key in ("submitted_at", "finished_at", "cost_usd", "error", "adopted_by"):
         if (value := getattr(record, key)) is not None:
             line[key] = value
     if record.earlier_cost_usd:

@@ -112,6 +112,8 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What the API reported for earlier attempts of this job, edited inputs included."""
     files: tuple[OutputFile, ...] = ()
     error: JobError | None = None
+    adopted_by: str | None = None
+    """The job that goes on with this record; this one is then no job of its own any more."""
 
     @property
     def attempts(self) -> int:
@@ -122,6 +124,21 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     def total_cost_usd(self) -> float:
         """What the API reported for all attempts together."""
         return self.earlier_cost_usd + (self.cost_usd or 0.0)
+
+
+def restored(current: JobRecord, made: JobRecord, *, ts: str) -> JobRecord:
+    """The record of an earlier input as the present one; what was spent in all stays the same."""
+    spent_otherwise_usd = current.total_cost_usd - (made.cost_usd or 0.0)
+    return msgspec.structs.replace(
+        made, ts=ts, earlier_cost_usd=round(max(0.0, spent_otherwise_usd), 6)
+    )
+
+
+def adopted(record: JobRecord, *, job: str, ts: str) -> tuple[JobRecord, JobRecord]:
+    """The record under its new name, and the mark that the old name is left with."""
+    taken = msgspec.structs.replace(record, ts=ts, job=job)
+    left = msgspec.structs.replace(record, ts=ts, adopted_by=job)
+    return taken, left
 
 
 def next_state(state: JobState, event: Event) -> JobState:

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Protocol
 
 from batchgen.core.events import ErrorKind
 from batchgen.core.jobs import Job
@@ -24,6 +25,8 @@ class Policy:
     """Accepted or doubtful POSTs per job in all."""
     resubmit_doubts: bool = False
     download: bool = True
+    keep_changed: bool = False
+    """Whether a row that was edited keeps what was made for it before."""
 
 
 class Disposition(StrEnum):
@@ -35,6 +38,7 @@ class Disposition(StrEnum):
     RESOLVE_BY_RESUBMIT = "in doubt, submitted again"  #: The user said so.
     COLLECT = "in flight"  #: Paid for: polled to its end before anything else.
     DOWNLOAD = "to download"  #: Succeeded; files are missing.
+    RESTORE = "back to an earlier input"  #: What was made for it then is used again; free.
     DONE = "done"
     HELD = "in doubt"  #: Waits for a person.
     FAILED = "failed"  #: For good, until a person or an edit says otherwise.
@@ -43,10 +47,27 @@ class Disposition(StrEnum):
 
 D = Disposition
 
+
+class Records(Protocol):
+    """What is known of every job, whoever knows it."""
+
+    def get(self, job: str) -> JobRecord | None:
+        """The record of a job; None where nothing was ever submitted for it."""
+        ...
+
+    def records(self) -> Iterable[JobRecord]:
+        """Every record, in no particular order."""
+        ...
+
+    def made_before(self, job: str, fingerprint: str) -> JobRecord | None:
+        """The record of an earlier attempt of this job with this input that had an output."""
+        ...
+
+
 SUBMISSIONS = frozenset({D.SUBMIT_NEW, D.SUBMIT_EDITED, D.SUBMIT_AGAIN, D.RESOLVE_BY_RESUBMIT})
 """What costs money."""
 
-WORK_LEFT = SUBMISSIONS | {D.COLLECT, D.DOWNLOAD}
+WORK_LEFT = SUBMISSIONS | {D.COLLECT, D.DOWNLOAD, D.RESTORE}
 """What a run still has to do something about."""
 
 BADLY_ENDED = frozenset({D.HELD, D.FAILED, D.CANCELLED})
@@ -54,16 +75,22 @@ BADLY_ENDED = frozenset({D.HELD, D.FAILED, D.CANCELLED})
 
 
 def disposition(
-    record: JobRecord | None, policy: Policy, *, fingerprint: str | None
+    record: JobRecord | None,
+    policy: Policy,
+    *,
+    fingerprint: str | None,
+    made_before: bool = False,
 ) -> Disposition:
     """What to do with the job that has this record.
 
     `fingerprint` is that of the row as it is now; None where the row is gone from the manifest,
-    which leaves collecting and downloading.
+    which leaves collecting and downloading. `made_before` says that an earlier attempt of this
+    job had this very input and an output.
     """
     if record is None:
         return D.SUBMIT_NEW
-    edited = fingerprint is not None and record.fingerprint not in ("", fingerprint)
+    differs = fingerprint is not None and record.fingerprint not in ("", fingerprint)
+    edited = differs and not policy.keep_changed
     match record.state:
         case JobState.IN_QUEUE | JobState.IN_PROGRESS:
             return D.COLLECT
@@ -73,7 +100,7 @@ def disposition(
         case JobState.COMPLETED if policy.download:
             return D.DOWNLOAD
         case _ if edited:
-            return D.SUBMIT_EDITED
+            return D.RESTORE if made_before else D.SUBMIT_EDITED
         case JobState.PENDING:
             return D.SUBMIT_NEW
         case JobState.COMPLETED | JobState.DOWNLOADED:
@@ -83,6 +110,16 @@ def disposition(
         case _:
             again = fingerprint is not None and may_generate_again(record, policy)
             return D.SUBMIT_AGAIN if again else D.FAILED
+
+
+def disposition_of(job: Job, records: Records, policy: Policy) -> Disposition:
+    """What to do with a row, as things stand."""
+    record = records.get(job.id)
+    if record is None:
+        return D.SUBMIT_NEW
+    fingerprint = job.fingerprint
+    made_before = records.made_before(job.id, fingerprint) is not None
+    return disposition(record, policy, fingerprint=fingerprint, made_before=made_before)
 
 
 def may_generate_again(record: JobRecord, policy: Policy) -> bool:
@@ -125,8 +162,3 @@ class Plan:
                 yield f"{count:,} {kind.value}"
         if gone := self.removed.total():
             yield f"{gone:,} no longer in the manifest"
-
-
-def fingerprint_if_needed(job: Job, record: JobRecord | None) -> str:
-    """The row's fingerprint, computed only where there is a record to compare it with."""
-    return job.fingerprint if record is not None else ""

@@ -2,6 +2,7 @@
 
     lock     one process at a time; the kernel lets go when it dies
     replay   bytes on disk -> records, and how far they are good
+    memory   lines -> the present record of each job, and what was made before
     commit   lines -> disk; many appends share one fsync, off the event loop
     book     the port that the runner sees: fold an event, make it durable
 
@@ -10,6 +11,7 @@ written is to them a torn tail, which they leave alone.
 """
 
 from batchgen.ledger.book import LedgerBook
+from batchgen.ledger.memory import Memory
 from batchgen.ledger.replay import LEDGER_NAME, Replay, replay
 
-__all__ = ["LEDGER_NAME", "LedgerBook", "Replay", "replay"]
+__all__ = ["LEDGER_NAME", "LedgerBook", "Memory", "Replay", "replay"]

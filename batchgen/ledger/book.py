@@ -11,7 +11,7 @@ from typing import Protocol
 from batchgen.core.codec import BadLine, decode, encode, encode_header
 from batchgen.core.errors import LedgerForeign, LocalIOError
 from batchgen.core.events import AnswerLost, Event, Intended
-from batchgen.core.lifecycle import CRASHED, JobRecord, JobState, apply
+from batchgen.core.lifecycle import CRASHED, JobRecord, JobState, adopted, apply, restored
 from batchgen.core.moments import timestamp
 from batchgen.core.origin import same_api
 from batchgen.ledger.commit import GroupCommit, sync_directory, sync_file
@@ -34,7 +34,7 @@ class LedgerBook:
         self, lock: RunLock, replayed: Replay, commit: GroupCommit, clock: WallClock
     ) -> None:
         self._lock = lock
-        self._records = replayed.records_by_job
+        self._memory = replayed.memory
         self._commit = commit
         self._clock = clock
         self.notes: list[str] = []
@@ -80,17 +80,21 @@ class LedgerBook:
 
     def get(self, job: str) -> JobRecord | None:
         """The record of a job, if anything is known of it."""
-        return self._records.get(job)
+        return self._memory.get(job)
 
     def records(self) -> Iterable[JobRecord]:
         """Every record."""
-        return self._records.values()
+        return self._memory.records()
+
+    def made_before(self, job: str, fingerprint: str) -> JobRecord | None:
+        """An earlier record of this job with this input and an output."""
+        return self._memory.made_before(job, fingerprint)
 
     async def record(self, job: str, event: Event) -> JobRecord:
         """Fold and append; durable when this returns."""
         now = timestamp(self._clock.now_s())
-        record = apply(self._records.get(job), event, job=job, ts=now)
-        self._records[job] = record
+        record = apply(self._memory.get(job), event, job=job, ts=now)
+        self._memory.keep(record)
         line = (
             encode(record, model=event.model, values=event.input)
             if isinstance(event, Intended)
@@ -99,9 +103,27 @@ class LedgerBook:
         await self._commit.append(line)
         return record
 
+    async def restore(self, made: JobRecord) -> JobRecord:
+        """Make an earlier record of a job its present one again."""
+        current = self._memory.get(made.job) or made
+        record = restored(current, made, ts=timestamp(self._clock.now_s()))
+        await self._keep(record)
+        return record
+
+    async def adopt(self, old: str, new: str) -> None:
+        """Let the job `new` go on with what is known of the job `old`."""
+        record = self._memory.get(old)
+        if record is not None:
+            taken, left = adopted(record, job=new, ts=timestamp(self._clock.now_s()))
+            await asyncio.gather(self._keep(taken), self._keep(left))
+
+    async def _keep(self, record: JobRecord) -> None:
+        self._memory.keep(record)
+        await self._commit.append(encode(record))
+
     async def doubt_crashed_submissions(self) -> int:
         """Put on record that intents without an answer are in doubt; says how many."""
-        crashed = [r.job for r in self._records.values() if r.state is JobState.SUBMITTING]
+        crashed = [r.job for r in self._memory.records() if r.state is JobState.SUBMITTING]
         await asyncio.gather(*(self.record(job, AnswerLost(error=CRASHED)) for job in crashed))
         return len(crashed)
 
@@ -143,7 +165,7 @@ def _cut_torn_tail(replayed: Replay, now: str) -> str:
         if whole is not None:
             file.seek(good)
             file.write(torn + b"\n")
-            replayed.records_by_job[whole.job] = whole
+            replayed.memory.keep(whole)
         file.flush()
         os.fsync(file.fileno())
     sync_directory(path.parent)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from batchgen.core.codec import BadLine, Header, Position, decode, decode_header, scan
 from batchgen.core.errors import LedgerDamaged, LedgerForeign, LocalIOError
-from batchgen.core.lifecycle import JobRecord
+from batchgen.ledger.memory import Memory
 
 LEDGER_NAME = "ledger.jsonl"
 _BLOCK_BYTES = 1 << 20
@@ -21,7 +21,7 @@ class Replay:
     path: Path
     header: Header | None = None
     """None where there is no ledger, or nothing whole in it yet."""
-    records_by_job: dict[str, JobRecord] = field(default_factory=dict)
+    memory: Memory = field(default_factory=Memory)
     position: Position = field(default_factory=Position)
     size_bytes: int = 0
 
@@ -29,14 +29,6 @@ class Replay:
     def torn_bytes(self) -> int:
         """Bytes behind the last newline."""
         return self.size_bytes - self.position.offset
-
-    def get(self, job: str) -> JobRecord | None:
-        """The record of a job, if anything is known of it."""
-        return self.records_by_job.get(job)
-
-    def records(self) -> Iterable[JobRecord]:
-        """Every record."""
-        return self.records_by_job.values()
 
 
 def replay(path: Path) -> Replay:
@@ -57,7 +49,7 @@ def replay(path: Path) -> Replay:
 
 
 def _read(state: Replay, blocks: Iterator[bytes]) -> None:
-    records = state.records_by_job
+    keep = state.memory.keep
     for line in scan(_counted(state, blocks), state.position):
         if state.header is None:
             state.header = _header(state, line)
@@ -66,7 +58,7 @@ def _read(state: Replay, blocks: Iterator[bytes]) -> None:
             record = decode(line)
         except BadLine as error:
             raise LedgerDamaged(_damage(state, line, error)) from None
-        records[record.job] = record
+        keep(record)
 
 
 def _counted(state: Replay, blocks: Iterator[bytes]) -> Iterator[bytes]:

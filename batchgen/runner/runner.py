@@ -154,7 +154,11 @@ class Runner:
     async def _submit(self, job: Job) -> None:
         record = None
         try:
-            record = await self._submission.submit(job)
+            made = self._ledger.made_before(job.id, job.fingerprint)
+            if made is not None:
+                await self._ledger.restore(made)
+            else:
+                record = await self._submission.submit(job)
         finally:
             if record is None:
                 self._in_flight -= 1

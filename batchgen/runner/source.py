@@ -6,11 +6,14 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 
 from batchgen.core.jobs import Job
-from batchgen.core.plan import SUBMISSIONS, Policy, disposition, fingerprint_if_needed
+from batchgen.core.plan import SUBMISSIONS, Disposition, Policy, disposition_of
 from batchgen.ports import Ledger
 
 SKIP_LIMIT = 2_000
 """Rows that need nothing are passed over in slices of this many, so that the loop stays live."""
+
+
+NEEDS_A_TURN = SUBMISSIONS | {Disposition.RESTORE}
 
 
 class Source:
@@ -30,9 +33,7 @@ class Source:
 
     def needs_submission(self, job: Job) -> bool:
         """The plan's word on a job, as the ledger stands now."""
-        record = self._ledger.get(job.id)
-        fingerprint = fingerprint_if_needed(job, record)
-        return disposition(record, self._policy, fingerprint=fingerprint) in SUBMISSIONS
+        return disposition_of(job, self._ledger, self._policy) in NEEDS_A_TURN
 
     def put_back(self, job: Job) -> None:
         """Try a job again, if the plan still says so when its turn comes."""

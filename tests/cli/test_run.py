@@ -459,6 +459,58 @@ def test_an_edited_row_is_paid_for_once_more_and_the_others_are_not(tmp_path: Pa
     assert row["files"] == "outputs/b-1~2.png"
 
 
+def test_going_back_to_an_earlier_input_uses_what_was_made_for_it(tmp_path: Path) -> None:
+    """A row is edited and edited back: two inputs, two payments, and the first file again."""
+    manifest = write_csv(tmp_path / "m.csv", ["a,one"])
+
+    with live_sandbox(SandboxConfig(**QUICK)) as sandbox:
+        for prompt in ("one", "two", "one", "two"):
+            write_csv(manifest, [f"a,{prompt}"])
+            done = batchgen("run", manifest, sandbox=sandbox)
+            assert done.code == 0, done.err
+        paid = accepted(sandbox)
+
+    assert paid == {"one": 1, "two": 1}
+    row = results(tmp_path / "m.run")[0]
+    assert (row["files"], row["cost_usd"]) == ("outputs/a-1~2.png", "0.06")
+
+
+def test_edited_rows_may_keep_what_they_have(tmp_path: Path) -> None:
+    """--changed keep: a corrected comma is not worth another picture."""
+    manifest = write_csv(tmp_path / "m.csv", ["a,one", "b,two"])
+
+    with live_sandbox(SandboxConfig(**QUICK)) as sandbox:
+        batchgen("run", manifest, sandbox=sandbox)
+        write_csv(manifest, ["a,one!", "b,two", "c,three"])
+        kept = batchgen("run", manifest, "--changed", "keep", sandbox=sandbox)
+        paid = accepted(sandbox)
+
+    assert kept.code == 0, kept.err
+    assert paid == {"one": 1, "two": 1, "three": 1}
+
+
+def test_rows_that_get_an_id_keep_what_they_have(tmp_path: Path) -> None:
+    """An id column is added, rows are sorted: the jobs go on under their new names."""
+    manifest = write_csv(tmp_path / "m.csv", ["one", "two", "three"], header="prompt")
+
+    with live_sandbox(SandboxConfig(**QUICK)) as sandbox:
+        batchgen("run", manifest, sandbox=sandbox)
+        write_csv(manifest, ["c,three", "a,one", "d,four", "b,two"])
+        plan = batchgen("run", manifest, "--dry-run", sandbox=sandbox)
+        done = batchgen("run", manifest, sandbox=sandbox)
+        again = batchgen("run", manifest, sandbox=sandbox)
+        paid = accepted(sandbox)
+
+    assert "1 new, 3 done" in plan.out
+    assert (done.code, again.code) == (0, 0), done.err
+    assert paid == {"one": 1, "two": 1, "three": 1, "four": 1}
+    rows = results(tmp_path / "m.run")
+    assert [(row["job"], row["state"]) for row in rows] == [
+        (name, "downloaded") for name in ("c", "a", "d", "b")
+    ]
+    assert all((tmp_path / "m.run" / row["files"]).exists() for row in rows)
+
+
 def test_a_dry_run_spends_and_writes_nothing(tmp_path: Path) -> None:
     """It says what would be done, and needs neither token nor API."""
     manifest = prompts(tmp_path / "m.csv", 4)

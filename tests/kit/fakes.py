@@ -50,6 +50,7 @@ class MemoryLedger:
     fsync_s: float = 0.0
     known: dict[str, JobRecord] = field(default_factory=dict)
     events: list[tuple[str, Event]] = field(default_factory=list)
+    made: dict[tuple[str, str], JobRecord] = field(default_factory=dict)
     fail_on: Callable[[str, Event], Exception | None] = lambda job, event: None
 
     def get(self, job: str) -> JobRecord | None:
@@ -57,6 +58,13 @@ class MemoryLedger:
 
     def records(self) -> Iterable[JobRecord]:
         return list(self.known.values())
+
+    def made_before(self, job: str, fingerprint: str) -> JobRecord | None:
+        return self.made.get((job, fingerprint))
+
+    async def restore(self, made: JobRecord) -> JobRecord:
+        self.known[made.job] = made
+        return made
 
     async def record(self, job: str, event: Event) -> JobRecord:
         if error := self.fail_on(job, event):
