@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
+from batchgen.app.filenames import FileNames
 from batchgen.app.options import Target
-from batchgen.core.errors import LocalIOError, ManifestError, Problem, UsageError
+from batchgen.core.errors import LocalIOError, ManifestError, Problem
 from batchgen.core.jobs import Job
-from batchgen.manifest import BadRow, Manifest, PackagedSchemas, open_manifest
+from batchgen.manifest import BadRow, Manifest
 from batchgen.spool import Row, Spool
 
 SHOWN_PROBLEMS = 50
-SANDBOX_SUFFIX = ".sandbox"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -24,6 +24,7 @@ class Loaded:
 
     manifest: Manifest
     spool: Spool
+    names: FileNames
     problems: list[Problem] = field(default_factory=list)
     """The first `SHOWN_PROBLEMS`."""
     problem_count: int = 0
@@ -40,18 +41,16 @@ class Loaded:
             raise ManifestError(self.problems, self.problem_count)
 
 
-def load(target: Target, *, spool_dir: Path | None = None) -> Loaded:
+def load(manifest: Manifest, target: Target, *, spool_dir: Path | None = None) -> Loaded:
     """Read and check every row.
 
-    To be closed after use (`with`). Raises `ManifestNotFound`, or `ManifestError` for what
-    makes reading on pointless.
+    To be closed after use (`with`). Raises `ManifestError` for what makes reading on pointless.
     """
-    path = target.manifest
-    manifest = open_manifest(path, target.shape, PackagedSchemas())
-    loaded = Loaded(manifest=manifest, spool=Spool(_spool_directory(spool_dir, manifest.base_dir)))
+    spool = Spool(_spool_directory(spool_dir, manifest.base_dir))
+    loaded = Loaded(manifest=manifest, spool=spool, names=FileNames(manifest.head))
     with ExitStack() as on_error:
         on_error.enter_context(loaded)
-        _read_rows(loaded, path)
+        _read_rows(loaded, target.manifest)
         on_error.pop_all()
     return loaded
 
@@ -60,6 +59,9 @@ def _read_rows(loaded: Loaded, path: str) -> None:
     for row in loaded.manifest.rows():
         if isinstance(row, BadRow):
             _add_bad(loaded, row)
+        elif problem := loaded.names.add(row):
+            bad = BadRow(where=row.where, problems=(problem,), columns=row.columns, id=row.id)
+            _add_bad(loaded, bad)
         else:
             loaded.spool.add(_spooled(row))
     if not (loaded.spool.valid or loaded.problem_count):
@@ -87,18 +89,6 @@ def _add_bad(loaded: Loaded, bad: BadRow) -> None:
     loaded.problem_count += len(bad.problems)
     room = SHOWN_PROBLEMS - len(loaded.problems)
     loaded.problems.extend(bad.problems[:room])
-
-
-def run_directory(target: Target) -> Path:
-    """Where a batch keeps everything: `--run-dir`, else `<stem>.run` beside the manifest."""
-    if target.run_dir is not None:
-        directory = target.run_dir
-    elif target.manifest == "-":
-        raise UsageError("stdin has no place of its own; add --run-dir DIR")
-    else:
-        path = Path(target.manifest)
-        directory = path.with_name(f"{path.stem}.run")
-    return directory.with_name(directory.name + SANDBOX_SUFFIX) if target.sandbox else directory
 
 
 def make_directory(path: Path) -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 from batchgen.app.adoption import adoptions
 from batchgen.app.batch import Loaded, load
+from batchgen.app.opening import latest, open_batch
 from batchgen.app.options import Target
-from batchgen.app.remembered import recall
+from batchgen.app.rundir import plain_directory
 from batchgen.app.views import result_rows, write_views, write_views_of_ledger
 from batchgen.core.errors import BatchgenError, ManifestNotFound
 from batchgen.ledger import LEDGER_NAME, Memory, replay
@@ -51,24 +52,27 @@ class History:
         write_views(self.run_dir, columns, self.loaded.spool, self.records)
 
 
-def read_history(target: Target, run_dir: Path) -> History:
+def read_history(target: Target) -> History:
     """To be closed after use (`with`).
 
     Raises what the manifest raises only where there is no ledger to speak from instead.
     """
-    replayed = replay(run_dir / LEDGER_NAME)
-    records = replayed.memory
-    shape, _ = recall(run_dir, target.shape)
-    target = replace(target, shape=shape)
     try:
-        loaded = load(target, spool_dir=run_dir)
+        opened = open_batch(target, pick=latest)
+        run_dir = opened.run_dir
+        replayed = replay(run_dir / LEDGER_NAME)
+        loaded = load(opened.manifest, opened.target, spool_dir=run_dir)
     except BatchgenError as error:
+        run_dir = plain_directory(target)
+        replayed = replay(run_dir / LEDGER_NAME)
+        records = replayed.memory
         if replayed.header is None:
             raise
         gone = isinstance(error, ManifestNotFound)
         why = "is gone" if gone else "cannot be read (see: batchgen check)"
         note = f"{target.manifest} {why}; this is what the ledger alone knows"
         return History(run_dir=run_dir, records=records, loaded=None, note=note)
+    records = replayed.memory
     for old, new in adoptions(loaded.spool, records):
         records.adopt(old, new)
     return History(run_dir=run_dir, records=records, loaded=loaded)

@@ -44,6 +44,8 @@ class Flags:
     jobs: tuple[str, ...] = ()
     command_line: str = "batchgen run"
     """As it was typed; what to type to go on."""
+    date: str | None = None
+    fresh: bool = False
     dry_run: bool = False
     quiet: bool = False
     verbose: int = 0
@@ -60,8 +62,6 @@ class RunOptions:
     skip_invalid: bool
     jobs: frozenset[str]
 
-
-DEFAULT_NAME = "{{ id }}-{{ index }}"
 
 NOT_YET = (
     "rate", "on_interrupt", "max_cost", "assume_price", "max_runtime", "max_failures",
@@ -119,10 +119,9 @@ class _RunKeys:
         for name in NOT_YET:
             if name in head.run:
                 self._complain(name, "this version cannot keep it yet; take it out to run without")
-        if head.output.name not in (None, DEFAULT_NAME):
-            where = head.where("output.name")
-            what = f"this version names files {DEFAULT_NAME!r} only; take it out to run without"
-            self._problems.append(Problem(where=where, what=what))
+        if head.output.dir and "://" in head.output.dir:
+            what = f"{head.output.dir!r}: this version writes to directories only"
+            self._problems.append(Problem(where=head.where("output.dir"), what=what))
 
     def whole(self, name: str) -> int | None:
         """A whole number from 1."""

@@ -6,7 +6,8 @@ without the flag would be another batch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from batchgen.manifest import Shape
 from batchgen.results import replace_file
 
 RUN_FILE = "run.json"
+JOBS_FILE = "jobs.jsonl"
 
 _FLAGS = {
     "model": "--model", "params": "--param", "columns": "--column", "format": "--format",
@@ -33,6 +35,8 @@ class _Kept(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     format: str | None = None
     sheet: str | None = None
     select: str | None = None
+    finished: bool = False
+    """Whether the last run on this directory left nothing to do."""
 
 
 def recall(run_dir: Path, given: Shape) -> tuple[Shape, list[str]]:
@@ -61,6 +65,37 @@ def remember(run_dir: Path, shape: Shape) -> None:
         sheet=shape.sheet,
         select=shape.select,
     )
+    _write(run_dir, kept)
+
+
+def mark_finished(run_dir: Path) -> None:
+    """Nothing is left to do here. Raises `LocalIOError`."""
+    _write(run_dir, msgspec.structs.replace(_read(run_dir / RUN_FILE), finished=True))
+
+
+def unfinished(run_dir: Path) -> bool:
+    """Whether a night began here and did not come to its end."""
+    return (run_dir / RUN_FILE).exists() and not _read(run_dir / RUN_FILE).finished
+
+
+def remember_jobs(run_dir: Path, jobs: Iterable[str]) -> None:
+    """Keep which jobs this directory is about: rows that are added later belong to later ones.
+
+    Raises `LocalIOError`.
+    """
+    if not (run_dir / JOBS_FILE).exists():
+        lines = (msgspec.json.encode(job).decode() + "\n" for job in jobs)
+        replace_file(run_dir / JOBS_FILE, lambda file: file.writelines(lines))
+
+
+def known_jobs(run_dir: Path) -> Iterator[str]:
+    """The jobs that a directory is about; none where that was not kept."""
+    with suppress(FileNotFoundError), (run_dir / JOBS_FILE).open("rb") as file:
+        for line in file:
+            yield msgspec.json.decode(line, type=str)
+
+
+def _write(run_dir: Path, kept: _Kept) -> None:
     if kept == _read(run_dir / RUN_FILE):
         return
     text = msgspec.json.format(msgspec.json.encode(kept), indent=1).decode() + "\n"

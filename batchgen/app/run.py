@@ -1,10 +1,9 @@
-"""`batchgen run`: check, plan, submit, poll, download, report."""
+"""`batchgen run`: which directory, which rows, and then the night."""
 
 from __future__ import annotations
 
-import random
-import sys
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -12,67 +11,70 @@ import msgspec
 from batchgen.app import batch as batches
 from batchgen.app.adoption import adoptions
 from batchgen.app.batch import Loaded
+from batchgen.app.night import Night
+from batchgen.app.opening import Opened, open_at, open_batch
 from batchgen.app.options import Flags, RunOptions, Target, decide
-from batchgen.app.remembered import recall, remember
+from batchgen.app.remembered import known_jobs, unfinished
+from batchgen.app.rundir import Dated
 from batchgen.app.selected import Selected
-from batchgen.app.session import Remote, remote, signals_stop
-from batchgen.app.views import status_lines, summary_json, write_views
+from batchgen.app.session import remote
+from batchgen.app.talk import Talk, plan_sentence
 from batchgen.clock import SystemClock
-from batchgen.core.endings import StopReason, exit_code
-from batchgen.core.plan import WORK_LEFT, Plan
-from batchgen.core.quantities import count_text
-from batchgen.core.summary import summarise
+from batchgen.core.endings import worst
+from batchgen.core.moments import local_date
+from batchgen.core.plan import Plan
 from batchgen.ledger import LEDGER_NAME, LedgerBook, replay
-from batchgen.progress import Tally, make_progress
-from batchgen.runner import Outcome, Runner
 
 
 async def run(target: Target, flags: Flags) -> int:
     """The exit code. Raises `BatchgenError` for what keeps the run from beginning."""
-    run_dir = batches.run_directory(target)
-    shape, differences = recall(run_dir, target.shape)
-    target = replace(target, shape=shape)
-    with batches.load(target, spool_dir=run_dir) as loaded:
-        return await _run_loaded(target, flags, run_dir, loaded, differences)
+    today = flags.date or local_date(SystemClock().now_s())
+    opened = open_batch(target, pick=lambda dated: dated.on(today))
+    codes = []
+    for directory in _earlier(opened, today, flags):
+        Talk(flags).insist(f"{directory} still has work left; it goes first")
+        known = tuple(known_jobs(directory))
+        continued = replace(flags, jobs=known, changed="keep", limit=None)
+        codes.append(await _run_in(open_at(target, directory), continued))
+        if codes[-1] not in (0, 1) and not flags.dry_run:
+            return codes[-1]
+    codes.append(await _run_in(opened, flags))
+    return worst(codes)
 
 
-async def _run_loaded(
-    target: Target, flags: Flags, run_dir: Path, loaded: Loaded, differences: list[str]
+def _earlier(opened: Opened, today: str, flags: Flags) -> Sequence[Path]:
+    """Directories of earlier days whose night did not come to its end."""
+    if not isinstance(opened.place, Dated) or flags.date or flags.fresh:
+        return ()
+    return [path for date, path in opened.place.existing() if date < today and unfinished(path)]
+
+
+async def _run_in(opened: Opened, flags: Flags) -> int:
+    with batches.load(opened.manifest, opened.target, spool_dir=opened.run_dir) as loaded:
+        options = decide(flags, loaded.manifest.head)
+        loaded.require_valid(skip_invalid=options.skip_invalid)
+        talk = Talk(flags)
+        for note in (*opened.notes, *loaded.manifest.notes):
+            talk.say(note)
+        if flags.dry_run:
+            return _dry_run(opened.run_dir, loaded, options, flags)
+        return await _spend(opened, flags, loaded, options, talk)
+
+
+async def _spend(
+    opened: Opened, flags: Flags, loaded: Loaded, options: RunOptions, talk: Talk
 ) -> int:
-    options = decide(flags, loaded.manifest.head)
-    loaded.require_valid(skip_invalid=options.skip_invalid)
-    talk = Talk(flags)
-    for note in (*differences, *loaded.manifest.notes):
-        talk.say(note)
-    if flags.dry_run:
-        return _dry_run(run_dir, loaded, options, flags)
+    target, run_dir = opened.target, opened.run_dir
     batches.make_directory(run_dir)
-    remember(run_dir, target.shape)
     async with remote(target.base_url, sandbox_dir=run_dir if target.sandbox else None) as api:
         book = LedgerBook.open(run_dir, api=api.base.origin, clock=SystemClock())
         try:
             return await Night(
-                target=target, flags=flags, run_dir=run_dir, loaded=loaded, options=options,
-                remote=api, book=book, talk=talk,
+                target=target, flags=flags, run_dir=run_dir, place=opened.place, loaded=loaded,
+                options=options, remote=api, book=book, talk=talk,
             ).spend()  # fmt: skip
         finally:
             await book.close()
-
-
-class Talk:
-    """What is said to a person, on stderr."""
-
-    def __init__(self, flags: Flags) -> None:
-        self._quiet = flags.quiet
-
-    def say(self, text: str) -> None:
-        """Something that is good to know."""
-        if not self._quiet:
-            self.insist(text)
-
-    def insist(self, text: str) -> None:
-        """Something that has to be known."""
-        print(f"batchgen: {text}", file=sys.stderr, flush=True)
 
 
 def _dry_run(run_dir: Path, loaded: Loaded, options: RunOptions, flags: Flags) -> int:
@@ -95,115 +97,3 @@ def _plan_json(plan: Plan) -> dict[str, object]:
         "groups": {kind.name.lower(): count for kind, count in plan.counts.items()},
         "removed": {kind.name.lower(): count for kind, count in plan.removed.items()},
     }
-
-
-def plan_sentence(plan: Plan, loaded: Loaded) -> str:
-    """`44 jobs: 40 new, 3 in flight, 1 done`."""
-    groups = ", ".join(plan.sentences())
-    wrong = loaded.spool.invalid
-    left_out = f"; {count_text(wrong, 'wrong row')} left out" if wrong else ""
-    return f"{count_text(plan.jobs, 'job')}: {groups}{left_out}"
-
-
-@dataclass(slots=True, kw_only=True)
-class Night:
-    """One run with everything at hand."""
-
-    target: Target
-    flags: Flags
-    run_dir: Path
-    loaded: Loaded
-    options: RunOptions
-    remote: Remote
-    book: LedgerBook
-    talk: Talk
-
-    async def spend(self) -> int:
-        """Do what the plan says; the exit code."""
-        for note in self.book.notes:
-            self.talk.insist(note)
-        await self._settle_crashes()
-        await self._adopt()
-        selected = Selected.of(self.loaded.spool, self.book, self.options)
-        plan = selected.plan()
-        self.talk.say(plan_sentence(plan, self.loaded))
-        outcome = Outcome(reasons=())
-        if any((plan.counts + plan.removed)[kind] for kind in WORK_LEFT):
-            outcome = await self._work(selected, plan)
-        return self._finish(selected, outcome)
-
-    async def _settle_crashes(self) -> None:
-        if crashed := await self.book.doubt_crashed_submissions():
-            self.talk.insist(
-                f"{count_text(crashed, 'job')} in doubt: an earlier run ended between sending a"
-                " submission and hearing the answer. They are held; look for them at"
-                " runcomfy.com under Generations."
-            )
-
-    async def _adopt(self) -> None:
-        pairs = adoptions(self.loaded.spool, self.book)
-        for old, new in pairs:
-            await self.book.adopt(old, new)
-        if pairs:
-            self.talk.say(f"{count_text(len(pairs), 'row')} got an id and keep what they have")
-
-    async def _work(self, selected: Selected, plan: Plan) -> Outcome:
-        from batchgen.api import ModelAPI
-        from batchgen.outputs import Guard, LocalStore, Names
-
-        clock = SystemClock()
-        token = self.remote.token()
-        tally = Tally(total=_to_do(plan), download=self.options.policy.download)
-        progress = make_progress(tally, clock, quiet=self.flags.quiet)
-        head = self.loaded.manifest.head
-        store = LocalStore(
-            run_dir=self.run_dir,
-            directory=self.run_dir / (head.output.dir or "outputs"),
-            guard=Guard(api=self.remote.base, hosts=head.output.hosts),
-            names=Names(file.path for record in self.book.records() for file in record.files),
-        )
-        try:
-            async with ModelAPI(self.remote.base, token, clock=clock) as api, store:
-                runner = Runner(
-                    api=api, ledger=self.book, outputs=store, clock=clock, observer=progress,
-                    policy=self.options.policy, limits=self.options.limits, rng=random.Random(),
-                )  # fmt: skip
-                with signals_stop(runner):
-                    return await runner.run(selected)
-        finally:
-            progress.close()
-
-    def _finish(self, selected: Selected, outcome: Outcome) -> int:
-        final = selected.plan()
-        code = exit_code(outcome.reasons, final, invalid=self.loaded.spool.invalid)
-        if outcome.failure is not None:
-            self.talk.insist(str(outcome.failure))
-        else:
-            write_views(self.run_dir, self.loaded.manifest.columns, self.loaded.spool, self.book)
-        summary = summarise(self.book.get(job.id) for job in selected.jobs())
-        if self.flags.json:
-            reasons = [reason.value for reason in outcome.reasons]
-            print(msgspec.json.encode(summary_json(summary, code, reasons)).decode())
-        speak = self.talk.say if code == 0 else self.talk.insist
-        for line in status_lines(summary, self.run_dir):
-            speak(line)
-        if advice := self._advice(code, outcome, final):
-            self.talk.insist(advice)
-        return code
-
-    def _advice(self, code: int, outcome: Outcome, final: Plan) -> str:
-        """What to do now, where it is not over."""
-        left = sum((final.counts + final.removed)[kind] for kind in WORK_LEFT)
-        why = ", ".join(reason.value for reason in outcome.reasons)
-        again = f"the same command goes on: {self.flags.command_line}"
-        if StopReason.TOKEN in outcome.reasons:
-            again = "get a token at runcomfy.com (profile), set RUNCOMFY_TOKEN; then " + again
-        elif StopReason.BALANCE in outcome.reasons:
-            again = "add balance at runcomfy.com; then " + again
-        if code in (0, 1):
-            return ""
-        return f"{why or 'stopped early'}: {count_text(left, 'job')} left; {again}"
-
-
-def _to_do(plan: Plan) -> int:
-    return sum((plan.counts + plan.removed)[kind] for kind in WORK_LEFT)

@@ -8,6 +8,7 @@ import sys
 import msgspec
 
 from batchgen.app.batch import Loaded, load
+from batchgen.app.opening import latest, open_batch
 from batchgen.cli.target import target_of
 from batchgen.core.quantities import count_text
 
@@ -15,7 +16,8 @@ from batchgen.core.quantities import count_text
 def handle(args: argparse.Namespace) -> int:
     """Check every row. Raises `ManifestError` with everything that is wrong."""
     target = target_of(args)
-    with load(target) as loaded:
+    opened = open_batch(target, pick=latest)
+    with load(opened.manifest, opened.target) as loaded:
         if args.json:
             print(msgspec.json.encode(_findings(loaded)).decode())
         for note in loaded.manifest.notes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable, Sequence
 from typing import Never
 
@@ -45,6 +46,7 @@ def build_parser(argv: Sequence[str] = ()) -> Parser:
     _add_check(command("check", "Check every row; nothing is sent and nothing written."))
     _add_status(command("status", "Counts by state, cost, and failures by cause."))
     _add_report(command("report", "Write results.csv and report.html anew; no network."))
+    _add_runs(command("runs", "The run directories of a manifest and what became of each."))
     _add_models(command("models", "List the known models, or show one."))
     sandbox = command("sandbox", "Serve a stand-in of the Model API on this machine.")
     if "sandbox" in argv[:2]:
@@ -72,6 +74,8 @@ def _add_run(parser: Parser) -> None:
     add("--skip-invalid", action="store_true", default=None,
         help="leave wrong rows out instead of stopping")  # fmt: skip
     add("--changed", choices=("run", "keep"), help="what to do with edited rows (run)")
+    add("--date", type=date, metavar="D", help="the day in a dated run directory (today)")
+    add("--fresh", action="store_true", help="begin today's directory, whatever is left of others")
     add("--dry-run", action="store_true", help="say what would happen; spend nothing")
     add("--sandbox", action="store_true",
         help="rehearse against a stand-in in this process; no token needed")  # fmt: skip
@@ -102,6 +106,14 @@ def _add_report(parser: Parser) -> None:
     add_shape(parser)
     parser.add_argument("--sandbox", action="store_true", help="of the rehearsal, not of the night")
     parser.set_defaults(handler="batchgen.cli.report")
+
+
+def _add_runs(parser: Parser) -> None:
+    add_target(parser)
+    add_shape(parser)
+    parser.add_argument("--sandbox", action="store_true", help="of rehearsals, not of nights")
+    parser.add_argument("--json", action="store_true", help="as JSON")
+    parser.set_defaults(handler="batchgen.cli.runs")
 
 
 def _add_models(parser: Parser) -> None:
@@ -151,6 +163,13 @@ def _typed(parse: Callable[[str], object], text: str) -> object:
 def duration(text: str) -> object:
     """Seconds."""
     return _typed(parse_duration_s, text)
+
+
+def date(text: str) -> str:
+    """`2026-11-22`."""
+    if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text):
+        return text
+    raise argparse.ArgumentTypeError(f"{text!r} is no date; write it like 2026-11-22")
 
 
 def whole(text: str) -> int:

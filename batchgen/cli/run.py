@@ -24,6 +24,8 @@ def handle(args: argparse.Namespace) -> int:
         changed=args.changed,
         jobs=tuple(args.jobs),
         command_line=args.command_line,
+        date=args.date,
+        fresh=args.fresh,
         dry_run=args.dry_run,
         quiet=args.quiet,
         json=args.json,

@@ -7,7 +7,6 @@ import sys
 
 import msgspec
 
-from batchgen.app.batch import run_directory
 from batchgen.app.history import read_history
 from batchgen.app.views import status_lines, summary_json
 from batchgen.cli.target import target_of
@@ -17,10 +16,10 @@ from batchgen.core.summary import summarise
 def handle(args: argparse.Namespace) -> int:
     """Say where a batch stands; beside a writer too."""
     target = target_of(args)
-    run_dir = run_directory(target)
-    with read_history(target, run_dir) as history:
+    with read_history(target) as history:
         if history.note:
             print(f"batchgen: {history.note}", file=sys.stderr)
+        run_dir = history.run_dir
         summary = summarise(row.record for row in history.rows() if not row.problems)
     if args.json:
         print(msgspec.json.encode(summary_json(summary, None, ())).decode())

@@ -44,6 +44,8 @@ EFFECTS: dict[StopReason, Effect] = {
     StopReason.BALANCE: Effect(75, looks=False, only_if_work_left=True),
 }
 
+_WORST_FIRST = (130, 143, 77, 74, 69, 75, 1, 0)
+
 STOPPED_EARLY = 75
 SOME_ENDED_BADLY = 1
 
@@ -63,3 +65,8 @@ def exit_code(reasons: Iterable[StopReason], final: Plan, *, invalid: int = 0) -
         return STOPPED_EARLY
     badly = invalid or any(final.counts[kind] for kind in BADLY_ENDED)
     return SOME_ENDED_BADLY if badly else 0
+
+
+def worst(codes: Iterable[int]) -> int:
+    """The one code for several runs in a row."""
+    return min(codes, key=lambda code: _WORST_FIRST.index(code) if code in _WORST_FIRST else -1)

@@ -11,6 +11,11 @@ def timestamp(now_s: float) -> str:
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
 
 
+def local_date(now_s: float) -> str:
+    """`2026-11-22`, by the clock on the wall."""
+    return f"{datetime.fromtimestamp(now_s).astimezone():%Y-%m-%d}"
+
+
 def seconds(text: str | None) -> float | None:
     """Seconds since 1970 of a moment in a ledger; None where it cannot be read."""
     if not text:

@@ -6,23 +6,18 @@ each hop of a redirect, and the resolved address at connect time.
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Collection
 from dataclasses import dataclass
-from ipaddress import ip_address
 
-from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.resolver import DefaultResolver
 from yarl import URL
 
+from batchgen.addresses import CheckedResolver, Forbidden, require_public
 from batchgen.core.origin import ApiBase
+
+__all__ = ["Forbidden", "Guard", "GuardedResolver"]
 
 TRUSTED_DOMAINS = ("runcomfy.net", "runcomfy.com")
 """Where the API keeps its outputs (vendor's CLI trusts the same two)."""
-
-
-class Forbidden(Exception):
-    """This URL or address must not be fetched; the message says why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,12 +50,8 @@ class Guard:
 
     def check_address(self, host: str) -> None:
         """Raises `Forbidden` for a private address written out; names pass."""
-        try:
-            address = ip_address(host.partition("%")[0])
-        except ValueError:
-            return
-        if not address.is_global and not self.api.is_loopback:
-            raise Forbidden(f"{host} is an address of a private network")
+        if not self.api.is_loopback:
+            require_public(host)
 
     def _host_allowed(self, host: str) -> bool:
         if host == self.api.host.lower() or _below(host, TRUSTED_DOMAINS):
@@ -74,22 +65,8 @@ def _below(host: str, domains: Collection[str]) -> bool:
     return any(host == domain or host.endswith("." + domain) for domain in domains)
 
 
-class GuardedResolver(AbstractResolver):
-    """Resolves names, and refuses addresses of private networks where they come up."""
+class GuardedResolver(CheckedResolver):
+    """Resolves names by the rules of a guard."""
 
     def __init__(self, guard: Guard) -> None:
-        self._guard = guard
-        self._resolver = DefaultResolver()
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        """As aiohttp asks for it. Raises `Forbidden`, which aiohttp lets through."""
-        found = await self._resolver.resolve(host, port, family)
-        for result in found:
-            self._guard.check_address(result["host"])
-        return found
-
-    async def close(self) -> None:
-        """Let go of the resolver below."""
-        await self._resolver.close()
+        super().__init__(guard.check_address)

@@ -11,6 +11,7 @@ import asyncio
 import filecmp
 import hashlib
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -65,6 +66,8 @@ class LocalStore:
     directory: Path
     guard: Guard
     names: Names
+    name_of: Callable[[str, int], str] = lambda job, index: f"{job}-{index}"
+    """What an output is to be called, before that is made safe and claimed."""
     max_file_bytes: int = MAX_FILE_BYTES
     _saved: dict[tuple[str, int], OutputFile] = field(default_factory=dict)
     _partials: dict[tuple[str, int], _Partial] = field(default_factory=dict)
@@ -113,7 +116,7 @@ class LocalStore:
 
     def _begin(self, key: tuple[str, int]) -> _Partial:
         self.directory.mkdir(parents=True, exist_ok=True)
-        stem = self.names.claim(f"{key[0]}-{key[1]}")
+        stem = self.names.claim(self.name_of(*key))
         partial = _Partial(stem=stem, path=self.directory / f"{stem}.part")
         self._partials[key] = partial
         return partial

@@ -1,0 +1,144 @@
+"""One run with everything at hand: from the open ledger to the exit code."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from batchgen.app.adoption import adoptions
+from batchgen.app.batch import Loaded
+from batchgen.app.options import Flags, RunOptions, Target
+from batchgen.app.remembered import known_jobs, mark_finished, remember, remember_jobs
+from batchgen.app.rundir import Dated
+from batchgen.app.selected import Selected
+from batchgen.app.session import Remote, signals_stop
+from batchgen.app.talk import Talk, plan_sentence
+from batchgen.app.views import status_lines, summary_json, write_views
+from batchgen.clock import SystemClock
+from batchgen.core.endings import StopReason, exit_code
+from batchgen.core.plan import WORK_LEFT, Plan
+from batchgen.core.quantities import count_text
+from batchgen.core.summary import summarise
+from batchgen.ledger import LedgerBook
+from batchgen.progress import Tally, make_progress
+from batchgen.runner import Outcome, Runner
+
+
+@dataclass(slots=True, kw_only=True)
+class Night:
+    """One run with everything at hand."""
+
+    target: Target
+    flags: Flags
+    run_dir: Path
+    place: Dated | Path
+    loaded: Loaded
+    options: RunOptions
+    remote: Remote
+    book: LedgerBook
+    talk: Talk
+
+    async def spend(self) -> int:
+        """Do what the plan says; the exit code."""
+        remember(self.run_dir, self.target.shape)
+        if isinstance(self.place, Dated):
+            remember_jobs(self.run_dir, (job.id for job in self.loaded.spool.jobs()))
+        for note in self.book.notes:
+            self.talk.insist(note)
+        await self._settle_crashes()
+        await self._adopt()
+        selected = Selected.of(self.loaded.spool, self.book, self.options)
+        plan = selected.plan()
+        self.talk.say(plan_sentence(plan, self.loaded))
+        outcome = Outcome(reasons=())
+        if any((plan.counts + plan.removed)[kind] for kind in WORK_LEFT):
+            outcome = await self._work(selected, plan)
+        return self._finish(selected, outcome)
+
+    async def _settle_crashes(self) -> None:
+        if crashed := await self.book.doubt_crashed_submissions():
+            self.talk.insist(
+                f"{count_text(crashed, 'job')} in doubt: an earlier run ended between sending a"
+                " submission and hearing the answer. They are held; look for them at"
+                " runcomfy.com under Generations."
+            )
+
+    async def _adopt(self) -> None:
+        pairs = adoptions(self.loaded.spool, self.book)
+        for old, new in pairs:
+            await self.book.adopt(old, new)
+        if pairs:
+            self.talk.say(f"{count_text(len(pairs), 'row')} got an id and keep what they have")
+
+    async def _work(self, selected: Selected, plan: Plan) -> Outcome:
+        from batchgen.api import ModelAPI
+        from batchgen.outputs import Guard, LocalStore, Names
+
+        clock = SystemClock()
+        token = self.remote.token()
+        tally = Tally(total=_to_do(plan), download=self.options.policy.download)
+        progress = make_progress(tally, clock, quiet=self.flags.quiet)
+        head = self.loaded.manifest.head
+        store = LocalStore(
+            run_dir=self.run_dir,
+            directory=self.run_dir / (head.output.dir or "outputs"),
+            guard=Guard(api=self.remote.base, hosts=head.output.hosts),
+            name_of=self.loaded.names,
+            names=Names(file.path for record in self.book.records() for file in record.files),
+        )
+        try:
+            async with ModelAPI(self.remote.base, token, clock=clock) as api, store:
+                runner = Runner(
+                    api=api, ledger=self.book, outputs=store, clock=clock, observer=progress,
+                    policy=self.options.policy, limits=self.options.limits, rng=random.Random(),
+                )  # fmt: skip
+                with signals_stop(runner):
+                    return await runner.run(selected)
+        finally:
+            progress.close()
+
+    def _finish(self, selected: Selected, outcome: Outcome) -> int:
+        final = selected.plan()
+        code = exit_code(outcome.reasons, final, invalid=self.loaded.spool.invalid)
+        if outcome.failure is not None:
+            self.talk.insist(str(outcome.failure))
+        else:
+            write_views(self.run_dir, self.loaded.manifest.columns, self.loaded.spool, self.book)
+        summary = summarise(self.book.get(job.id) for job in selected.jobs())
+        if self.flags.json:
+            reasons = [reason.value for reason in outcome.reasons]
+            print(msgspec.json.encode(summary_json(summary, code, reasons)).decode())
+        speak = self.talk.say if code == 0 else self.talk.insist
+        if code in (0, 1) and self._covers_all():
+            mark_finished(self.run_dir)
+        for line in status_lines(summary, self.run_dir):
+            speak(line)
+        if advice := self._advice(code, outcome, final):
+            self.talk.insist(advice)
+        return code
+
+    def _covers_all(self) -> bool:
+        """Whether nothing of this directory was left out on purpose."""
+        only = self.options.jobs
+        whole = not only or only.issuperset(known_jobs(self.run_dir))
+        return whole and self.options.limit is None
+
+    def _advice(self, code: int, outcome: Outcome, final: Plan) -> str:
+        """What to do now, where it is not over."""
+        left = sum((final.counts + final.removed)[kind] for kind in WORK_LEFT)
+        why = ", ".join(reason.value for reason in outcome.reasons)
+        again = f"the same command goes on: {self.flags.command_line}"
+        if StopReason.TOKEN in outcome.reasons:
+            again = "get a token at runcomfy.com (profile), set RUNCOMFY_TOKEN; then " + again
+        elif StopReason.BALANCE in outcome.reasons:
+            again = "add balance at runcomfy.com; then " + again
+        if code in (0, 1):
+            return ""
+        return f"{why or 'stopped early'}: {count_text(left, 'job')} left; {again}"
+
+
+def _to_do(plan: Plan) -> int:
+    return sum((plan.counts + plan.removed)[kind] for kind in WORK_LEFT)
