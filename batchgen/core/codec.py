@@ -79,11 +79,15 @@ def encode(
     if values is not None:
         line["input"] = values
     line["fingerprint"] = record.fingerprint
-    for key in ("submitted_at", "finished_at", "cost_usd", "error", "adopted_by"):
+    for key in ("submitted_at", "finished_at", "price_usd", "cost_usd", "error", "adopted_by"):
         if (value := getattr(record, key)) is not None:
             line[key] = value
-    if record.earlier_cost_usd:
-        line["earlier_cost_usd"] = record.earlier_cost_usd
+    for key in ("earlier_cost_usd", "earlier_price_usd"):
+        if value := getattr(record, key):
+            line[key] = value
+    for key in ("given_up", "granted"):
+        if getattr(record, key):
+            line[key] = True
     if record.files:
         line["files"] = record.files
     return _encoder.encode(line) + b"\n"

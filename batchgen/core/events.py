@@ -53,6 +53,8 @@ class Intended:
     model: str
     input: Mapping[str, JSONValue]
     fingerprint: str
+    price_usd: float | None = None
+    """What is set aside for it; None where no price is known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +118,23 @@ class Saved:
     files: tuple[OutputFile, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attached:
+    """A person found the request that a lost answer belongs to."""
+
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GivenUp:
+    """A person accepts that this job ended badly."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Granted:
+    """A person allows one more attempt, whatever the policy says."""
+
+
 Event = (
     Intended
     | Accepted
@@ -127,4 +146,7 @@ Event = (
     | Failed
     | Cancelled
     | Saved
+    | Attached
+    | GivenUp
+    | Granted
 )

@@ -21,10 +21,13 @@ import msgspec
 from batchgen.core.events import (
     Accepted,
     AnswerLost,
+    Attached,
     Cancelled,
     ErrorKind,
     Event,
     Failed,
+    GivenUp,
+    Granted,
     Intended,
     JobError,
     NotAccepted,
@@ -73,9 +76,19 @@ TRANSITIONS: dict[JobState, dict[type[Event], JobState]] = {
     },
     S.COMPLETED: {Saved: S.DOWNLOADED, Failed: S.FAILED, Intended: S.SUBMITTING},
     S.DOWNLOADED: {Intended: S.SUBMITTING},
-    S.FAILED: {Intended: S.SUBMITTING},
-    S.CANCELLED: {Intended: S.SUBMITTING},
-    S.IN_DOUBT: {Intended: S.SUBMITTING},
+    S.FAILED: {
+        Intended: S.SUBMITTING,
+        Attached: S.IN_QUEUE,
+        GivenUp: S.FAILED,
+        Granted: S.FAILED,
+    },
+    S.CANCELLED: {Intended: S.SUBMITTING, GivenUp: S.CANCELLED, Granted: S.CANCELLED},
+    S.IN_DOUBT: {
+        Intended: S.SUBMITTING,
+        Attached: S.IN_QUEUE,
+        GivenUp: S.FAILED,
+        Granted: S.IN_DOUBT,
+    },
 }
 
 IN_FLIGHT = frozenset({S.IN_QUEUE, S.IN_PROGRESS})
@@ -108,10 +121,18 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """When this program learned that the API had finished the job."""
     cost_usd: float | None = None
     """What the API reported for this attempt."""
+    price_usd: float | None = None
+    """What was set aside for this attempt."""
+    earlier_price_usd: float = 0.0
+    """What was set aside for earlier attempts that may have been charged and did not say."""
     earlier_cost_usd: float = 0.0
     """What the API reported for earlier attempts of this job, edited inputs included."""
     files: tuple[OutputFile, ...] = ()
     error: JobError | None = None
+    given_up: bool = False
+    """A person accepts that it ended so."""
+    granted: bool = False
+    """A person allows one more attempt."""
     adopted_by: str | None = None
     """The job that goes on with this record; this one is then no job of its own any more."""
 
@@ -124,6 +145,13 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     def total_cost_usd(self) -> float:
         """What the API reported for all attempts together."""
         return self.earlier_cost_usd + (self.cost_usd or 0.0)
+
+    @property
+    def open_price_usd(self) -> float:
+        """What stays set aside for this attempt: nothing once it said its cost, or was refused."""
+        refused = self.error is not None and self.error.kind == ErrorKind.REFUSED
+        settled = self.cost_usd is not None or self.state is S.PENDING or refused
+        return 0.0 if settled else self.price_usd or 0.0
 
 
 def restored(current: JobRecord, made: JobRecord, *, ts: str) -> JobRecord:
@@ -181,6 +209,8 @@ def _begin_attempt(record: JobRecord | None, event: Intended, *, job: str, ts: s
         attempt=record.attempts + 1 if record is not None and same_input else 1,
         fingerprint=event.fingerprint,
         submitted_at=ts,
+        price_usd=event.price_usd,
+        earlier_price_usd=record.earlier_price_usd + record.open_price_usd if record else 0.0,
         earlier_cost_usd=record.total_cost_usd if record is not None else 0.0,
     )
 
@@ -199,6 +229,14 @@ def _with_facts(record: JobRecord, event: Event) -> JobRecord:
             return replace(record, error=error)
         case Saved(files=files):
             return replace(record, files=files)
+        case Attached(request_id=request_id):
+            return replace(
+                record, request_id=request_id, error=None, finished_at=None, given_up=False
+            )
+        case GivenUp():
+            return replace(record, given_up=True, granted=False)
+        case Granted():
+            return replace(record, granted=True, given_up=False)
         case _:
             return record
 

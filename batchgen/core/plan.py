@@ -35,6 +35,7 @@ class Disposition(StrEnum):
     SUBMIT_NEW = "new"  #: Never submitted.
     SUBMIT_EDITED = "edited"  #: The row has changed since; the old request is collected.
     SUBMIT_AGAIN = "failed, tried again"  #: The API reported a failure; attempts are left.
+    RETRY = "tried again on request"  #: A person allowed one more attempt.
     RESOLVE_BY_RESUBMIT = "in doubt, submitted again"  #: The user said so.
     COLLECT = "in flight"  #: Paid for: polled to its end before anything else.
     DOWNLOAD = "to download"  #: Succeeded; files are missing.
@@ -42,6 +43,7 @@ class Disposition(StrEnum):
     DONE = "done"
     HELD = "in doubt"  #: Waits for a person.
     FAILED = "failed"  #: For good, until a person or an edit says otherwise.
+    GIVEN_UP = "given up"  #: A person accepted how it ended.
     CANCELLED = "cancelled"  #: Not run again unless asked.
 
 
@@ -64,7 +66,9 @@ class Records(Protocol):
         ...
 
 
-SUBMISSIONS = frozenset({D.SUBMIT_NEW, D.SUBMIT_EDITED, D.SUBMIT_AGAIN, D.RESOLVE_BY_RESUBMIT})
+SUBMISSIONS = frozenset(
+    {D.SUBMIT_NEW, D.SUBMIT_EDITED, D.SUBMIT_AGAIN, D.RETRY, D.RESOLVE_BY_RESUBMIT}
+)
 """What costs money."""
 
 WORK_LEFT = SUBMISSIONS | {D.COLLECT, D.DOWNLOAD, D.RESTORE}
@@ -89,8 +93,8 @@ def disposition(
     """
     if record is None:
         return D.SUBMIT_NEW
-    differs = fingerprint is not None and record.fingerprint not in ("", fingerprint)
-    edited = differs and not policy.keep_changed
+    if record.granted and fingerprint is not None:
+        return D.RETRY
     match record.state:
         case JobState.IN_QUEUE | JobState.IN_PROGRESS:
             return D.COLLECT
@@ -99,16 +103,25 @@ def disposition(
             return D.RESOLVE_BY_RESUBMIT if allowed and fingerprint is not None else D.HELD
         case JobState.COMPLETED if policy.download:
             return D.DOWNLOAD
-        case _ if edited:
-            return D.RESTORE if made_before else D.SUBMIT_EDITED
+    differs = fingerprint is not None and record.fingerprint not in ("", fingerprint)
+    if differs and not policy.keep_changed:
+        return D.RESTORE if made_before else D.SUBMIT_EDITED
+    return _of_unchanged(record, policy, has_row=fingerprint is not None)
+
+
+def _of_unchanged(record: JobRecord, policy: Policy, *, has_row: bool) -> Disposition:
+    """What to do with a job that is over, or back to pending, and whose row is as it was."""
+    match record.state:
         case JobState.PENDING:
             return D.SUBMIT_NEW
         case JobState.COMPLETED | JobState.DOWNLOADED:
             return D.DONE
+        case _ if record.given_up:
+            return D.GIVEN_UP
         case JobState.CANCELLED:
             return D.CANCELLED
         case _:
-            again = fingerprint is not None and may_generate_again(record, policy)
+            again = has_row and may_generate_again(record, policy)
             return D.SUBMIT_AGAIN if again else D.FAILED
 
 

@@ -34,7 +34,12 @@ records = st.builds(
     submitted_at=st.none() | text,
     finished_at=st.none() | text,
     cost_usd=st.none() | amount,
+    price_usd=st.none() | amount,
     earlier_cost_usd=amount,
+    earlier_price_usd=amount,
+    given_up=st.booleans(),
+    granted=st.booleans(),
+    adopted_by=st.none() | text,
     files=st.lists(
         st.builds(OutputFile, path=text, bytes=st.integers(0, 2**40), sha256=text), max_size=2
     ).map(tuple),

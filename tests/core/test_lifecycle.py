@@ -12,10 +12,13 @@ import pytest
 from batchgen.core.events import (
     Accepted,
     AnswerLost,
+    Attached,
     Cancelled,
     ErrorKind,
     Event,
     Failed,
+    GivenUp,
+    Granted,
     Intended,
     JobError,
     NotAccepted,
@@ -46,6 +49,9 @@ EVENTS: dict[type[Event], Event] = {
     Succeeded: Succeeded(outputs=("https://x/1",), cost_usd=0.03),
     Failed: Failed(error=ERROR, cost_usd=0.01),
     Cancelled: Cancelled(),
+    Attached: Attached(request_id="r7"),
+    GivenUp: GivenUp(),
+    Granted: Granted(),
     Saved: Saved(files=(OutputFile(path="a.png", bytes=1, sha256="0"),)),
 }
 
