@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from batchgen import settings
 from batchgen.api.cache import CatalogueCache, age_text
 from batchgen.api.catalogue import Catalogue, Unanswered, from_a_thread
-from batchgen.api.known import LIVE, PACKAGE, Ask, Kept, KnownModels
+from batchgen.api.known import LIVE, PACKAGE, Ask, Kept, KnownModels, Price
 from batchgen.clock import SystemClock
-from batchgen.core.errors import ServiceUnreachable, TokenMissing
+from batchgen.core.errors import ServiceUnreachable, TokenMissing, UsageError
 from batchgen.core.models import ModelEntry
 from batchgen.core.origin import ApiBase
 from batchgen.core.secret import Secret
@@ -25,6 +25,55 @@ class Listing:
     entries: tuple[ModelEntry, ...]
     source: str
     """Where they come from, for people: `the live catalogue`, `the cache (...) and the package`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Description:
+    """One model."""
+
+    entry: ModelEntry
+    """With the schema that decides."""
+    schema_origin: str
+    price: Price | None
+    price_origin: str
+    notes: tuple[str, ...]
+
+
+def api_of(base_url: str | None) -> ApiBase:
+    """The API that a command is about. Raises `UsageError`."""
+    return settings.api_base(base_url)
+
+
+def describe(base: ApiBase, model_id: str, *, refresh: bool = False) -> Description:
+    """One model with all that is known of it.
+
+    Raises `UsageError` with the nearest ids for one that is not known, and with `refresh`
+    `TokenMissing` or `ServiceUnreachable` where the live catalogue gives nothing.
+    """
+    if refresh:
+        settings.token()
+    known = online_models(base, refresh=refresh)
+    entry = known.entry_for(model_id)
+    if refresh and known.away:
+        raise ServiceUnreachable(f"{base.origin}: the catalogue gave no answer: {known.away}")
+    if entry is None:
+        raise UsageError(_unknown(base, model_id))
+    return Description(
+        entry=entry,
+        schema_origin=known.origin_of(model_id),
+        price=known.price_of(model_id),
+        price_origin=known.catalogue_origin(model_id),
+        notes=known.notes,
+    )
+
+
+def _unknown(base: ApiBase, model_id: str) -> str:
+    listing, note = list_models(base)
+    ids = {entry.model_id.lower(): entry.model_id for entry in listing.entries}
+    found = difflib.get_close_matches(model_id.lower()[:200], ids, n=4, cutoff=0.4)
+    near = f"; nearest: {', '.join(ids[name] for name in found)}" if found else ""
+    only = f" ({note})" if note else ""
+    return f"{listing.source} has no model {model_id[:200]!r}{near}{only}"
 
 
 def offline_models(base: ApiBase, kept: Kept | None = None) -> KnownModels:
@@ -75,14 +124,6 @@ def list_models(
         if entry.input_schema:  # without one it would hide an entry that has one
             cache.put(entry)
     return Listing(entries=answer, source=LIVE), ""
-
-
-def nearest(base: ApiBase, model_id: str) -> list[str]:
-    """Ids that a person may have meant, best first."""
-    listing, _ = list_models(base)
-    ids = {entry.model_id.lower(): entry.model_id for entry in listing.entries}
-    found = difflib.get_close_matches(model_id.lower()[:200], ids, n=4, cutoff=0.4)
-    return [ids[name] for name in found]
 
 
 def _cache(base: ApiBase) -> CatalogueCache:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -17,6 +17,7 @@ from batchgen.app.selected import Selected
 from batchgen.app.session import Remote, signals_stop
 from batchgen.app.talk import Talk, plan_sentence
 from batchgen.app.views import status_lines, summary_json, write_views
+from batchgen.app.word import grant
 from batchgen.clock import SystemClock
 from batchgen.core.endings import StopReason, exit_code
 from batchgen.core.plan import WORK_LEFT, Plan
@@ -50,6 +51,9 @@ class Night:
             self.talk.insist(note)
         await self._settle_crashes()
         await self._adopt()
+        if not await self._grant():
+            self.talk.say("nothing to retry")
+            return 0
         selected = Selected.of(self.loaded.spool, self.book, self.options)
         plan = selected.plan()
         self.talk.say(plan_sentence(plan, self.loaded))
@@ -72,6 +76,16 @@ class Night:
             await self.book.adopt(old, new)
         if pairs:
             self.talk.say(f"{count_text(len(pairs), 'row')} got an id and keep what they have")
+
+    async def _grant(self) -> bool:
+        """With `retry`: allow the attempts, and narrow the run to them; whether there are any."""
+        if self.flags.retry is None:
+            return True
+        rows = (job.id for job in self.loaded.spool.jobs())
+        granted = await grant(self.flags.retry, self.book, rows)
+        if not self.flags.retry_rest:
+            self.options = replace(self.options, jobs=granted)
+        return bool(granted) or self.flags.retry_rest
 
     async def _work(self, selected: Selected, plan: Plan) -> Outcome:
         from batchgen.api import ModelAPI

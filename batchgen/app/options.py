@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from batchgen.app.word import Retry
 from batchgen.core.errors import ManifestError, Problem
 from batchgen.core.plan import Policy
 from batchgen.core.quantities import parse_duration_s
@@ -44,6 +45,9 @@ class Flags:
     jobs: tuple[str, ...] = ()
     command_line: str = "batchgen run"
     """As it was typed; what to type to go on."""
+    retry: Retry | None = None
+    """Which jobs get one more attempt; with `retry_rest` the others run too."""
+    retry_rest: bool = False
     date: str | None = None
     fresh: bool = False
     dry_run: bool = False

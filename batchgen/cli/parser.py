@@ -43,11 +43,15 @@ def build_parser(argv: Sequence[str] = ()) -> Parser:
         return sub
 
     _add_run(command("run", "Submit, poll and download; the same command resumes."))
+    _add_retry(command("retry", "Allow failed jobs one more attempt, and run those."))
+    _add_resolve(command("resolve", "A person's word on a doubt or a failure."))
+    _add_cancel(command("cancel", "Cancel what is still queued remotely."))
     _add_check(command("check", "Check every row; nothing is sent and nothing written."))
     _add_status(command("status", "Counts by state, cost, and failures by cause."))
     _add_report(command("report", "Write results.csv and report.html anew; no network."))
     _add_runs(command("runs", "The run directories of a manifest and what became of each."))
     _add_models(command("models", "List the known models, or show one."))
+    _add_init(command("init", "Write a commented manifest to begin with."))
     sandbox = command("sandbox", "Serve a stand-in of the Model API on this machine.")
     if "sandbox" in argv[:2]:
         _add_sandbox(sandbox)
@@ -55,14 +59,56 @@ def build_parser(argv: Sequence[str] = ()) -> Parser:
 
 
 def _add_run(parser: Parser) -> None:
+    _add_run_flags(parser)
+    parser.add_argument("--in-doubt", choices=("hold", "resubmit"),
+        help="what to do with jobs that may have been accepted (hold)")  # fmt: skip
+    parser.add_argument(
+        "--dry-run", action="store_true", help="say what would happen; spend nothing"
+    )
+    parser.set_defaults(handler="batchgen.cli.run")
+
+
+def _add_retry(parser: Parser) -> None:
+    _add_run_flags(parser)
+    add = parser.add_argument
+    add(
+        "--in-doubt",
+        dest="doubts",
+        action="store_true",
+        help="jobs in doubt instead of failed ones",
+    )
+    add("--cancelled", action="store_true", help="cancelled jobs instead of failed ones")
+    add("--all", action="store_true", help="run the rest too")
+    parser.set_defaults(handler="batchgen.cli.retry", in_doubt=None, dry_run=False)
+
+
+def _add_resolve(parser: Parser) -> None:
+    add_target(parser)
+    add_shape(parser)
+    add = parser.add_argument
+    add("--job", required=True, metavar="ID", help="the job")
+    add("--request-id", metavar="RID", help="the request that you found for it; it is collected")
+    add("--give-up", action="store_true", help="accept how it ended")
+    add("--resubmit", action="store_true", help="submit it once more in the next run")
+    add("--sandbox", action="store_true", help="of the rehearsal, not of the night")
+    parser.set_defaults(handler="batchgen.cli.resolve")
+
+
+def _add_cancel(parser: Parser) -> None:
+    add_target(parser)
+    add_shape(parser)
+    parser.add_argument("--sandbox", action="store_true", help="of the rehearsal, not of the night")
+    parser.add_argument("--base-url", metavar="URL", help="the API, as RUNCOMFY_MODEL_API_BASE")
+    parser.set_defaults(handler="batchgen.cli.cancel")
+
+
+def _add_run_flags(parser: Parser) -> None:
     add_target(parser)
     add_shape(parser)
     add = parser.add_argument
     add("--concurrency", type=whole, metavar="N", help="jobs in flight at most (8)")
     add("--max-attempts", type=whole, metavar="N",
         help="accepted or doubtful submissions per job in all, over all runs (3)")  # fmt: skip
-    add("--in-doubt", choices=("hold", "resubmit"),
-        help="what to do with jobs that may have been accepted (hold)")  # fmt: skip
     add("--job-timeout", type=duration, metavar="D", dest="job_timeout_s",
         help="stop waiting for a job in this run; it stays resumable (15m, video 45m)")  # fmt: skip
     add("--wait-for-api", type=duration, metavar="D", dest="wait_for_api_s",
@@ -76,19 +122,20 @@ def _add_run(parser: Parser) -> None:
     add("--changed", choices=("run", "keep"), help="what to do with edited rows (run)")
     add("--date", type=date, metavar="D", help="the day in a dated run directory (today)")
     add("--fresh", action="store_true", help="begin today's directory, whatever is left of others")
-    add("--dry-run", action="store_true", help="say what would happen; spend nothing")
     add("--sandbox", action="store_true",
         help="rehearse against a stand-in in this process; no token needed")  # fmt: skip
     add("--base-url", metavar="URL", help="the API, as RUNCOMFY_MODEL_API_BASE")
     add("--quiet", action="store_true", help="say nothing when all goes well")
     add("--json", action="store_true", help="a summary as JSON on stdout")
     add("-v", "--verbose", action="count", default=0, help="say more; -vv with tracebacks")
-    parser.set_defaults(handler="batchgen.cli.run")
 
 
 def _add_check(parser: Parser) -> None:
     add_target(parser)
     add_shape(parser)
+    parser.add_argument("--online", action="store_true",
+        help="ask each address among the inputs whether the API could fetch it")  # fmt: skip
+    parser.add_argument("--base-url", metavar="URL", help="the API, as RUNCOMFY_MODEL_API_BASE")
     parser.add_argument("--json", action="store_true", help="the findings as JSON on stdout")
     parser.set_defaults(handler="batchgen.cli.check")
 
@@ -117,9 +164,23 @@ def _add_runs(parser: Parser) -> None:
 
 
 def _add_models(parser: Parser) -> None:
-    parser.add_argument("model", nargs="?", metavar="ID", help="the model to show")
-    parser.add_argument("--json", action="store_true", help="as JSON")
+    add = parser.add_argument
+    add("model", nargs="?", metavar="ID", help="the model to show")
+    add("--search", default="", metavar="TEXT", help="only models with this in id or name")
+    add("--category", default="", metavar="C", help="only models of it, such as text-to-image")
+    add("--refresh", action="store_true", help="ask the live catalogue, whatever is cached")
+    add("--base-url", metavar="URL", help="the API, as RUNCOMFY_MODEL_API_BASE")
+    add("--json", action="store_true", help="as JSON")
     parser.set_defaults(handler="batchgen.cli.models")
+
+
+def _add_init(parser: Parser) -> None:
+    add = parser.add_argument
+    add("--model", required=True, metavar="ID", help="the model that it is for")
+    add("--output", default="batch.yaml", metavar="FILE", help="where to write it (batch.yaml)")
+    add("--force", action="store_true", help="overwrite a file that is there")
+    add("--base-url", metavar="URL", help="the API, as RUNCOMFY_MODEL_API_BASE")
+    parser.set_defaults(handler="batchgen.cli.init")
 
 
 def _add_sandbox(parser: Parser) -> None:

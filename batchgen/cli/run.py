@@ -12,10 +12,15 @@ from batchgen.cli.target import target_of
 
 def handle(args: argparse.Namespace) -> int:
     """Run the batch; its exit code."""
-    flags = Flags(
+    return asyncio.run(run(target_of(args), flags_of(args)))
+
+
+def flags_of(args: argparse.Namespace) -> Flags:
+    """The flags as values; what was not given is None."""
+    return Flags(
         concurrency=args.concurrency,
         max_attempts=args.max_attempts,
-        in_doubt=args.in_doubt,
+        in_doubt=args.in_doubt if isinstance(args.in_doubt, str) else None,
         job_timeout_s=args.job_timeout_s,
         wait_for_api_s=args.wait_for_api_s,
         limit=args.limit,
@@ -30,4 +35,3 @@ def handle(args: argparse.Namespace) -> int:
         quiet=args.quiet,
         json=args.json,
     )
-    return asyncio.run(run(target_of(args), flags))

@@ -62,6 +62,17 @@ class LedgerBook:
             raise
 
     @classmethod
+    def open_existing(cls, run_dir: Path, *, clock: WallClock) -> LedgerBook:
+        """The same for a ledger that is there, whatever its API: no call is going to be made.
+
+        Raises `LedgerForeign` where there is none.
+        """
+        header = replay(run_dir / LEDGER_NAME).header
+        if header is None:
+            raise LedgerForeign(f"{run_dir}: no ledger here; is this the right --run-dir?")
+        return cls.open(run_dir, api=header.api or "", clock=clock)
+
+    @classmethod
     def _open_locked(
         cls, lock: RunLock, run_dir: Path, *, api: str, clock: WallClock, now: str
     ) -> LedgerBook:
