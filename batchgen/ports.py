@@ -57,6 +57,13 @@ class GenerationAPI(Protocol):
         """Ask for a queued job to be cancelled; confirm with `result`."""
         ...
 
+    async def has_model(self, model: str) -> bool | None:
+        """Ask the catalogue, which costs nothing: False where it does not know the model.
+
+        None where the API is not there: no answer, 408, 429 or a 5xx.
+        """
+        ...
+
 
 class Ledger(Records, Protocol):
     """What is known of every job, and the way to add to it durably."""

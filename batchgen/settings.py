@@ -45,6 +45,15 @@ def token(environment: Mapping[str, str] = os.environ) -> Secret:
     )
 
 
+def cache_directory(environment: Mapping[str, str] = os.environ) -> Path | None:
+    """Where descriptions of models are kept between runs; None where there is no place for it."""
+    # A relative XDG_CACHE_HOME is to be ignored (XDG base directory specification).
+    if (given := environment.get("XDG_CACHE_HOME", "")) and Path(given).is_absolute():
+        return Path(given) / "batchgen"
+    home = environment.get("HOME")
+    return Path(home) / ".cache" / "batchgen" if home else None
+
+
 def _checked(value: str, source: str) -> Secret:
     if not (value.isascii() and value.isprintable()) or " " in value:
         raise TokenMissing(

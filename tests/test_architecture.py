@@ -21,8 +21,9 @@ ALLOWED: dict[str, set[str]] = {
     "spool": CORE,
     "settings": CORE,
     "ledger": SHELL,
-    "api": SHELL,
-    "outputs": SHELL,
+    "addresses": set(),
+    "api": SHELL | {"addresses"},
+    "outputs": SHELL | {"addresses"},
     "manifest": SHELL | {"packaged"},
     "sandbox": SHELL | {"packaged"},
     "results": SHELL,
@@ -36,7 +37,7 @@ ALLOWED: dict[str, set[str]] = {
 """Room -> rooms that it may import besides itself."""
 
 LIBRARIES: dict[str, set[str]] = {
-    "aiohttp": {"api", "outputs", "sandbox"},
+    "aiohttp": {"addresses", "api", "outputs", "sandbox"},
     "aiofiles": {"outputs"},
     "jinja2": {"manifest", "report"},
     "jsonschema_rs": {"core", "sandbox"},

@@ -13,7 +13,7 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Self
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import aiohttp
 import msgspec
@@ -28,18 +28,21 @@ from batchgen.core.answers import (
     Reply,
     SubmitAnswer,
     read_cancel,
+    read_presence,
     read_result,
     read_status,
     read_submit,
 )
 from batchgen.core.jobs import JSONValue
-from batchgen.core.models import ModelEntry, read_entry
-from batchgen.core.origin import ApiBase
+from batchgen.core.models import ModelEntry, ModelPage, read_entry, read_page
+from batchgen.core.origin import DEFAULT_BASE_URL, ApiBase
 from batchgen.core.secret import Secret
 from batchgen.ports import Clock
 
 MAX_BODY_BYTES = 8 << 20
 """An answer is a small JSON object; more than this is no answer."""
+
+BALANCE_URL = "https://api.runcomfy.net/prod/v2/balance"
 
 CONNECT_TIMEOUT_S = 10.0
 POST_KEEPALIVE_S = 1.0
@@ -101,8 +104,46 @@ class ModelAPI:
         entry = read_entry(reply.payload) if isinstance(reply, Reply) else None
         return entry if entry is not None else reply
 
+    async def balance_usd(self) -> float | None:
+        """What is left in the wallet; None where it cannot be told.
+
+        The one call to another host that gets the token (vendor's CLI: balance), and that only
+        for the built-in API: a stand-in or a proxy has no business with the wallet.
+        """
+        if self._base.url != DEFAULT_BASE_URL:
+            return None
+        reply = await self._fetch("GET", BALANCE_URL)
+        payload = reply.payload if isinstance(reply, Reply) else None
+        value = payload.get("balance_usd") if isinstance(payload, dict) else None
+        is_amount = isinstance(value, (int, float)) and not isinstance(value, bool)
+        return float(value) if is_amount and value is not None else None
+
+    async def has_model(self, model: str) -> bool | None:
+        """Whether the catalogue knows a model; None where the API is not there to say."""
+        return read_presence(await self._call("GET", f"/models/{model}"))
+
+    async def models(
+        self,
+        *,
+        search: str = "",
+        category: str = "",
+        limit: int = 100,
+        offset: int = 0,
+        include_schema: bool = False,
+    ) -> ModelPage | Reply | NoReply:
+        """`GET /models`: a page of the catalogue (queries of the vendor's CLI), or what came."""
+        query = {"search": search, "category": category, "limit": limit, "offset": offset}
+        query["include_schema"] = "true" if include_schema else ""
+        given = urlencode({key: value for key, value in query.items() if value != ""})
+        reply = await self._call("GET", f"/models?{given}")
+        page = read_page(reply.payload) if isinstance(reply, Reply) else None
+        return page if page is not None else reply
+
     async def _call(self, method: str, path: str, *, body: bytes | None = None) -> Reply | NoReply:
-        url = URL(self._base.url + path, encoded=True)
+        return await self._fetch(method, self._base.url + path, body=body)
+
+    async def _fetch(self, method: str, text: str, *, body: bytes | None = None) -> Reply | NoReply:
+        url = URL(text, encoded=True)
         headers = {"Authorization": f"Bearer {self._token.reveal()}"}
         if body is not None:
             headers["Content-Type"] = "application/json"

@@ -25,6 +25,8 @@ class Loaded:
     manifest: Manifest
     spool: Spool
     names: FileNames
+    models: dict[str, None] = field(default_factory=dict)
+    """Every model that a row names, in the order of their first rows."""
     problems: list[Problem] = field(default_factory=list)
     """The first `SHOWN_PROBLEMS`."""
     problem_count: int = 0
@@ -63,6 +65,7 @@ def _read_rows(loaded: Loaded, path: str) -> None:
             bad = BadRow(where=row.where, problems=(problem,), columns=row.columns, id=row.id)
             _add_bad(loaded, bad)
         else:
+            loaded.models[row.model] = None
             loaded.spool.add(_spooled(row))
     if not (loaded.spool.valid or loaded.problem_count):
         problem = Problem(where=path, what="no rows; a batch needs at least one prompt")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from batchgen.app.opening import latest, open_batch
 from batchgen.app.options import Target
-from batchgen.app.session import remote
+from batchgen.app.session import Rehearsal, remote
 from batchgen.clock import SystemClock
 from batchgen.core.lifecycle import IN_FLIGHT
 from batchgen.core.quantities import count_text
@@ -18,8 +18,8 @@ async def cancel(target: Target) -> tuple[int, list[str]]:
 
     clock = SystemClock()
     opened = open_batch(target, pick=latest)
-    where = opened.run_dir if target.sandbox else None
-    async with remote(target.base_url, sandbox_dir=where) as api:
+    rehearsal = Rehearsal(run_dir=opened.run_dir) if target.sandbox else None
+    async with remote(target.base_url, rehearsal) as api:
         book = LedgerBook.open(opened.run_dir, api=api.base.origin, clock=clock)
         try:
             open_records = [record for record in book.records() if record.state in IN_FLIGHT]

@@ -14,6 +14,7 @@ from batchgen.app.options import Target
 from batchgen.app.rundir import plain_directory
 from batchgen.app.views import result_rows, write_views, write_views_of_ledger
 from batchgen.core.errors import BatchgenError, ManifestNotFound
+from batchgen.core.summary import Summary, summarise
 from batchgen.ledger import LEDGER_NAME, Memory, replay
 from batchgen.results import ResultRow
 
@@ -50,6 +51,16 @@ class History:
         self.run_dir.mkdir(parents=True, exist_ok=True)
         columns = self.loaded.manifest.columns
         write_views(self.run_dir, columns, self.loaded.spool, self.records)
+
+
+def has_ledger(run_dir: Path) -> bool:
+    """Whether anything was ever run here."""
+    return (run_dir / LEDGER_NAME).exists()
+
+
+def ledger_summary(run_dir: Path) -> Summary:
+    """What the ledger alone says."""
+    return summarise(replay(run_dir / LEDGER_NAME).memory.records())
 
 
 def read_history(target: Target) -> History:

@@ -3,49 +3,62 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
 
+from batchgen.api.catalogue import Unanswered
+from batchgen.api.known import KnownModels
 from batchgen.app.adoption import adoptions
 from batchgen.app.batch import Loaded
-from batchgen.app.options import Flags, RunOptions, Target
+from batchgen.app.opening import Opened
+from batchgen.app.options import Flags, RunOptions
+from batchgen.app.prices import PriceOf, price_of, price_sentence
 from batchgen.app.remembered import known_jobs, mark_finished, remember, remember_jobs
 from batchgen.app.rundir import Dated
 from batchgen.app.selected import Selected
 from batchgen.app.session import Remote, signals_stop
+from batchgen.app.spending import require_prices, spending
 from batchgen.app.talk import Talk, plan_sentence
 from batchgen.app.views import status_lines, summary_json, write_views
 from batchgen.app.word import grant
 from batchgen.clock import SystemClock
 from batchgen.core.endings import StopReason, exit_code
+from batchgen.core.models import ModelEntry
+from batchgen.core.moments import local_date
 from batchgen.core.plan import WORK_LEFT, Plan
 from batchgen.core.quantities import count_text
 from batchgen.core.summary import summarise
 from batchgen.ledger import LedgerBook
 from batchgen.progress import Tally, make_progress
-from batchgen.runner import Outcome, Runner
+from batchgen.runner import Limits, Outcome, Runner, Spending
+
+NOT_THERE = Unanswered(why="the stand-in does not have it", reached=True)
 
 
 @dataclass(slots=True, kw_only=True)
 class Night:
     """One run with everything at hand."""
 
-    target: Target
+    opened: Opened
     flags: Flags
-    run_dir: Path
-    place: Dated | Path
     loaded: Loaded
     options: RunOptions
     remote: Remote
     book: LedgerBook
     talk: Talk
 
+    @property
+    def run_dir(self) -> Path:
+        """Where the batch keeps everything."""
+        return self.opened.run_dir
+
     async def spend(self) -> int:
         """Do what the plan says; the exit code."""
-        remember(self.run_dir, self.target.shape)
-        if isinstance(self.place, Dated):
+        remember(self.run_dir, self.opened.target.shape)
+        if isinstance(self.opened.place, Dated):
             remember_jobs(self.run_dir, (job.id for job in self.loaded.spool.jobs()))
         for note in self.book.notes:
             self.talk.insist(note)
@@ -55,11 +68,14 @@ class Night:
             self.talk.say("nothing to retry")
             return 0
         selected = Selected.of(self.loaded.spool, self.book, self.options)
-        plan = selected.plan()
+        prices = price_of(await self._models(), self.options)
+        plan = selected.plan(prices)
         self.talk.say(plan_sentence(plan, self.loaded))
+        if sentence := price_sentence(plan):
+            self.talk.say(sentence)
         outcome = Outcome(reasons=())
         if any((plan.counts + plan.removed)[kind] for kind in WORK_LEFT):
-            outcome = await self._work(selected, plan)
+            outcome = await self._work(selected, plan, prices)
         return self._finish(selected, outcome)
 
     async def _settle_crashes(self) -> None:
@@ -87,11 +103,12 @@ class Night:
             self.options = replace(self.options, jobs=granted)
         return bool(granted) or self.flags.retry_rest
 
-    async def _work(self, selected: Selected, plan: Plan) -> Outcome:
+    async def _work(self, selected: Selected, plan: Plan, prices: PriceOf) -> Outcome:
         from batchgen.api import ModelAPI
         from batchgen.outputs import Guard, LocalStore, Names
 
         clock = SystemClock()
+        budgets = self._spending(selected, plan, prices)
         token = self.remote.token()
         tally = Tally(total=_to_do(plan), download=self.options.policy.download)
         progress = make_progress(tally, clock, quiet=self.flags.quiet)
@@ -107,30 +124,73 @@ class Night:
             async with ModelAPI(self.remote.base, token, clock=clock) as api, store:
                 runner = Runner(
                     api=api, ledger=self.book, outputs=store, clock=clock, observer=progress,
-                    policy=self.options.policy, limits=self.options.limits, rng=random.Random(),
+                    policy=self.options.policy, limits=self._limits(plan), rng=random.Random(),
+                    spending=budgets,
                 )  # fmt: skip
                 with signals_stop(runner):
                     return await runner.run(selected)
         finally:
             progress.close()
 
+    async def _models(self) -> KnownModels:
+        """Where prices come from. A stand-in in this process is asked on this very loop."""
+        token = self.remote.known_token
+        if token is None:
+            return self.opened.models
+        from batchgen.api import ModelAPI
+
+        async with ModelAPI(self.remote.base, token, clock=SystemClock()) as api:
+            answers = [await api.model(model) for model in self.loaded.models]
+        entries = {one.model_id: one for one in answers if isinstance(one, ModelEntry)}
+        return KnownModels(packaged=entries, ask=lambda model: entries.get(model, NOT_THERE))
+
+    def _limits(self, plan: Plan) -> Limits:
+        options, now_s = self.options, SystemClock().monotonic_s()
+        runtime_s, failures = options.max_runtime_s, options.max_failures
+        return replace(
+            options.limits,
+            ends_at_s=None if runtime_s is None else now_s + runtime_s,
+            max_failures=None if failures is None else failures.of(_to_do(plan)),
+        )
+
+    def _spending(self, selected: Selected, plan: Plan, prices: PriceOf) -> Spending:
+        allowances = self.options.allowances
+        if not allowances:
+            return Spending(price_of=prices)
+        if plan.unpriced:
+            manifest = self.opened.target.manifest
+            require_prices(selected.jobs(), prices, manifest=manifest)
+        place = self.opened.place
+        series = [path for _, path in place.existing()] if isinstance(place, Dated) else []
+        return spending(
+            allowances,
+            own=self.book.records(),
+            others=[path for path in series if path != self.run_dir],
+            today=local_date(SystemClock().now_s()),
+            price_of=prices,
+        )
+
     def _finish(self, selected: Selected, outcome: Outcome) -> int:
         final = selected.plan()
-        code = exit_code(outcome.reasons, final, invalid=self.loaded.spool.invalid)
+        reasons = list(outcome.reasons)
+        for model, why in outcome.stopped_models.items():
+            reasons.append(StopReason.BREAKER)
+            self.talk.insist(f"{model}: no more submissions in this run: {why}")
+        code = exit_code(reasons, final, invalid=self.loaded.spool.invalid)
         if outcome.failure is not None:
             self.talk.insist(str(outcome.failure))
         else:
             write_views(self.run_dir, self.loaded.manifest.columns, self.loaded.spool, self.book)
         summary = summarise(self.book.get(job.id) for job in selected.jobs())
         if self.flags.json:
-            reasons = [reason.value for reason in outcome.reasons]
-            print(msgspec.json.encode(summary_json(summary, code, reasons)).decode())
+            said = [reason.value for reason in dict.fromkeys(reasons)]
+            print(msgspec.json.encode(summary_json(summary, code, said)).decode())
         speak = self.talk.say if code == 0 else self.talk.insist
         if code in (0, 1) and self._covers_all():
             mark_finished(self.run_dir)
         for line in status_lines(summary, self.run_dir):
             speak(line)
-        if advice := self._advice(code, outcome, final):
+        if advice := self._advice(code, reasons, final):
             self.talk.insist(advice)
         return code
 
@@ -140,14 +200,16 @@ class Night:
         whole = not only or only.issuperset(known_jobs(self.run_dir))
         return whole and self.options.limit is None
 
-    def _advice(self, code: int, outcome: Outcome, final: Plan) -> str:
+    def _advice(self, code: int, reasons: Sequence[StopReason], final: Plan) -> str:
         """What to do now, where it is not over."""
         left = sum((final.counts + final.removed)[kind] for kind in WORK_LEFT)
-        why = ", ".join(reason.value for reason in outcome.reasons)
+        why = ", ".join(reason.value for reason in dict.fromkeys(reasons))
         again = f"the same command goes on: {self.flags.command_line}"
-        if StopReason.TOKEN in outcome.reasons:
+        if StopReason.TOKEN in reasons:
             again = "get a token at runcomfy.com (profile), set RUNCOMFY_TOKEN; then " + again
-        elif StopReason.BALANCE in outcome.reasons:
+        elif StopReason.BUDGET in reasons:
+            again = "raise --max-cost, or wait for the next day or month; then " + again
+        elif StopReason.BALANCE in reasons:
             again = "add balance at runcomfy.com; then " + again
         if code in (0, 1):
             return ""

@@ -7,10 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from batchgen.api.known import KnownModels
+from batchgen.app.catalogue import api_of, offline_models, online_models
+from batchgen.app.kept import KeptSchemas
 from batchgen.app.options import Target
 from batchgen.app.remembered import recall
 from batchgen.app.rundir import Dated, named_directory, plain_directory
-from batchgen.manifest import Manifest, PackagedSchemas, Shape, open_manifest
+from batchgen.manifest import Manifest, PackagedSchemas, open_manifest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,57 +23,55 @@ class Opened:
     target: Target
     """With the shape that the run directory remembers."""
     manifest: Manifest
+    models: KnownModels
     place: Dated | Path
     run_dir: Path
     notes: tuple[str, ...] = ()
 
 
-def open_batch(target: Target, *, pick: Callable[[Dated], Path]) -> Opened:
+def open_batch(target: Target, *, pick: Callable[[Dated], Path], live: bool = False) -> Opened:
     """Open the manifest; `pick` says which directory of a dated series is meant.
 
-    A manifest may name its directory, and the directory may remember flags that the manifest
-    needs, so one that does is opened again with them.
+    With `live` the catalogue may be asked for models; otherwise cache and package have to do.
     """
-    if _may_name_directory(target):
-        manifest = _open(target, target.shape)
-        place = named_directory(target, manifest.head)
-        run_dir = pick(place) if isinstance(place, Dated) else place
-        shape, notes = recall(run_dir, target.shape)
-        if shape != target.shape:
-            manifest = _open(target, shape)
-    else:
-        place = run_dir = plain_directory(target)
-        shape, notes = recall(run_dir, target.shape)
-        manifest = _open(target, shape)
-    target = replace(target, shape=shape)
-    return Opened(
-        target=target, manifest=manifest, place=place, run_dir=run_dir, notes=tuple(notes)
-    )
+    place = _place(target)
+    run_dir = pick(place) if isinstance(place, Dated) else place
+    return replace(open_at(target, run_dir, live=live), place=place)
 
 
-def open_at(target: Target, run_dir: Path) -> Opened:
+def open_at(target: Target, run_dir: Path, *, live: bool = False) -> Opened:
     """Open the manifest for a run directory that is known."""
     shape, notes = recall(run_dir, target.shape)
     target = replace(target, shape=shape)
-    manifest = _open(target, shape)
+    models = _models(target, run_dir, live=live)
+    stdin = sys.stdin.buffer if target.manifest == "-" else None
+    manifest = open_manifest(target.manifest, shape, models, stdin=stdin)
     return Opened(
-        target=target, manifest=manifest, place=run_dir, run_dir=run_dir, notes=tuple(notes)
-    )
+        target=target, manifest=manifest, models=models, place=run_dir, run_dir=run_dir,
+        notes=tuple(notes),
+    )  # fmt: skip
+
+
+def _models(target: Target, run_dir: Path, *, live: bool) -> KnownModels:
+    """A rehearsal takes schemas from where the night would, but asks nobody."""
+    base = api_of(target.base_url)
+    kept = KeptSchemas(run_dir)
+    if live and not target.sandbox:
+        return online_models(base, kept=kept)
+    return offline_models(base, kept)
+
+
+def _place(target: Target) -> Dated | Path:
+    """Where the batch lies; a YAML manifest may say so itself, and is opened for its head."""
+    ending = Path(target.manifest).suffix.lower()
+    is_yaml = target.shape.format == "yaml" or ending in (".yaml", ".yml")
+    if target.run_dir is not None or target.manifest == "-" or not is_yaml:
+        return plain_directory(target)
+    head = open_manifest(target.manifest, target.shape, PackagedSchemas()).head
+    return named_directory(target, head)
 
 
 def latest(dated: Dated) -> Path:
     """The newest directory of a series; for commands that look."""
     existing = dated.existing()
     return existing[-1][1] if existing else dated.on("0000-00-00")
-
-
-def _may_name_directory(target: Target) -> bool:
-    if target.run_dir is not None or target.manifest == "-":
-        return False
-    ending = Path(target.manifest).suffix.lower()
-    return target.shape.format == "yaml" or ending in (".yaml", ".yml")
-
-
-def _open(target: Target, shape: Shape) -> Manifest:
-    stdin = sys.stdin.buffer if target.manifest == "-" else None
-    return open_manifest(target.manifest, shape, PackagedSchemas(), stdin=stdin)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,12 +10,34 @@ from typing import TypeVar
 
 from batchgen.app.word import Retry
 from batchgen.core.errors import ManifestError, Problem
+from batchgen.core.money import Allowance, parse_allowance
 from batchgen.core.plan import Policy
 from batchgen.core.quantities import parse_duration_s
 from batchgen.manifest import Head, Shape
 from batchgen.runner import Limits
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Failures:
+    """How many failures end a run: a count, or a share of its jobs."""
+
+    count: int = 0
+    share: float = 0.0
+
+    def of(self, jobs: int) -> int:
+        """The number that is too many for so many jobs; at least one."""
+        return max(1, self.count or math.ceil(jobs * self.share))
+
+
+def parse_failures(text: str) -> Failures:
+    """`20` or `5%`. Raises ValueError with a sentence."""
+    number = text.strip().removesuffix("%")
+    if number.isascii() and number.isdecimal() and int(number) >= 1:
+        value = int(number)
+        return Failures(share=value / 100) if text.strip().endswith("%") else Failures(count=value)
+    raise ValueError(f"{text!r} is no number of failures; write it like 20 or 5%")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +60,12 @@ class Flags:
     max_attempts: int | None = None
     in_doubt: str | None = None
     job_timeout_s: float | None = None
+    rate_per_s: float | None = None
+    max_cost: tuple[Allowance, ...] = ()
+    assume_price_usd: float | None = None
+    max_runtime_s: float | None = None
+    max_failures: Failures | None = None
+    on_interrupt: str | None = None
     wait_for_api_s: float | None = None
     limit: int | None = None
     no_download: bool | None = None
@@ -62,16 +91,13 @@ class RunOptions:
 
     policy: Policy
     limits: Limits
+    allowances: tuple[Allowance, ...]
+    assume_price_usd: float | None
+    max_runtime_s: float | None
+    max_failures: Failures | None
     limit: int | None
     skip_invalid: bool
     jobs: frozenset[str]
-
-
-NOT_YET = (
-    "rate", "on_interrupt", "max_cost", "assume_price", "max_runtime", "max_failures",
-)  # fmt: skip
-"""Keys of `run:` that this version does not know how to keep. A limit that is not kept is worse
-than none, so they are refused instead of ignored."""
 
 
 def decide(flags: Flags, head: Head) -> RunOptions:
@@ -90,11 +116,20 @@ def decide(flags: Flags, head: Head) -> RunOptions:
     limits = Limits(
         concurrency=_first(flags.concurrency, reader.whole("concurrency"), 8),
         job_timeout_s=_optional(flags.job_timeout_s, reader.duration_s("job_timeout")),
+        rate_per_s=_optional(flags.rate_per_s, reader.amount("rate")),
+        cancel_on_interrupt=_first(
+            flags.on_interrupt, reader.word("on_interrupt", ("detach", "cancel")), "detach"
+        )
+        == "cancel",
         wait_for_api_s=_first(flags.wait_for_api_s, reader.duration_s("wait_for_api"), 20.0),
     )
     options = RunOptions(
         policy=policy,
         limits=limits,
+        allowances=flags.max_cost or reader.allowances("max_cost"),
+        assume_price_usd=_optional(flags.assume_price_usd, reader.amount("assume_price")),
+        max_runtime_s=_optional(flags.max_runtime_s, reader.duration_s("max_runtime")),
+        max_failures=_optional(flags.max_failures, reader.failures("max_failures")),
         limit=_optional(flags.limit, reader.whole("limit")),
         skip_invalid=_first(flags.skip_invalid, reader.switch("skip_invalid"), False),
         jobs=frozenset(flags.jobs),
@@ -120,9 +155,6 @@ class _RunKeys:
         self._head = head
         self._run: Mapping[str, object] = head.run
         self._problems: list[Problem] = []
-        for name in NOT_YET:
-            if name in head.run:
-                self._complain(name, "this version cannot keep it yet; take it out to run without")
         if head.output.dir and "://" in head.output.dir:
             what = f"{head.output.dir!r}: this version writes to directories only"
             self._problems.append(Problem(where=head.where("output.dir"), what=what))
@@ -156,6 +188,30 @@ class _RunKeys:
     def duration_s(self, name: str) -> float | None:
         """A duration, or a bare number of seconds."""
         return self._parsed(name, lambda value: parse_duration_s(str(value)))
+
+    def amount(self, name: str) -> float | None:
+        """A number above 0."""
+        value = self._run.get(name)
+        if value is None:
+            return None
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0:
+            return float(value)
+        self._complain(name, f"{value!r} is no number above 0")
+        return None
+
+    def allowances(self, name: str) -> tuple[Allowance, ...]:
+        """One budget or a list of them."""
+        value = self._run.get(name)
+        given = value if isinstance(value, list) else [] if value is None else [value]
+        try:
+            return tuple(parse_allowance(str(one)) for one in given)
+        except ValueError as error:
+            self._complain(name, str(error))
+            return ()
+
+    def failures(self, name: str) -> Failures | None:
+        """A count, or a share like `5%`."""
+        return self._parsed(name, lambda value: parse_failures(str(value)))
 
     def finish(self) -> None:
         """Raises `ManifestError` where anything was wrong."""

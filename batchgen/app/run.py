@@ -11,31 +11,32 @@ import msgspec
 from batchgen.app import batch as batches
 from batchgen.app.adoption import adoptions
 from batchgen.app.batch import Loaded
+from batchgen.app.kept import KeptSchemas
 from batchgen.app.night import Night
 from batchgen.app.opening import Opened, open_at, open_batch
 from batchgen.app.options import Flags, RunOptions, Target, decide
+from batchgen.app.prices import balance_sentence, price_of, price_sentence
 from batchgen.app.remembered import known_jobs, unfinished
 from batchgen.app.rundir import Dated
 from batchgen.app.selected import Selected
-from batchgen.app.session import remote
-from batchgen.app.talk import Talk, plan_sentence
+from batchgen.app.session import Rehearsal, remote
+from batchgen.app.talk import Talk, plan_json, plan_sentence, plan_table
 from batchgen.clock import SystemClock
 from batchgen.core.endings import worst
 from batchgen.core.moments import local_date
-from batchgen.core.plan import Plan
 from batchgen.ledger import LEDGER_NAME, LedgerBook, replay
 
 
 async def run(target: Target, flags: Flags) -> int:
     """The exit code. Raises `BatchgenError` for what keeps the run from beginning."""
     today = flags.date or local_date(SystemClock().now_s())
-    opened = open_batch(target, pick=lambda dated: dated.on(today))
+    opened = open_batch(target, pick=lambda dated: dated.on(today), live=True)
     codes = []
     for directory in _earlier(opened, today, flags):
         Talk(flags).insist(f"{directory} still has work left; it goes first")
         known = tuple(known_jobs(directory))
         continued = replace(flags, jobs=known, changed="keep", limit=None)
-        codes.append(await _run_in(open_at(target, directory), continued))
+        codes.append(await _run_in(open_at(target, directory, live=True), continued))
         if codes[-1] not in (0, 1) and not flags.dry_run:
             return codes[-1]
     codes.append(await _run_in(opened, flags))
@@ -54,10 +55,10 @@ async def _run_in(opened: Opened, flags: Flags) -> int:
         options = decide(flags, loaded.manifest.head)
         loaded.require_valid(skip_invalid=options.skip_invalid)
         talk = Talk(flags)
-        for note in (*opened.notes, *loaded.manifest.notes):
+        for note in (*opened.notes, *loaded.manifest.notes, *opened.models.notes):
             talk.say(note)
         if flags.dry_run:
-            return _dry_run(opened.run_dir, loaded, options, flags)
+            return _dry_run(opened, loaded, options, flags)
         return await _spend(opened, flags, loaded, options, talk)
 
 
@@ -66,34 +67,35 @@ async def _spend(
 ) -> int:
     target, run_dir = opened.target, opened.run_dir
     batches.make_directory(run_dir)
-    async with remote(target.base_url, sandbox_dir=run_dir if target.sandbox else None) as api:
+    entries = [entry for model in loaded.models if (entry := opened.models.entry_for(model))]
+    rehearsal = Rehearsal(run_dir=run_dir, entries=tuple(entries)) if target.sandbox else None
+    async with remote(target.base_url, rehearsal) as api:
         book = LedgerBook.open(run_dir, api=api.base.origin, clock=SystemClock())
         try:
+            kept = KeptSchemas(run_dir)
+            for entry in entries:
+                kept.keep(entry)
             return await Night(
-                target=target, flags=flags, run_dir=run_dir, place=opened.place, loaded=loaded,
-                options=options, remote=api, book=book, talk=talk,
+                opened=opened, flags=flags, loaded=loaded, options=options, remote=api, book=book,
+                talk=talk,
             ).spend()  # fmt: skip
         finally:
             await book.close()
 
 
-def _dry_run(run_dir: Path, loaded: Loaded, options: RunOptions, flags: Flags) -> int:
-    records = replay(run_dir / LEDGER_NAME).memory
+def _dry_run(opened: Opened, loaded: Loaded, options: RunOptions, flags: Flags) -> int:
+    records = replay(opened.run_dir / LEDGER_NAME).memory
     for old, new in adoptions(loaded.spool, records):
         records.adopt(old, new)
-    plan = Selected.of(loaded.spool, records, options).plan()
+    prices = price_of(opened.models, options)
+    plan = Selected.of(loaded.spool, records, options).plan(prices)
     if flags.json:
-        print(msgspec.json.encode(_plan_json(plan)).decode())
-    else:
-        print(plan_sentence(plan, loaded))
-        print("nothing was submitted (dry run)")
+        print(msgspec.json.encode(plan_json(plan)).decode())
+        return 0
+    print(plan_sentence(plan, loaded))
+    print("\n".join(plan_table(plan)))
+    for sentence in (price_sentence(plan), balance_sentence(opened.target, plan)):
+        if sentence:
+            print(sentence)
+    print("nothing was submitted (dry run)")
     return 0
-
-
-def _plan_json(plan: Plan) -> dict[str, object]:
-    return {
-        "jobs": plan.jobs,
-        "submissions": plan.submissions,
-        "groups": {kind.name.lower(): count for kind, count in plan.counts.items()},
-        "removed": {kind.name.lower(): count for kind, count in plan.removed.items()},
-    }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from batchgen.app.options import RunOptions
@@ -61,11 +61,12 @@ class Selected:
             return False
         return self.disposition(job) in SUBMISSIONS
 
-    def plan(self) -> Plan:
-        """What is to be done with all of them, counted."""
+    def plan(self, price_of: Callable[[Job], float | None] = lambda _: None) -> Plan:
+        """What is to be done with all of them, counted, and what it is expected to cost."""
         plan = Plan()
         for job in self.jobs():
-            plan.counts[self.disposition(job)] += 1
+            kind = self.disposition(job)
+            plan.add(kind, price_of(job) if kind in SUBMISSIONS else None)
         if not self.options.jobs:
             self._count_removed(plan, self.batch.jobs())
         return plan

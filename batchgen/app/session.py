@@ -12,6 +12,7 @@ from pathlib import Path
 
 from batchgen import settings
 from batchgen.core.endings import EFFECTS, StopReason
+from batchgen.core.models import ModelEntry
 from batchgen.core.origin import ApiBase, parse_base_url
 from batchgen.core.secret import Secret
 from batchgen.runner import Runner
@@ -31,19 +32,29 @@ class Remote:
         return self.known_token or settings.token()
 
 
-@asynccontextmanager
-async def remote(base_url: str | None, *, sandbox_dir: Path | None) -> AsyncIterator[Remote]:
-    """The API of this run; with `sandbox_dir` a stand-in in this process.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rehearsal:
+    """A stand-in in this process.
 
-    It keeps its jobs in that directory, which must be there: a stand-in that
-    forgot its jobs with its process would make every resumed rehearsal fail.
+    It keeps its jobs in the run directory, which must be there: a stand-in that forgot its jobs
+    with its process would make every resumed rehearsal fail.
     """
-    if sandbox_dir is None:
+
+    run_dir: Path
+    entries: tuple[ModelEntry, ...] = ()
+    """The models that the batch uses, as far as they are known."""
+
+
+@asynccontextmanager
+async def remote(base_url: str | None, rehearsal: Rehearsal | None = None) -> AsyncIterator[Remote]:
+    """The API of this run, or its stand-in."""
+    if rehearsal is None:
         yield Remote(base=settings.api_base(base_url))
         return
     from batchgen.sandbox import Sandbox, SandboxConfig
 
-    async with Sandbox(SandboxConfig(journal=sandbox_dir / SANDBOX_JOURNAL)) as sandbox:
+    journal = rehearsal.run_dir / SANDBOX_JOURNAL
+    async with Sandbox(SandboxConfig(journal=journal, models=rehearsal.entries)) as sandbox:
         yield Remote(base=parse_base_url(sandbox.base_url), known_token=Secret(sandbox.token))
 
 

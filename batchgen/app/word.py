@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
+from batchgen.clock import SystemClock
 from batchgen.core.errors import UsageError
 from batchgen.core.events import Attached, GivenUp, Granted
 from batchgen.core.lifecycle import JobRecord, JobState
@@ -36,6 +38,15 @@ async def grant(retry: Retry, book: LedgerBook, rows: Iterable[str]) -> frozense
     for job in sorted(chosen):
         await book.record(job, Granted())
     return frozenset(chosen)
+
+
+async def resolve_in(run_dir: Path, job: str, word: Attached | GivenUp | Granted) -> JobRecord:
+    """`resolve` in the ledger of a run directory. Raises `LockHeld` while a run is at work."""
+    book = LedgerBook.open_existing(run_dir, clock=SystemClock())
+    try:
+        return await resolve(book, job, word)
+    finally:
+        await book.close()
 
 
 async def resolve(book: LedgerBook, job: str, word: Attached | GivenUp | Granted) -> JobRecord:

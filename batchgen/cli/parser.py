@@ -8,7 +8,9 @@ from collections.abc import Callable, Sequence
 from typing import Never
 
 from batchgen import __version__
+from batchgen.app.options import parse_failures
 from batchgen.core.errors import UsageError
+from batchgen.core.money import parse_allowance
 from batchgen.core.quantities import parse_duration_s
 
 FORMATS = ("yaml", "csv", "tsv", "jsonl", "json", "xlsx", "txt")
@@ -113,6 +115,17 @@ def _add_run_flags(parser: Parser) -> None:
         help="stop waiting for a job in this run; it stays resumable (15m, video 45m)")  # fmt: skip
     add("--wait-for-api", type=duration, metavar="D", dest="wait_for_api_s",
         help="how long to wait at the start for an API that cannot be reached (20s)")  # fmt: skip
+    add("--rate", type=amount, metavar="N", help="API calls started per second at most, polls too")
+    add("--max-cost", type=allowance, action="append", default=[], metavar="USD[/day|/month]",
+        help="a hard budget for the batch, the day or the month; repeatable")  # fmt: skip
+    add(
+        "--assume-price", type=amount, metavar="USD", help="per job, where the catalogue tells none"
+    )
+    add("--max-runtime", type=duration, metavar="D", dest="max_runtime_s",
+        help="be over after this time, as 6h; what is left is resumable")  # fmt: skip
+    add("--max-failures", type=failures, metavar="N|N%", help="stop submitting after so many")
+    add("--on-interrupt", choices=("detach", "cancel"),
+        help="what a signal does to jobs that are queued remotely (detach)")  # fmt: skip
     add("--limit", type=whole, metavar="N", help="the first N rows that still need a submission")
     add("--job", action="append", default=[], metavar="ID", dest="jobs",
         help="only this job; repeatable")  # fmt: skip
@@ -231,6 +244,27 @@ def date(text: str) -> str:
     if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text):
         return text
     raise argparse.ArgumentTypeError(f"{text!r} is no date; write it like 2026-11-22")
+
+
+def allowance(text: str) -> object:
+    """A budget."""
+    return _typed(parse_allowance, text)
+
+
+def failures(text: str) -> object:
+    """A count or a share."""
+    return _typed(parse_failures, text)
+
+
+def amount(text: str) -> float:
+    """A number above 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0")
+    return value
 
 
 def whole(text: str) -> int:

@@ -7,12 +7,10 @@ import asyncio
 from pathlib import Path
 
 from batchgen.app.opening import latest, open_batch
-from batchgen.app.word import resolve
+from batchgen.app.word import resolve_in
 from batchgen.cli.target import target_of
-from batchgen.clock import SystemClock
 from batchgen.core.errors import UsageError
 from batchgen.core.events import Attached, GivenUp, Granted
-from batchgen.ledger import LedgerBook
 
 
 def handle(args: argparse.Namespace) -> int:
@@ -32,11 +30,7 @@ def handle(args: argparse.Namespace) -> int:
 
 
 async def _resolve(run_dir: Path, job: str, word: Attached | GivenUp | Granted) -> None:
-    book = LedgerBook.open_existing(run_dir, clock=SystemClock())
-    try:
-        record = await resolve(book, job, word)
-    finally:
-        await book.close()
+    record = await resolve_in(run_dir, job, word)
     then = {
         Attached: "the next run collects it",
         GivenUp: "it no longer counts as failed",

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 import msgspec
 
+from batchgen.app.history import has_ledger, ledger_summary
 from batchgen.app.opening import latest, open_batch
 from batchgen.app.remembered import unfinished
 from batchgen.app.rundir import Dated
 from batchgen.app.views import state_phrases, summary_json
 from batchgen.cli.target import target_of
-from batchgen.core.summary import Summary, summarise
-from batchgen.ledger import LEDGER_NAME, replay
 
 
 def handle(args: argparse.Namespace) -> int:
@@ -21,7 +19,7 @@ def handle(args: argparse.Namespace) -> int:
     opened = open_batch(target_of(args), pick=latest)
     place = opened.place
     directories = [path for _, path in place.existing()] if isinstance(place, Dated) else [place]
-    found = [(path, _summary(path)) for path in directories if (path / LEDGER_NAME).exists()]
+    found = [(path, ledger_summary(path)) for path in directories if has_ledger(path)]
     if args.json:
         shown = [
             {"run_dir": str(path), **summary_json(summary, None, ())} for path, summary in found
@@ -34,7 +32,3 @@ def handle(args: argparse.Namespace) -> int:
     if not found:
         print(f"no run yet; it would be in {opened.run_dir}")
     return 0
-
-
-def _summary(path: Path) -> Summary:
-    return summarise(replay(path / LEDGER_NAME).memory.records())

@@ -335,3 +335,17 @@ def read_cancel(reply: Reply | NoReply) -> CancelOutcome:
     if outcome == "not_cancellable":
         return CancelOutcome.NOT_CANCELLABLE
     return CancelOutcome.UNKNOWN
+
+
+def read_presence(reply: Reply | NoReply) -> bool | None:
+    """What a free call to the catalogue says of a model.
+
+    None where the API is not there: no answer, 408, 429 or a 5xx. False only for a 404; any other
+    answer shows an API that is there, whatever else is wrong.
+    """
+    if isinstance(reply, NoReply):
+        return None
+    status = _verdict(reply).status
+    if status >= 500 or status in (408, 429):
+        return None
+    return status != 404

@@ -42,6 +42,11 @@ class Budget:
         """What was spent before, or by others."""
         self._spent_micro += _micro(usd)
 
+    def add_reserved(self, job: str, usd: float) -> None:
+        """What an earlier run set aside for a job that is still in flight; fits or not."""
+        self._reserved_micro[job] = self._reserved_micro.get(job, 0) + _micro(usd)
+        self._reserved_total_micro += _micro(usd)
+
     @property
     def committed_usd(self) -> float:
         """Spent and reserved together."""
@@ -58,7 +63,12 @@ class Budget:
         return True
 
     def settle(self, job: str, usd: float | None) -> None:
-        """The job is over: what it reported replaces the reservation, which otherwise stays."""
+        """The job is over: what it reported replaces the reservation, which otherwise stays.
+
+        A job for which nothing was set aside is not this budget's.
+        """
+        if job not in self._reserved_micro:
+            return
         reserved = self.release(job)
         self._spent_micro += reserved if usd is None else _micro(usd)
 

@@ -22,6 +22,11 @@ class StopReason(StrEnum):
     UNREACHABLE = "API not reachable"
     SILENT = "no answer for an hour"
     BALANCE = "balance exhausted"
+    BUDGET = "budget used up"
+    RUNTIME = "what is left would not end in time"
+    TIME_OVER = "time is over"
+    FAILURES = "too many failures"
+    BREAKER = "a model was stopped"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +46,12 @@ EFFECTS: dict[StopReason, Effect] = {
     StopReason.DISK: Effect(74, downloads=True),
     StopReason.UNREACHABLE: Effect(69),
     StopReason.SILENT: Effect(75),
+    StopReason.TIME_OVER: Effect(75, downloads=True, only_if_work_left=True),
     StopReason.BALANCE: Effect(75, looks=False, only_if_work_left=True),
+    StopReason.BUDGET: Effect(75, looks=False, only_if_work_left=True),
+    StopReason.RUNTIME: Effect(75, looks=False, only_if_work_left=True),
+    StopReason.FAILURES: Effect(75, looks=False, only_if_work_left=True),
+    StopReason.BREAKER: Effect(75, looks=False, only_if_work_left=True),
 }
 
 _WORST_FIRST = (130, 143, 77, 74, 69, 75, 1, 0)

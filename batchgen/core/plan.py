@@ -6,7 +6,7 @@ cannot differ.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -157,6 +157,10 @@ class Plan:
     counts: Counter[Disposition] = field(default_factory=Counter)
     removed: Counter[Disposition] = field(default_factory=Counter)
     """Jobs of the ledger that no row of the manifest claims any more."""
+    cost_usd: defaultdict[Disposition, float] = field(default_factory=lambda: defaultdict(float))
+    """What the submissions are expected to cost, as far as prices are known."""
+    unpriced: int = 0
+    """Submissions whose price nobody knows."""
 
     @property
     def jobs(self) -> int:
@@ -167,6 +171,21 @@ class Plan:
     def submissions(self) -> int:
         """How many POSTs it takes at least."""
         return sum(self.counts[kind] for kind in SUBMISSIONS)
+
+    @property
+    def total_cost_usd(self) -> float:
+        """Expected for all submissions with a known price."""
+        return sum(self.cost_usd.values())
+
+    def add(self, kind: Disposition, price_usd: float | None = None) -> None:
+        """Count one job; `price_usd` of a submission, None where it is not known."""
+        self.counts[kind] += 1
+        if kind not in SUBMISSIONS:
+            return
+        if price_usd is None:
+            self.unpriced += 1
+        else:
+            self.cost_usd[kind] += price_usd
 
     def sentences(self) -> Iterable[str]:
         """One phrase for each group that is not empty, in the order of the enum."""

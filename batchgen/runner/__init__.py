@@ -3,11 +3,15 @@
 runner      fills free slots with work until none is left, or until it is told to stop
 source      which job is next: what failed and may be tried again, then the manifest
 submission  one job from intent to accepted, refused or in doubt
-flights     the schedule of looks at what was accepted
+hold        listening for the API after a lost answer
+gate, paced the shared pause after a refusal for the rate; the user's own rate
+purse       prices and budgets
+flights     one look at what was accepted; `watch` makes each at its time
 collection  downloads, in a pool of their own
-stopping    reasons to stop, and what they still allow
+cancellation, reach, stopping, limits, crew
 """
 
-from batchgen.runner.runner import Limits, Outcome, Runner
+from batchgen.runner.limits import Limits, Spending
+from batchgen.runner.runner import Outcome, Runner
 
-__all__ = ["Limits", "Outcome", "Runner"]
+__all__ = ["Limits", "Outcome", "Runner", "Spending"]

@@ -1,7 +1,8 @@
 """What was accepted and has not ended: one schedule of looks for all of it.
 
 A heap of due times, not a sleeping worker for each job: ten thousand jobs in flight are ten
-thousand small entries. A look that fails is made again with backoff; it never fails a job.
+thousand small entries. When the next look is due, `core.forecast` says. A look that fails is made
+again with backoff; it never fails a job.
 """
 
 from __future__ import annotations
@@ -32,9 +33,9 @@ from batchgen.core.events import (
     Started,
     Succeeded,
 )
+from batchgen.core.forecast import Forecast, Forecasts, Sighting
 from batchgen.core.jobs import Job
 from batchgen.core.lifecycle import JobRecord, JobState
-from batchgen.core.pacing import PollPace
 from batchgen.core.retry import Backoff
 from batchgen.ports import Clock, GenerationAPI, Ledger, Observer
 from batchgen.runner.reach import Reach
@@ -49,12 +50,17 @@ class Flight:
     job: Job | None
     """Its row; None where the row has gone from the manifest."""
     since_s: float
-    """Monotonic time of its acceptance, or of the resumption."""
+    """Monotonic time of its acceptance, also where that was in an earlier run."""
     give_up_at_s: float
     """Monotonic time after which this run no longer waits for it."""
+    resumed: bool = False
+    """Whether an earlier run submitted it; then it may have ended long ago."""
+    seen: Sighting = field(default_factory=Sighting)
     looks: int = 0
     failures: int = 0
     """Looks in a row that taught nothing."""
+    shortcut_failed: bool = False
+    """Whether `result` was asked first and answered with an error."""
 
 
 class Schedule:
@@ -81,6 +87,28 @@ class Schedule:
         return heapq.heappop(self._heap)[2] if self._heap and self._heap[0][0] <= now_s else None
 
 
+@dataclass(slots=True)
+class Shortcut:
+    """Whether `result` may be asked before `status` said that a job has ended.
+
+    The API documents `result` as readable in every state, and its own ComfyUI nodes poll nothing
+    else; older clients met errors there. An unfinished result that was answered settles it.
+    """
+
+    open: bool = True
+    _proven: bool = False
+    _strikes: int = 0
+
+    def answered(self) -> None:
+        """An unfinished `result` was answered with a state."""
+        self._proven = True
+
+    def misled(self) -> None:
+        """It was an error, and the job turned out to be unfinished: three times is no accident."""
+        self._strikes += 1
+        self.open = self._proven or self._strikes < 3
+
+
 @dataclass(slots=True, kw_only=True)
 class Lookout:
     """Looks at flights and puts what it learns on record."""
@@ -92,21 +120,28 @@ class Lookout:
     reach: Reach
     stop: Stop
     jitter: Callable[[], float]
-    pace: PollPace = field(default_factory=PollPace)
+    forecasts: Forecasts = field(default_factory=Forecasts)
     backoff: Backoff = field(default_factory=Backoff)
+    shortcut: Shortcut = field(default_factory=Shortcut)
     _words: set[str] = field(default_factory=set)
+
+    def first_delay_s(self, flight: Flight) -> float:
+        """Seconds until the first look; what an earlier run left may have ended already."""
+        if flight.resumed:
+            return 0.0
+        return self._forecast(flight).next_delay_s(flight.seen, 0.0, 0, jitter=self.jitter())
 
     async def look(self, flight: Flight) -> float | None:
         """Look once. Seconds until the next look; None where the job has ended.
 
         Raises `LocalIOError` where the ledger could not be written.
         """
-        request_id = flight.record.request_id or ""
-        answer = await self.api.status(request_id)
-        if isinstance(answer, Ended):
-            answer = await self.api.result(request_id)
+        # The age at which the question was put: the answer was true then or a moment later.
+        age_s = self._age_s(flight)
+        answer = await self._ask(flight, age_s)
         flight.looks += 1
         self._listen(answer)
+        self._learn(flight, answer, age_s)
         event = _fact(answer, flight.record)
         if event is not None:
             flight.record = await self.ledger.record(flight.record.job, event)
@@ -114,6 +149,39 @@ class Lookout:
         if event is not None and not isinstance(event, Started):
             return None
         return self._delay_s(flight, answer)
+
+    async def _ask(self, flight: Flight, age_s: float) -> Look:
+        request_id = flight.record.request_id or ""
+        likely = self._forecast(flight).may_have_ended(flight.seen, age_s)
+        # After a failure `status` is asked, which tells an outage from a refusal of `result`.
+        if likely and self.shortcut.open and not flight.failures:
+            answer = await self.api.result(request_id)
+            flight.shortcut_failed = isinstance(answer, (TryAgain, Gone))
+            if isinstance(answer, (Queued, Running)):
+                self.shortcut.answered()
+            if not isinstance(answer, Gone):
+                return answer
+        answer = await self.api.status(request_id)
+        if isinstance(answer, (Queued, Running)) and flight.shortcut_failed:
+            self.shortcut.misled()
+            flight.shortcut_failed = False
+        return await self.api.result(request_id) if isinstance(answer, Ended) else answer
+
+    def _learn(self, flight: Flight, answer: Look, age_s: float) -> None:
+        forecast, seen = self._forecast(flight), flight.seen
+        match answer:
+            case Queued():
+                forecast.saw_waiting(seen, age_s, answer.position)
+            case Running():
+                forecast.saw_running(seen, age_s)
+            case Produced() | Broke() if seen.alive_s is not None or not flight.resumed:
+                forecast.saw_end(seen, age_s)
+
+    def _forecast(self, flight: Flight) -> Forecast:
+        return self.forecasts.of(flight.job.model if flight.job else "")
+
+    def _age_s(self, flight: Flight) -> float:
+        return self.clock.monotonic_s() - flight.since_s
 
     def _listen(self, answer: Look) -> None:
         unheard = isinstance(answer, TryAgain) and not answer.answered
@@ -137,8 +205,9 @@ class Lookout:
                 flight.failures, jitter=self.jitter(), retry_after_s=retry_after_s
             )
         flight.failures = 0
-        age_s = self.clock.monotonic_s() - flight.since_s
-        return self.pace.delay_s(age_s, flight.looks, jitter=self.jitter())
+        return self._forecast(flight).next_delay_s(
+            flight.seen, self._age_s(flight), flight.looks, jitter=self.jitter()
+        )
 
 
 def _fact(answer: Look, record: JobRecord) -> Event | None:

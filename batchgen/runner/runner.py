@@ -8,47 +8,34 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import deque
-from collections.abc import Coroutine
-from dataclasses import dataclass
-from typing import Any
+from collections import defaultdict, deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
+from batchgen.core.admission import Admission
 from batchgen.core.endings import StopReason
 from batchgen.core.errors import LocalIOError
+from batchgen.core.expectation import Expectation
 from batchgen.core.jobs import Job
 from batchgen.core.lifecycle import IN_FLIGHT, JobRecord, JobState
-from batchgen.core.moments import seconds
 from batchgen.core.plan import Policy
 from batchgen.core.retry import Backoff
+from batchgen.core.window import Window
 from batchgen.ports import Batch, Clock, GenerationAPI, Ledger, Observer, OutputStore
+from batchgen.runner.cancellation import Cancellation
 from batchgen.runner.collection import Collector
-from batchgen.runner.flights import Flight, Lookout, Schedule
+from batchgen.runner.crew import Crew
+from batchgen.runner.flights import Flight, Lookout
 from batchgen.runner.gate import Gate
+from batchgen.runner.hold import Hold
+from batchgen.runner.limits import Limits, Spending
+from batchgen.runner.paced import PacedAPI
+from batchgen.runner.purse import Purse
 from batchgen.runner.reach import Reach
-from batchgen.runner.source import Source
+from batchgen.runner.source import Nothing, Source
 from batchgen.runner.stopping import Stop
-from batchgen.runner.submission import Submission
-
-RESUMED_PATIENCE_S = 30.0
-"""What a job gets that is older than its time-out when a run takes it up again."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """How much at once, and how long."""
-
-    concurrency: int = 8
-    """Jobs in flight at most."""
-    downloads: int = 8
-    """Jobs whose outputs are fetched at once."""
-    looks: int = 64
-    """Calls about jobs in flight at once."""
-    wait_for_api_s: float = 20.0
-    silence_s: float = 3600.0
-    job_timeout_s: float | None = None
-    """From its submission; None: by the kind of the model's output."""
-    drain_s: float = 4.0
-    """What answers on their way get after a signal."""
+from batchgen.runner.submission import Submission, Turn
+from batchgen.runner.watch import Watch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +44,8 @@ class Outcome:
 
     reasons: tuple[StopReason, ...]
     failure: LocalIOError | None = None
+    stopped_models: dict[str, str] = field(default_factory=dict)
+    """Models whose submissions were stopped, and why."""
 
 
 class Runner:
@@ -73,58 +62,73 @@ class Runner:
         policy: Policy,
         limits: Limits,
         rng: random.Random,
+        spending: Spending | None = None,
     ) -> None:
-        self._ledger = ledger
-        self._clock = clock
-        self._policy = policy
-        self._limits = limits
+        self._ledger, self._clock, self._observer = ledger, clock, observer
+        self._policy, self._limits = policy, limits
         self._wake = asyncio.Event()
-        self._look_wake = asyncio.Event()
         self.stop = Stop(self._on_change)
+        self._crew = Crew(self._on_change, lambda: self.stop.request(StopReason.DISK))
+        self._admission, self._window = Admission(), Window(cap=limits.concurrency)
+        spending = spending or Spending()
+        self._purse = Purse(spending.budgets, spending.price_of)
+        self._api = api = PacedAPI(api, clock, limits.rate_per_s)
+        jitter = rng.random
         reach = Reach(
             clock, self.stop, wait_for_api_s=limits.wait_for_api_s, silence_s=limits.silence_s
         )
-        jitter = rng.random
+        self._gate = Gate(clock, jitter, Backoff())
+        self._hold = Hold(api, clock, self._admission, reach, jitter)
         self._submission = Submission(
             api=api, ledger=ledger, clock=clock, observer=observer, reach=reach, stop=self.stop,
-            gate=Gate(clock, jitter, Backoff()),
+            gate=self._gate, window=self._window, admission=self._admission, purse=self._purse,
         )  # fmt: skip
-        self._lookout = Lookout(
+        lookout = Lookout(
             api=api, ledger=ledger, clock=clock, observer=observer, reach=reach, stop=self.stop,
             jitter=jitter,
+        )  # fmt: skip
+        self.forecasts = lookout.forecasts
+        self._watch = Watch(
+            lookout=lookout, clock=clock, crew=self._crew, stop=self.stop, at_once=limits.looks,
+            job_timeout_s=limits.job_timeout_s, on_landed=self._landed,
         )  # fmt: skip
         self._collector = Collector(
             api=api, ledger=ledger, outputs=outputs, clock=clock, observer=observer, jitter=jitter
         )
-        self._schedule = Schedule()
         self._to_download: deque[tuple[str, Job | None]] = deque()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._posting: set[asyncio.Task[None]] = set()
         self._in_flight = 0
-        self._looking = 0
         self._downloading = 0
-        self._failure: LocalIOError | None = None
-        self._defect: BaseException | None = None
+        self._failures = 0
+        self._expectations: defaultdict[str, Expectation] = defaultdict(Expectation)
 
     async def run(self, batch: Batch) -> Outcome:
         """Work until nothing is left to do or a reason to stop was given."""
-        self._source = Source(batch.jobs(), self._ledger, self._policy)
+        self._source = Source(batch.jobs(), self._ledger, self._policy, self._admission.verdict)
+        self._exhausted = False
         self._resume(batch)
-        self._spawn(self._keep_looking())
+        self._crew.spawn(self._watch.keep())
+        self._crew.spawn(self._limits.runtime(self.stop, self._clock))
         try:
-            while not self._finished():
-                self._wake.clear()
-                self._start_downloads()
-                if self._fill_slots():
-                    await asyncio.sleep(0)
-                    continue
-                if not self._finished():
-                    await self._wake.wait()
+            await self._conduct()
         finally:
-            await self._drain()
-        if self._defect is not None:
-            raise self._defect
-        return Outcome(reasons=tuple(self.stop.reasons), failure=self._failure)
+            await self._crew.drain(self._limits.drain_s)
+        await self._cancel_if_asked()
+        if self._crew.defect is not None:
+            raise self._crew.defect
+        return Outcome(
+            reasons=tuple(self.stop.reasons),
+            failure=self._crew.failure,
+            stopped_models=self._admission.stopped,
+        )
+
+    async def _conduct(self) -> None:
+        while not self._finished():
+            self._wake.clear()
+            self._start_downloads()
+            if self._fill_slots():
+                await asyncio.sleep(0)
+            elif not self._finished():
+                await self._clock.wait(self._wake, self._gate.wait_s or None)
 
     # What is paid for comes first.
 
@@ -137,88 +141,100 @@ class Runner:
                 self._to_download.append((record.job, rows.get(record.job)))
             else:
                 self._in_flight += 1
-                self._watch(record, rows.get(record.job))
+                self._watch.add(record, rows.get(record.job), resumed=True)
 
     # Slots.
 
     def _fill_slots(self) -> bool:
         """Start what fits; whether there may be more rows to look through at once."""
-        while not self.stop.submissions and self._in_flight < self._limits.concurrency:
-            job = self._source.next_slice()
-            if job is None:
-                return not self._source.exhausted
+        while not self.stop.submissions and self._in_flight < self._window.size:
+            if self._gate.wait_s:
+                return False
+            job = self._source.next()
+            if isinstance(job, Nothing):
+                self._exhausted = job is Nothing.EXHAUSTED
+                return job is Nothing.MORE
+            if not self._fits(job):
+                return False
             self._in_flight += 1
-            self._posting.add(self._spawn(self._submit(job)))
+            self._admission.sent(job.model)
+            self._crew.spawn(self._submit(job), posts=True)
+        return False
+
+    def _fits(self, job: Job) -> bool:
+        """Whether time and money allow this job; a budget may have room again once others end."""
+        expected_s = self._expectations[job.model].expected_s
+        if not self._limits.leave_time_for(expected_s, self._clock):
+            self._source.put_back(job)
+            self.stop.request(StopReason.RUNTIME)
+            return False
+        full = self._purse.reserve(job)
+        if full is None:
+            return True
+        self._source.put_back(job)
+        if self._in_flight == 0:
+            self._observer.on_note(
+                f"the budget for {full.name} of ${full.limit_usd:,.2f} is used up"
+            )
+            self.stop.request(StopReason.BUDGET)
         return False
 
     async def _submit(self, job: Job) -> None:
-        record = None
+        record: JobRecord | Turn = Turn.OVER
         try:
             made = self._ledger.made_before(job.id, job.fingerprint)
             if made is not None:
+                self._purse.release(job.id)
                 await self._ledger.restore(made)
             else:
-                record = await self._submission.submit(job)
+                record = await self._submission.submit(job, in_flight=self._in_flight)
         finally:
-            if record is None:
-                self._in_flight -= 1
-        if record is None:
-            self._settle(job.id, job)
+            self._admission.ended(job.model)
+            self._in_flight -= not isinstance(record, JobRecord)
+        if self._admission.held and self._hold.begin():
+            self._crew.spawn(self._hold.probe(job.model, self._on_change))
+        if isinstance(record, JobRecord):
+            self._watch.add(record, job)
+        elif record is Turn.AGAIN:
+            self._put_back(job)
         else:
-            self._watch(record, job)
+            self._settle(job.id, job)
+
+    def _landed(self, flight: Flight) -> None:
+        """A job has ended, or was waited for long enough."""
+        self._in_flight -= 1
+        record = flight.record
+        if record.state in IN_FLIGHT:
+            return
+        model = flight.job.model if flight.job else None
+        self._purse.settle(record, model)
+        if model is not None:
+            self._expectations[model].learn(self._clock.monotonic_s() - flight.since_s)
+        if model is not None and record.error is None:
+            self._admission.succeeded(model)
+        elif model is not None and record.error is not None:
+            self._admission.failed(model, record.error.kind)
+        self._settle(record.job, flight.job)
 
     def _settle(self, job_id: str, job: Job | None) -> None:
         """A job came to an end; its row may call for another submission."""
         record = self._ledger.get(job_id)
+        if record is not None and record.state is JobState.FAILED:
+            self._count_failure()
         if record is not None and record.state is JobState.COMPLETED and self._policy.download:
             self._to_download.append((job_id, job))
-        elif job is not None and not self.stop.submissions and self._source.needs_submission(job):
-            self._source.put_back(job)
+        elif job is not None and self._source.needs_submission(job):
+            self._put_back(job)
 
-    # Looks.
+    def _put_back(self, job: Job) -> None:
+        self._source.put_back(job)
+        self._exhausted = False
 
-    def _watch(self, record: JobRecord, job: Job | None) -> None:
-        now_s = self._clock.monotonic_s()
-        submitted_s = seconds(record.submitted_at)
-        age_s = 0.0 if submitted_s is None else max(0.0, self._clock.now_s() - submitted_s)
-        patience_s = max(self._timeout_s(job) - age_s, RESUMED_PATIENCE_S)
-        flight = Flight(record=record, job=job, since_s=now_s, give_up_at_s=now_s + patience_s)
-        self._schedule.add(flight, now_s)
-        self._look_wake.set()
-
-    def _timeout_s(self, job: Job | None) -> float:
-        if self._limits.job_timeout_s is not None:
-            return self._limits.job_timeout_s
-        return 2700.0 if job is None or "video" in job.model else 900.0
-
-    async def _keep_looking(self) -> None:
-        while True:
-            self._look_wake.clear()
-            while self._looking < self._limits.looks and not self.stop.looks:
-                flight = self._schedule.pop_due(self._clock.monotonic_s())
-                if flight is None:
-                    break
-                self._looking += 1
-                self._spawn(self._look(flight))
-            busy = self._looking >= self._limits.looks or self.stop.looks
-            due_s = None if busy else self._schedule.next_due_s()
-            timeout_s = None if due_s is None else due_s - self._clock.monotonic_s()
-            await self._clock.wait(self._look_wake, timeout_s)
-
-    async def _look(self, flight: Flight) -> None:
-        try:
-            delay_s = await self._lookout.look(flight)
-        finally:
-            self._looking -= 1
-            self._look_wake.set()
-        now_s = self._clock.monotonic_s()
-        if delay_s is None:
-            self._in_flight -= 1
-            self._settle(flight.record.job, flight.job)
-        elif now_s + delay_s > flight.give_up_at_s:
-            self._in_flight -= 1  # given up for this run; it stays resumable
-        else:
-            self._schedule.add(flight, now_s + delay_s)
+    def _count_failure(self) -> None:
+        self._failures += 1
+        limit = self._limits.max_failures
+        if limit is not None and self._failures >= limit:
+            self.stop.request(StopReason.FAILURES)
 
     # Downloads.
 
@@ -229,7 +245,7 @@ class Runner:
             and self._downloading < self._limits.downloads
         ):
             self._downloading += 1
-            self._spawn(self._download(*self._to_download.popleft()))
+            self._crew.spawn(self._download(*self._to_download.popleft()))
 
     async def _download(self, job_id: str, job: Job | None) -> None:
         try:
@@ -239,48 +255,30 @@ class Runner:
         if ended:
             self._settle(job_id, job)
 
-    # Beginning and end.
+    # The end.
 
     def _finished(self) -> bool:
-        submitting = not (self.stop.submissions or self._source.exhausted)
+        submitting = not (self.stop.submissions or self._exhausted)
         looking = bool(self._in_flight) and not self.stop.looks
-        posting = bool(self._posting) and not self.stop.downloads
+        posting = self._crew.posting and not self.stop.downloads
         fetching = bool(self._downloading or self._to_download) and not self.stop.downloads
         return not (submitting or looking or posting or fetching)
 
-    async def _drain(self) -> None:
-        """Let POSTs that have left be answered and recorded; end everything else."""
-        for task in self._tasks - self._posting:
-            task.cancel()
-        if self._posting:
-            await asyncio.wait(self._posting, timeout=self._limits.drain_s)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-        return task
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        self._posting.discard(task)
-        self._on_change()
-        if task.cancelled():
+    async def _cancel_if_asked(self) -> None:
+        """After a signal, and only where the user wants it: cancel what is queued remotely."""
+        if not (self._limits.cancel_on_interrupt and self.stop.interrupted):
             return
-        error = task.exception()
-        if isinstance(error, LocalIOError):
-            self._failure = self._failure or error
-            self.stop.request(StopReason.DISK)
-        elif error is not None:
-            self._defect = error
-            self.stop.request(StopReason.DISK)
+        queued = [r for r in self._ledger.records() if r.state is JobState.IN_QUEUE]
+        try:
+            async with asyncio.timeout(self._limits.cancel_s):
+                done = await Cancellation(api=self._api, ledger=self._ledger).cancel_all(queued)
+            self._observer.on_note(f"{done.cancelled} cancelled, {done.running} not cancellable")
+        except TimeoutError:
+            self._observer.on_note("not every cancellation was answered in time; see: status")
 
     def _on_change(self) -> None:
         self._wake.set()
-        self._look_wake.set()
+        self._watch.wake.set()
 
 
 def _is_open(record: JobRecord, policy: Policy) -> bool:
@@ -288,7 +286,7 @@ def _is_open(record: JobRecord, policy: Policy) -> bool:
     return record.state in IN_FLIGHT or to_download
 
 
-def _rows_of(batch: Batch, open_records: list[JobRecord]) -> dict[str, Job]:
+def _rows_of(batch: Batch, open_records: Sequence[JobRecord]) -> dict[str, Job]:
     """The rows of open jobs, which are needed where a job fails or was edited meanwhile."""
     wanted = {record.job: record for record in open_records}
     if not wanted:

@@ -21,6 +21,11 @@ class Stop:
         self._wake()
 
     @property
+    def interrupted(self) -> bool:
+        """Whether a signal was among the reasons."""
+        return StopReason.SIGINT in self.reasons or StopReason.SIGTERM in self.reasons
+
+    @property
     def submissions(self) -> bool:
         """Whether nothing may be submitted any more."""
         return bool(self.reasons)

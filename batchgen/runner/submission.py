@@ -1,18 +1,22 @@
 """One job from its intent to what the API said of it.
 
 The order is the product: intent durable, POST, answer durable, and only then anything else. A
-POST leaves once for each intent. What may follow is decided by `core.answers`, not here.
+POST leaves once for each intent. What may follow is decided by `core.answers` and
+`core.admission`, not here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum, auto
 
+from batchgen.core.admission import Admission
 from batchgen.core.answers import (
     Doubt,
     NoBalance,
     RowRefused,
+    SubmitAnswer,
     Submitted,
     TokenRejected,
     TryAgain,
@@ -31,10 +35,28 @@ from batchgen.core.events import (
 )
 from batchgen.core.jobs import Job
 from batchgen.core.lifecycle import JobRecord
+from batchgen.core.window import Window
 from batchgen.ports import Clock, GenerationAPI, Ledger, Observer
 from batchgen.runner.gate import Gate
+from batchgen.runner.purse import Purse
 from batchgen.runner.reach import Reach
 from batchgen.runner.stopping import Stop
+
+
+class Turn(Enum):
+    """How a submission that was not accepted goes on."""
+
+    AGAIN = auto()
+    """Nothing was accepted: the job gets another turn."""
+    OVER = auto()
+    """Refused, or in doubt."""
+
+
+_NOT_SENT = TryAgain(
+    error=JobError(
+        kind=ErrorKind.NOT_ACCEPTED, message="the run was stopped or held before this was sent"
+    )
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,42 +68,74 @@ class Submission:
     clock: Clock
     observer: Observer
     gate: Gate
+    window: Window
+    admission: Admission
+    purse: Purse
     reach: Reach
     stop: Stop
 
-    async def submit(self, job: Job) -> JobRecord | None:
-        """The record of the accepted job; None where there is nothing to wait for.
+    async def submit(self, job: Job, *, in_flight: int) -> JobRecord | Turn:
+        """Submit once. The record of the accepted job, or how it goes on.
 
         Raises `LocalIOError` where the ledger could not be written.
         """
-        while not self.stop.submissions:
-            if wait_s := self.gate.wait_s:
-                await self.clock.sleep(min(wait_s, 1.0))  # in steps: a stop must be seen
-                continue
-            sent_at_s = self.clock.monotonic_s()
-            answer = await self._post(job)
-            if isinstance(answer, Submitted):
-                self.gate.accepted()
-                return await self._keep(job, answer.request_id)
-            await self._record(job, _fact(answer))
-            if not isinstance(answer, TryAgain):
-                self._stop_for(answer)
-                return None
-            self.gate.turned_away(sent_at_s=sent_at_s, retry_after_s=answer.retry_after_s)
-        return None
+        sent_at_s = self.clock.monotonic_s()
+        answer = await self._post(job)
+        if isinstance(answer, Submitted):
+            record = await self._keep(job, answer.request_id)
+            self.gate.accepted()
+            self.window.accepted()
+            self.admission.accepted(job.model)
+            return record
+        self._react(job, answer, sent_at_s=sent_at_s, in_flight=in_flight)
+        event = await self._fact(job, answer)
+        record = await self._record(job, event)
+        if isinstance(event, AnswerLost):
+            self.purse.settle(record, job.model)
+        else:
+            self.purse.release(job.id)
+        return Turn.AGAIN if isinstance(event, NotAccepted) else Turn.OVER
 
-    async def _post(
-        self, job: Job
-    ) -> Submitted | TryAgain | RowRefused | Doubt | TokenRejected | NoBalance:
-        intent = Intended(model=job.model, input=job.input, fingerprint=job.fingerprint)
+    async def _post(self, job: Job) -> SubmitAnswer:
+        intent = Intended(
+            model=job.model,
+            input=job.input,
+            fingerprint=job.fingerprint,
+            price_usd=self.purse.price_usd(job),
+        )
         await self._record(job, intent)
-        if self.stop.submissions:  # while the intent was on its way to the disk
-            message = "the run was stopped before this submission was sent"
-            return TryAgain(error=JobError(kind=ErrorKind.NOT_ACCEPTED, message=message))
+        if self.stop.submissions or self.admission.held:  # since, on its way to the disk
+            return _NOT_SENT
         answer = await self.api.submit(job.model, job.input)
         unheard = isinstance(answer, (TryAgain, Doubt)) and answer.error.http_status is None
         (self.reach.silent if unheard else self.reach.heard)()
         return answer
+
+    def _react(self, job: Job, answer: SubmitAnswer, *, sent_at_s: float, in_flight: int) -> None:
+        """What the answer means for everything else; before anything is awaited."""
+        match answer:
+            case Doubt(error=error):
+                self.admission.lost(job.model, error.kind)
+            case TokenRejected(error=error):
+                self.observer.on_note(f"the API rejected the token: {error.message}")
+                self.stop.request(StopReason.TOKEN)
+            case NoBalance(error=error):
+                self.observer.on_note(f"the balance is exhausted: {error.message}")
+                self.stop.request(StopReason.BALANCE)
+            case TryAgain() if answer is not _NOT_SENT:
+                if answer.error.http_status == 429:
+                    self.window.turned_away(in_flight)
+                self.gate.turned_away(sent_at_s=sent_at_s, retry_after_s=answer.retry_after_s)
+
+    async def _fact(self, job: Job, answer: SubmitAnswer) -> Event:
+        if isinstance(answer, RowRefused) and await self._is_withdrawn(job.model, answer.error):
+            self.admission.withdrawn(job.model)
+            return NotAccepted(error=answer.error)
+        return _FACTS[type(answer)](answer)
+
+    async def _is_withdrawn(self, model: str, error: JobError) -> bool:
+        """A 404 is about the model only where the catalogue does not know it either."""
+        return error.http_status == 404 and await self.api.has_model(model) is False
 
     async def _keep(self, job: Job, request_id: str) -> JobRecord:
         try:
@@ -100,23 +154,11 @@ class Submission:
         self.observer.on_event(job.id, event, record)
         return record
 
-    def _stop_for(self, answer: RowRefused | Doubt | TokenRejected | NoBalance) -> None:
-        if isinstance(answer, TokenRejected):
-            self.observer.on_note(f"the API rejected the token: {answer.error.message}")
-            self.stop.request(StopReason.TOKEN)
-        elif isinstance(answer, NoBalance):
-            self.observer.on_note(f"the balance is exhausted: {answer.error.message}")
-            self.stop.request(StopReason.BALANCE)
 
-
-_FACTS: dict[type, Callable[[JobError], Event]] = {
-    TryAgain: lambda error: NotAccepted(error=error),
-    TokenRejected: lambda error: NotAccepted(error=error),
-    NoBalance: lambda error: NotAccepted(error=error),
-    RowRefused: lambda error: Refused(error=error),
-    Doubt: lambda error: AnswerLost(error=error),
+_FACTS: dict[type, Callable[..., Event]] = {
+    TryAgain: lambda answer: NotAccepted(error=answer.error),
+    TokenRejected: lambda answer: NotAccepted(error=answer.error),
+    NoBalance: lambda answer: NotAccepted(error=answer.error),
+    RowRefused: lambda answer: Refused(error=answer.error),
+    Doubt: lambda answer: AnswerLost(error=answer.error),
 }
-
-
-def _fact(answer: TryAgain | RowRefused | Doubt | TokenRejected | NoBalance) -> Event:
-    return _FACTS[type(answer)](answer.error)

@@ -1,14 +1,16 @@
-"""One HTTP answer of the sandbox as a value, and the API's error answers.
+"""One HTTP answer of the sandbox as a value, how it is delivered, and the API's error answers.
 
 The codes are those of RunComfy docs: error codes. How the body of an error looks and which HTTP
-status goes with a code is not printed there; here it is the first three digits of the code.
+status goes with a code is not printed there; here it is the first three digits of the code, unless
+another `ErrorStyle` is asked for.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from enum import StrEnum
 from http import HTTPStatus
+from typing import NamedTuple
 
 import msgspec
 
@@ -24,19 +26,30 @@ BAD_INPUT = 422001
 _encode = msgspec.json.Encoder().encode
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """Status, body and headers of one answer."""
+class ErrorStyle(StrEnum):
+    """How errors of the API reach the client; clients of the vendor are ready for each."""
+
+    CODES = "codes"
+    """The code in the body, its first three digits as HTTP status."""
+    STATUSES = "statuses"
+    """A bad token is 401 and an empty wallet 402, both without a code; the others as above."""
+    HTTP_200 = "http-200"
+    """The code in the body of an HTTP 200."""
+
+
+class Answer(NamedTuple):
+    """Status, body and headers of one answer. A tuple: one is made for every call."""
 
     status: int
     body: bytes
     content_type: str = JSON_TYPE
     headers: Mapping[str, str] | None = None
+    code: int | None = None
+    """The API's own error code, where this is one of its errors."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Delivery:
-    """How an answer reaches the client, if it does."""
+class Delivery(NamedTuple):
+    """How an answer reaches the client, if it does. A tuple as well."""
 
     answer: Answer | None
     """None: the connection is closed without one."""
@@ -44,6 +57,16 @@ class Delivery:
     """Seconds before anything of it leaves."""
     cut: bool = False
     """Whether the connection is closed in the middle of the body."""
+    reset: bool = False
+    """Whether a connection without an answer is reset (TCP RST), not closed."""
+    chunked: bool = False
+    """Whether the body goes without a Content-Length."""
+    bytes_per_s: float | None = None
+    """The body in drops, so many bytes a second."""
+    moved: bool = False
+    """Whether Location is to name what was asked for under its other path."""
+    kills_link: bool = False
+    """Whether the address that was asked for is dead from now on."""
 
 
 def of_json(payload: object, status: int = 200) -> Answer:
@@ -53,15 +76,30 @@ def of_json(payload: object, status: int = 200) -> Answer:
 
 def error(code: int, message: str, **more: object) -> Answer:
     """An error of the API, HTTP status being the first three digits of its code."""
-    return of_json({"error_code": code, "error_message": message, **more}, code // 1000)
+    body = _encode({"error_code": code, "error_message": message, **more})
+    return Answer(code // 1000, body, code=code)
+
+
+def styled(answer: Answer, style: ErrorStyle) -> Answer:
+    """An error of the API in another style; other answers as they are."""
+    if answer.code is None:
+        return answer
+    if style is ErrorStyle.HTTP_200:
+        return answer._replace(status=200)
+    status = {BAD_TOKEN: 401, NO_BALANCE: 402}.get(answer.code)
+    return gateway_error(status) if status and style is ErrorStyle.STATUSES else answer
+
+
+def phrase(status: int) -> str:
+    """The words that go with an HTTP status."""
+    return HTTPStatus(status).phrase if status in HTTPStatus._value2member_map_ else "error"
 
 
 def gateway_error(status: int) -> Answer:
     """An error of what stands before the API: a bare message without a code."""
-    known = status in HTTPStatus._value2member_map_
-    return of_json({"message": HTTPStatus(status).phrase if known else "error"}, status)
+    return of_json({"message": phrase(status)}, status)
 
 
 def with_header(answer: Answer, name: str, value: str) -> Answer:
     """The same answer with one header more."""
-    return replace(answer, headers={**(answer.headers or {}), name: value})
+    return answer._replace(headers={**(answer.headers or {}), name: value})

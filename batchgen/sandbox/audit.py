@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from batchgen.core.jobs import JSONValue
+from batchgen.sandbox.fault_table import ending_of
 from batchgen.sandbox.queue import TicketState
 from batchgen.sandbox.requests import Request, RequestBook
 
@@ -131,8 +132,7 @@ def replayed_posts(book: RequestBook) -> dict[str, Posts]:
 def _audited(request: Request) -> AuditedRequest:
     state = request.ticket.state.value
     if request.ticket.state is TicketState.COMPLETED:
-        failed = request.fate is not None and request.fate.do == "failed"
-        state = "failed" if failed else "succeeded"
+        state = "failed" if ending_of(request.fate).fails else "succeeded"
     return AuditedRequest(
         request_id=request.request_id,
         model=request.model.entry.model_id,

@@ -17,6 +17,7 @@ from batchgen.core.errors import UsageError
 from batchgen.core.models import ModelEntry, is_model_id, read_entry
 from batchgen.packaged import packaged_models
 from batchgen.sandbox.answers import BAD_INPUT, MALFORMED_ID, UNKNOWN, Answer, error, of_json
+from batchgen.sandbox.fault_kinds import Edit
 from batchgen.sandbox.inputs import InputCheck
 
 MADE_UP = "made up by the sandbox; the live catalogue has the price"
@@ -67,7 +68,7 @@ class Catalogue:
         """A model by its id; one without a schema where the catalogue no longer has it."""
         return self.models.get(model_id) or _model(_completed(ModelEntry(model_id=model_id), 0.0))
 
-    def listing(self, query: Mapping[str, str]) -> Answer:
+    def listing(self, query: Mapping[str, str], edit: Edit | None = None) -> Answer:
         """`GET /v1/models` with the parameters of its query; at most `PAGE_LIMIT` a page."""
         try:
             limit, offset = int(query.get("limit", PAGE_LIMIT)), int(query.get("offset", 0))
@@ -76,15 +77,22 @@ class Catalogue:
         if limit < 1 or offset < 0:
             return error(BAD_INPUT, "limit is a whole number from 1, offset one from 0")
         found = self._matching(query.get("search", "").lower(), query.get("category", ""))
-        page = found[offset : offset + min(limit, PAGE_LIMIT)]
         schemas = query.get("include_schema") == "true"
-        listed = [described(entry, schema=schemas) for entry in page]
-        return of_json({"models": listed, "total": len(found)})
+        window = slice(offset, offset + min(limit, PAGE_LIMIT))
+        if edit is None:
+            listed = [described(entry, schema=schemas) for entry in found[window]]
+            return of_json({"models": listed, "total": len(found)})
+        edited = [edit(described(entry, schema=schemas)) for entry in found]
+        left = [entry for entry in edited if entry is not None]
+        return of_json({"models": left[window], "total": len(left)})
 
-    def one(self, model_id: str) -> Answer:
+    def one(self, model_id: str, edit: Edit | None = None) -> Answer:
         """`GET /v1/models/{id}`."""
         model = self.models.get(model_id)
-        return of_json(described(model.entry, schema=True)) if model else no_model(model_id)
+        entry = described(model.entry, schema=True) if model else None
+        if entry is not None and edit is not None:
+            entry = edit(entry)
+        return no_model(model_id) if entry is None else of_json(entry)
 
     def _matching(self, search: str, category: str) -> list[ModelEntry]:
         return [

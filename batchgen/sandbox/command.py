@@ -14,6 +14,7 @@ from asyncio.subprocess import Process
 from pathlib import Path
 
 from batchgen.core.errors import UsageError
+from batchgen.sandbox.answers import ErrorStyle
 from batchgen.sandbox.config import DEFAULT_TOKEN, SandboxConfig
 from batchgen.sandbox.faults import read
 from batchgen.sandbox.server import Sandbox
@@ -63,6 +64,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--faults", type=Path, metavar="FILE.json", help="a JSON list of such rules")
     add(
+        "--chaos",
+        type=float,
+        default=_DEFAULT.chaos,
+        metavar="P",
+        help="a mixture of faults; each call goes wrong with this chance, 0 to 1 (%(default)g)",
+    )
+    add(
+        "--error-style",
+        choices=list(ErrorStyle),
+        default=_DEFAULT.error_style,
+        help="HTTP status and body of API errors (%(default)s)",
+    )
+    add(
+        "--success-word",
+        choices=("succeeded", "completed"),
+        default=_DEFAULT.success_word,
+        help="status of good results (%(default)s)",
+    )
+    add(
         "--models",
         type=Path,
         action="append",
@@ -95,6 +115,9 @@ def config_of(args: argparse.Namespace) -> SandboxConfig:
         faults=(*args.fault, *(read(args.faults) if args.faults else ())),
         models=tuple(args.models),
         journal=args.journal,
+        chaos=args.chaos,
+        error_style=args.error_style,
+        success_word=args.success_word,
         seed=args.seed,
     )
 

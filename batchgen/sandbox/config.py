@@ -7,6 +7,7 @@ from pathlib import Path
 
 from batchgen.core.errors import UsageError
 from batchgen.core.models import ModelEntry
+from batchgen.sandbox.answers import ErrorStyle
 from batchgen.sandbox.faults import Rule
 
 DEFAULT_TOKEN = "sandbox-token"  # noqa: S105 - printed on purpose, opens nothing but a rehearsal
@@ -35,12 +36,17 @@ class SandboxConfig:
     """Decides durations and faults. Keep it between restarts on one journal."""
     faults: tuple[Rule | str, ...] = ()
     """In the language of `batchgen.sandbox.faults`; the first rule that hits decides."""
+    chaos: float = 0.0
+    """Chance that something goes wrong, for each kind of call: the mixture of `chaos`, after the
+    rules of `faults`."""
     journal: Path | None = None
     """Where accepted requests are kept, so that they survive the process."""
     models: tuple[Path | ModelEntry, ...] = ()
     """Entries, files with an entry, or directories of such files, besides the packaged ones."""
     success_word: str = "succeeded"
     """The `status` of a good result; `completed` is the other word that is seen."""
+    error_style: ErrorStyle | str = ErrorStyle.CODES
+    """How errors of the API come: `codes`, `statuses` (401 and 402) or `http-200`."""
 
     def __post_init__(self) -> None:
         checks = (
@@ -51,6 +57,9 @@ class SandboxConfig:
              f"balance is {self.balance_usd}; give USD, 0 or more"),
             (1 <= self.images <= 16, f"images is {self.images}; give 1 to 16 pictures per job"),
             (0 <= self.price_usd < float("inf"), f"price is {self.price_usd}; give USD, 0 or more"),
+            (0 <= self.chaos <= 1, f"chaos is {self.chaos}; give a chance from 0 to 1"),
+            (self.error_style in set(ErrorStyle),
+             f"error style is {self.error_style!r}; give one of {', '.join(ErrorStyle)}"),
             (self.success_word in ("succeeded", "completed"),
              f"success word is {self.success_word!r}; give 'succeeded' or 'completed'"),
             (all(_is_token(token) for token in (self.token, *self.more_tokens)),

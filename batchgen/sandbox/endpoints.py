@@ -8,18 +8,20 @@ this order: token, fault rules, path, body, schema, balance.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 
 import msgspec
 
 from batchgen.sandbox import answers
 from batchgen.sandbox.answers import Answer, Delivery, error, of_json
 from batchgen.sandbox.audit import Audit
+from batchgen.sandbox.bodies import links, result_body, status_body
 from batchgen.sandbox.catalogue import Catalogue, Model, no_model
 from batchgen.sandbox.config import SandboxConfig
-from batchgen.sandbox.fault_table import On, spoil
-from batchgen.sandbox.faults import Call, FaultPlan
-from batchgen.sandbox.outputs import NO_FILE, file_of, output_of, serve
+from batchgen.sandbox.fault_kinds import Call, Fault, On
+from batchgen.sandbox.fault_table import ending_of, spoil
+from batchgen.sandbox.faults import FaultPlan
+from batchgen.sandbox.files import serve
+from batchgen.sandbox.outputs import FRESH, NO_FILE, file_of
 from batchgen.sandbox.queue import TicketState
 from batchgen.sandbox.requests import Request, RequestBook, body_digest
 
@@ -59,16 +61,27 @@ class Endpoints:
         def carry_out() -> Answer:
             answer = self._refusal(model_id, model, body)
             if answer is None and model is not None and isinstance(body, dict):
-                call = self._call(On.SUBMIT, f"{digest}#{self._book.attempts(digest) + 1}", prompt)
                 request = self._book.accept(
                     model, body,
-                    digest=digest, token=token, fate=self._plan.fate(call), now=self._clock(),
+                    digest=digest, token=token, fate=self._fate(digest, prompt, model_id),
+                    now=self._clock(),
                 )  # fmt: skip
                 posts.accepted += 1
-                answer = of_json(self._links(request, "status", "result", "cancel"))
+                answer = of_json(
+                    links(self.origin, request.request_id, "status", "result", "cancel")
+                )
             return answer or _NOTHING
 
-        return self._deliver(On.SUBMIT, digest, prompt, carry_out)
+        if not self._plan.watches(On.SUBMIT):
+            return Delivery(answer=carry_out())
+        return self._deliver(self._call(On.SUBMIT, digest, prompt, model_id), carry_out)
+
+    def _fate(self, digest: str, prompt: str, model_id: str) -> Fault | None:
+        """How the next job of this body ends badly."""
+        if not self._plan.has_fates(On.SUBMIT):
+            return None
+        key = f"{digest}#{self._book.attempts(digest) + 1}"
+        return self._plan.fate(self._call(On.SUBMIT, key, prompt, model_id))
 
     def _refusal(self, model_id: str, model: Model | None, body: object) -> Answer | None:
         if model is None:
@@ -89,48 +102,21 @@ class Endpoints:
 
     def status(self, request_id: str, token: str) -> Delivery:
         """`GET /v1/requests/{id}/status`: the state in the queue, not how the job ended."""
-
-        def tell(request: Request) -> Answer:
-            ticket = request.ticket
-            told: dict[str, object] = {"request_id": request_id, "status": ticket.state}
-            if ticket.state is TicketState.IN_QUEUE:
-                told["queue_position"] = self._book.queue.position(ticket)
-            return of_json(told | self._links(request, "status", "result"))
-
-        return self._about(On.STATUS, request_id, token, tell)
+        return self._about(
+            On.STATUS, request_id, token,
+            lambda request: of_json(status_body(self.origin, request, self._book.queue)),
+        )  # fmt: skip
 
     def result(self, request_id: str, token: str, *, include_cost: bool) -> Delivery:
         """`GET /v1/requests/{id}/result`: 200 in every state, outputs only after success."""
+        word = self._config.success_word
 
         def tell(request: Request) -> Answer:
-            ticket = request.ticket
-            told: dict[str, object] = {"request_id": request_id, "status": ticket.state}
-            cost_usd: float | None = None
-            if ticket.state is TicketState.COMPLETED:
-                cost_usd = self._tell_outcome(request, told)
-            told["created_at"] = _timestamp(request.accepted_at)
-            if ticket.finished_at is not None and ticket.state is not TicketState.IN_PROGRESS:
-                told["finished_at"] = _timestamp(ticket.finished_at)
-            if include_cost and cost_usd is not None:
-                told["cost"] = cost_usd
-            return of_json(told)
+            return of_json(
+                result_body(self.origin, request, success_word=word, include_cost=include_cost)
+            )
 
         return self._about(On.RESULT, request_id, token, tell)
-
-    def _tell_outcome(self, request: Request, told: dict[str, object]) -> float | None:
-        """Fill in how a finished job ended; the cost that it reports, in USD."""
-        if not request.settled and self._plan.has_fates(On.RESULT):
-            prompt = request.model.check.prompt(request.values)
-            fate = self._plan.fate(self._call(On.RESULT, request.key, prompt))
-            self._book.settle(request, fate, keep=True)
-        fate = request.fate
-        if fate is not None and fate.do == "failed":
-            told["status"] = "failed"
-            told["error"] = _FAILURES[fate.shape]
-            return fate.cost_usd
-        told["status"] = self._config.success_word
-        told["output"] = output_of(request, self.origin) if fate is None else {}
-        return request.price_microusd / 1_000_000
 
     def cancel(self, request_id: str, token: str) -> Delivery:
         """`POST /v1/requests/{id}/cancel`: only what still waits can be cancelled."""
@@ -146,33 +132,65 @@ class Endpoints:
 
     def models(self, query: Mapping[str, str]) -> Delivery:
         """`GET /v1/models`: a page of the catalogue."""
-        return self._deliver(On.CATALOGUE, "models", "", lambda: self._catalogue.listing(query))
+        call = self._call(On.CATALOGUE, "models", model=None)
+        call.entries = lambda edit: self._catalogue.listing(query, edit)
+        return self._deliver(call, lambda: self._catalogue.listing(query))
 
     def categories(self) -> Delivery:
         """`GET /v1/models/categories`."""
-        found = {"categories": self._catalogue.categories()}
-        return self._deliver(On.CATALOGUE, "categories", "", lambda: of_json(found))
+        found = of_json({"categories": self._catalogue.categories()})
+        call = self._call(On.CATALOGUE, "categories")
+        call.entries = lambda _edit: found
+        return self._deliver(call, lambda: found)
 
     def model(self, model_id: str) -> Delivery:
         """`GET /v1/models/{id}`: one entry with its schema and price."""
-        return self._deliver(On.CATALOGUE, model_id, "", lambda: self._catalogue.one(model_id))
+        call = self._call(On.CATALOGUE, model_id, model=model_id)
+        call.entries = lambda edit: self._catalogue.one(model_id, edit)
+        return self._deliver(call, lambda: self._catalogue.one(model_id))
 
     def balance(self) -> Delivery:
         """`GET /prod/v2/balance`; on the live service this is on another host."""
         left = max(self._book.balance_microusd, 0)
         told = {"balance_microdollars": left, "balance_usd": left / 1_000_000, "currency": "USD"}
-        return Delivery(answer=of_json(told))
+        return self._deliver(self._call(On.BALANCE, "balance"), lambda: of_json(told))
 
-    def file(self, request_id: str, name: str, headers: Mapping[str, str]) -> Delivery:
+    def file(self, request_id: str, name: str, query: str, headers: Mapping[str, str]) -> Delivery:
         """`GET /files/{request}/{name}`: an output; no token is asked for."""
         self._book.queue.advance(self._clock())
         request = self._book.requests.get(request_id)
         done = request is not None and request.ticket.state is TicketState.COMPLETED
-        file = file_of(request, name) if request is not None and done and not request.fate else None
+        there = done and request is not None and self._has_outputs(request)
+        file = file_of(request, name) if request is not None and there else None
         if request is None or file is None:
-            return self._deliver(On.FILE, f"{request_id}/{name}", "", lambda: NO_FILE)
-        prompt = request.model.check.prompt(request.values)
-        return self._deliver(On.FILE, f"{request.key}/{name}", prompt, lambda: serve(file, headers))
+            return self._deliver(self._call(On.FILE, f"{request_id}/{name}"), lambda: NO_FILE)
+        fresh = query == FRESH
+        if request.dead_link is not None and not fresh:
+            return Delivery(answer=request.dead_link)
+        if not self._plan.watches(On.FILE):
+            return Delivery(answer=serve(file, headers))
+        call = self._call_about(On.FILE, request, f"{request.key}/{name}")
+        call.file, call.headers, call.fresh = file, headers, fresh
+        delivery = self._deliver(call, lambda: serve(file, headers))
+        if delivery.kills_link:
+            request.dead_link = delivery.answer
+        return delivery
+
+    def _has_outputs(self, request: Request) -> bool:
+        return ending_of(request.fate).has_outputs and not self._is_forgotten(request)
+
+    def _is_forgotten(self, request: Request) -> bool:
+        """Whether the request has expired."""
+        fate = request.fate
+        if fate is None or not ending_of(fate).forgets:
+            return False
+        return self._clock() >= request.accepted_at + fate.after_s
+
+    def _settle(self, request: Request) -> None:
+        """Decide how a job ended when its result is first asked for after its end."""
+        if not request.settled and request.ticket.state is TicketState.COMPLETED:
+            fate = self._plan.fate(self._call_about(On.RESULT, request, request.key))
+            self._book.settle(request, fate, keep=True)
 
     def _about(
         self, on: On, request_id: str, token: str, tell: Callable[[Request], Answer]
@@ -181,41 +199,43 @@ class Endpoints:
         self._book.queue.advance(self._clock())
         request = self._book.requests.get(request_id)
         if request is None:
-            missing = error(answers.UNKNOWN, f"request {request_id!r} does not exist")
-            return self._deliver(on, request_id, "", lambda: missing)
+            return self._unknown(on, request_id)
         if request.token != token:
             refusal = error(answers.NOT_YOURS, "this request belongs to another user")
             return Delivery(answer=refusal)
+        if on is On.RESULT and self._plan.has_fates(on):
+            self._settle(request)
+        if request.fate is not None and self._is_forgotten(request):
+            return self._unknown(on, request_id)
         if not self._plan.watches(on):
             return Delivery(answer=tell(request))
-        prompt = request.model.check.prompt(request.values)
-        return self._deliver(on, request.key, prompt, lambda: tell(request))
+        return self._deliver(self._call_about(on, request, request.key), lambda: tell(request))
 
-    def _deliver(self, on: On, key: str, prompt: str, carry_out: Callable[[], Answer]) -> Delivery:
+    def _unknown(self, on: On, request_id: str) -> Delivery:
+        missing = error(answers.UNKNOWN, f"request {request_id!r} does not exist")
+        return self._deliver(self._call(on, request_id), lambda: missing)
+
+    def _deliver(self, call: Call, carry_out: Callable[[], Answer]) -> Delivery:
         """Carry a call out, unless and except as a fault rule has it."""
-        fault = self._plan.fault(self._call(on, key, prompt)) if self._plan.watches(on) else None
+        fault = self._plan.fault(call) if self._plan.watches(call.on) else None
         if fault is None:
             return Delivery(answer=carry_out())
-        return spoil(fault, carry_out() if fault.acts else _NOTHING)
+        return spoil(fault, carry_out() if fault.acts else _NOTHING, call)
 
-    def _call(self, on: On, key: str, prompt: str) -> Call:
-        elapsed_s = self._clock() - self._started_at
-        return Call(on=on, key=key, prompt=prompt, elapsed_s=elapsed_s)
+    def _call(self, on: On, key: str, prompt: str = "", model: str | None = "") -> Call:
+        now = self._clock()
+        elapsed_s = now - self._started_at
+        return Call(
+            on=on, key=key, prompt=prompt, model=model,
+            elapsed_s=elapsed_s, now=now, origin=self.origin,
+        )  # fmt: skip
 
-    def _links(self, request: Request, *names: str) -> dict[str, object]:
-        base = f"{self.origin}/v1/requests/{request.request_id}"
-        links: dict[str, object] = {"request_id": request.request_id}
-        for name in names:
-            links[f"{name}_url"] = f"{base}/{name}"
-        return links
-
-
-_FAILURES: Mapping[str, object] = {
-    "string": "the rehearsal made this job fail",
-    "object": {"type": "generation_error", "message": "the rehearsal made this job fail"},
-    "list": [{"errorCode": 500001, "error": "the rehearsal made this job fail", "debugInfo": ""}],
-}
-"""The shapes of `error` that clients of the vendor read."""
+    def _call_about(self, on: On, request: Request, key: str) -> Call:
+        """A call about one job."""
+        prompt = request.model.check.prompt(request.values)
+        call = self._call(on, key, prompt, request.model.entry.model_id)
+        call.request_id, call.values = request.request_id, request.values
+        return call
 
 
 def _decoded(raw: bytes) -> object:
@@ -223,7 +243,3 @@ def _decoded(raw: bytes) -> object:
         return msgspec.json.decode(raw) if raw else {}
     except (msgspec.DecodeError, UnicodeDecodeError):
         return _UNREADABLE
-
-
-def _timestamp(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="microseconds")

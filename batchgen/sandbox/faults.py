@@ -4,14 +4,15 @@
     submit:lose-answer:rate=0.05          one submission in twenty is accepted and never answered
     status:504:every=10                   every tenth status poll
     result:failed:match=teapot            jobs whose prompt has this word end badly
-    status:503:from_s=60:to_s=90          an outage of half a minute
+    any:503:from_s=60:to_s=90             an outage of half a minute
 
 Pure decisions over (call, seed): the only state is how often each rule and each key was asked.
 What there is to do stands in `FAULTS` (`fault_table`), one row each; this module parses and picks.
 
 Without a selector, a rule for submissions hits all of them, one for the fate of a job hits every
-job, and one for anything else hits only the first call for each request (or file, or catalogue
-address), so that a client which tries again gets through. `every=1` hits all calls.
+job, a steady one or one on `any` hits every call, and one for anything else hits only the first
+call for each request (or file, or catalogue address), so that a client which tries again gets
+through. `every=1` hits all calls.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ from typing import Any
 import msgspec
 
 from batchgen.core.errors import UsageError
-from batchgen.sandbox.fault_table import FAULTS, OPTIONS, SELECTORS, Fault, On, Row, row_of
+from batchgen.sandbox.fault_kinds import EVERYWHERE, Call, Fault, On, Row
+from batchgen.sandbox.fault_options import OPTIONS, SELECTORS, TEXTS
+from batchgen.sandbox.fault_table import FAULTS, row_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,18 +53,6 @@ class Rule:
         return all(value is None for value in named)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
-    """What a rule can know of one call."""
-
-    on: On
-    key: str
-    """What is the same in every run: of the body and its attempt, not the random request_id."""
-    prompt: str = ""
-    elapsed_s: float = 0.0
-    """Since the sandbox started."""
-
-
 def parse(text: str) -> Rule:
     """A rule from its text. Raises `UsageError` that says what is allowed."""
     on, _, rest = text.partition(":")
@@ -69,8 +60,8 @@ def parse(text: str) -> Rule:
     pairs: list[tuple[str, str]] = []
     for part in rest.split(":") if rest else ():
         key, equals, value = part.partition("=")
-        if not equals and pairs and pairs[-1][0] == "match":
-            pairs[-1] = ("match", f"{pairs[-1][1]}:{part}")  # a colon of the text itself
+        if not equals and pairs and pairs[-1][0] in TEXTS:
+            pairs[-1] = (pairs[-1][0], f"{pairs[-1][1]}:{part}")  # a colon of the text itself
             continue
         if not equals:
             raise UsageError(f"fault {text!r}: {part!r} is not key=value")
@@ -126,15 +117,18 @@ def _rule(where: str, on: str, do: str, pairs: Iterable[tuple[str, str]]) -> Rul
         if name in values:
             raise UsageError(f"fault {where!r}: {key!r} is given twice")
         values[name] = _value(where, row, place, key, value)
-    fault = Fault(do=do, **{"acts": row.acts, **options})
+    model = selectors.pop("model", "")
+    fault = Fault(do=do, model=model, **{"acts": row.acts, **row.defaults, **options})
     return Rule(on=place, fault=fault, row=row, **selectors)
 
 
 def _value(where: str, row: Row, place: On, key: str, text: str) -> object:
     """The value of one option or selector, read as the table says."""
-    allowed = [name for name in row.options if name != "accepted" or place is On.SUBMIT]
-    if key not in SELECTORS and key not in allowed:
-        names = ", ".join((*allowed, *SELECTORS))
+    posts = place in (On.SUBMIT, On.ANY)
+    allowed = [name for name in row.options if name != "accepted" or posts]
+    allowed += SELECTORS if row.selectors is None else row.selectors
+    if key not in allowed:
+        names = ", ".join(allowed)
         raise UsageError(f"fault {where!r}: {key!r} is not known here; allowed: {names}")
     read_value, right = SELECTORS[key] if key in SELECTORS else OPTIONS[key]
     try:
@@ -144,19 +138,19 @@ def _value(where: str, row: Row, place: On, key: str, text: str) -> object:
         raise UsageError(message) from None
 
 
-def hits(rule: Rule, *, index: int, number: int, nth: int, key: str, seed: int) -> bool:
+def hits(rule: Rule, call: Call, *, index: int, number: int, nth: int, seed: int) -> bool:
     """Whether a rule hits a call that it matches. Pure.
 
     `number` counts the calls that the rule matched, `nth` those for this key, both from 1;
     `index` is the place of the rule in its list, so that two equal rates hit different calls.
     """
     if rule.selects_nothing:
-        return nth == 1 or rule.row.fate or rule.on is On.SUBMIT
+        return nth == 1 or rule.row.fate or rule.row.steady or rule.on in (On.SUBMIT, On.ANY)
     if rule.first is not None and number > rule.first:
         return False
     if rule.every is not None and number % rule.every:
         return False
-    return rule.rate is None or chance(seed, index, rule.on, key, nth) < rule.rate
+    return rule.rate is None or chance(seed, index, call.on, call.key, nth) < rule.rate
 
 
 def chance(*parts: object) -> float:
@@ -173,16 +167,23 @@ class FaultPlan:
         self._asked = [0] * len(rules)
         self._seen: Counter[tuple[On, bool, str]] = Counter()
         self._rules: dict[tuple[On, bool], list[tuple[int, Rule]]] = {}
+        self.outages = [
+            (rule.from_s or 0.0, float("inf") if rule.to_s is None else rule.to_s)
+            for rule in rules
+            if rule.row.refuses
+        ]
+        """When nobody listens: from and to, in seconds since the start."""
         for index, rule in enumerate(rules):
-            self._rules.setdefault((rule.on, rule.row.fate), []).append((index, rule))
+            for place in _spread(rule):
+                self._rules.setdefault((place, rule.row.fate), []).append((index, rule))
 
     def watches(self, on: On) -> bool:
         """Whether any rule there spoils answers."""
-        return (on, False) in self._rules
+        return bool(self._rules) and (on, False) in self._rules
 
     def has_fates(self, on: On) -> bool:
         """Whether any rule there decides how jobs end."""
-        return (on, True) in self._rules
+        return bool(self._rules) and (on, True) in self._rules
 
     def fault(self, call: Call) -> Fault | None:
         """What goes wrong with this call; counts it."""
@@ -203,13 +204,22 @@ class FaultPlan:
                 continue
             self._asked[index] += 1
             number = self._asked[index]
-            if hits(rule, index=index, number=number, nth=nth, key=call.key, seed=self._seed):
+            if hits(rule, call, index=index, number=number, nth=nth, seed=self._seed):
                 return rule.fault
         return None
 
 
+def _spread(rule: Rule) -> frozenset[On]:
+    """The calls that a rule is about; `any` is all that its row can be about."""
+    if rule.on is not On.ANY:
+        return frozenset({rule.on})
+    return (EVERYWHERE if rule.row.refuses else rule.row.places) - {On.ANY}
+
+
 def _matches(rule: Rule, call: Call) -> bool:
     if rule.match not in call.prompt:
+        return False
+    if call.model is not None and rule.fault.model not in call.model:
         return False
     since = rule.from_s is None or call.elapsed_s >= rule.from_s
     return since and (rule.to_s is None or call.elapsed_s < rule.to_s)

@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from batchgen.core.errors import LocalIOError
-from batchgen.sandbox.fault_table import Fault
+from batchgen.sandbox.fault_kinds import Fault
 
 
 class AcceptedLine(msgspec.Struct, frozen=True, kw_only=True, tag="accepted", tag_field="line"):

@@ -1,4 +1,4 @@
-"""The files that finished jobs point to, and the route that serves them.
+"""The files that finished jobs point to.
 
 Nothing is kept: a file is drawn when it is asked for, always the same bytes for the same job.
 Image models give PNGs, audio models a second of silence as WAV. Video models give a PNG as well:
@@ -8,34 +8,24 @@ no video can be made without an encoder, and nothing that only calls itself one 
 from __future__ import annotations
 
 import io
-import re
 import wave
-from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache, lru_cache
-from hashlib import blake2b
 
-from batchgen.sandbox.answers import Answer, gateway_error
+from batchgen.sandbox.answers import gateway_error
+from batchgen.sandbox.files import File, file_with
 from batchgen.sandbox.pictures import draw, size_of
 from batchgen.sandbox.requests import Request
 
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
-
-
-@dataclass(frozen=True, slots=True)
-class File:
-    """One output, whole."""
-
-    content: bytes
-    content_type: str
-    etag: str
+FRESH = "fresh=1"
+"""The query of addresses that are told after the first ones have died."""
 
 
 def output_of(request: Request, base: str) -> dict[str, object]:
     """The `output` of a good result: one URL under `image`, several under `images`, and so on."""
     suffix = "wav" if request.model.kind == "audio" else "png"
+    query = "" if request.dead_link is None else f"?{FRESH}"
     urls = [
-        f"{base}/files/{request.request_id}/{index}.{suffix}"
+        f"{base}/files/{request.request_id}/{index}.{suffix}{query}"
         for index in range(1, request.outputs + 1)
     ]
     kind = request.model.kind
@@ -49,7 +39,7 @@ def file_of(request: Request, name: str) -> File | None:
     if not (number.isascii() and number.isdigit()) or not 1 <= int(number) <= request.outputs:
         return None
     if request.model.kind == "audio":
-        return _file(_silence(), "audio/wav") if suffix == "wav" else None
+        return file_with(_silence(), "audio/wav") if suffix == "wav" else None
     if suffix != "png":
         return None
     key = f"{request.digest}/{request.attempt}/{int(number)}"
@@ -58,7 +48,7 @@ def file_of(request: Request, name: str) -> File | None:
 
 @lru_cache(maxsize=256)
 def _picture(key: str, width: int, height: int) -> File:
-    return _file(draw(key, width, height), "image/png")
+    return file_with(draw(key, width, height), "image/png")
 
 
 @cache
@@ -71,34 +61,6 @@ def _silence() -> bytes:
         sound.setframerate(8000)
         sound.writeframes(b"\x80" * 8000)
     return buffer.getvalue()
-
-
-def _file(content: bytes, content_type: str) -> File:
-    return File(content, content_type, f'"{blake2b(content, digest_size=8).hexdigest()}"')
-
-
-def serve(file: File, headers: Mapping[str, str]) -> Answer:
-    """The answer to a GET of a file, with one byte range where it is asked for and still valid."""
-    common = {"ETag": file.etag, "Accept-Ranges": "bytes"}
-    asked = headers.get("Range")
-    if asked is None or headers.get("If-Range", file.etag) != file.etag:
-        return Answer(200, file.content, file.content_type, common)
-    found = _RANGE.fullmatch(asked.strip())
-    if found is None or found[1] == found[2] == "":
-        return Answer(200, file.content, file.content_type, common)
-    size = len(file.content)
-    start, stop = _span(found[1], found[2], size)
-    if start >= min(stop, size):
-        return Answer(416, b"", file.content_type, {**common, "Content-Range": f"bytes */{size}"})
-    part = {**common, "Content-Range": f"bytes {start}-{stop - 1}/{size}"}
-    return Answer(206, file.content[start:stop], file.content_type, part)
-
-
-def _span(first: str, last: str, size: int) -> tuple[int, int]:
-    """Start and end (excluded) of `first-last`, `first-` or `-suffix`."""
-    if not first:
-        return max(0, size - int(last)), size
-    return int(first), min(int(last) + 1, size) if last else size
 
 
 NO_FILE = gateway_error(404)

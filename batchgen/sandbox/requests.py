@@ -16,9 +16,10 @@ import msgspec
 
 from batchgen.core.errors import LocalIOError
 from batchgen.core.jobs import JSONValue, fingerprint
+from batchgen.sandbox.answers import Answer
 from batchgen.sandbox.catalogue import Catalogue, Model
 from batchgen.sandbox.config import SandboxConfig
-from batchgen.sandbox.fault_table import Fault
+from batchgen.sandbox.fault_kinds import Fault
 from batchgen.sandbox.faults import chance
 from batchgen.sandbox.journal import AcceptedLine, CancelledLine, EndedLine, Journal
 from batchgen.sandbox.queue import JobQueue, Ticket
@@ -47,6 +48,8 @@ class Request:
     """How it ends badly."""
     settled: bool = False
     """Whether its result has been told, so that it can no longer change."""
+    dead_link: Answer | None = None
+    """What the first addresses of its outputs answer since they died."""
 
     @property
     def key(self) -> str:

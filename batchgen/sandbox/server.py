@@ -7,7 +7,6 @@ without routes, because the API has few paths and clients poll thousands of time
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import time
 from collections.abc import Awaitable, Callable
@@ -17,18 +16,24 @@ from urllib.parse import parse_qsl
 from aiohttp import web
 
 from batchgen.core.errors import LocalIOError, UsageError
-from batchgen.sandbox.answers import BAD_TOKEN, Delivery, error, gateway_error, of_json
+from batchgen.sandbox.answers import (
+    BAD_TOKEN,
+    Delivery,
+    ErrorStyle,
+    error,
+    gateway_error,
+    of_json,
+    styled,
+)
 from batchgen.sandbox.audit import Audit, replayed_posts
 from batchgen.sandbox.catalogue import Catalogue
+from batchgen.sandbox.chaos import chaos
 from batchgen.sandbox.config import SandboxConfig
 from batchgen.sandbox.endpoints import Endpoints
 from batchgen.sandbox.faults import FaultPlan, parsed
+from batchgen.sandbox.listener import HOST, Listener
 from batchgen.sandbox.requests import RequestBook, token_fingerprint
-from batchgen.sandbox.wire import send, sized_request
-
-HOST = "127.0.0.1"
-SHUTDOWN_S = 0.2
-"""How long calls that are being answered get when the sandbox stops."""
+from batchgen.sandbox.wire import MOVED, send, sized_request
 
 _NOT_FOUND = gateway_error(404)
 _WRONG_METHOD = gateway_error(405)
@@ -56,12 +61,13 @@ class Sandbox:
         self._clock = clock
         self._rng = rng or random.SystemRandom()
         self._catalogue = Catalogue(self.config.models, price_usd=self.config.price_usd)
-        self._rules = parsed(self.config.faults)
+        self._rules = parsed((*self.config.faults, *chaos(self.config.chaos)))
+        self._style = ErrorStyle(self.config.error_style)
         self._tokens = {
             f"Bearer {token}": token_fingerprint(token)
             for token in (self.config.token, *self.config.more_tokens)
         }
-        self._runner: web.ServerRunner | None = None
+        self._listener: Listener | None = None
         self._book: RequestBook | None = None
         self._audit: Audit | None = None
         self._api: Endpoints | None = None
@@ -103,24 +109,24 @@ class Sandbox:
         plan = FaultPlan(self._rules, self.config.seed)
         api = self._api = Endpoints(self.config, self._catalogue, book, audit, plan, self._clock)
         server = web.Server(self._handle, request_factory=sized_request, access_log=None)
-        runner = self._runner = web.ServerRunner(server, shutdown_timeout=SHUTDOWN_S)
-        await runner.setup()
+        began = self._clock()
+        listener = self._listener = Listener(
+            server, plan.outages, lambda: self._clock() - began, self._sleep
+        )
         try:
-            await web.TCPSite(runner, HOST, port, backlog=1024).start()
-        except OSError as problem:
+            await listener.open(port)
+        except LocalIOError:
             await self.stop()
-            reason = os.strerror(problem.errno or 0)
-            message = f"the sandbox cannot listen on {HOST}:{port}: {reason}"
-            raise LocalIOError(message) from None
-        api.origin = f"http://{HOST}:{runner.addresses[0][1]}"
+            raise
+        api.origin = f"http://{HOST}:{listener.port}"
 
     async def stop(self) -> None:
         """Close the port, end what hangs, close the journal. Does nothing the second time."""
-        if self._runner:
-            await self._runner.cleanup()
-        if self._runner and self._book:
+        if self._listener:
+            await self._listener.close()
+        if self._listener and self._book:
             self._book.close()
-        self._runner = None
+        self._listener = None
 
     async def __aenter__(self) -> Sandbox:
         await self.start()
@@ -143,14 +149,14 @@ class Sandbox:
 
     async def _dispatch(self, request: web.BaseRequest) -> tuple[str, Delivery]:
         """The name of the endpoint for the audit, and what is delivered."""
-        path, _, query = request.raw_path.partition("?")
+        path, _, query = request.raw_path.removeprefix(MOVED).partition("?")
         match path.split("/")[1:]:
             case ["v1", "requests", request_id, verb]:
                 return verb, self._request_call(request, request_id, verb, query)
             case ["v1", "models", *rest]:
                 return await self._models_call(request, rest, query)
             case ["files", request_id, name]:
-                return "file", self._file_call(request, request_id, name)
+                return "file", self._file_call(request, request_id, name, query)
             case ["prod", "v2", "balance"]:
                 known = self._token_of(request) is not None
                 return "balance", self._endpoints.balance() if known else _refused()
@@ -206,22 +212,29 @@ class Sandbox:
             return endpoint, self._endpoints.categories()
         return endpoint, self._endpoints.model("/".join(rest))
 
-    def _file_call(self, request: web.BaseRequest, request_id: str, name: str) -> Delivery:
+    def _file_call(
+        self, request: web.BaseRequest, request_id: str, name: str, query: str
+    ) -> Delivery:
         if "Authorization" in request.headers:
             self.audit.tokens_on_files += 1
         if request.method not in ("GET", "HEAD"):
             return Delivery(answer=_WRONG_METHOD)
-        return self._endpoints.file(request_id, name, request.headers)
+        return self._endpoints.file(request_id, name, query, request.headers)
 
     async def _deliver(
         self, request: web.BaseRequest, endpoint: str, delivery: Delivery
     ) -> web.StreamResponse:
+        if request.method == "HEAD":  # it has no body that could be spoiled
+            delivery = delivery._replace(cut=False, chunked=False, bytes_per_s=None)
         answer = delivery.answer
+        if answer and answer.code is not None and self._style is not ErrorStyle.CODES:
+            answer = styled(answer, self._style)
+            delivery = delivery._replace(answer=answer)
         whole = answer is not None and not delivery.cut
         self.audit.count_call(endpoint, str(answer.status) if answer and whole else "closed")
         if delivery.delay_s:
             await self._sleep(delivery.delay_s)
-        return await send(request, delivery)
+        return await send(request, delivery, self._sleep)
 
 
 def _refused() -> Delivery:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 from pathlib import Path
 
@@ -157,7 +158,7 @@ def test_what_is_cached_is_listed_with_its_age(
 
 
 def test_refresh_needs_an_answer(capsys: Out, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who asks for today's price is not given yesterday's: 77 without a token, 69 without an API."""
+    """Today's price or none: 77 without a token, 69 without an API."""
     with socket.create_server(("127.0.0.1", 0)) as closed:
         url = f"http://127.0.0.1:{closed.getsockname()[1]}/v1"
 
@@ -188,7 +189,7 @@ def test_a_hostile_description_cannot_steer_the_terminal(
                     "prompt": {"type": "string", "maxLength": 5},
                     evil: {"type": "string"},
                     "mode": {"enum": [evil], "default": evil, "type": evil},
-                    "size": {"validations": [{"validation_error": evil}], "minimum": evil},
+                    "size": {"validations": [{"validation_error": evil}], "title": evil},
                 },
             },
         }
@@ -284,7 +285,7 @@ ODD: list[dict[str, object]] = [
 
 
 def starts_well(entry: ModelEntry, directory: Path) -> None:
-    """A starter of this model is a manifest without a wrong row, with every comment taken away."""
+    """A starter of this model is a manifest without a wrong row, also with its settings on."""
     path = directory / "s.yaml"
     for text in (starter(entry, "s.yaml"), _uncommented(starter(entry, "s.yaml"))):
         path.write_text(text)
@@ -295,14 +296,9 @@ def starts_well(entry: ModelEntry, directory: Path) -> None:
 
 
 def _uncommented(text: str) -> str:
-    """With the parameters that a person may switch on switched on."""
-    lines = text.splitlines()
-    return "\n".join(
-        line.replace("  # ", "  ", 1) if ": " in line and "file:" not in line and
-        line.split("# ")[-1].split(":")[0].strip('"') in ("seed", "ratio", "loras", "size", "scale")
-        else line
-        for line in lines
-    )  # fmt: skip
+    """With every default switched on."""
+    head, found, rest = text.partition("\nprompts:")
+    return re.sub(r'^  # ("[^"]+"|\w+): (?=\S)', r"  \1: ", head, flags=re.MULTILINE) + found + rest
 
 
 @pytest.mark.parametrize("schema", ODD, ids=range(len(ODD)))
@@ -322,3 +318,8 @@ def test_starters_of_real_models(shared: Path, tmp_path: Path) -> None:
         entry = read_entry(json.loads(path.read_text()))
         assert entry is not None
         starts_well(entry, tmp_path)
+
+
+def test_a_parameter_that_a_row_cannot_give_is_not_offered() -> None:
+    """`id` in a row is ours, whatever the model calls so."""
+    assert "# id:" not in starter(ModelEntry(model_id="a/b", input_schema=ODD[-1]), "s.yaml")

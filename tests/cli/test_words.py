@@ -108,7 +108,7 @@ def test_what_makes_no_sense_is_refused(tmp_path: Path) -> None:
 def test_cancel_what_is_still_queued(tmp_path: Path) -> None:
     """Queued jobs are cancelled, which a second look confirms; running ones are collected."""
     manifest = prompts(tmp_path / "m.csv", 6)
-    config = SandboxConfig(capacity=2, duration_min_s=1.5, duration_max_s=1.5)
+    config = SandboxConfig(capacity=1, duration_min_s=2.0, duration_max_s=2.0)
 
     with live_sandbox(config) as sandbox:
         run = start("run", manifest, "--concurrency", "6", sandbox=sandbox)
@@ -125,7 +125,7 @@ def test_cancel_what_is_still_queued(tmp_path: Path) -> None:
     assert done.code == 0, done.err
     assert "cannot be cancelled" in done.out
     found = list(states(tmp_path / "m.run").values())
-    assert found.count("cancelled") >= 3
+    assert found.count("cancelled") >= 2
     assert set(found) == {"cancelled", "downloaded"}
     assert rest.code == 1, "cancelled jobs are not run again unless asked"
     assert set(paid.values()) == {1}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -88,12 +89,15 @@ class MemoryAPI:
     on_submit: Callable[[Mapping[str, JSONValue], int], SubmitAnswer | None] = lambda v, n: None
     on_look: Callable[[str, int], Look | None] = lambda rid, n: None
     on_result: Callable[[str], Look | None] = lambda rid: None
+    on_probe: Callable[[int], bool | None] = lambda n: True
     answer_s: float = 0.01
+    probes: int = 0
     created: list[tuple[str, Mapping[str, JSONValue]]] = field(default_factory=list)
     posts: Counter[str] = field(default_factory=Counter)
     looks: Counter[str] = field(default_factory=Counter)
     high_water: int = 0
     _end_s: dict[str, float] = field(default_factory=dict)
+    _ends: list[float] = field(default_factory=list)
 
     async def submit(self, model: str, values: Mapping[str, JSONValue]) -> SubmitAnswer:
         prompt = str(values.get("prompt"))
@@ -106,7 +110,10 @@ class MemoryAPI:
         self.created.append((request_id, values))
         now_s = asyncio.get_running_loop().time()
         self._end_s[request_id] = now_s + self.duration_s
-        self.high_water = max(self.high_water, sum(end > now_s for end in self._end_s.values()))
+        heapq.heappush(self._ends, now_s + self.duration_s)
+        while self._ends[0] <= now_s:
+            heapq.heappop(self._ends)
+        self.high_water = max(self.high_water, len(self._ends))
         return Submitted(request_id=request_id)
 
     async def status(self, request_id: str) -> Look:
@@ -130,6 +137,11 @@ class MemoryAPI:
 
     async def cancel(self, request_id: str) -> CancelOutcome:
         return CancelOutcome.NOT_CANCELLABLE
+
+    async def has_model(self, model: str) -> bool | None:
+        self.probes += 1
+        await asyncio.sleep(self.answer_s)
+        return self.on_probe(self.probes)
 
     def resume(self, request_id: str, *, ends_in_s: float = 0.0) -> None:
         """Know a request of an earlier run."""

@@ -30,7 +30,7 @@ from batchgen.core.jobs import Job
 from batchgen.core.lifecycle import JobRecord, JobState
 from batchgen.core.plan import Policy
 from batchgen.ports import LinkExpired, SaveAnswer, SaveLater
-from batchgen.runner import Limits, Outcome, Runner
+from batchgen.runner import Limits, Outcome, Runner, Spending
 from tests.kit.fakes import Jobs, MemoryAPI, MemoryLedger, MemoryStore, Notes, job
 from tests.kit.time import LoopClock, leap
 
@@ -47,6 +47,7 @@ class World:
     notes: Notes = field(default_factory=Notes)
     policy: Policy = field(default_factory=Policy)
     limits: Limits = field(default_factory=Limits)
+    spending: Spending | None = None
     took_s: float = 0.0
 
     def run(self, jobs: list[Job], during: Callable[[Runner], None] | None = None) -> Outcome:
@@ -59,6 +60,7 @@ class World:
         runner = Runner(
             api=self.api, ledger=self.ledger, outputs=self.store, clock=LoopClock(),
             observer=self.notes, policy=self.policy, limits=self.limits, rng=random.Random(7),
+            spending=self.spending,
         )  # fmt: skip
         if during:
             during(runner)
@@ -409,12 +411,12 @@ def test_a_signal_drains() -> None:
 
     def interrupt(runner: Runner) -> None:
         loop = asyncio.get_running_loop()
-        loop.call_later(1.0, runner.stop.request, StopReason.SIGINT)
+        loop.call_later(3.0, runner.stop.request, StopReason.SIGINT)
 
     outcome = world.run(many(50), interrupt)
 
     assert outcome.reasons == (StopReason.SIGINT,)
-    assert world.took_s < 5
+    assert world.took_s < 3 + 5
     assert len(world.api.created) == 4
     assert sorted(world.ledger.states().values()) == ["in_queue"] * 4
 

@@ -136,7 +136,8 @@ def test_options_become_settings(tmp_path: Path) -> None:
         parse(
             *("--token", "t", "--capacity", "3", "--duration", "1-2.5", "--balance", "7"),
             *("--images", "2", "--fault", "submit:429", "--faults", str(faults), "--seed", "9"),
-            *("--models", "a.json", "--models", "b", "--journal", "j.jsonl"),
+            *("--models", "a.json", "--models", "b", "--journal", "j.jsonl", "--chaos", "0.3"),
+            *("--error-style", "statuses", "--success-word", "completed"),
         )
     )
     assert (config.token, config.capacity, config.balance_usd, config.images) == ("t", 3, 7, 2)
@@ -146,6 +147,8 @@ def test_options_become_settings(tmp_path: Path) -> None:
     assert config.faults[1].on == "status"
     assert config.models == (Path("a.json"), Path("b"))
     assert config.journal == Path("j.jsonl")
+    assert (config.chaos, config.error_style) == (0.3, "statuses")
+    assert config.success_word == "completed"
 
 
 def test_nothing_given_is_the_default() -> None:
@@ -165,6 +168,6 @@ async def test_only_loopback_is_bound() -> None:
     """It listens on 127.0.0.1 and nowhere else."""
     async with Sandbox(SandboxConfig()) as one:
         assert one.base_url == f"{one.origin}/v1"
-        runner = one._runner
-        assert runner is not None
-        assert [address[0] for address in runner.addresses] == ["127.0.0.1"]
+        listener = one._listener
+        assert listener is not None
+        assert [address[0] for address in listener._runner.addresses] == ["127.0.0.1"]

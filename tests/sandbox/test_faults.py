@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchgen.core.errors import UsageError
-from batchgen.sandbox.fault_table import FAULTS, On
-from batchgen.sandbox.faults import Call, FaultPlan, parse, parsed, read
+from batchgen.sandbox.fault_kinds import Call, On
+from batchgen.sandbox.fault_table import FAULTS
+from batchgen.sandbox.faults import FaultPlan, parse, parsed, read
 
 
 def plan(*rules: str, seed: int = 0) -> FaultPlan:
@@ -45,10 +46,14 @@ def test_what_is_written_is_what_is_meant(
 ) -> None:
     """Place, deed and selectors come out of the text as they went in, colons of a prompt too."""
     on, do = place
+    if FAULTS[do].selectors is not None:
+        rate = first = every = None
+        match = ""
     parts = {"rate": rate, "first": first, "every": every}
     parts |= {"from_s": window[0], "to_s": window[1]} if window else {}
     text = ":".join(
-        [on, do, *(f"{k}={v}" for k, v in parts.items() if v is not None), f"match={match}"]
+        [on, do, *(f"{k}={v}" for k, v in parts.items() if v is not None)]
+        + ([f"match={match}"] if match else [])
     )
     rule = parse(text)
     assert (rule.on, rule.fault.do, rule.match) == (on, do, match)
@@ -77,7 +82,14 @@ def test_any_text_is_a_rule_or_a_usage_error(text: str) -> None:
         ("submit:429:rate=1.5", "a share from 0 to 1"),
         ("submit:429:rate=nan", "a share from 0 to 1"),
         ("submit:429:first=1:first=2", "given twice"),
-        ("result:failed:shape=tree", "string, object or list"),
+        ("result:failed:shape=tree", "string, object, list"),
+        ("any:refuse:rate=0.5", "allowed: from_s, to_s"),
+        ("submit:refuse", "cannot be done on submit"),
+        ("any:failed", "cannot be done on any"),
+        ("file:drip:bytes_per_s=0", "bytes a second, 1 or more"),
+        ("file:redirect:to=mars", "path or host"),
+        ("submit:500:body=tree", "message, error_code"),
+        ("result:word:word=", "a word, such as"),
         ("submit:504:accepted=maybe", "give yes or no"),
         ("status:504:accepted=yes", "'accepted' is not known here"),
         ("submit:error-code:code=7", "400 to 599"),
@@ -157,3 +169,41 @@ def test_a_file_holds_texts_and_objects(tmp_path: Path) -> None:
             read(file)
     with pytest.raises(UsageError, match=r"gone\.json"):
         read(tmp_path / "gone.json")
+
+
+def test_the_rates_of_two_rules_have_nothing_to_do_with_each_other() -> None:
+    """What one rule lets through meets the next at that one's own rate, on every kind of call."""
+    keys = [f"job {number}" for number in range(4000)]
+    for on in ("status", "any"):
+        both = plan(f"{on}:429:rate=0.5", f"{on}:503:rate=0.5")
+        faults = [both.fault(Call(on=On.STATUS, key=key)) for key in keys]
+        counts = {do: sum(fault is not None and fault.do == do for fault in faults)
+                  for do in ("429", "503")}  # fmt: skip
+        assert 1850 < counts["429"] < 2150
+        assert 850 < counts["503"] < 1150
+    anywhere = plan("any:500:rate=0.5")
+    places = [hit(anywhere, on, keys) for on in (On.STATUS, On.RESULT)]
+    assert 0.4 < sum(one == other for one, other in zip(*places, strict=True)) / 4000 < 0.6
+
+
+def test_any_is_every_call_that_the_fault_can_be_about() -> None:
+    """`any` counts all calls together, and leaves out what its fault cannot be done on."""
+    everything = plan("any:503:first=3")
+    places = [on for on in On if on is not On.ANY]
+    assert [hit(everything, on, ["a"])[0] for on in places] == [True] * 3 + [False] * 4
+    withdrawn = plan("any:withdrawn")
+    hits = [on for on in places if hit(withdrawn, on, ["a", "a"]) == [True, True]]
+    assert hits == [On.SUBMIT, On.CATALOGUE]
+
+
+def test_model_narrows_a_rule() -> None:
+    """`model=` takes calls about models with that in their id, and calls about all models."""
+    narrow = plan("any:500:model=text-to-image")
+    calls = [Call(on=On.SUBMIT, key="a", model=model) for model in ("a/text-to-image", "a/b", None)]
+    assert [narrow.fault(call) is not None for call in calls] == [True, False, True]
+
+
+def test_words_may_have_colons() -> None:
+    """A colon in a message or a prompt is part of it."""
+    rule = parse("submit:failed:message=bad: really:match=a:b")
+    assert (rule.fault.message, rule.match) == ("bad: really", "a:b")

@@ -1,0 +1,112 @@
+"""The live catalogue: one entry, or the listing page by page.
+
+Asking costs nothing and can always be done without, so nothing is raised for what the network or
+the server does: the answer is an entry, or why there is none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from batchgen.core.answers import NoReply, Reply, error_code
+from batchgen.core.models import ModelEntry, is_model_id
+
+if TYPE_CHECKING:
+    from batchgen.api.client import ModelAPI
+
+T = TypeVar("T")
+
+PAGE_LIMIT = 100
+"""Entries a page; the most that clients are known to ask for."""
+MAX_PAGES = 200
+ENTRY_TIMEOUT_S = 5.0
+LISTING_TIMEOUT_S = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unanswered:
+    """The catalogue gave no entry."""
+
+    why: str
+    reached: bool
+    """Whether the API is there at all; where it is not, asking about another model is idle."""
+
+
+class Catalogue:
+    """The models of one API."""
+
+    def __init__(self, api: ModelAPI) -> None:
+        self._api = api
+
+    async def entry(
+        self, model_id: str, *, timeout_s: float = ENTRY_TIMEOUT_S
+    ) -> ModelEntry | Unanswered:
+        """What the catalogue says of a model."""
+        if not is_model_id(model_id):
+            return Unanswered(why=f"{model_id!r} is no model id", reached=True)
+        answer = await _in_time(self._api.model(model_id), timeout_s)
+        if not isinstance(answer, ModelEntry):
+            return _unanswered(answer)
+        if answer.model_id != model_id:
+            return Unanswered(why="it answered for another model", reached=True)
+        return answer
+
+    async def listing(
+        self, *, search: str = "", category: str = "", timeout_s: float = LISTING_TIMEOUT_S
+    ) -> tuple[ModelEntry, ...] | Unanswered:
+        """Every entry that fits, with its schema where the API adds one, in the API's order."""
+        return await _in_time(self._pages(search, category), timeout_s)
+
+    async def _pages(self, search: str, category: str) -> tuple[ModelEntry, ...] | Unanswered:
+        found: dict[str, ModelEntry] = {}
+        offset = 0
+        for _ in range(MAX_PAGES):
+            page = await self._api.models(
+                search=search, category=category, limit=PAGE_LIMIT, offset=offset,
+                include_schema=True,
+            )  # fmt: skip
+            if isinstance(page, (Reply, NoReply)):
+                return _unanswered(page)
+            before = len(found)
+            found |= {entry.model_id: entry for entry in page.entries}
+            offset += page.listed
+            # The server may give fewer than were asked for, so a short page is not the last one.
+            if len(found) == before or (page.total is not None and offset >= page.total):
+                break
+        return tuple(found.values())
+
+
+async def _in_time(answer: Awaitable[T], timeout_s: float) -> T | Unanswered:
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await answer
+    except TimeoutError:
+        return Unanswered(why=f"no answer within {timeout_s:g} s", reached=False)
+
+
+def _unanswered(answer: Reply | NoReply | Unanswered) -> Unanswered:
+    if isinstance(answer, Unanswered):
+        return answer
+    if isinstance(answer, NoReply):
+        return Unanswered(why=answer.message, reached=False)
+    code = error_code(answer.payload)
+    said = f"error {code}" if code else f"HTTP {answer.http_status}"
+    if answer.http_status == 404 or (code or 0) // 1000 == 404:
+        return Unanswered(why="it does not know this model", reached=True)
+    if answer.http_status in (401, 403) or code in (400004, 401001):
+        return Unanswered(why=f"the token was rejected ({said})", reached=False)
+    return Unanswered(why=f"it answered {said}", reached=answer.http_status < 500)
+
+
+def from_a_thread(work: Callable[[], Awaitable[T]]) -> T:
+    """Run `work` on a loop of its own, for code that may or may not stand in one already."""
+
+    async def alone() -> T:
+        return await work()
+
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        return pool.submit(lambda: asyncio.run(alone())).result()

@@ -1,0 +1,215 @@
+"""Bringing a cell or a YAML value to the type that the schema wants.
+
+A table of one function a kind, from what was given to what is sent. Nothing is checked against
+limits here; a value that cannot have the type at all raises `Unfit`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import msgspec
+
+from batchgen.core.jobs import JSONValue
+from batchgen.core.schema.choices import meant
+from batchgen.core.schema.properties import Kind, Property
+from batchgen.core.schema.urls import checked_url
+from batchgen.core.schema.values import Given, Unfit, Written, plain, shown, text_of
+
+MAX_INTEGER = 2**63 - 1
+"""Larger numbers do not survive the JSON of most servers."""
+_NUMBER = re.compile(
+    r"[+-]?([0-9]{1,25}(\.[0-9]{0,25})?|\.[0-9]{1,25})(e[+-]?[0-9]{1,3})?", re.IGNORECASE
+)
+_COMMA_NUMBER = re.compile(r"[+-]?[0-9]{0,25},[0-9]{1,25}")
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
+
+TRUE_WORDS = frozenset({"true", "yes", "y", "on", "1", "x", "wahr", "vrai", "verdadero", "vero"})
+FALSE_WORDS = frozenset({"false", "no", "n", "off", "0", "falsch", "faux", "falso", "onwaar"})
+"""What people and spreadsheets of several languages write for true and false."""
+
+
+def coerce(prop: Property, given: Given, *, decimal_comma: bool = False) -> JSONValue:
+    """`given` in the type of `prop`; raises `Unfit`.
+
+    `decimal_comma`: read `0,5` as a number, as semicolon files write it.
+    """
+    if prop.choices:
+        return _choice(prop, given, decimal_comma)
+    if not prop.kinds:
+        return _untyped(given)
+    if len(prop.kinds) == 1:
+        return _READERS[prop.kinds[0]](prop, given, decimal_comma)
+    return _first_fit(prop, given, decimal_comma)
+
+
+def _first_fit(prop: Property, given: Given, decimal_comma: bool) -> JSONValue:
+    fault: Unfit | None = None
+    for kind in prop.kinds:
+        try:
+            return _READERS[kind](prop, given, decimal_comma)
+        except Unfit as unfit:
+            fault = fault or unfit
+    raise fault or Unfit(f"{shown(given)} does not fit")
+
+
+def _choice(prop: Property, given: Given, decimal_comma: bool) -> JSONValue:
+    """The enum decides the type: `5` stays the text "5" where the enum holds texts."""
+    if isinstance(given, (list, dict)):
+        if Kind.LIST in prop.kinds:
+            return [meant(text_of(item).strip(), prop.choices) for item in given]
+        raise Unfit(f"expected one of the model's values, got {shown(given)}")
+    text = text_of(given).strip()
+    if decimal_comma and _COMMA_NUMBER.fullmatch(text):
+        text = text.replace(",", ".")
+    return meant(text, prop.choices)
+
+
+def clean_text(text: str) -> str:
+    """With line feeds for line ends, so that a file saved elsewhere gives the same job.
+
+    Raises `Unfit` for characters that no prompt can hold.
+    """
+    if found := _CONTROL.search(text):
+        place, code = found.start() + 1, ord(found[0])
+        raise Unfit(f"has the control character U+{code:04X} at place {place}; remove it")
+    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
+
+
+def _text(prop: Property, given: Given, _decimal_comma: bool) -> JSONValue:
+    if isinstance(given, (list, dict)):
+        raise Unfit(f"expected text, got {shown(given)}")
+    text = given if isinstance(given, str) else text_of(given)
+    return checked_url(clean_text(text)) if prop.is_url else clean_text(text)
+
+
+def _truth(_prop: Property, given: Given, _decimal_comma: bool) -> JSONValue:
+    if isinstance(value := plain(given), bool):
+        return value
+    word = text_of(given).strip().casefold()
+    if word in TRUE_WORDS or word == "1.0":
+        return True
+    if word in FALSE_WORDS or word == "0.0":
+        return False
+    raise Unfit(f"expected true or false, got {shown(given)}")
+
+
+def _number(_prop: Property, given: Given, decimal_comma: bool) -> int | float:
+    if isinstance(given, (bool, list, dict)):
+        raise Unfit(f"expected a number, got {shown(given)}")
+    if isinstance(given, (int, float)):
+        return _in_range(given, given)
+    text = text_of(given).strip()
+    if _COMMA_NUMBER.fullmatch(text):
+        if not decimal_comma:
+            raise Unfit(f"expected a number, got {text!r}; write {text.replace(',', '.')!r}")
+        text = text.replace(",", ".")
+    if not _NUMBER.fullmatch(text):
+        raise Unfit(f"expected a number, got {shown(given)}")
+    digits = text.removeprefix("+").removeprefix("-")
+    return _in_range(int(text) if digits.isdigit() else float(text), given)
+
+
+def _in_range(number: int | float, given: Given) -> int | float:
+    if not -MAX_INTEGER <= number <= MAX_INTEGER:
+        raise Unfit(f"{shown(given)} is too large a number")
+    return number
+
+
+def _whole(prop: Property, given: Given, decimal_comma: bool) -> JSONValue:
+    try:
+        number = _number(prop, given, decimal_comma)
+    except Unfit as unfit:
+        raise Unfit(str(unfit).replace("a number", "a whole number", 1)) from None
+    if isinstance(number, float) and not number.is_integer():
+        raise Unfit(f"expected a whole number, got {shown(given)}; {round(number)} would be one")
+    return int(number)
+
+
+def _list(prop: Property, given: Given, decimal_comma: bool) -> JSONValue:
+    items = prop.items or Property(name=prop.name)
+    values = _from_cell(given, items) if isinstance(given, (str, Written)) else given
+    if not isinstance(values, list):
+        raise Unfit(f"expected a list, got {shown(given)}")
+    return [_item(items, value, n, decimal_comma) for n, value in enumerate(values, 1)]
+
+
+def _item(items: Property, value: Given, number: int, decimal_comma: bool) -> JSONValue:
+    try:
+        return coerce(items, value, decimal_comma=decimal_comma)
+    except Unfit as unfit:
+        raise Unfit(f"entry {number}: {unfit}") from None
+
+
+def _from_cell(given: str | Written, items: Property) -> Given:
+    """A cell that holds a list: JSON, or for texts one entry a line."""
+    text = text_of(given).strip()
+    if text.startswith(("[", "{")):
+        return _json(text)
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if items.is_url or all(line.startswith(("https:", "http:", "data:")) for line in lines):
+        return list(lines)
+    raise Unfit(f'expected a list as JSON, such as ["a", "b"], got {shown(given)}')
+
+
+def _object(prop: Property, given: Given, decimal_comma: bool) -> JSONValue:
+    value = _json(text_of(given)) if isinstance(given, (str, Written)) else given
+    if not isinstance(value, dict):
+        raise Unfit(f'expected an object as JSON, such as {{"key": 1}}, got {shown(given)}')
+    return {key: _member(prop, key, item, decimal_comma) for key, item in value.items()}
+
+
+def _member(prop: Property, key: str, item: Given, decimal_comma: bool) -> JSONValue:
+    known = prop.properties.get(key)
+    if known is None or item is None:
+        return _untyped_tree(item)
+    try:
+        return coerce(known, item, decimal_comma=decimal_comma)
+    except Unfit as unfit:
+        raise Unfit(f"{key}: {unfit}") from None
+
+
+def _json(text: str) -> Given:
+    try:
+        value: Given = msgspec.json.decode(text.encode(errors="surrogatepass"))
+    except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
+        raise Unfit(f"is not valid JSON ({error}): {shown(text)}") from None
+    return value
+
+
+def _untyped(given: Given) -> JSONValue:
+    """Where the schema does not say: JSON where it looks like it, else the text as it is."""
+    if not isinstance(given, str):
+        return _untyped_tree(given)
+    text = given.strip()
+    if text.startswith(("{", "[")) or text in ("true", "false") or _NUMBER.fullmatch(text):
+        try:
+            return _untyped_tree(_json(text))
+        except Unfit:
+            pass
+    return clean_text(given)
+
+
+def _untyped_tree(given: Given) -> JSONValue:
+    """A nested value with its texts cleaned and its numbers in range."""
+    value = plain(given)
+    if isinstance(value, str):
+        return clean_text(value)
+    if isinstance(value, list):
+        return [_untyped_tree(item) for item in value]
+    if isinstance(value, dict):
+        return {clean_text(key): _untyped_tree(item) for key, item in value.items()}
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return _in_range(value, value)
+    return value
+
+
+_READERS: dict[Kind, Callable[[Property, Given, bool], JSONValue]] = {
+    Kind.TRUTH: _truth,
+    Kind.WHOLE: _whole,
+    Kind.NUMBER: _number,
+    Kind.LIST: _list,
+    Kind.OBJECT: _object,
+    Kind.TEXT: _text,
+}

@@ -1,0 +1,152 @@
+"""One parameter of a model in this program's words, read from whatever was published.
+
+No checking here: limits stay with the compiled validator (`inputs`), which sees them in the
+form that `dialect` gives them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from batchgen.core.jobs import JSONValue
+
+MAX_DEPTH = 20
+"""Levels of a schema that are read; real ones have three."""
+
+
+class Kind(StrEnum):
+    """What a parameter takes, in the words of messages."""
+
+    TRUTH = "true or false"
+    WHOLE = "a whole number"
+    NUMBER = "a number"
+    LIST = "a list"
+    OBJECT = "an object"
+    TEXT = "text"
+
+
+KIND_OF_TYPE = {
+    "string": Kind.TEXT, "str": Kind.TEXT, "text": Kind.TEXT,
+    "integer": Kind.WHOLE, "int": Kind.WHOLE,
+    "number": Kind.NUMBER, "float": Kind.NUMBER, "double": Kind.NUMBER,
+    "boolean": Kind.TRUTH, "bool": Kind.TRUTH,
+    "array": Kind.LIST, "list": Kind.LIST,
+    "object": Kind.OBJECT, "dict": Kind.OBJECT,
+}  # fmt: skip
+"""Type names seen in published schemas and in the vendor's trainer forms."""
+
+URL_FORMATS = frozenset({"uri", "url", "image_uri", "video_uri", "audio_uri"})
+URLS_FORMATS = frozenset({"uris", "urls", "image_uris", "video_uris", "audio_uris"})
+_URL_NAME = re.compile(r"(^|_)(url|uri)s?(_?\d+)?$", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Property:
+    """One parameter, or one value inside of it."""
+
+    name: str
+    kinds: tuple[Kind, ...] = ()
+    """What it takes, most particular first; empty where the schema does not say."""
+    choices: tuple[JSONValue, ...] = ()
+    """The values of its enum; empty where there is none."""
+    is_url: bool = False
+    """A text that must be the address of a file."""
+    items: Property | None = None
+    properties: Mapping[str, Property] = field(default_factory=dict)
+
+
+def read_property(name: str, raw: object, depth: int = 0) -> Property:
+    """A parameter from its published schema; one that says nothing for what is no schema."""
+    if not isinstance(raw, Mapping) or depth > MAX_DEPTH:
+        return Property(name=name)
+    variants = list(_variants(raw))
+    kinds = {kind for variant in variants for kind in _kinds(variant)}
+    choices = [choice for variant in variants for choice in _choices(variant)]
+    return Property(
+        name=name,
+        kinds=tuple(kind for kind in Kind if kind in kinds),
+        choices=tuple(choices) if all(_choices(v) for v in variants) else (),
+        is_url=_is_url(name, raw, variants, kinds),
+        items=_items(name, raw, variants, depth) if Kind.LIST in kinds else None,
+        properties=_properties(variants, depth),
+    )
+
+
+def _variants(raw: Mapping[str, object]) -> Iterator[Mapping[str, object]]:
+    """The alternatives of `anyOf` and `oneOf` that are not null, else the schema itself."""
+    options = raw.get("anyOf") or raw.get("oneOf")
+    found = False
+    for option in options if isinstance(options, list) else []:
+        if isinstance(option, Mapping) and option.get("type") != "null":
+            found = True
+            yield {**raw, **option}
+    if not found:
+        yield raw
+
+
+def _kinds(raw: Mapping[str, object]) -> set[Kind]:
+    named = raw.get("type")
+    names = named if isinstance(named, list) else [named]
+    known = (KIND_OF_TYPE.get(name.lower()) for name in names if isinstance(name, str))
+    kinds = {kind for kind in known if kind is not None}
+    return kinds or set(_guessed_kinds(raw))
+
+
+def _guessed_kinds(raw: Mapping[str, object]) -> Iterator[Kind]:
+    """Without a known type: what the other keywords give away."""
+    if isinstance(raw.get("properties"), Mapping):
+        yield Kind.OBJECT
+    elif "items" in raw or _format(raw) in URLS_FORMATS:
+        yield Kind.LIST
+    elif _format(raw) in URL_FORMATS:
+        yield Kind.TEXT
+
+
+def _choices(raw: Mapping[str, object]) -> list[JSONValue]:
+    if "const" in raw and isinstance(raw["const"], (str, int, float)):
+        return [raw["const"]]
+    values = raw.get("enum")
+    if not isinstance(values, list):
+        return []
+    return [value for value in values if isinstance(value, (str, int, float))]
+
+
+def _format(raw: Mapping[str, object]) -> str:
+    value = raw.get("format")
+    return value.lower() if isinstance(value, str) else ""
+
+
+def _is_url(
+    name: str, raw: Mapping[str, object], variants: list[Mapping[str, object]], kinds: set[Kind]
+) -> bool:
+    if Kind.TEXT not in kinds:
+        return False
+    return _URL_NAME.search(name) is not None or any(
+        _format(one) in URL_FORMATS for one in (raw, *variants)
+    )
+
+
+def _items(
+    name: str, raw: Mapping[str, object], variants: list[Mapping[str, object]], depth: int
+) -> Property:
+    """What a list holds. Lists of addresses are published with and without `items`."""
+    for variant in variants:
+        items = variant.get("items")
+        if isinstance(items, Mapping) and items:
+            return read_property(name, items, depth + 1)
+    urls = any(_format(one) in URLS_FORMATS for one in (raw, *variants))
+    if urls or _URL_NAME.search(name):
+        return Property(name=name, kinds=(Kind.TEXT,), is_url=True)
+    return Property(name=name)
+
+
+def _properties(variants: list[Mapping[str, object]], depth: int) -> Mapping[str, Property]:
+    found: dict[str, Property] = {}
+    for variant in variants:
+        properties = variant.get("properties")
+        if isinstance(properties, Mapping):
+            found |= {str(k): read_property(str(k), v, depth + 1) for k, v in properties.items()}
+    return found

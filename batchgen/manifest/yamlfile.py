@@ -1,0 +1,245 @@
+"""YAML as plain values that know their lines. Safe by construction: no tag makes an object.
+
+Built from the parser's events, not from its nodes: that keeps nesting, aliases and memory under
+this module's limits, and scalars as they are written (`no`, `007` and `16:9` stay what they look
+like until a schema says what they are).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any, cast
+
+import yaml
+
+from batchgen.core.errors import ManifestError, Problem
+from batchgen.core.schema import Given, Written
+
+MAX_DEPTH = 40
+"""Levels of nesting."""
+MAX_ALIASED = 100_000
+"""Values that aliases may add to those that are written out."""
+
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_TAGS = frozenset(
+    f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "seq", "map")
+)
+_TRUTHS = {
+    word: truth
+    for truth, words in ((True, ("true", "yes", "on")), (False, ("false", "no", "off")))
+    for base in words
+    for word in (base, base.capitalize(), base.upper())
+}
+_NULLS = frozenset({"~", "null", "Null", "NULL"})
+_INT = re.compile(r"[-+]?(0|[1-9][0-9]{0,18})")
+_FLOAT = re.compile(
+    r"[-+]?([0-9]{1,20}\.[0-9]{0,20}|\.[0-9]{1,20}|[0-9]{1,20}(?=e))(e[-+]?\d{1,2})?", re.IGNORECASE
+)
+
+
+class NotYAML(ManifestError):
+    """Text that YAML cannot read at all."""
+
+
+class Mapped(dict[str, Given]):
+    """A mapping that knows the line of each of its keys."""
+
+    def __init__(self, line: int) -> None:
+        super().__init__()
+        self.line = line
+        self.lines: dict[str, int] = {}
+
+
+class Listed(list[Given]):
+    """A list that knows the line of each of its entries."""
+
+    def __init__(self, line: int) -> None:
+        super().__init__()
+        self.line = line
+        self.lines: list[int] = []
+
+
+def read_yaml(text: str, shown: str) -> Given:
+    """The document in `text`; `shown` is the file's name in messages.
+
+    Raises `ManifestError` for what is no YAML, has two documents or the same key twice, nests too
+    deeply, or grows too much by aliases.
+    """
+    builder = _Builder(shown)
+    try:
+        for event in yaml.parse(text, Loader=_Loader):
+            builder.take(event)
+    except yaml.YAMLError as error:
+        raise NotYAML([_syntax_problem(error, shown)]) from None
+    except RecursionError:
+        raise ManifestError([Problem(shown, "is nested too deeply")]) from None
+    if builder.problems:
+        raise ManifestError(builder.problems)
+    return builder.document
+
+
+def _syntax_problem(error: yaml.YAMLError, shown: str) -> Problem:
+    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    what = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
+    where = f"{shown}:{mark.line + 1}" if mark else shown
+    return Problem(where, f"is not valid YAML: {what}{_yaml_hint(str(what))}")
+
+
+def _yaml_hint(what: str) -> str:
+    if "\\t" in what or "token" in what:
+        return "; indent with blanks, and quote a text that has ': ' or begins with a sign"
+    if "mapping values are not allowed" in what:
+        return "; quote a text that has ': ' in it"
+    return ""
+
+
+class _Frame:
+    """A mapping or list that is being read."""
+
+    def __init__(self, value: Mapped | Listed, anchor: str | None) -> None:
+        self.value = value
+        self.anchor = anchor
+        self.key: str | None = None
+        self.key_line = 0
+        self.merged: list[Given] = []
+        self.size = 1
+        """Values below it, aliases counted in full."""
+
+
+class _Builder:
+    """Takes events one by one and has the document at the end."""
+
+    def __init__(self, shown: str) -> None:
+        self.shown = shown
+        self.document: Given = None
+        self.problems: list[Problem] = []
+        self._stack: list[_Frame] = []
+        self._anchors: dict[str, tuple[Given, int]] = {}
+        self._aliased = 0
+        self._documents = 0
+
+    def take(self, event: yaml.Event) -> None:
+        line = event.start_mark.line + 1 if event.start_mark else 0
+        if isinstance(event, yaml.ScalarEvent):
+            self._refuse_tag(event.tag, line)
+            self._scalar(event, line)
+        elif isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent)):
+            self._refuse_tag(event.tag, line)
+            self._open(event, line)
+        elif isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent)):
+            self._close()
+        elif isinstance(event, yaml.AliasEvent):
+            self._alias(str(event.anchor), line)
+        elif isinstance(event, yaml.DocumentStartEvent):
+            self._documents += 1
+            if self._documents > 1:
+                self._stop(line, "a second document (---) in the file; keep one")
+
+    def _stop(self, line: int, what: str) -> None:
+        raise ManifestError([*self.problems, Problem(f"{self.shown}:{line}", what)])
+
+    def _refuse_tag(self, tag: str | None, line: int) -> None:
+        if tag and tag != "!" and tag not in _TAGS:
+            self._stop(line, f"the tag {tag!r} is not allowed; write plain values")
+
+    def _scalar(self, event: yaml.ScalarEvent, line: int) -> None:
+        quoted = not event.implicit[0] or bool(event.style)
+        value: Given = event.value if quoted else as_written(event.value)
+        if event.anchor:
+            self._anchors[event.anchor] = (value, 1)
+        self._put(value, line, 1, event.value)
+
+    def _open(self, event: yaml.CollectionStartEvent, line: int) -> None:
+        if len(self._stack) >= MAX_DEPTH:
+            self._stop(line, f"is nested more than {MAX_DEPTH} levels deep")
+        value = Mapped(line) if isinstance(event, yaml.MappingStartEvent) else Listed(line)
+        if self._stack and self._wants_key():
+            self._stop(line, "a list or mapping as a key; keys are words")
+        self._stack.append(_Frame(value, event.anchor))
+        if event.anchor:
+            self._anchors.pop(event.anchor, None)
+
+    def _wants_key(self) -> bool:
+        frame = self._stack[-1]
+        return isinstance(frame.value, Mapped) and frame.key is None
+
+    def _close(self) -> None:
+        frame = self._stack.pop()
+        if isinstance(frame.value, Mapped):
+            _merge(frame.value, frame.merged)
+        if frame.anchor:
+            self._anchors[frame.anchor] = (frame.value, frame.size)
+        self._put(frame.value, frame.value.line, frame.size, "")
+
+    def _alias(self, anchor: str, line: int) -> None:
+        known = self._anchors.get(anchor)
+        if known is None:
+            self._stop(line, f"*{anchor} is not known here, or is part of itself")
+        value, size = cast("tuple[Given, int]", known)
+        self._aliased += size
+        if self._aliased > MAX_ALIASED:
+            self._stop(line, f"aliases repeat more than {MAX_ALIASED:,} values; write them out")
+        self._put(value, line, size, str(value))
+
+    def _put(self, value: Given, line: int, size: int, text: str) -> None:
+        """A finished value goes where the open mapping or list wants one."""
+        if not self._stack:
+            self.document = value
+            return
+        frame = self._stack[-1]
+        frame.size += size
+        if isinstance(frame.value, Listed):
+            frame.value.append(value)
+            frame.value.lines.append(line)
+        elif frame.key is None:
+            self._key(frame, text, line)
+        else:
+            self._pair(frame, frame.value, value)
+
+    def _key(self, frame: _Frame, text: str, line: int) -> None:
+        frame.key, frame.key_line = text, line
+        if isinstance(frame.value, Mapped) and text in frame.value and text != "<<":
+            first = frame.value.lines[text]
+            what = f"{text!r} stands twice; the first is in line {first}"
+            self.problems.append(Problem(f"{self.shown}:{line}", what))
+
+    def _pair(self, frame: _Frame, mapping: Mapped, value: Given) -> None:
+        key, frame.key = frame.key or "", None
+        if key == "<<" and isinstance(value, (Mapped, Listed)):
+            frame.merged.append(value)
+        else:
+            mapping[key] = value
+            mapping.lines[key] = frame.key_line
+
+
+def _merge(mapping: Mapped, merged: list[Given]) -> None:
+    """What `<<` brings in; keys that are written out win."""
+    for source in _mappings(merged):
+        for key, value in source.items():
+            if key not in mapping:
+                mapping[key] = value
+                mapping.lines[key] = source.lines.get(key, mapping.line)
+
+
+def _mappings(merged: list[Given]) -> Iterator[Mapped]:
+    for value in merged:
+        if isinstance(value, Mapped):
+            yield value
+        elif isinstance(value, Listed):
+            yield from (one for one in value if isinstance(one, Mapped))
+
+
+def as_written(text: str) -> Given:
+    """A plain scalar: text where it is nothing else, else with its other meaning."""
+    if text in _TRUTHS:
+        return Written(text, _TRUTHS[text])
+    if text in _NULLS:
+        return Written(text, None)
+    if not text:
+        return None
+    if _INT.fullmatch(text):
+        return Written(text, int(text))
+    if _FLOAT.fullmatch(text):
+        return Written(text, float(text))
+    return text

@@ -1,0 +1,93 @@
+"""The watch over what flies: each look at its time, many at once, none while nothing is due."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from batchgen.core.jobs import Job
+from batchgen.core.lifecycle import JobRecord
+from batchgen.core.moments import seconds
+from batchgen.ports import Clock
+from batchgen.runner.crew import Crew
+from batchgen.runner.flights import Flight, Lookout, Schedule
+from batchgen.runner.stopping import Stop
+
+RESUMED_PATIENCE_S = 30.0
+"""What a job gets that is older than its time-out when a run takes it up again."""
+
+IMAGE_TIMEOUT_S = 900.0
+VIDEO_TIMEOUT_S = 2700.0
+"""From the submission; also for a job whose model is not known any more."""
+
+
+class Watch:
+    """Looks at flights until they end, or until this run has waited for them long enough."""
+
+    def __init__(
+        self,
+        *,
+        lookout: Lookout,
+        clock: Clock,
+        crew: Crew,
+        stop: Stop,
+        at_once: int,
+        job_timeout_s: float | None,
+        on_landed: Callable[[Flight], None],
+    ) -> None:
+        self._lookout = lookout
+        self._clock = clock
+        self._crew = crew
+        self._stop = stop
+        self._at_once = at_once
+        self._job_timeout_s = job_timeout_s
+        self._on_landed = on_landed
+        self._schedule = Schedule()
+        self._looking = 0
+        self.wake = asyncio.Event()
+        """Set where something has changed that may make a look due."""
+
+    def add(self, record: JobRecord, job: Job | None, *, resumed: bool = False) -> None:
+        """Watch an accepted job; `job` is its row, if it still has one."""
+        now_s = self._clock.monotonic_s()
+        submitted_s = seconds(record.submitted_at)
+        age_s = 0.0 if submitted_s is None else max(0.0, self._clock.now_s() - submitted_s)
+        patience_s = max(self._timeout_s(job) - age_s, RESUMED_PATIENCE_S)
+        flight = Flight(
+            record=record, job=job, resumed=resumed, give_up_at_s=now_s + patience_s,
+            since_s=now_s - age_s if resumed else now_s,
+        )  # fmt: skip
+        self._schedule.add(flight, now_s + self._lookout.first_delay_s(flight))
+        self.wake.set()
+
+    async def keep(self) -> None:
+        """Look at what is due, for ever; to be cancelled."""
+        while True:
+            self.wake.clear()
+            while self._looking < self._at_once and not self._stop.looks:
+                flight = self._schedule.pop_due(self._clock.monotonic_s())
+                if flight is None:
+                    break
+                self._looking += 1
+                self._crew.spawn(self._look(flight))
+            busy = self._looking >= self._at_once or self._stop.looks
+            due_s = None if busy else self._schedule.next_due_s()
+            timeout_s = None if due_s is None else due_s - self._clock.monotonic_s()
+            await self._clock.wait(self.wake, timeout_s)
+
+    async def _look(self, flight: Flight) -> None:
+        try:
+            delay_s = await self._lookout.look(flight)
+        finally:
+            self._looking -= 1
+            self.wake.set()
+        now_s = self._clock.monotonic_s()
+        if delay_s is None or now_s >= flight.give_up_at_s:
+            self._on_landed(flight)
+        else:
+            self._schedule.add(flight, min(now_s + delay_s, flight.give_up_at_s))
+
+    def _timeout_s(self, job: Job | None) -> float:
+        if self._job_timeout_s is not None:
+            return self._job_timeout_s
+        return VIDEO_TIMEOUT_S if job is None or "video" in job.model else IMAGE_TIMEOUT_S

@@ -1,0 +1,169 @@
+"""Files that nobody should have to read: a message in bounded time and memory, never a crash."""
+
+from __future__ import annotations
+
+import io
+import tracemalloc
+import zipfile
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from batchgen.core.errors import BatchgenError, ManifestError
+from tests.manifest.conftest import Read, problems_of
+from tests.manifest.workbooks import workbook
+
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 20
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.jsonl", "a.json", "a.txt", "a.yaml"])
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (PNG, "looks like a PNG picture"),
+        (b"PK\x03\x04" + b"\0" * 50, "--format xlsx"),
+        (b"\xd0\xcf\x11\xe0" + b"\0" * 50, "save it as .xlsx or CSV"),
+        (bytes(range(32)) * 50, "is not a text file"),
+        (b"\0" * 5000, "is not a text file"),
+        ("füße; größer, ".encode() * 20 + b"\xff" + "é".encode() * 9, "save it as UTF-8 again"),
+        (b"prompt\n\x81\x8d\n", "no text in UTF-8 nor in Windows-1252"),
+        (b"\xff\xfep\0r\0o", "no text in UTF-16"),
+    ],
+)
+def test_what_is_no_text_is_named(read: Read, name: str, content: bytes, what: str) -> None:
+    """A picture, an archive, a damaged file: the message says what it looks like."""
+    assert what in problems_of(read, name, content)[0]
+
+
+def test_control_characters_are_named(read: Read) -> None:
+    """With their code and place, in the row that has them."""
+    assert problems_of(read, "a.csv", b"prompt\nfo\0x\na\x0bb\n") == [
+        "a.csv:2: prompt (column A): has the control character U+0000 at place 3; remove it",
+        "a.csv:3: prompt (column A): has the control character U+000B at place 2; remove it",
+    ]
+
+
+def test_an_open_quote_is_named(read: Read) -> None:
+    """A quote that swallows the rest of a file is an error of that row."""
+    problems = problems_of(read, "a.csv", 'prompt,note\na,b\n"open,c\nd,e\n')
+    assert problems == [
+        "a.csv:3: a quote is opened and never closed; close it, or double a quote that is a letter"
+    ]
+
+
+def test_text_after_a_quote_is_named(read: Read) -> None:
+    """Quotes are not dropped silently."""
+    seen = read("a.csv", 'prompt,note\n"G I G" art,x\nb,y\n')
+    assert seen.prompts == ["b"]
+    assert "a.csv:2: text after a closing quote" in seen.problems[0]
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.txt", "a.jsonl", "a.json"])
+def test_a_cell_of_a_hundred_megabytes_is_a_message(read: Read, name: str) -> None:
+    """It is neither kept nor waited for."""
+    head = {"a.csv": b"prompt,note\n", "a.jsonl": b'{"prompt": "', "a.json": b'["'}.get(name, b"")
+    Path(name).write_bytes(head + b"x" * 100_000_000)
+    tracemalloc.start()
+    problems = problems_of(read, name, None)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert "000,000 characters" in problems[0] or "is not valid JSON" in problems[0]
+    assert peak < 80_000_000
+
+
+def test_ten_thousand_columns_are_a_message(read: Read) -> None:
+    """Such a file has another delimiter than it seems."""
+    text = ",".join(f"c{n}" for n in range(10_000)) + "\n"
+    assert problems_of(read, "a.csv", text) == [
+        "a.csv:1: has 10,000 columns; at most 2,000 are allowed"
+    ]
+    row = "{" + ",".join(f'"k{n}": 1' for n in range(10_000)) + "}"
+    assert "at most 2,000 are allowed" in problems_of(read, "a.jsonl", row)[0]
+
+
+def test_a_workbook_that_unpacks_to_gigabytes_is_refused(read: Read) -> None:
+    """Its size is known before it is unpacked."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for number in range(3):
+            archive.writestr(f"xl/{number}.xml", b"\0" * (1 << 20))
+    content = bytearray(buffer.getvalue())
+    for place in range(len(content) - 4):
+        if content[place : place + 4] == b"PK\x01\x02":
+            content[place + 24 : place + 28] = (0x7FFFFFFF).to_bytes(4, "little")
+    assert "unpacks to" in problems_of(read, "a.xlsx", bytes(content))[0]
+
+
+def test_a_broken_workbook_is_a_message(read: Read) -> None:
+    """Cut short, or no workbook at all."""
+    whole = workbook({"S": [["prompt"], ["a"]]})
+    for content in (whole[: len(whole) // 2], b"prompt\na\n", b""):
+        assert "cannot be read as an Excel workbook" in problems_of(read, "a.xlsx", content)[0]
+
+
+def test_a_formula_that_failed_is_an_error(read: Read) -> None:
+    """`#REF!` is nobody's prompt."""
+    content = workbook({"S": [["prompt"], ["#REF!"]]})
+    assert problems_of(read, "a.xlsx", content) == [
+        "a.xlsx:2: prompt (column A): the formula gives #REF!"
+    ]
+
+
+def test_columns_twice_are_an_error(read: Read) -> None:
+    """Which of the two would be meant?"""
+    assert problems_of(read, "a.csv", "prompt,scale,Scale\na,1,0\n") == [
+        "a.csv:1: 'Scale' names columns B and C; rename one"
+    ]
+
+
+def test_more_jobs_than_anybody_wants_are_refused(read: Read) -> None:
+    """A matrix that explodes is an error of the row, not a night."""
+    values = list(range(400))
+    text = (
+        f"matrix: {{a: {values}, b: {values}}}\ntemplate: '{{{{ a }}}} {{{{ b }}}}'\nprompts: [x]"
+    )
+    assert "more than 100,000 jobs" in problems_of(read, "m.yaml", text)[0]
+    assert "allowed 1 to 10,000" in problems_of(read, "a.csv", "prompt,repeat\na,99999999\n")[0]
+
+
+@pytest.mark.parametrize(
+    "number", ["1e999", "9" * 400, "NaN", "inf", "-Infinity", "1_000", "٣", "0x10", "1,2,3", "--1"]
+)
+def test_strange_numbers_are_errors(read: Read, number: str) -> None:
+    """Only numbers that a person would call one."""
+    (problem,) = problems_of(read, "a.csv", f'prompt,scale\na,"{number}"\n')
+    assert "scale (column B)" in problem
+
+
+FORMATS = st.sampled_from(["csv", "tsv", "jsonl", "json", "txt", "yaml", "xlsx"])
+WORDS = (
+    b"""prompt id , ; \t \n \r " { } [ ] a \xff \0 \xc3\xa9 scale prompts: - &a *a {{ ' << !!x"""
+)
+
+LIKELY = st.lists(st.sampled_from([*WORDS.split(b" "), b": ", b" ", b"\n"])).map(b"".join)
+
+
+@settings(
+    max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(content=st.one_of(st.binary(max_size=300), LIKELY), format_=FORMATS)
+def test_any_bytes_are_rows_or_a_message(read: Read, content: bytes, format_: str) -> None:
+    """Nothing but this program's own errors comes out of any file."""
+    try:
+        seen = read("any", content, format=format_)
+    except BatchgenError:
+        return
+    assert all(str(problem) for problem in seen.problems)
+    assert all(job.fingerprint for job in seen.jobs)
+
+
+def test_an_unreadable_file_is_exit_66(read: Read, tmp_path: Path) -> None:
+    """What cannot be opened is not found; what can be and is wrong is exit 65."""
+    with pytest.raises(BatchgenError) as caught:
+        read("a" * 300 + ".csv")
+    assert caught.value.exit_code == 66
+    with pytest.raises(ManifestError) as wrong:
+        read("a.csv", "")
+    assert wrong.value.exit_code == 65
