@@ -82,7 +82,9 @@ class WorkbookFile:
         """The wanted sheet, else the first that is not hidden."""
         names = book.sheet_names
         if self._wanted is None:
-            shown = (one.name for one in book.sheets_metadata if str(one.visible).endswith(".Visible"))
+            shown = (
+                one.name for one in book.sheets_metadata if str(one.visible).endswith(".Visible")
+            )
             return next(shown, names[0])
         wanted = self._wanted.strip().casefold()
         found = next((name for name in names if name.strip().casefold() == wanted), None)

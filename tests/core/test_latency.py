@@ -91,7 +91,7 @@ def test_nothing_is_planned_before_enough_is_known() -> None:
 
 def test_instant_jobs_are_looked_at_at_once() -> None:
     """Where jobs end with their acceptance, no first look waits."""
-    assert plan_of(learned([(None, 0.02)] * 9)).first_age_s(jitter=0.5) == 0.0
+    assert plan_of(learned([(None, 0.02), (0.01, 0.04)] * 9)).first_age_s(jitter=0.5) == 0.0
 
 
 def test_slow_jobs_are_left_alone_until_they_may_end() -> None:
@@ -200,6 +200,15 @@ def test_memory_is_bounded(durations: list[float]) -> None:
     assert len(latency._alive) <= OPEN
     plan = latency.plan
     assert plan is None or len(plan.ages_s) < 220
+
+
+def test_ten_thousand_jobs_in_flight_are_remembered_by_a_few() -> None:
+    """A sample of the living is enough."""
+    latency = Latency()
+    for n in range(10_000):
+        latency.still_alive(n, 1.0)
+
+    assert len(latency._alive) == OPEN
 
 
 def record(state: JobState, began: str | None, ended: str | None) -> JobRecord:

@@ -39,6 +39,7 @@ def test_the_longer_overdue_the_rarer_the_looks() -> None:
 
     assert delays == sorted(delays)
     assert len(set(delays)) == 5
+    assert delays[-1] > 20
 
 
 def test_the_queue_is_measured_by_those_that_move_up_in_it() -> None:
@@ -93,6 +94,19 @@ def test_the_result_is_asked_only_where_a_job_may_have_ended() -> None:
     assert not Forecast().may_have_ended(Sighting(), 1e6)
     assert not forecast.may_have_ended(Sighting(), 19.9)
     assert forecast.may_have_ended(Sighting(), 20.0)
+
+
+def test_a_job_that_has_probably_ended_is_looked_at_twice_a_minute() -> None:
+    """However widely the durations of a model are spread."""
+    forecast = Forecast()
+    for n in range(60):
+        forecast.whole.learn(after_s=60.0 * n, by_s=60.0 * n + 10)
+    early, late = Sighting(), Sighting()
+    forecast.saw_running(early, 600.0)
+    forecast.saw_running(late, 3000.0)
+
+    assert forecast.next_delay_s(early, 600.0, 1, jitter=0.5) > 30.0
+    assert forecast.next_delay_s(late, 3000.0, 1, jitter=0.5) <= 30.0
 
 
 def test_a_position_foretells_the_start() -> None:
