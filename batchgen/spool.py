@@ -40,7 +40,9 @@ class Row(msgspec.Struct, frozen=True, array_like=True):
 class Spool:
     """Rows, written once and read as often as needed (port `Batch`)."""
 
-    def __init__(self, directory: Path | None = None) -> None:
+    def __init__(self, directory: Path | None = None, *, keep: bool = True) -> None:
+        """In `directory`, else the system's; without `keep` rows are only counted."""
+        self._keep = keep
         self._encoder = msgspec.json.Encoder()
         self._decoder = msgspec.json.Decoder(Row)
         self._file: IO[bytes] = tempfile.TemporaryFile(dir=directory)  # noqa: SIM115
@@ -49,14 +51,18 @@ class Spool:
 
     def add(self, row: Row) -> None:
         """Append a row. Raises `LocalIOError` where the disk is full."""
-        try:
-            self._file.write(self._encoder.encode(row) + b"\n")
-        except OSError as error:
-            raise LocalIOError(f"temporary file: {error.strerror}") from error
+        if self._keep:
+            self._write(row)
         if row.problems:
             self.invalid += 1
         else:
             self.valid += 1
+
+    def _write(self, row: Row) -> None:
+        try:
+            self._file.write(self._encoder.encode(row) + b"\n")
+        except OSError as error:
+            raise LocalIOError(f"temporary file: {error.strerror}") from error
 
     def rows(self) -> Iterator[Row]:
         """Every row in the manifest's order. Two passes may go on at the same time."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +31,8 @@ class Loaded:
     problems: list[Problem] = field(default_factory=list)
     """The first `SHOWN_PROBLEMS`."""
     problem_count: int = 0
+    fatal: bool = False
+    """Something is wrong with a file as a whole, which leaving out rows does not mend."""
 
     def __enter__(self) -> Self:
         return self
@@ -37,18 +40,27 @@ class Loaded:
     def __exit__(self, *_: object) -> None:
         self.spool.close()
 
+    @property
+    def matches_state(self) -> Callable[[str], bool] | None:
+        """What `--select` asks of a job's state; None where it asks nothing."""
+        selection = self.manifest.selection
+        return selection.matches_state if selection and selection.state_conditions else None
+
     def require_valid(self, *, skip_invalid: bool) -> None:
         """Raises `ManifestError` where anything is wrong that may not be left out."""
-        if self.problem_count and not (skip_invalid and self.spool.valid):
+        may_skip = skip_invalid and self.spool.valid and not self.fatal
+        if self.problem_count and not may_skip:
             raise ManifestError(self.problems, self.problem_count)
 
 
-def load(manifest: Manifest, target: Target, *, spool_dir: Path | None = None) -> Loaded:
-    """Read and check every row.
+def load(
+    manifest: Manifest, target: Target, *, spool_dir: Path | None = None, keep: bool = True
+) -> Loaded:
+    """Read and check every row; without `keep` only to say what is wrong.
 
     To be closed after use (`with`). Raises `ManifestError` for what makes reading on pointless.
     """
-    spool = Spool(_spool_directory(spool_dir, manifest.base_dir))
+    spool = Spool(_spool_directory(spool_dir, manifest.base_dir), keep=keep)
     loaded = Loaded(manifest=manifest, spool=spool, names=FileNames(manifest.head))
     with ExitStack() as on_error:
         on_error.enter_context(loaded)
@@ -90,6 +102,7 @@ def _add_bad(loaded: Loaded, bad: BadRow) -> None:
         Row(bad.id or "", "", {}, bad.where.file, bad.where.row, dict(bad.columns), texts)
     )
     loaded.problem_count += len(bad.problems)
+    loaded.fatal = loaded.fatal or bad.fatal
     room = SHOWN_PROBLEMS - len(loaded.problems)
     loaded.problems.extend(bad.problems[:room])
 

@@ -6,13 +6,17 @@ again. So the first one used stays, in `schemas/`, until a person removes the fi
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 
 from batchgen.api.cache import write_whole
+from batchgen.api.known import KnownModels
+from batchgen.app.batch import Loaded
 from batchgen.core.errors import LocalIOError, ManifestError, Problem
 from batchgen.core.models import ModelEntry, file_stem, read_entry
+from batchgen.core.schema import Schema
 
 SCHEMAS_NAME = "schemas"
 
@@ -52,6 +56,36 @@ class KeptSchemas:
 
     def _path(self, model_id: str) -> Path:
         return self._directory / f"{file_stem(model_id)}.json"
+
+
+def entries_of(loaded: Loaded, models: KnownModels) -> list[ModelEntry]:
+    """What to keep: each model of a batch with the schema that its rows were checked against."""
+    schemas = loaded.manifest.schemas
+    entries = []
+    for model in loaded.models:
+        entry = models.entry_for(model) or ModelEntry(model_id=model)
+        if model in schemas:
+            entry = replace(entry, input_schema=schemas[model].raw)
+        if entry.input_schema:
+            entries.append(entry)
+    return entries
+
+
+class KeptSource:
+    """What was kept, as a source of schemas that beats the manifest's own `schema:`."""
+
+    def __init__(self, run_dir: Path) -> None:
+        self._kept = KeptSchemas(run_dir)
+
+    def schema_for(self, model_id: str) -> Schema | None:
+        """The schema that the run directory began with, if any."""
+        entry = self._kept.entry(model_id)
+        return Schema(entry.input_schema) if entry is not None and entry.input_schema else None
+
+    def origin_of(self, model_id: str) -> str:
+        """Where that is."""
+        del model_id
+        return f"the run directory, where the first run kept it ({SCHEMAS_NAME}/)"
 
 
 def _unreadable(path: Path, why: str) -> ManifestError:

@@ -67,7 +67,9 @@ class Night:
         if not await self._grant():
             self.talk.say("nothing to retry")
             return 0
-        selected = Selected.of(self.loaded.spool, self.book, self.options)
+        selected = Selected.of(
+            self.loaded.spool, self.book, self.options, matches_state=self.loaded.matches_state
+        )
         prices = price_of(await self._models(), self.options)
         plan = selected.plan(prices)
         self.talk.say(plan_sentence(plan, self.loaded))

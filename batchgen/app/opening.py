@@ -9,7 +9,7 @@ from pathlib import Path
 
 from batchgen.api.known import KnownModels
 from batchgen.app.catalogue import api_of, offline_models, online_models
-from batchgen.app.kept import KeptSchemas
+from batchgen.app.kept import KeptSchemas, KeptSource
 from batchgen.app.options import Target
 from batchgen.app.remembered import recall
 from batchgen.app.rundir import Dated, named_directory, plain_directory
@@ -45,7 +45,7 @@ def open_at(target: Target, run_dir: Path, *, live: bool = False) -> Opened:
     target = replace(target, shape=shape)
     models = _models(target, run_dir, live=live)
     stdin = sys.stdin.buffer if target.manifest == "-" else None
-    manifest = open_manifest(target.manifest, shape, models, stdin=stdin)
+    manifest = open_manifest(target.manifest, shape, models, stdin=stdin, kept=KeptSource(run_dir))
     return Opened(
         target=target, manifest=manifest, models=models, place=run_dir, run_dir=run_dir,
         notes=tuple(notes),

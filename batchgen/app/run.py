@@ -11,7 +11,7 @@ import msgspec
 from batchgen.app import batch as batches
 from batchgen.app.adoption import adoptions
 from batchgen.app.batch import Loaded
-from batchgen.app.kept import KeptSchemas
+from batchgen.app.kept import KeptSchemas, entries_of
 from batchgen.app.night import Night
 from batchgen.app.opening import Opened, open_at, open_batch
 from batchgen.app.options import Flags, RunOptions, Target, decide
@@ -67,7 +67,7 @@ async def _spend(
 ) -> int:
     target, run_dir = opened.target, opened.run_dir
     batches.make_directory(run_dir)
-    entries = [entry for model in loaded.models if (entry := opened.models.entry_for(model))]
+    entries = entries_of(loaded, opened.models)
     rehearsal = Rehearsal(run_dir=run_dir, entries=tuple(entries)) if target.sandbox else None
     async with remote(target.base_url, rehearsal) as api:
         book = LedgerBook.open(run_dir, api=api.base.origin, clock=SystemClock())
@@ -88,7 +88,9 @@ def _dry_run(opened: Opened, loaded: Loaded, options: RunOptions, flags: Flags) 
     for old, new in adoptions(loaded.spool, records):
         records.adopt(old, new)
     prices = price_of(opened.models, options)
-    plan = Selected.of(loaded.spool, records, options).plan(prices)
+    plan = Selected.of(loaded.spool, records, options, matches_state=loaded.matches_state).plan(
+        prices
+    )
     if flags.json:
         print(msgspec.json.encode(plan_json(plan)).decode())
         return 0

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 
 from batchgen.app.options import RunOptions
 from batchgen.core.jobs import Job
+from batchgen.core.lifecycle import JobRecord, JobState
 from batchgen.core.plan import (
     SUBMISSIONS,
     Disposition,
@@ -25,22 +27,34 @@ class Selected:
     batch: Batch
     ledger: Records
     options: RunOptions
-    within_limit: frozenset[str] | None
+    in_state: frozenset[str] | None = None
+    """With `--select state=...`, the jobs that were in that state when the run began."""
+    within_limit: frozenset[str] | None = None
     """With `--limit`, the jobs whose submission is meant; None: all."""
 
     @classmethod
-    def of(cls, batch: Batch, ledger: Records, options: RunOptions) -> Selected:
-        """Decide now which jobs `--limit` means, so that it cannot drift while the run goes on."""
-        everything = cls(batch=batch, ledger=ledger, options=options, within_limit=None)
+    def of(
+        cls,
+        batch: Batch,
+        ledger: Records,
+        options: RunOptions,
+        *,
+        matches_state: Callable[[str], bool] | None = None,
+    ) -> Selected:
+        """Decide now which jobs `--limit` and a state mean; later it would drift."""
+        everything = cls(batch=batch, ledger=ledger, options=options)
+        if matches_state is not None:
+            ids = frozenset(
+                job.id for job in batch.jobs() if matches_state(_state(ledger.get(job.id)))
+            )
+            everything = replace(everything, in_state=ids)
         if options.limit is None:
             return everything
-        ids: set[str] = set()
-        for job in everything.jobs():
-            if everything.disposition(job) in SUBMISSIONS:
-                ids.add(job.id)
-                if len(ids) == options.limit:
-                    break
-        return cls(batch=batch, ledger=ledger, options=options, within_limit=frozenset(ids))
+        submissions = (
+            job.id for job in everything.jobs() if everything.disposition(job) in SUBMISSIONS
+        )
+        first = frozenset(islice(submissions, options.limit))
+        return replace(everything, within_limit=first)
 
     def disposition(self, job: Job) -> Disposition:
         """What is to be done with a job, as the ledger stands now."""
@@ -52,9 +66,13 @@ class Selected:
         for job in self.batch.jobs():
             if only and job.id not in only:
                 continue
-            if self._beyond_limit(job):
+            if self._beyond_limit(job) or not self._in_state(job):
                 continue
             yield job
+
+    def _in_state(self, job: Job) -> bool:
+        """Whether the job was in the state that `--select state=...` asks for, when this began."""
+        return self.in_state is None or job.id in self.in_state
 
     def _beyond_limit(self, job: Job) -> bool:
         if self.within_limit is None or job.id in self.within_limit:
@@ -67,7 +85,7 @@ class Selected:
         for job in self.jobs():
             kind = self.disposition(job)
             plan.add(kind, price_of(job) if kind in SUBMISSIONS else None)
-        if not self.options.jobs:
+        if not (self.options.jobs or self.in_state is not None):
             self._count_removed(plan, self.batch.jobs())
         return plan
 
@@ -79,3 +97,7 @@ class Selected:
         for job_id in unclaimed:
             record = self.ledger.get(job_id)
             plan.removed[disposition(record, self.options.policy, fingerprint=None)] += 1
+
+
+def _state(record: JobRecord | None) -> str:
+    return JobState.PENDING.value if record is None else record.state.value

@@ -20,7 +20,7 @@ def handle(args: argparse.Namespace) -> int:
     """Check every row. Raises `ManifestError` with everything that is wrong."""
     target = target_of(args)
     opened = open_batch(target, pick=latest)
-    with load(opened.manifest, opened.target) as loaded:
+    with load(opened.manifest, opened.target, keep=args.online) as loaded:
         asked = ask_online(loaded, args.base_url) if args.online else 0
         if args.json:
             print(msgspec.json.encode(_findings(loaded)).decode())

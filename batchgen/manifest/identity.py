@@ -28,6 +28,11 @@ class Ids:
         """Digest of each id -> the place of its row."""
         self._count: dict[int, int] = {}
         """Digest of a name -> how often it was asked for; only where that is more than once."""
+        self.equal_rows = 0
+        """Rows that are in all equal to an earlier one."""
+        self.first_equal: tuple[Where, Where] | None = None
+        """The first such row, and the one it is equal to."""
+        self._last_equal = -1
         self._files: list[str] = []
         self._file_numbers: dict[str, int] = {}
 
@@ -36,20 +41,33 @@ class Ids:
         place = self._place.setdefault(hash(id_), packed := self._packed(file, row))
         if place is packed:
             return None
-        return Where(file=self._files[place >> _ROW_BITS], row=place & ((1 << _ROW_BITS) - 1))
+        return self._where(place)
 
     def take(self, name: str, file: str, row: int) -> str:
         """A free id for `name`: itself, else `name~2`, `name~3`... Equal rows get there too."""
-        digest = hash(name)
+        digest, packed = hash(name), self._packed(file, row)
         if digest not in self._place:
-            self._place[digest] = self._packed(file, row)
+            self._place[digest] = packed
             return name
+        self._note_equal(packed, self._place[digest])
         number = self._count.get(digest, 1) + 1
         while hash(id_ := f"{name}~{number}") in self._place:
             number += 1
         self._count[digest] = number
-        self._place[hash(id_)] = self._packed(file, row)
+        self._place[hash(id_)] = packed
         return id_
+
+    def _note_equal(self, packed: int, earlier: int) -> None:
+        """Count a row that has the name of another row; copies by `repeat` are meant."""
+        if packed in (earlier, self._last_equal):
+            return
+        self._last_equal = packed
+        self.equal_rows += 1
+        if self.first_equal is None:
+            self.first_equal = self._where(packed), self._where(earlier)
+
+    def _where(self, place: int) -> Where:
+        return Where(file=self._files[place >> _ROW_BITS], row=place & ((1 << _ROW_BITS) - 1))
 
     def _packed(self, file: str, row: int) -> int:
         number = self._file_numbers.get(file)

@@ -10,6 +10,7 @@ from batchgen.core.jobs import Job, Where
 from batchgen.core.schema import Schema
 from batchgen.manifest.carry import Carrier
 from batchgen.manifest.header import BadRow, Record, fatal_row, folded
+from batchgen.manifest.identity import Ids
 from batchgen.manifest.inline import InlineRows
 from batchgen.manifest.models import Models
 from batchgen.manifest.recipe import Head, Recipe
@@ -43,6 +44,7 @@ class Manifest:
         self._models = models
         self._sources = sources
         self._carrier = Carrier()
+        self._ids: Ids | None = None
         self._meet_headers()
 
     def _meet_headers(self) -> None:
@@ -70,7 +72,14 @@ class Manifest:
     def notes(self) -> tuple[str, ...]:
         """What a person should know; complete after one pass over the rows."""
         secrets = (f"column {name!r} is neither sent nor shown" for name in self._carrier.dropped)
-        return (*secrets, *self._models.notes)
+        return (*secrets, *self._equal_note(), *self._models.notes)
+
+    def _equal_note(self) -> Iterator[str]:
+        ids = self._ids
+        if ids is not None and ids.first_equal is not None:
+            row, earlier = ids.first_equal
+            many = "1 row is" if ids.equal_rows == 1 else f"{ids.equal_rows:,} rows are"
+            yield f"{many} equal to an earlier one (first: {row} to {earlier}); each is made"
 
     @property
     def origins(self) -> Mapping[str, str]:
@@ -94,6 +103,7 @@ class Manifest:
             carrier=self._carrier,
             selection=selection,
         )
+        self._ids = rows.ids
         yield from rows.read(self._records())
         if selection is not None:
             yield from self._unknown_columns(selection)

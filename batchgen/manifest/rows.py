@@ -39,7 +39,7 @@ class Rows:
         self._models = models
         self._carrier = carrier
         self._selection = selection
-        self._ids = Ids()
+        self.ids = Ids()
         self._layouts: dict[tuple[Header, str], tuple[Target, Layout]] = {}
         self._met: set[tuple[Target, Layout]] = set()
         self._said: set[Problem] = set()
@@ -90,7 +90,7 @@ class Rows:
             self._switched_off += 1
             return ()
         self._count += 1
-        jobs = expand(draft, self._recipe, self._ids)
+        jobs = expand(draft, self._recipe, self.ids)
         if self._selection is not None and not self._selection.matches(draft.columns):
             return ()
         if draft.problems:

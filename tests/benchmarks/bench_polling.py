@@ -169,6 +169,9 @@ class RemoteQueue:
             return Produced(outputs=("https://files.runcomfy.net/a.png",))
         return Queued() if ticket.state is TicketState.IN_QUEUE else Running()
 
+    async def has_model(self, model: str) -> bool | None:
+        return True
+
     async def cancel(self, request_id: str) -> CancelOutcome:
         return CancelOutcome.NOT_CANCELLABLE
 
@@ -293,6 +296,9 @@ class Counted:
     async def result(self, request_id: str) -> Look:
         self.calls[request_id] += 1
         return await self._api.result(request_id)
+
+    async def has_model(self, model: str) -> bool | None:
+        return await self._api.has_model(model)
 
     async def cancel(self, request_id: str) -> CancelOutcome:
         return await self._api.cancel(request_id)

@@ -91,7 +91,10 @@ def test_nothing_is_planned_before_enough_is_known() -> None:
 
 def test_instant_jobs_are_looked_at_at_once() -> None:
     """Where jobs end with their acceptance, no first look waits."""
-    assert plan_of(learned([(None, 0.02), (0.01, 0.04)] * 9)).first_age_s(jitter=0.5) == 0.0
+    plan = plan_of(learned([(None, 0.02), (0.01, 0.04)] * 9))
+
+    assert plan.first_age_s(jitter=0.5) == 0.0
+    assert plan.chance_alive(0.0) < 0.1, "and a second look is hardly ever needed"
 
 
 def test_slow_jobs_are_left_alone_until_they_may_end() -> None:
