@@ -55,7 +55,7 @@ def main() -> None:
     parser.add_argument("--concurrency", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
-    server, environment = _server()
+    server, environment = start_sandbox("--duration", "0-0")
     ratios = []
     try:
         with tempfile.TemporaryDirectory() as directory:
@@ -86,10 +86,11 @@ def _run_command(directory: Path, number: int, args: argparse.Namespace) -> list
     ]  # fmt: skip
 
 
-def _server() -> tuple[subprocess.Popen[str], dict[str, str]]:
+def start_sandbox(*options: str) -> tuple[subprocess.Popen[str], dict[str, str]]:
+    """A stand-in in a process of its own, with room for everything, and what to set for it."""
     server = subprocess.Popen(
-        [sys.executable, "-m", "batchgen", "sandbox", "--duration", "0-0", "--capacity", "100000",
-         "--balance", "1000000000"],
+        [sys.executable, "-m", "batchgen", "sandbox", "--capacity", "100000",
+         "--balance", "1000000000", *options],
         stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert server.stdout is not None
