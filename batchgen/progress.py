@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Never, TextIO
 
@@ -46,6 +47,8 @@ class Tally:
     in_doubt: int = 0
     cost_usd: float = 0.0
     download: bool = True
+    limited_by: Callable[[], str] = lambda: ""
+    """What limits the speed now; asked when a line or a bar is drawn."""
     queued: set[str] = field(default_factory=set)
     running: set[str] = field(default_factory=set)
 
@@ -90,6 +93,8 @@ class Tally:
         ]  # fmt: skip
         if self.cost_usd:
             parts.append(f"${self.cost_usd:,.2f}")
+        if limit := self.limited_by():
+            parts.append(f"limit: {limit}")
         return ", ".join(parts)
 
 

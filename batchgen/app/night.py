@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +27,7 @@ from batchgen.app.views import status_lines, summary_json, write_views
 from batchgen.app.word import grant
 from batchgen.clock import SystemClock
 from batchgen.core.endings import StopReason, exit_code
+from batchgen.core.latency import past_duration_s
 from batchgen.core.models import ModelEntry
 from batchgen.core.moments import local_date
 from batchgen.core.plan import WORK_LEFT, Plan
@@ -129,10 +131,23 @@ class Night:
                     policy=self.options.policy, limits=self._limits(plan), rng=random.Random(),
                     spending=budgets,
                 )  # fmt: skip
+                tally.limited_by = runner.limited_by
+                self._recall_latencies(runner)
                 with signals_stop(runner):
                     return await runner.run(selected)
         finally:
             progress.close()
+
+    def _recall_latencies(self, runner: Runner) -> None:
+        """Tell the runner how long jobs of each model took in earlier runs of this batch."""
+        took_s: defaultdict[str, list[tuple[str, float]]] = defaultdict(list)
+        for job in self.loaded.spool.jobs():
+            record = self.book.get(job.id)
+            duration_s = past_duration_s(record) if record else None
+            if record and record.finished_at and duration_s is not None:
+                took_s[job.model].append((record.finished_at, duration_s))
+        for model, ended in took_s.items():
+            runner.forecasts.of(model).whole.seed(duration_s for _, duration_s in sorted(ended))
 
     async def _models(self) -> KnownModels:
         """Where prices come from. A stand-in in this process is asked on this very loop."""

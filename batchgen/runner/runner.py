@@ -130,6 +130,18 @@ class Runner:
             elif not self._finished():
                 await self._clock.wait(self._wake, self._gate.wait_s or None)
 
+    def limited_by(self) -> str:
+        """What limits the speed now, in a word or two; empty where nothing does."""
+        if len(self._to_download) > self._limits.downloads:
+            return "downloads"
+        if self._admission.held:
+            return "the API (held after a lost answer)"
+        if self._gate.wait_s or self._window.narrowed:
+            return "the API (rate limit)"
+        if self._api.waiting_s > 0:
+            return "--rate"
+        return "concurrency" if self._in_flight >= self._limits.concurrency else ""
+
     # What is paid for comes first.
 
     def _resume(self, batch: Batch) -> None:

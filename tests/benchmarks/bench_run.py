@@ -35,7 +35,7 @@ async def main(count, concurrency):
         async def worker():
             for n in numbers:
                 body = {"prompt": f"bare {n}"}
-                async with session.post(f"{base}/models/MODEL", json=body) as answer:
+                async with session.post(f"{base}/models/@MODEL@", json=body) as answer:
                     request_id = (await answer.json())["request_id"]
                 url = f"{base}/requests/{request_id}"
                 async with session.get(f"{url}/status") as answer:
@@ -45,7 +45,7 @@ async def main(count, concurrency):
         await asyncio.gather(*(worker() for _ in range(concurrency)))
 
 asyncio.run(main(int(sys.argv[1]), int(sys.argv[2])))
-""".replace("MODEL", MODEL)
+""".replace("@MODEL@", MODEL)
 
 
 def main() -> None:

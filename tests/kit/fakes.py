@@ -131,6 +131,9 @@ class MemoryAPI:
 
     async def result(self, request_id: str) -> Look:
         await asyncio.sleep(self.answer_s)
+        left_s = self._end_s.get(request_id, 0.0) - asyncio.get_running_loop().time()
+        if left_s > 0:
+            return Running() if left_s < self.duration_s / 2 else Queued()
         told = self.on_result(request_id)
         url = f"https://files.runcomfy.net/{request_id}.png"
         return told or Produced(outputs=(url,), cost_usd=0.03)

@@ -38,10 +38,12 @@ class _Leap(selectors.SelectSelector):
 
 
 class LoopClock:
-    """A `Clock` that reads the loop's time."""
+    """A `Clock` that reads the loop's time; the clock on the wall may be set wrong."""
+
+    skew_s = 0.0
 
     def now_s(self) -> float:
-        return EPOCH_S + self.monotonic_s()
+        return EPOCH_S + self.monotonic_s() + self.skew_s
 
     def monotonic_s(self) -> float:
         return asyncio.get_running_loop().time()

@@ -362,3 +362,75 @@ def test_jobs_of_a_stopped_model_are_not_waited_for() -> None:
     found = Counter(world.ledger.states().values())
     assert found["in_doubt"] == 10
     assert JobState.SUBMITTING not in world.ledger.states().values()
+
+
+def test_the_run_says_what_limits_it() -> None:
+    """Concurrency, the user's rate, the API, or downloads: by name."""
+    from batchgen.runner import Runner
+
+    seen: dict[str, set[str]] = {}
+
+    def watch(name: str, world: World, jobs: int = 12) -> None:
+        said = seen.setdefault(name, set())
+
+        def during(runner: Runner) -> None:
+            def ask() -> None:
+                said.add(runner.limited_by())
+                asyncio.get_running_loop().call_later(0.5, ask)
+
+            ask()
+
+        world.run(many(jobs), during)
+
+    rated = TryAgain(error=JobError(kind="not_accepted", message="rate", http_status=429))
+    watch("cap", World(limits=Limits(concurrency=2)))
+    watch("rate", World(limits=Limits(concurrency=50, rate_per_s=1.0)))
+    watch("api", World(api=MemoryAPI(on_submit=lambda v, n: rated if n == 1 else None)))
+    slow = World(limits=Limits(concurrency=50, downloads=1))
+    slow.store.save_s = 30.0
+    watch("downloads", slow)
+
+    assert "concurrency" in seen["cap"]
+    assert "--rate" in seen["rate"]
+    assert "the API (rate limit)" in seen["api"]
+    assert "downloads" in seen["downloads"]
+
+
+def test_a_clock_that_jumps_an_hour_stalls_nothing() -> None:
+    """The wall clock is for what is written down; intervals are measured on the other one."""
+    from tests.kit import time as kit
+
+    world = World()
+
+    def during(runner: object) -> None:
+        asyncio.get_running_loop().call_later(15.0, jump, 3600.0)
+        asyncio.get_running_loop().call_later(25.0, jump, -7200.0)
+
+    def jump(by_s: float) -> None:
+        kit.LoopClock.skew_s += by_s
+
+    try:
+        outcome = world.run(many(40), during)
+    finally:
+        kit.LoopClock.skew_s = 0.0
+
+    assert outcome.reasons == ()
+    assert set(world.ledger.states().values()) == {"downloaded"}
+    assert world.took_s < 40 / 8 * 10 * 1.5
+
+
+def test_nothing_is_left_behind() -> None:
+    """After a run with failing looks, downloads and submissions no task is alive."""
+    error = JobError(kind="x", message="x", http_status=500)
+
+    async def main() -> int:
+        world = World(
+            api=MemoryAPI(on_look=lambda rid, n: TryAgain(error=error) if n % 3 else None),
+            limits=Limits(concurrency=32),
+        )
+        await world.run_in_loop(many(200))
+        return len(asyncio.all_tasks())
+
+    from tests.kit.time import leap
+
+    assert leap(main()) == 1
