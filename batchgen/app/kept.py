@@ -58,12 +58,15 @@ class KeptSchemas:
         return self._directory / f"{file_stem(model_id)}.json"
 
 
-def entries_of(loaded: Loaded, models: KnownModels) -> list[ModelEntry]:
-    """What to keep: each model of a batch with the schema that its rows were checked against."""
+def entries_of(loaded: Loaded, models: KnownModels, kept: KeptSchemas) -> list[ModelEntry]:
+    """What to keep: each model of a batch with the schema that its rows were checked against.
+
+    What is kept already is not asked for again: a run that has nothing to do calls nobody.
+    """
     schemas = loaded.manifest.schemas
     entries = []
     for model in loaded.models:
-        entry = models.entry_for(model) or ModelEntry(model_id=model)
+        entry = kept.entry(model) or models.entry_for(model) or ModelEntry(model_id=model)
         if model in schemas:
             entry = replace(entry, input_schema=schemas[model].raw)
         if entry.input_schema:

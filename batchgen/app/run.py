@@ -67,12 +67,12 @@ async def _spend(
 ) -> int:
     target, run_dir = opened.target, opened.run_dir
     batches.make_directory(run_dir)
-    entries = entries_of(loaded, opened.models)
+    kept = KeptSchemas(run_dir)
+    entries = entries_of(loaded, opened.models, kept)
     rehearsal = Rehearsal(run_dir=run_dir, entries=tuple(entries)) if target.sandbox else None
     async with remote(target.base_url, rehearsal) as api:
         book = LedgerBook.open(run_dir, api=api.base.origin, clock=SystemClock())
         try:
-            kept = KeptSchemas(run_dir)
             for entry in entries:
                 kept.keep(entry)
             return await Night(

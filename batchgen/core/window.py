@@ -1,13 +1,18 @@
 """How many jobs may be in flight: the cap, less what the API's rate limit takes off it.
 
-Additive increase, multiplicative decrease, as congestion control does it: a turned-away
-submission halves the window, each accepted one gives a little back, and the cap is where it
-starts and ends. In numbers only.
+Additive increase, multiplicative decrease, once for each window of answers, and the decrease in
+proportion to how many of them were turned away (as DCTCP does it): one refusal among many is no
+reason to halve, and a window that is far too large shrinks fast. The cap is where it starts and
+what it comes back to. In numbers only.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+
+ROUND = 16
+"""Answers after which the window is set anew, where it is larger than that."""
 
 
 @dataclass(slots=True)
@@ -17,6 +22,8 @@ class Window:
     cap: int
     """What the user allows; never exceeded."""
     _size: float = 0.0
+    _answers: int = 0
+    _turned_away: int = 0
 
     def __post_init__(self) -> None:
         self._size = float(self.cap)
@@ -31,10 +38,20 @@ class Window:
         """Whether the API, and not the user, is what limits now."""
         return self.size < self.cap
 
-    def turned_away(self, in_flight: int) -> None:
-        """The API refused for its rate. `in_flight` is what it had when it did, if fewer."""
-        self._size = max(1.0, min(self._size, float(in_flight)) / 2)
+    def turned_away(self) -> None:
+        """The API refused one submission for its rate."""
+        self._turned_away += 1
+        self._count()
 
     def accepted(self) -> None:
-        """One more job was taken: about one slot more for each window full of them."""
-        self._size = min(float(self.cap), self._size + 1 / max(1.0, self._size))
+        """The API took one."""
+        self._count()
+
+    def _count(self) -> None:
+        self._answers += 1
+        if self._answers < min(self.size, ROUND):
+            return
+        share = self._turned_away / self._answers
+        grown = (1 - share) * self._answers / self._size
+        self._size = min(max(1.0, self._size * (1 - share / 2) + grown), float(self.cap))
+        self._answers = self._turned_away = 0

@@ -10,6 +10,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import inf
 
 from batchgen.core.answers import (
     Broke,
@@ -63,6 +64,10 @@ class Flight:
     """Whether `result` was asked first and answered with an error."""
 
 
+HEALTHY_S = 3.0
+"""After a look that succeeded, the API counts as healthy for so long."""
+
+
 class Schedule:
     """Flights by the time of their next look. No loop and no clock of its own."""
 
@@ -77,6 +82,14 @@ class Schedule:
         """Look at this flight at that monotonic time."""
         self._sequence += 1
         heapq.heappush(self._heap, (due_s, self._sequence, flight))
+
+    def hurry(self, due_s: float) -> None:
+        """Look at whatever failed last time at `due_s` at the latest."""
+        self._heap = [
+            (min(due, due_s) if flight.failures else due, number, flight)
+            for due, number, flight in self._heap
+        ]
+        heapq.heapify(self._heap)
 
     def next_due_s(self) -> float | None:
         """When the first look is due; None where nothing flies."""
@@ -124,6 +137,8 @@ class Lookout:
     backoff: Backoff = field(default_factory=Backoff)
     shortcut: Shortcut = field(default_factory=Shortcut)
     _words: set[str] = field(default_factory=set)
+    _good_at_s: float = -inf
+    """When a look last taught something about any job."""
 
     def first_delay_s(self, flight: Flight) -> float:
         """Seconds until the first look; what an earlier run left may have ended already."""
@@ -140,6 +155,8 @@ class Lookout:
         age_s = self._age_s(flight)
         answer = await self._ask(flight, age_s)
         flight.looks += 1
+        if not isinstance(answer, (TryAgain, TokenRejected)):
+            self._good_at_s = self.clock.monotonic_s()
         self._listen(answer)
         self._learn(flight, answer, age_s)
         event = _fact(answer, flight.record)
@@ -147,6 +164,7 @@ class Lookout:
             flight.record = await self.ledger.record(flight.record.job, event)
             self.observer.on_event(flight.record.job, event, flight.record)
         if event is not None and not isinstance(event, Started):
+            flight.failures = 0
             return None
         return self._delay_s(flight, answer)
 
@@ -201,9 +219,10 @@ class Lookout:
         if isinstance(answer, (TryAgain, TokenRejected)):
             flight.failures += 1
             retry_after_s = answer.retry_after_s if isinstance(answer, TryAgain) else None
-            return self.backoff.delay_s(
-                flight.failures, jitter=self.jitter(), retry_after_s=retry_after_s
-            )
+            # Where other looks succeed, this one was unlucky: no reason to wait for long.
+            healthy = self.clock.monotonic_s() - self._good_at_s < HEALTHY_S
+            failures = min(flight.failures, 3) if healthy else flight.failures
+            return self.backoff.delay_s(failures, jitter=self.jitter(), retry_after_s=retry_after_s)
         flight.failures = 0
         return self._forecast(flight).next_delay_s(
             flight.seen, self._age_s(flight), flight.looks, jitter=self.jitter()

@@ -26,7 +26,7 @@ class Hold:
         self._admission = admission
         self._reach = reach
         self._jitter = jitter
-        self._backoff = Backoff()
+        self._backoff = Backoff(max_s=10.0)
         self._probing = False
 
     def begin(self) -> bool:

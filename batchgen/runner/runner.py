@@ -77,7 +77,7 @@ class Runner:
         reach = Reach(
             clock, self.stop, wait_for_api_s=limits.wait_for_api_s, silence_s=limits.silence_s
         )
-        self._gate = Gate(clock, jitter, Backoff())
+        self._gate = Gate(clock, jitter, Backoff(first_s=0.2))
         self._hold = Hold(api, clock, self._admission, reach, jitter)
         self._submission = Submission(
             api=api, ledger=ledger, clock=clock, observer=observer, reach=reach, stop=self.stop,
@@ -199,7 +199,7 @@ class Runner:
                 self._purse.release(job.id)
                 await self._ledger.restore(made)
             else:
-                record = await self._submission.submit(job, in_flight=self._in_flight)
+                record = await self._submission.submit(job)
         finally:
             self._admission.ended(job.model)
             self._in_flight -= not isinstance(record, JobRecord)

@@ -74,7 +74,7 @@ class Submission:
     reach: Reach
     stop: Stop
 
-    async def submit(self, job: Job, *, in_flight: int) -> JobRecord | Turn:
+    async def submit(self, job: Job) -> JobRecord | Turn:
         """Submit once. The record of the accepted job, or how it goes on.
 
         Raises `LocalIOError` where the ledger could not be written.
@@ -87,7 +87,7 @@ class Submission:
             self.window.accepted()
             self.admission.accepted(job.model)
             return record
-        self._react(job, answer, sent_at_s=sent_at_s, in_flight=in_flight)
+        self._react(job, answer, sent_at_s=sent_at_s)
         event = await self._fact(job, answer)
         record = await self._record(job, event)
         if isinstance(event, AnswerLost):
@@ -111,7 +111,7 @@ class Submission:
         (self.reach.silent if unheard else self.reach.heard)()
         return answer
 
-    def _react(self, job: Job, answer: SubmitAnswer, *, sent_at_s: float, in_flight: int) -> None:
+    def _react(self, job: Job, answer: SubmitAnswer, *, sent_at_s: float) -> None:
         """What the answer means for everything else; before anything is awaited."""
         match answer:
             case Doubt(error=error):
@@ -124,7 +124,7 @@ class Submission:
                 self.stop.request(StopReason.BALANCE)
             case TryAgain() if answer is not _NOT_SENT:
                 if answer.error.http_status == 429:
-                    self.window.turned_away(in_flight)
+                    self.window.turned_away()
                 self.gate.turned_away(sent_at_s=sent_at_s, retry_after_s=answer.retry_after_s)
 
     async def _fact(self, job: Job, answer: SubmitAnswer) -> Event:

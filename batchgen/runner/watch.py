@@ -16,6 +16,9 @@ from batchgen.runner.stopping import Stop
 RESUMED_PATIENCE_S = 30.0
 """What a job gets that is older than its time-out when a run takes it up again."""
 
+LONG_FAILING = 4
+"""Failed looks in a row that are an outage, and whose end is news for all."""
+
 IMAGE_TIMEOUT_S = 900.0
 VIDEO_TIMEOUT_S = 2700.0
 """From the submission; also for a job whose model is not known any more."""
@@ -76,12 +79,15 @@ class Watch:
             await self._clock.wait(self.wake, timeout_s)
 
     async def _look(self, flight: Flight) -> None:
+        failures = flight.failures
         try:
             delay_s = await self._lookout.look(flight)
         finally:
             self._looking -= 1
             self.wake.set()
         now_s = self._clock.monotonic_s()
+        if failures >= LONG_FAILING and not flight.failures:
+            self._schedule.hurry(now_s + 1.0)  # an outage is over: nobody waits for their backoff
         if delay_s is None or now_s >= flight.give_up_at_s:
             self._on_landed(flight)
         else:

@@ -86,12 +86,14 @@ def _run_command(directory: Path, number: int, args: argparse.Namespace) -> list
     ]  # fmt: skip
 
 
-def start_sandbox(*options: str) -> tuple[subprocess.Popen[str], dict[str, str]]:
+def start_sandbox(
+    *options: str, quiet: bool = False
+) -> tuple[subprocess.Popen[str], dict[str, str]]:
     """A stand-in in a process of its own, with room for everything, and what to set for it."""
     server = subprocess.Popen(
         [sys.executable, "-m", "batchgen", "sandbox", "--capacity", "100000",
          "--balance", "1000000000", *options],
-        stdout=subprocess.PIPE, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL if quiet else None, text=True,
     )  # fmt: skip
     assert server.stdout is not None
     lines = [server.stdout.readline() for _ in range(2)]

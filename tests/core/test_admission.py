@@ -160,14 +160,18 @@ def test_never_two_jobs_on_their_way_to_an_unproven_or_held_api(steps: list[str]
 
 
 def test_the_window_starts_at_the_cap_and_comes_back_to_it() -> None:
-    """Halved at each refusal for the rate, grown by about one for each window that is accepted."""
+    """Halved by a round of refusals, less by fewer; grown by one for each window of successes."""
     window = Window(cap=64)
 
-    window.turned_away(in_flight=64)
+    for _ in range(16):
+        window.turned_away()
     assert (window.size, window.narrowed) == (32, True)
-    for _ in range(40):
+    for _ in range(32):
         window.accepted()
-    assert window.size == 33
+    assert window.size == 32 + 0  # 32.99: one short of a whole slot
+    for n in range(16):
+        window.turned_away() if n < 4 else window.accepted()
+    assert window.size == 29
     for _ in range(10_000):
         window.accepted()
     assert (window.size, window.narrowed) == (64, False)
@@ -178,7 +182,7 @@ def test_the_window_stays_between_one_and_the_cap(cap: int, steps: list[bool]) -
     """Whatever the API says."""
     window = Window(cap=cap)
     for taken in steps:
-        window.accepted() if taken else window.turned_away(in_flight=cap)
+        window.accepted() if taken else window.turned_away()
         assert 1 <= window.size <= cap
 
 
