@@ -10,6 +10,7 @@ import msgspec
 from batchgen.app.history import read_history
 from batchgen.app.views import status_lines, summary_json
 from batchgen.cli.target import target_of
+from batchgen.core.quantities import duration_text
 from batchgen.core.summary import summarise
 
 
@@ -21,8 +22,12 @@ def handle(args: argparse.Namespace) -> int:
             print(f"batchgen: {history.note}", file=sys.stderr)
         run_dir = history.run_dir
         summary = summarise(row.record for row in history.rows() if not row.problems)
+        left_s = history.eta_s(summary)
     if args.json:
-        print(msgspec.json.encode(summary_json(summary, None, ())).decode())
+        found = {**summary_json(summary, None, ()), "eta_s": left_s}
+        print(msgspec.json.encode(found).decode())
     else:
         print("\n".join(status_lines(summary, run_dir)))
+        if left_s is not None:
+            print(f"about {duration_text(left_s)} left at the pace of the last jobs")
     return 0

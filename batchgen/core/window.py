@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-
 ROUND = 16
 """Answers after which the window is set anew, where it is larger than that."""
 

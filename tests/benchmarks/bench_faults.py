@@ -1,6 +1,6 @@
 """What each fault costs: jobs created per row, how the jobs ended, and the time it took.
 
-    python -m tests.benchmarks.bench_faults [--jobs 500] [--concurrency 32] [--duration 0.2-0.6] [RULE ...]
+    python -m tests.benchmarks.bench_faults [--jobs N] [--concurrency N] [--duration S-S] [RULE ...]
 
 Each line is one `batchgen run` of its own against a sandbox process with that fault. `paid` is the
 most jobs that the sandbox created for any one row in one run; more than 1 stands only where a

@@ -361,6 +361,7 @@ def test_another_run_is_told_who_holds_the_directory(tmp_path: Path) -> None:
     assert str(holder.pid) in second.err
     assert beside.code == 0, "readers need no lock"
     assert json.loads(beside.out)["jobs"] == 20
+    assert "eta_s" in json.loads(beside.out)
 
 
 def test_an_api_that_cannot_be_reached(tmp_path: Path) -> None:
