@@ -12,8 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from batchgen.core.answers import NoReply, Reply, error_code
+from batchgen.core.answers import NoReply, Reply
 from batchgen.core.models import ModelEntry, is_model_id
+from batchgen.core.reading import error_code
 
 if TYPE_CHECKING:
     from batchgen.api.client import ModelAPI

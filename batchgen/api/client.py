@@ -27,15 +27,11 @@ from batchgen.core.answers import (
     NoReply,
     Reply,
     SubmitAnswer,
-    read_cancel,
-    read_presence,
-    read_result,
-    read_status,
-    read_submit,
 )
 from batchgen.core.jobs import JSONValue
 from batchgen.core.models import ModelEntry, ModelPage, read_entry, read_page
 from batchgen.core.origin import DEFAULT_BASE_URL, ApiBase
+from batchgen.core.reading import read_cancel, read_presence, read_result, read_status, read_submit
 from batchgen.core.secret import Secret
 from batchgen.ports import Clock
 

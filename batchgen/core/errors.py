@@ -1,4 +1,4 @@
-"""The exceptions that reach a person, each with its exit code (sysexits, contract 6).
+"""The exceptions that reach a person, each with its exit code (those of sysexits).
 
     BatchgenError
     ├── UsageError            64  the command line is wrong

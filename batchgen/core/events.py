@@ -29,7 +29,7 @@ class ErrorKind(StrEnum):
 
 
 class JobError(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """What went wrong with one job, as it stands in the ledger (contract 4)."""
+    """What went wrong with one job, as it stands in the ledger."""
 
     kind: str
     message: str
@@ -66,7 +66,7 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotAccepted:
-    """It is certain that the API did not take the job (see `core.answers`)."""
+    """It is certain that the API did not take the job (see `core.reading`)."""
 
     error: JobError
 

@@ -40,7 +40,7 @@ from batchgen.core.events import (
 
 
 class JobState(StrEnum):
-    """Where a job is; the values are those of the ledger (contract 4)."""
+    """Where a job is; the values are those of the ledger."""
 
     PENDING = "pending"  #: Nothing was accepted: in no ledger, or put back there.
     SUBMITTING = "submitting"  #: Intent is durable, the POST may have left.

@@ -1,7 +1,7 @@
 """What is inside a result: output URLs, the cost, and an error in any of its shapes.
 
 Pure readers of JSON values. Output is looked for under `output` only: results echo the inputs,
-and a reference image of the user is no output (api.md 5 and 7).
+and a reference image of the user is no output.
 """
 
 from __future__ import annotations

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import defaultdict, deque
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from batchgen.core.admission import Admission
@@ -32,6 +31,7 @@ from batchgen.runner.limits import Limits, Spending
 from batchgen.runner.paced import PacedAPI
 from batchgen.runner.purse import Purse
 from batchgen.runner.reach import Reach
+from batchgen.runner.resumption import is_open, rows_of
 from batchgen.runner.source import Nothing, Source
 from batchgen.runner.stopping import Stop
 from batchgen.runner.submission import Submission, Turn
@@ -145,9 +145,9 @@ class Runner:
     # What is paid for comes first.
 
     def _resume(self, batch: Batch) -> None:
-        open_records = [r for r in self._ledger.records() if _is_open(r, self._policy)]
+        open_records = [r for r in self._ledger.records() if is_open(r, self._policy)]
         open_records.sort(key=lambda record: record.submitted_at or "")
-        rows = _rows_of(batch, open_records)
+        rows = rows_of(batch, open_records)
         for record in open_records:
             if record.state is JobState.COMPLETED:
                 self._to_download.append((record.job, rows.get(record.job)))
@@ -291,23 +291,3 @@ class Runner:
     def _on_change(self) -> None:
         self._wake.set()
         self._watch.wake.set()
-
-
-def _is_open(record: JobRecord, policy: Policy) -> bool:
-    to_download = record.state is JobState.COMPLETED and policy.download
-    return record.state in IN_FLIGHT or to_download
-
-
-def _rows_of(batch: Batch, open_records: Sequence[JobRecord]) -> dict[str, Job]:
-    """The rows of open jobs, which are needed where a job fails or was edited meanwhile."""
-    wanted = {record.job: record for record in open_records}
-    if not wanted:
-        return {}
-    return {job.id: job for job in batch.jobs() if _may_be_submitted(job, wanted.get(job.id))}
-
-
-def _may_be_submitted(job: Job, record: JobRecord | None) -> bool:
-    """Whether collecting this record can be followed by a submission of its row."""
-    if record is None:
-        return False
-    return record.state is not JobState.COMPLETED or record.fingerprint != job.fingerprint

@@ -1,7 +1,7 @@
 """One job from its intent to what the API said of it.
 
 The order is the product: intent durable, POST, answer durable, and only then anything else. A
-POST leaves once for each intent. What may follow is decided by `core.answers` and
+POST leaves once for each intent. What may follow is decided by `core.reading` and
 `core.admission`, not here.
 """
 

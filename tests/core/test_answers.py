@@ -24,12 +24,9 @@ from batchgen.core.answers import (
     TokenRejected,
     TryAgain,
     WasCancelled,
-    read_cancel,
-    read_result,
-    read_status,
-    read_submit,
 )
 from batchgen.core.events import ErrorKind
+from batchgen.core.reading import read_cancel, read_result, read_status, read_submit
 
 ACCEPTED = {"request_id": "r1", "status_url": "https://elsewhere/"}
 
