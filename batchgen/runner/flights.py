@@ -37,6 +37,7 @@ from batchgen.core.events import (
 from batchgen.core.forecast import Forecast, Forecasts, Sighting
 from batchgen.core.jobs import Job
 from batchgen.core.lifecycle import JobRecord, JobState
+from batchgen.core.pacing import PollPace
 from batchgen.core.retry import Backoff
 from batchgen.ports import Clock, GenerationAPI, Ledger, Observer
 from batchgen.runner.reach import Reach
@@ -57,12 +58,17 @@ class Flight:
     resumed: bool = False
     """Whether an earlier run submitted it; then it may have ended long ago."""
     seen: Sighting = field(default_factory=Sighting)
+    explores: bool = False
+    """One of the first of a model that nothing is known of: looked at closely, so that the many
+    others need not be."""
     looks: int = 0
     failures: int = 0
     """Looks in a row that taught nothing."""
     shortcut_failed: bool = False
     """Whether `result` was asked first and answered with an error."""
 
+
+EXPLORING = PollPace(share=0.06, min_s=0.1, max_s=10.0)
 
 HEALTHY_S = 3.0
 """After a look that succeeded, the API counts as healthy for so long."""
@@ -83,11 +89,10 @@ class Schedule:
         self._sequence += 1
         heapq.heappush(self._heap, (due_s, self._sequence, flight))
 
-    def hurry(self, due_s: float) -> None:
-        """Look at whatever failed last time at `due_s` at the latest."""
+    def bring_forward(self, due_s_of: Callable[[Flight], float]) -> None:
+        """Look at each flight at the time that is given for it, if that is sooner."""
         self._heap = [
-            (min(due, due_s) if flight.failures else due, number, flight)
-            for due, number, flight in self._heap
+            (min(due_s, due_s_of(flight)), number, flight) for due_s, number, flight in self._heap
         ]
         heapq.heapify(self._heap)
 
@@ -139,6 +144,16 @@ class Lookout:
     _words: set[str] = field(default_factory=set)
     _good_at_s: float = -inf
     """When a look last taught something about any job."""
+
+    def knows(self, model: str) -> bool:
+        """Whether enough jobs of a model have ended to foretell the others."""
+        return self.forecasts.of(model).whole.plan is not None
+
+    def delay_s(self, flight: Flight) -> float:
+        """Seconds until the next look at a job that is in flight, as things are known now."""
+        return self._forecast(flight).next_delay_s(
+            flight.seen, self._age_s(flight), flight.looks, jitter=self.jitter()
+        )
 
     def first_delay_s(self, flight: Flight) -> float:
         """Seconds until the first look; what an earlier run left may have ended already."""
@@ -224,9 +239,9 @@ class Lookout:
             failures = min(flight.failures, 3) if healthy else flight.failures
             return self.backoff.delay_s(failures, jitter=self.jitter(), retry_after_s=retry_after_s)
         flight.failures = 0
-        return self._forecast(flight).next_delay_s(
-            flight.seen, self._age_s(flight), flight.looks, jitter=self.jitter()
-        )
+        if flight.explores and flight.job is not None and not self.knows(flight.job.model):
+            return EXPLORING.delay_s(self._age_s(flight), flight.looks, jitter=self.jitter())
+        return self.delay_s(flight)
 
 
 def _fact(answer: Look, record: JobRecord) -> Event | None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
+from math import inf
 
 from batchgen.core.jobs import Job
 from batchgen.core.lifecycle import JobRecord
@@ -15,6 +17,9 @@ from batchgen.runner.stopping import Stop
 
 RESUMED_PATIENCE_S = 30.0
 """What a job gets that is older than its time-out when a run takes it up again."""
+
+EXPLORERS = 12
+"""Jobs of a model that are looked at closely while nothing is known of it."""
 
 LONG_FAILING = 4
 """Failed looks in a row that are an outage, and whose end is news for all."""
@@ -47,6 +52,8 @@ class Watch:
         self._on_landed = on_landed
         self._schedule = Schedule()
         self._looking = 0
+        self._explorers: Counter[str] = Counter()
+        self._known: set[str] = set()
         self.wake = asyncio.Event()
         """Set where something has changed that may make a look due."""
 
@@ -58,7 +65,7 @@ class Watch:
         patience_s = max(self._timeout_s(job) - age_s, RESUMED_PATIENCE_S)
         flight = Flight(
             record=record, job=job, resumed=resumed, give_up_at_s=now_s + patience_s,
-            since_s=now_s - age_s if resumed else now_s,
+            since_s=now_s - age_s if resumed else now_s, explores=self._explores(job),
         )  # fmt: skip
         self._schedule.add(flight, now_s + self._lookout.first_delay_s(flight))
         self.wake.set()
@@ -87,11 +94,34 @@ class Watch:
             self.wake.set()
         now_s = self._clock.monotonic_s()
         if failures >= LONG_FAILING and not flight.failures:
-            self._schedule.hurry(now_s + 1.0)  # an outage is over: nobody waits for their backoff
+            # An outage is over: nobody waits for the end of their backoff.
+            self._schedule.bring_forward(lambda one: now_s + 1.0 if one.failures else inf)
+        self._share_news(flight, now_s)
         if delay_s is None or now_s >= flight.give_up_at_s:
             self._on_landed(flight)
         else:
             self._schedule.add(flight, min(now_s + delay_s, flight.give_up_at_s))
+
+    def _share_news(self, flight: Flight, now_s: float) -> None:
+        """Once enough is known of a model, look anew at when to look at its other jobs."""
+        model = flight.job.model if flight.job else None
+        if model is None or model in self._known or not self._lookout.knows(model):
+            return
+        self._known.add(model)
+        self._schedule.bring_forward(
+            lambda one: (
+                now_s + self._lookout.delay_s(one)
+                if one.job is not None and one.job.model == model and not one.failures
+                else inf
+            )
+        )
+
+    def _explores(self, job: Job | None) -> bool:
+        """Whether this is one of the first jobs of a model that nothing is known of."""
+        if job is None or self._lookout.knows(job.model):
+            return False
+        self._explorers[job.model] += 1
+        return self._explorers[job.model] <= EXPLORERS
 
     def _timeout_s(self, job: Job | None) -> float:
         if self._job_timeout_s is not None:
