@@ -40,6 +40,7 @@ from batchgen.core.lifecycle import JobRecord, JobState
 from batchgen.core.pacing import PollPace
 from batchgen.core.retry import Backoff
 from batchgen.ports import Clock, GenerationAPI, Ledger, Observer
+from batchgen.runner.gate import Gate
 from batchgen.runner.reach import Reach
 from batchgen.runner.stopping import Stop
 
@@ -141,6 +142,8 @@ class Lookout:
     forecasts: Forecasts = field(default_factory=Forecasts)
     backoff: Backoff = field(default_factory=Backoff)
     shortcut: Shortcut = field(default_factory=Shortcut)
+    gate: Gate | None = None
+    """What is told when a look is turned away for its rate: submissions make room first."""
     _words: set[str] = field(default_factory=set)
     _good_at_s: float = -inf
     """When a look last taught something about any job."""
@@ -234,6 +237,9 @@ class Lookout:
         if isinstance(answer, (TryAgain, TokenRejected)):
             flight.failures += 1
             retry_after_s = answer.retry_after_s if isinstance(answer, TryAgain) else None
+            if self.gate is not None and answer.error.http_status == 429:
+                now_s = self.clock.monotonic_s()
+                self.gate.turned_away(sent_at_s=now_s, retry_after_s=retry_after_s)
             # Where other looks succeed, this one was unlucky: no reason to wait for long.
             healthy = self.clock.monotonic_s() - self._good_at_s < HEALTHY_S
             failures = min(flight.failures, 3) if healthy else flight.failures

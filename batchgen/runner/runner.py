@@ -85,7 +85,7 @@ class Runner:
         )  # fmt: skip
         lookout = Lookout(
             api=api, ledger=ledger, clock=clock, observer=observer, reach=reach, stop=self.stop,
-            jitter=jitter,
+            jitter=jitter, gate=self._gate,
         )  # fmt: skip
         self.forecasts = lookout.forecasts
         self._watch = Watch(

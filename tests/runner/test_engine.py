@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Mapping
+from itertools import pairwise
 
 import pytest
 
@@ -434,3 +435,29 @@ def test_nothing_is_left_behind() -> None:
     from tests.kit.time import leap
 
     assert leap(main()) == 1
+
+
+def test_a_look_that_is_turned_away_slows_submissions_down() -> None:
+    """One gate for all calls: where polls are too many, no new jobs add to them."""
+    sent: list[float] = []
+    rated = TryAgain(
+        error=JobError(kind="lost_answer", message="rate", http_status=429), retry_after_s=30.0
+    )
+    first = True
+
+    def look(rid: str, n: int) -> Look | None:
+        nonlocal first
+        if first and now_s() > 12.0:
+            first = False
+            return rated
+        return None
+
+    world = World(limits=Limits(concurrency=4))
+    world.api.on_look = look
+    world.api.on_submit = lambda values, n: sent.append(now_s()) or None  # type: ignore[func-returns-value]
+
+    world.run(many(40))
+
+    gaps = [after - before for before, after in pairwise(sent)]
+    assert max(gaps) >= 29.0
+    assert set(world.ledger.states().values()) == {"downloaded"}
