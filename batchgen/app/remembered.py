@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from batchgen.core.errors import ManifestError, Problem
-from batchgen.manifest import Shape
+from batchgen.manifest import Shape, parse_selection
 from batchgen.results import replace_file
 
 RUN_FILE = "run.json"
@@ -48,8 +48,12 @@ def recall(run_dir: Path, given: Shape) -> tuple[Shape, list[str]]:
     notes, changes = [], {}
     for name, flag in _FLAGS.items():
         old, new = getattr(kept, name), getattr(given, name)
-        if not new:
+        if new is None or new == {}:
             changes[name] = old
+            if old and name == "select":
+                notes.append(
+                    f"--select {old!r} still holds, as first given; --select '' means all rows"
+                )
         elif old and new != old:
             notes.append(f"{flag} is {_text(new)} now; the run directory began with {_text(old)}")
     return replace(given, **changes), notes
@@ -63,9 +67,14 @@ def remember(run_dir: Path, shape: Shape) -> None:
         columns=dict(shape.columns),
         format=shape.format,
         sheet=shape.sheet,
-        select=shape.select,
+        select=None if _asks_for_a_state(shape.select) else shape.select or None,
     )
     _write(run_dir, kept)
+
+
+def _asks_for_a_state(select: str | None) -> bool:
+    """Whether a selection is about what became of jobs: that is for one run, not for the batch."""
+    return bool(select and parse_selection(select).state_conditions)
 
 
 def mark_finished(run_dir: Path) -> None:

@@ -22,8 +22,13 @@ def test_rows_by_what_stands_in_their_columns(tmp_path: Path) -> None:
         again = batchgen("run", manifest, sandbox=sandbox)
         paid = accepted(sandbox)
 
-    assert (done.code, again.code) == (0, 0), done.err
+        everything = batchgen("run", manifest, "--select", "", sandbox=sandbox)
+        at_last = accepted(sandbox)
+
+    assert (done.code, again.code, everything.code) == (0, 0, 0), done.err
     assert paid == {"one": 1, "three": 1}
+    assert "still holds" in again.err
+    assert at_last == {"one": 1, "two": 1, "three": 1}
 
 
 def test_jobs_by_their_state(tmp_path: Path) -> None:
@@ -37,9 +42,13 @@ def test_jobs_by_their_state(tmp_path: Path) -> None:
             sandbox=sandbox,
         )  # fmt: skip
         paid = accepted(sandbox)
+        rest = batchgen("run", manifest, sandbox=sandbox)
+        at_last = accepted(sandbox)
 
-    assert done.code == 0, done.err
+    assert (done.code, rest.code) == (0, 0), done.err
     assert len(paid) == 2
+    assert set(at_last.values()) == {1}, "a state is asked for once, not for ever"
+    assert len(at_last) == 4
     assert set(states(tmp_path / "m.run").values()) == {"downloaded"}
 
 
