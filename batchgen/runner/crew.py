@@ -23,9 +23,9 @@ class Crew:
         self._posts: set[asyncio.Task[None]] = set()
 
     @property
-    def posting(self) -> bool:
-        """Whether a submission is on its way."""
-        return bool(self._posts)
+    def posting(self) -> int:
+        """Submissions that are on their way."""
+        return len(self._posts)
 
     def spawn(self, work: Coroutine[Any, Any, None], *, posts: bool = False) -> None:
         """Start a task; one that posts is waited for at the end, within reason."""

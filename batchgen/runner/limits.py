@@ -29,6 +29,8 @@ class Limits:
     """Jobs in flight at most."""
     downloads: int = 8
     """Jobs whose outputs are fetched at once."""
+    posts: int = 128
+    """Submissions on their way at once; each has a connection of its own."""
     looks: int = 64
     """Calls about jobs in flight at once."""
     rate_per_s: float | None = None

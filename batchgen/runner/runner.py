@@ -160,7 +160,7 @@ class Runner:
     def _fill_slots(self) -> bool:
         """Start what fits; whether there may be more rows to look through at once."""
         while not self.stop.submissions and self._in_flight < self._window.size:
-            if self._gate.wait_s:
+            if self._gate.wait_s or self._crew.posting >= self._limits.posts:
                 return False
             job = self._source.next()
             if isinstance(job, Nothing):
@@ -272,7 +272,7 @@ class Runner:
     def _finished(self) -> bool:
         submitting = not (self.stop.submissions or self._exhausted)
         looking = bool(self._in_flight) and not self.stop.looks
-        posting = self._crew.posting and not self.stop.downloads
+        posting = self._crew.posting > 0 and not self.stop.downloads
         fetching = bool(self._downloading or self._to_download) and not self.stop.downloads
         return not (submitting or looking or posting or fetching)
 

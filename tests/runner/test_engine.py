@@ -461,3 +461,24 @@ def test_a_look_that_is_turned_away_slows_submissions_down() -> None:
     gaps = [after - before for before, after in pairwise(sent)]
     assert max(gaps) >= 29.0
     assert set(world.ledger.states().values()) == {"downloaded"}
+
+
+def test_submissions_on_their_way_are_bounded() -> None:
+    """A cap of thousands does not open thousands of connections at once."""
+    on_their_way = most = 0
+
+    class Counting(MemoryAPI):
+        async def submit(self, model: str, values: Mapping[str, object]) -> SubmitAnswer:
+            nonlocal on_their_way, most
+            on_their_way += 1
+            most = max(most, on_their_way)
+            answer = await super().submit(model, values)  # type: ignore[arg-type]
+            on_their_way -= 1
+            return answer
+
+    world = World(api=Counting(), limits=Limits(concurrency=2000, posts=50))
+
+    world.run(many(500))
+
+    assert most == 50
+    assert world.api.high_water == 500
