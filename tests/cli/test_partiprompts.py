@@ -52,5 +52,6 @@ def test_a_real_collection_survives_five_kills(shared: Path, tmp_path: Path) -> 
     assert len(on_disk) == final["downloaded"]
     assert all(is_whole_png(path.read_bytes()) for path in on_disk)
     assert after.call_count == before.call_count, "the second run called the API"
-    assert after.in_flight_high_water <= 32
+    # A job whose answer was lost to a kill may run remotely; no run can count what it cannot know.
+    assert after.in_flight_high_water <= 32 + final["in_doubt"]
     assert last.code == again.code == (1 if final["in_doubt"] else 0)
