@@ -231,3 +231,21 @@ async def test_a_body_without_end_is_no_answer() -> None:
 def test_retry_after_in_both_forms(value: str | None, expected_s: float | None) -> None:
     """Seconds or a date; anything else asks nothing."""
     assert retry_after_s(value, now_s=60.0) == expected_s
+
+
+async def test_what_an_answer_is_about_is_never_redacted() -> None:
+    """A token that happens to be part of a URL or an id does not spoil it."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        url = "https://files.runcomfy.net/my-token-1/a.png"
+        return web.json_response(
+            {"request_id": "my-token-1", "status": "succeeded", "output": {"image": url}}
+        )
+
+    async with server(answer) as base_url, client(base_url, "my-token-1") as api:
+        submitted = await api.submit(MODEL, {"prompt": "x"})
+        result = await api.result("r")
+
+    assert submitted == Submitted(request_id="my-token-1")
+    assert isinstance(result, Produced)
+    assert result.outputs == ("https://files.runcomfy.net/my-token-1/a.png",)
