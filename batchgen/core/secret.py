@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 SHORTEST = 8
 """Characters of a token that is worth hiding."""
 
