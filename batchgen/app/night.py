@@ -140,6 +140,8 @@ class Night:
 
     def _recall_latencies(self, runner: Runner) -> None:
         """Tell the runner how long jobs of each model took in earlier runs of this batch."""
+        if next(iter(self.book.records()), None) is None:
+            return  # a first run has no history, and the rows need not be gone through for it
         took_s: defaultdict[str, list[tuple[str, float]]] = defaultdict(list)
         for job in self.loaded.spool.jobs():
             record = self.book.get(job.id)

@@ -81,7 +81,6 @@ class Flags:
     fresh: bool = False
     dry_run: bool = False
     quiet: bool = False
-    verbose: int = 0
     json: bool = False
 
 

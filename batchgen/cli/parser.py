@@ -140,7 +140,7 @@ def _add_run_flags(parser: Parser) -> None:
     add("--base-url", metavar="URL", help="the API, as RUNCOMFY_MODEL_API_BASE")
     add("--quiet", action="store_true", help="say nothing when all goes well")
     add("--json", action="store_true", help="a summary as JSON on stdout")
-    add("-v", "--verbose", action="count", default=0, help="say more; -vv with tracebacks")
+    add("-v", "--verbose", action="count", default=0, help="twice (-vv): tracebacks of defects")
 
 
 def _add_check(parser: Parser) -> None:
