@@ -7,7 +7,7 @@ crash never sees half of it.
 from __future__ import annotations
 
 import csv
-import os
+import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import IO
 from batchgen.core.errors import LocalIOError
 from batchgen.core.formula import defuse
 from batchgen.core.lifecycle import JobRecord, JobState
+from batchgen.durable import replacing
 
 RESULTS_NAME = "results.csv"
 
@@ -78,13 +79,12 @@ def our_cells(row: ResultRow) -> tuple[str, ...]:
 
 
 def replace_file(path: Path, write: Callable[[IO[str]], object]) -> None:
-    """Write a text file whole or not at all: temporary name, fsync, rename."""
-    temporary = path.with_name(f".{path.name}.new")
+    """Write a text file whole or not at all. Raises `LocalIOError`."""
     try:
-        with temporary.open("w", encoding="utf-8", errors="replace", newline="") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        with replacing(path) as raw:
+            text = io.TextIOWrapper(raw, encoding="utf-8", errors="replace", newline="")
+            write(text)
+            text.flush()
+            text.detach()
     except OSError as error:
         raise LocalIOError(f"{path}: {error.strerror}") from error

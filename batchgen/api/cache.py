@@ -8,9 +8,7 @@ rehearsal must not leave made-up prices behind.
 from __future__ import annotations
 
 import contextlib
-import os
 import re
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +17,7 @@ import msgspec
 
 from batchgen.core.models import ModelEntry, file_stem, read_entry
 from batchgen.core.origin import ApiBase
+from batchgen.durable import replacing
 from batchgen.ports import Clock
 
 STALE_AFTER_S = 24 * 3600.0
@@ -86,9 +85,10 @@ class CatalogueCache:
             return
         kept = {"fetched_at_s": self._clock.now_s(), "origin": self._origin, "entry": entry}
         with contextlib.suppress(OSError):
-            write_whole(
-                self._place / f"{file_stem(entry.model_id)}.json", msgspec.json.encode(kept)
-            )
+            self._place.mkdir(parents=True, exist_ok=True)
+            path = self._place / f"{file_stem(entry.model_id)}.json"
+            with replacing(path, durable=False) as file:
+                file.write(msgspec.json.encode(kept))
 
     def _read(self, path: Path) -> CachedEntry | None:
         try:
@@ -105,23 +105,3 @@ class CatalogueCache:
         if not isinstance(fetched_at_s, (int, float)):
             return None
         return CachedEntry(entry=entry, age_s=self._clock.now_s() - fetched_at_s)
-
-
-def write_whole(path: Path, content: bytes, *, durable: bool = False) -> None:
-    """Write a file whole or not at all, also beside another writer. Raises OSError.
-
-    `durable`: and on disk when this returns.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:60]}.")
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            if durable:
-                file.flush()
-                os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise

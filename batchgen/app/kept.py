@@ -11,12 +11,12 @@ from pathlib import Path
 
 import msgspec
 
-from batchgen.api.cache import write_whole
 from batchgen.api.known import KnownModels
 from batchgen.app.batch import Loaded
 from batchgen.core.errors import LocalIOError, ManifestError, Problem
 from batchgen.core.models import ModelEntry, file_stem, read_entry
 from batchgen.core.schema import Schema
+from batchgen.durable import replacing
 
 SCHEMAS_NAME = "schemas"
 
@@ -50,7 +50,9 @@ class KeptSchemas:
             return
         text = msgspec.json.format(msgspec.json.encode(entry), indent=1)
         try:
-            write_whole(path, text + b"\n", durable=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(path) as file:
+                file.write(text + b"\n")
         except OSError as error:
             raise LocalIOError(f"{path}: {error.strerror}") from error
 

@@ -14,7 +14,8 @@ from batchgen.core.events import AnswerLost, Event, Intended
 from batchgen.core.lifecycle import CRASHED, JobRecord, JobState, adopted, apply, restored
 from batchgen.core.moments import timestamp
 from batchgen.core.origin import same_api
-from batchgen.ledger.commit import GroupCommit, sync_directory, sync_file
+from batchgen.durable import remove_leftovers, replacing, sync_directory
+from batchgen.ledger.commit import GroupCommit
 from batchgen.ledger.lock import RunLock
 from batchgen.ledger.replay import LEDGER_NAME, Replay, replay
 
@@ -147,16 +148,10 @@ class LedgerBook:
 
 
 def _start(path: Path, header: bytes) -> None:
-    """A new ledger comes into being whole: temporary name, fsync, rename, directory."""
-    temporary = path.with_name(path.name + ".new")
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
-    try:
-        os.write(fd, header)
-        sync_file(fd)
-    finally:
-        os.close(fd)
-    temporary.replace(path)
-    sync_directory(path.parent)
+    """A new ledger comes into being whole."""
+    remove_leftovers(path)
+    with replacing(path) as file:
+        file.write(header)
 
 
 def _cut_torn_tail(replayed: Replay, now: str) -> str:

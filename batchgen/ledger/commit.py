@@ -10,30 +10,12 @@ dropped what it could not write, so what is on disk is no longer known.
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from batchgen.core.errors import LocalIOError
-
-
-def sync_file(fd: int) -> None:
-    """Make the bytes of a file durable, and the metadata that is needed to read them."""
-    if sys.platform == "darwin":
-        fcntl.fcntl(fd, fcntl.F_FULLFSYNC)  # fsync stops at the drive's own cache there
-    else:
-        os.fdatasync(fd)
-
-
-def sync_directory(path: Path) -> None:
-    """Make the names in a directory durable."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+from batchgen.durable import sync_file
 
 
 class GroupCommit:

@@ -24,6 +24,7 @@ from yarl import URL
 from batchgen import __version__
 from batchgen.core.errors import LocalIOError
 from batchgen.core.events import ErrorKind, JobError, OutputFile
+from batchgen.durable import sync_directory, sync_file
 from batchgen.outputs import media
 from batchgen.outputs.guard import Forbidden, Guard, GuardedResolver
 from batchgen.outputs.names import Names
@@ -206,7 +207,7 @@ class LocalStore:
             file.seek(0)
             while chunk := file.read(CHUNK_BYTES * 4):
                 digest.update(chunk)
-            os.fsync(file.fileno())
+            sync_file(file.fileno())
         name = self._rename(partial, media.extension(start, content_type))
         path = Path(os.path.relpath(self.directory / name, self.run_dir)).as_posix()
         return OutputFile(path=path, bytes=partial.received_bytes, sha256=digest.hexdigest())
@@ -220,7 +221,7 @@ class LocalStore:
                 break
             stem = self.names.claim(stem)
         partial.path.replace(final)
-        _sync_directory(self.directory)
+        sync_directory(self.directory)
         return final.name
 
 
@@ -236,11 +237,3 @@ def _later(
 ) -> SaveLater:
     error = JobError(kind="download", message=message, http_status=http_status)
     return SaveLater(error=error, received_bytes=received_bytes, hopeless=hopeless)
-
-
-def _sync_directory(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
