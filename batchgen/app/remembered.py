@@ -6,6 +6,7 @@ without the flag would be another batch.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -35,6 +36,8 @@ class _Kept(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     format: str | None = None
     sheet: str | None = None
     select: str | None = None
+    manifest: str | None = None
+    """Relative to the run directory; None for stdin."""
     finished: bool = False
     """Whether the last run on this directory left nothing to do."""
 
@@ -59,9 +62,10 @@ def recall(run_dir: Path, given: Shape) -> tuple[Shape, list[str]]:
     return replace(given, **changes), notes
 
 
-def remember(run_dir: Path, shape: Shape) -> None:
-    """Keep it. Raises `LocalIOError`."""
+def remember(run_dir: Path, shape: Shape, manifest: str) -> None:
+    """Keep it, and where the manifest is. Raises `LocalIOError`."""
     kept = _Kept(
+        manifest=None if manifest == "-" else os.path.relpath(manifest, run_dir),
         model=shape.model,
         params=dict(shape.params),
         columns=dict(shape.columns),
@@ -75,6 +79,13 @@ def remember(run_dir: Path, shape: Shape) -> None:
 def _asks_for_a_state(select: str | None) -> bool:
     """Whether a selection is about what became of jobs: that is for one run, not for the batch."""
     return bool(select and parse_selection(select).state_conditions)
+
+
+def manifest_of(run_dir: Path) -> Path | None:
+    """The manifest that was run here last, if it is there."""
+    kept = _read(run_dir / RUN_FILE).manifest
+    path = run_dir / kept if kept else None
+    return path if path is not None and path.exists() else None
 
 
 def mark_finished(run_dir: Path) -> None:

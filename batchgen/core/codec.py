@@ -19,6 +19,8 @@ from batchgen.core.lifecycle import JobRecord
 
 FORMAT_NAME = "batchgen"
 FORMAT_VERSION = 1
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+"""What some editors put before the first line."""
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -40,16 +42,16 @@ _record_decoder = msgspec.json.Decoder(JobRecord)
 _header_decoder = msgspec.json.Decoder(Header)
 
 
-def encode_header(*, api: str, created: str) -> bytes:
-    """The header line of a new ledger."""
-    header = {"ledger": FORMAT_NAME, "v": FORMAT_VERSION, "api": api, "created": created}
+def encode_header(*, api: str | None, created: str) -> bytes:
+    """The header line of a new ledger; without an API where that is not known."""
+    header = Header(ledger=FORMAT_NAME, v=FORMAT_VERSION, api=api, created=created)
     return _encoder.encode(header) + b"\n"
 
 
 def decode_header(line: bytes) -> Header:
     """Raises `BadLine` where the line is no header of this format and version."""
     try:
-        header = _header_decoder.decode(line)
+        header = _header_decoder.decode(line.removeprefix(_BYTE_ORDER_MARK))
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadLine(f"not a ledger header ({error})") from None
     if header.ledger != FORMAT_NAME:
@@ -98,7 +100,24 @@ def decode(line: bytes) -> JobRecord:
     try:
         return _record_decoder.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BadLine(str(error)) from None
+        raise BadLine(_why(line, error)) from None
+
+
+def _why(line: bytes, error: Exception) -> str:
+    if b"\0" in line:
+        return "it holds NUL bytes, as a loss of power leaves them"
+    if is_header(line):
+        return "a second header; were two ledgers joined?"
+    return str(error)
+
+
+def is_header(line: bytes) -> bool:
+    """Whether this begins a ledger, of whatever program and version."""
+    try:
+        _header_decoder.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
+    return True
 
 
 @dataclass(slots=True)
@@ -117,10 +136,14 @@ def scan(blocks: Iterator[bytes], position: Position) -> Iterator[bytes]:
     `position` counts a line once the next one is asked for, so after an exception in the loop it
     still points before the offending line. The bytes behind it at the end are the torn tail.
     """
-    rest = b""
+    begun: list[bytes] = []
     for block in blocks:
-        lines = (rest + block).split(b"\n")
-        rest = lines.pop()
+        lines = block.split(b"\n")
+        begun.append(lines[0])
+        if len(lines) == 1:
+            continue
+        lines[0] = b"".join(begun)
+        begun = [lines.pop()]
         for line in lines:
             yield line
             position.offset += len(line) + 1

@@ -10,7 +10,9 @@
     ├── ServiceUnreachable    69  nothing answered, nothing could be done
     ├── LocalIOError          74  disk full, no permission, failed fsync
     ├── LockHeld              75  another run has this run directory
-    └── TokenMissing          77  no token, or the token was rejected
+    ├── TokenMissing          77  no token, or the token was rejected
+    ├── Interrupted          130  SIGINT before anything had begun
+    └── Terminated           143  SIGTERM before anything had begun
 
 What goes wrong with one job is no exception but a value, a `JobError` inside an event
 (`core.events`). What the API answered is a value too (`core.answers`). Exceptions are for what
@@ -109,3 +111,15 @@ class TokenMissing(BatchgenError):
     """There is no token where one is needed, or the API rejected it."""
 
     exit_code = 77
+
+
+class Interrupted(BatchgenError):
+    """SIGINT ended the command before it had begun to work."""
+
+    exit_code = 130
+
+
+class Terminated(BatchgenError):
+    """SIGTERM ended the command before it had begun to work."""
+
+    exit_code = 143

@@ -25,6 +25,7 @@ class ErrorKind(StrEnum):
     NO_OUTPUT = "no_output"  #: A success without any URL.
     LOST_ANSWER = "lost_answer"  #: The POST left and no usable answer came back.
     CRASH = "crash"  #: The ledger holds the intent of a POST and nothing after it.
+    DAMAGED = "damaged"  #: Its line in the ledger cannot be read any more.
     NOT_ACCEPTED = "not_accepted"  #: It is certain that the POST was not accepted.
 
 

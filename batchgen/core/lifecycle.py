@@ -51,6 +51,11 @@ class JobState(StrEnum):
     FAILED = "failed"  #: Ended without a usable output, or refused.
     CANCELLED = "cancelled"  #: Cancelled while queued.
     IN_DOUBT = "in_doubt"  #: A POST left and nobody knows whether it was accepted.
+    UNKNOWN = "unknown"  #: A word of a later version; such a job is shown and left alone.
+
+    @classmethod
+    def _missing_(cls, value: object) -> JobState | None:
+        return cls.UNKNOWN if isinstance(value, str) else None
 
 
 S = JobState
@@ -89,6 +94,7 @@ TRANSITIONS: dict[JobState, dict[type[Event], JobState]] = {
         GivenUp: S.FAILED,
         Granted: S.IN_DOUBT,
     },
+    S.UNKNOWN: {},
 }
 
 IN_FLIGHT = frozenset({S.IN_QUEUE, S.IN_PROGRESS})

@@ -25,3 +25,11 @@ def seconds(text: str | None) -> float | None:
     except ValueError:
         return None
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def local_time(moment_s: float, *, now_s: float) -> str:
+    """`02:00` of a moment today, else `2026-11-21 02:00`, by the clock on the wall."""
+    moment = datetime.fromtimestamp(moment_s).astimezone()
+    if local_date(moment_s) == local_date(now_s):
+        return f"{moment:%H:%M}"
+    return f"{moment:%Y-%m-%d %H:%M}"

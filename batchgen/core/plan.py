@@ -45,6 +45,7 @@ class Disposition(StrEnum):
     FAILED = "failed"  #: For good, until a person or an edit says otherwise.
     GIVEN_UP = "given up"  #: A person accepted how it ended.
     CANCELLED = "cancelled"  #: Not run again unless asked.
+    NOT_KNOWN = "in a state that only a later version knows"  #: Left alone.
 
 
 D = Disposition
@@ -57,8 +58,11 @@ class Records(Protocol):
         """The record of a job; None where nothing was ever submitted for it."""
         ...
 
-    def records(self) -> Iterable[JobRecord]:
-        """Every record, in no particular order."""
+    def records(self, *states: JobState) -> Iterable[JobRecord]:
+        """The records that are in one of these states (none named: every record).
+
+        In the order in which their jobs were first met. Cheap where few are meant.
+        """
         ...
 
     def made_before(self, job: str, fingerprint: str) -> JobRecord | None:
@@ -74,7 +78,7 @@ SUBMISSIONS = frozenset(
 WORK_LEFT = SUBMISSIONS | {D.COLLECT, D.DOWNLOAD, D.RESTORE}
 """What a run still has to do something about."""
 
-BADLY_ENDED = frozenset({D.HELD, D.FAILED, D.CANCELLED})
+BADLY_ENDED = frozenset({D.HELD, D.FAILED, D.CANCELLED, D.NOT_KNOWN})
 """Ends that make the exit code 1."""
 
 
@@ -93,6 +97,8 @@ def disposition(
     """
     if record is None:
         return D.SUBMIT_NEW
+    if record.state is JobState.UNKNOWN:
+        return D.NOT_KNOWN
     if record.granted and fingerprint is not None:
         return D.RETRY
     match record.state:

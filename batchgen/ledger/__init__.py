@@ -1,6 +1,7 @@
 """The ledger of a run directory: `ledger.jsonl`, its lock, its replay, its one writer.
 
     lock     one process at a time; the kernel lets go when it dies
+    holder   who that is, for people and onlookers
     replay   bytes on disk -> records, and how far they are good
     memory   lines -> the present record of each job, and what was made before
     commit   lines -> disk; many appends share one fsync, off the event loop
@@ -11,7 +12,20 @@ written is to them a torn tail, which they leave alone.
 """
 
 from batchgen.ledger.book import LedgerBook
+from batchgen.ledger.holder import LOCK_NAME, Holder, Life, holder_in
+from batchgen.ledger.lock import RunLock
 from batchgen.ledger.memory import Memory
 from batchgen.ledger.replay import LEDGER_NAME, Replay, replay
 
-__all__ = ["LEDGER_NAME", "LedgerBook", "Memory", "Replay", "replay"]
+__all__ = [
+    "LEDGER_NAME",
+    "LOCK_NAME",
+    "Holder",
+    "LedgerBook",
+    "Life",
+    "Memory",
+    "Replay",
+    "RunLock",
+    "holder_in",
+    "replay",
+]

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
 
-from batchgen.core.codec import BadLine, decode, encode, encode_header
+from batchgen.core.codec import encode, encode_header
 from batchgen.core.errors import LedgerForeign, LocalIOError
 from batchgen.core.events import AnswerLost, Event, Intended
 from batchgen.core.lifecycle import CRASHED, JobRecord, JobState, adopted, apply, restored
 from batchgen.core.moments import timestamp
 from batchgen.core.origin import same_api
-from batchgen.durable import remove_leftovers, replacing, sync_directory
+from batchgen.durable import remove_leftovers, replacing
 from batchgen.ledger.commit import GroupCommit
 from batchgen.ledger.lock import RunLock
 from batchgen.ledger.replay import LEDGER_NAME, Replay, replay
+from batchgen.ledger.reserve import Reserve
+from batchgen.ledger.tail import cut_torn_tail
 
 
 class WallClock(Protocol):
@@ -42,9 +43,13 @@ class LedgerBook:
         """What was mended while opening, for a person."""
 
     @classmethod
-    def open(cls, run_dir: Path, *, api: str, clock: WallClock) -> LedgerBook:
+    def open(
+        cls, run_dir: Path, *, api: str | None, clock: WallClock, lock: RunLock | None = None
+    ) -> LedgerBook:
         """Lock, replay, cut a torn tail, write the header of a new ledger.
 
+        `api` is the origin that its requests belong to; None takes whatever stands there.
+        A `lock` that is held already is taken over, and let go of with the book.
         Raises `LockHeld`, `LedgerDamaged`, `LedgerForeign` or `LocalIOError`.
         """
         now = timestamp(clock.now_s())
@@ -52,7 +57,7 @@ class LedgerBook:
             run_dir.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise LocalIOError(f"{run_dir}: {error.strerror}") from error
-        lock = RunLock.acquire(run_dir, now=now)
+        lock = lock or RunLock.acquire(run_dir, now_s=clock.now_s())
         try:
             return cls._open_locked(lock, run_dir, api=api, clock=clock, now=now)
         except OSError as error:
@@ -63,30 +68,35 @@ class LedgerBook:
             raise
 
     @classmethod
-    def open_existing(cls, run_dir: Path, *, clock: WallClock) -> LedgerBook:
+    def open_existing(
+        cls, run_dir: Path, *, clock: WallClock, lock: RunLock | None = None
+    ) -> LedgerBook:
         """The same for a ledger that is there, whatever its API: no call is going to be made.
 
         Raises `LedgerForeign` where there is none.
         """
-        header = replay(run_dir / LEDGER_NAME).header
-        if header is None:
+        if not (run_dir / LEDGER_NAME).exists():
             raise LedgerForeign(f"{run_dir}: no ledger here; is this the right --run-dir?")
-        return cls.open(run_dir, api=header.api or "", clock=clock)
+        return cls.open(run_dir, api=None, clock=clock, lock=lock)
 
     @classmethod
     def _open_locked(
-        cls, lock: RunLock, run_dir: Path, *, api: str, clock: WallClock, now: str
+        cls, lock: RunLock, run_dir: Path, *, api: str | None, clock: WallClock, now: str
     ) -> LedgerBook:
-        path = run_dir / LEDGER_NAME
+        path, notes = run_dir / LEDGER_NAME, []
+        remove_leftovers(path)
         replayed = replay(path)
-        _check_origin(replayed, api)
-        notes = []
+        if api is not None:
+            _check_origin(replayed, api)
         if replayed.torn_bytes:
-            notes.append(_cut_torn_tail(replayed, now))
+            notes.append(cut_torn_tail(replayed, now))
         if replayed.header is None:
             _start(path, encode_header(api=api, created=now))
-        size_bytes = path.stat().st_size
-        book = cls(lock, replayed, GroupCommit(path, size_bytes=size_bytes), clock)
+            replayed = replay(path)
+        reserve = Reserve.take(run_dir)
+        size_bytes = replayed.position.offset
+        commit = GroupCommit(path, size_bytes=size_bytes, reserve=reserve)
+        book = cls(lock, replayed, commit, clock)
         book.notes = notes
         return book
 
@@ -94,9 +104,9 @@ class LedgerBook:
         """The record of a job, if anything is known of it."""
         return self._memory.get(job)
 
-    def records(self) -> Iterable[JobRecord]:
-        """Every record."""
-        return self._memory.records()
+    def records(self, *states: JobState) -> Iterable[JobRecord]:
+        """The records in these states; none named: every record."""
+        return self._memory.records(*states)
 
     def made_before(self, job: str, fingerprint: str) -> JobRecord | None:
         """An earlier record of this job with this input and an output."""
@@ -106,20 +116,18 @@ class LedgerBook:
         """Fold and append; durable when this returns."""
         now = timestamp(self._clock.now_s())
         record = apply(self._memory.get(job), event, job=job, ts=now)
-        self._memory.keep(record)
-        line = (
-            encode(record, model=event.model, values=event.input)
-            if isinstance(event, Intended)
-            else encode(record)
-        )
-        await self._commit.append(line)
+        if isinstance(event, Intended):
+            line = encode(record, model=event.model, values=event.input)
+            await self._append(record, line, optional=True)
+        else:
+            await self._append(record, encode(record))
         return record
 
     async def restore(self, made: JobRecord) -> JobRecord:
         """Make an earlier record of a job its present one again."""
         current = self._memory.get(made.job) or made
         record = restored(current, made, ts=timestamp(self._clock.now_s()))
-        await self._keep(record)
+        await self._append(record, encode(record))
         return record
 
     async def adopt(self, old: str, new: str) -> None:
@@ -127,15 +135,19 @@ class LedgerBook:
         record = self._memory.get(old)
         if record is not None:
             taken, left = adopted(record, job=new, ts=timestamp(self._clock.now_s()))
-            await asyncio.gather(self._keep(taken), self._keep(left))
+            await asyncio.gather(
+                self._append(taken, encode(taken)), self._append(left, encode(left))
+            )
 
-    async def _keep(self, record: JobRecord) -> None:
+    async def _append(self, record: JobRecord, line: bytes, *, optional: bool = False) -> None:
+        """Known at once, so that the next event folds into it; on disk when this returns."""
         self._memory.keep(record)
-        await self._commit.append(encode(record))
+        offset = await self._commit.append(line, optional=optional)
+        self._memory.settle(record, offset, offset + len(line))
 
     async def doubt_crashed_submissions(self) -> int:
         """Put on record that intents without an answer are in doubt; says how many."""
-        crashed = [r.job for r in self._memory.records() if r.state is JobState.SUBMITTING]
+        crashed = [record.job for record in self._memory.records(JobState.SUBMITTING)]
         await asyncio.gather(*(self.record(job, AnswerLost(error=CRASHED)) for job in crashed))
         return len(crashed)
 
@@ -149,44 +161,8 @@ class LedgerBook:
 
 def _start(path: Path, header: bytes) -> None:
     """A new ledger comes into being whole."""
-    remove_leftovers(path)
     with replacing(path) as file:
         file.write(header)
-
-
-def _cut_torn_tail(replayed: Replay, now: str) -> str:
-    """Keep the bytes behind the last newline in a file of their own, then cut them.
-
-    A tail that is a whole record lost only its newline. It may be the sole trace of a job that
-    was paid for, so it is put back as a line.
-    """
-    path, good = replayed.path, replayed.position.offset
-    with path.open("r+b") as file:
-        file.seek(good)
-        torn = file.read()
-        kept = path.with_name(f"{path.name}.torn-{now.replace(':', '')}")
-        kept.write_bytes(torn)
-        file.truncate(good)
-        whole = _whole_record(replayed, torn)
-        if whole is not None:
-            file.seek(good)
-            file.write(torn + b"\n")
-            replayed.memory.keep(whole)
-        file.flush()
-        os.fsync(file.fileno())
-    sync_directory(path.parent)
-    return (
-        f"{path}: the last line was torn by a crash; its {len(torn)} bytes are kept in {kept.name}"
-    )
-
-
-def _whole_record(replayed: Replay, torn: bytes) -> JobRecord | None:
-    if replayed.header is None:
-        return None
-    try:
-        return decode(torn)
-    except BadLine:
-        return None
 
 
 def _check_origin(replayed: Replay, api: str) -> None:

@@ -1,78 +1,175 @@
 """Group commit: many appends, one write and one fsync, off the event loop.
 
 While one fsync is under way, new lines gather; they leave together with the next. So a lone
-append costs one fsync and a thousand at once cost hardly more.
+append costs one fsync and a thousand at once cost hardly more. The thread has the next batch
+before the last one's callers are woken, so that disk and loop work side by side.
 
-A failed write is cut back to the last good size. A failed fsync is final: the kernel may have
-dropped what it could not write, so what is on disk is no longer known.
+What may go wrong, and what is promised then
+- No space: the batch is cut off again. Lines that say what was paid for are written into the room
+  that was set aside for them (`Reserve`); lines that would lead to a payment fail.
+- A failed fsync is final: the kernel may have dropped what it could not write, so nobody knows
+  what is on disk.
+- The file is gone, or longer than what was written: somebody else has a hand in it. Final too.
 """
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Thread
 
 from batchgen.core.errors import LocalIOError
+from batchgen.crashpoints import CrashPoint, reached
 from batchgen.durable import sync_file
+from batchgen.ledger.reserve import Reserve
+
+_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+@dataclass(slots=True)
+class _Batch:
+    """Lines that leave together."""
+
+    lines: list[bytes] = field(default_factory=list)
+    done: list[asyncio.Future[int]] = field(default_factory=list)
+    optional: set[int] = field(default_factory=set)
+    """Places of the lines that are only written where there is room."""
+    begin: int = 0
+    """Offset of the first line that was written."""
+    skipped: set[int] = field(default_factory=set)
+    """Places of the lines for which there was no room."""
+    full: LocalIOError | None = None
+    """Why lines were skipped."""
+    failure: LocalIOError | None = None
+    """Why nothing of this is known to be on disk."""
 
 
 class GroupCommit:
-    """The one writer of a file that is only ever appended to."""
+    """The one writer of a file that is only ever appended to. Lives in one event loop."""
 
-    def __init__(self, path: Path, *, size_bytes: int) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        size_bytes: int,
+        reserve: Reserve | None = None,
+        sync: Callable[[int], None] = sync_file,
+    ) -> None:
         self._path = path
         self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
         self._size_bytes = size_bytes
-        self._waiting: list[tuple[bytes, asyncio.Future[None]]] = []
-        self._flusher: asyncio.Task[None] | None = None
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="ledger")
+        self._reserve = reserve
+        self._sync = sync
+        self._next = _Batch()
+        self._busy = False
+        self._idle = asyncio.Event()
+        self._full: LocalIOError | None = None
         self._failure: LocalIOError | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._queue: SimpleQueue[_Batch | None] = SimpleQueue()
+        self._thread = Thread(target=self._work, name="ledger", daemon=True)
+        self._thread.start()
 
-    async def append(self, line: bytes) -> None:
-        """When this returns, the line is on disk. Raises `LocalIOError`, and from then on always.
+    def append(self, line: bytes, *, optional: bool = False) -> asyncio.Future[int]:
+        """When the future is done, the line is on disk, at the offset that it tells.
 
-        A caller that is cancelled while it waits loses the answer, not the line.
+        Its error is a `LocalIOError`, and once there was one, for every later line as well. A
+        disk that is full fails `optional` lines first. A caller that is cancelled while it waits
+        loses the answer, not the line.
         """
-        if self._failure is not None:
-            raise self._failure
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((line, done))
-        if self._flusher is None:
-            self._flusher = asyncio.create_task(self._flush())
-        await done
+        loop = self._loop = self._loop or asyncio.get_running_loop()
+        done: asyncio.Future[int] = loop.create_future()
+        failure = self._failure or (self._full if optional else None)
+        if failure is not None:
+            done.set_exception(failure)
+            return done
+        batch = self._next
+        if optional:
+            batch.optional.add(len(batch.lines))
+        batch.lines.append(line)
+        batch.done.append(done)
+        if not self._busy:
+            self._busy = True
+            loop.call_soon(self._hand_over)
+        return done
 
     async def close(self) -> None:
         """Wait for what was appended, then close the file."""
-        if self._flusher is not None:
-            await self._flusher
-        self._thread.shutdown()
+        while self._busy:
+            self._idle.clear()
+            await self._idle.wait()
+        self._queue.put(None)
+        self._thread.join()
         os.close(self._fd)
+        if self._reserve is not None:
+            self._reserve.release()
 
-    async def _flush(self) -> None:
-        loop = asyncio.get_running_loop()
-        while self._waiting:
-            batch, self._waiting = self._waiting, []
-            data = b"".join(line for line, _ in batch)
-            try:
-                if self._failure is None:
-                    await loop.run_in_executor(self._thread, self._write, data)
-            except OSError as error:
-                self._failure = LocalIOError(f"{self._path}: {error.strerror or error}")
-            self._answer(batch)
-        self._flusher = None
+    # On the loop.
 
-    def _answer(self, batch: list[tuple[bytes, asyncio.Future[None]]]) -> None:
-        for _, done in batch:
+    def _hand_over(self) -> None:
+        batch, self._next = self._next, _Batch()
+        self._queue.put(batch)
+
+    def _written(self, batch: _Batch) -> None:
+        if self._next.lines:
+            self._hand_over()
+        else:
+            self._busy = False
+            self._idle.set()
+        offset = batch.begin
+        for place, (line, done) in enumerate(zip(batch.lines, batch.done, strict=True)):
+            skipped = batch.full if place in batch.skipped else None
+            failure = batch.failure or skipped
             if done.done():
-                continue
-            if self._failure is None:
-                done.set_result(None)
+                pass
+            elif failure is None:
+                done.set_result(offset)
             else:
-                done.set_exception(self._failure)
+                done.set_exception(failure)
+            if skipped is None:
+                offset += len(line)
 
-    def _write(self, data: bytes) -> None:
+    # In the thread.
+
+    def _work(self) -> None:
+        while (batch := self._queue.get()) is not None:
+            if self._failure is None:
+                self._commit(batch)
+            else:
+                batch.failure = self._failure
+            assert self._loop is not None, "a batch comes from a loop"  # noqa: S101
+            self._loop.call_soon_threadsafe(self._written, batch)
+
+    def _commit(self, batch: _Batch) -> None:
+        try:
+            self._write(batch)
+            reached(CrashPoint.LINE_WRITTEN)
+            self._sync(self._fd)
+            self._check_ours()
+        except OSError as error:
+            self._failure = batch.failure = self._error(error.strerror or str(error))
+        except LocalIOError as error:
+            self._failure = batch.failure = error
+
+    def _write(self, batch: _Batch) -> None:
+        batch.begin = self._size_bytes
+        try:
+            self._put(b"".join(batch.lines))
+        except OSError as error:
+            if error.errno not in _NO_SPACE or self._reserve is None:
+                raise
+            self._full = batch.full = self._error(f"{error.strerror}; free some space")
+            self._reserve.release()
+            batch.skipped = batch.optional
+            kept = (line for n, line in enumerate(batch.lines) if n not in batch.optional)
+            self._put(b"".join(kept))
+
+    def _put(self, data: bytes) -> None:
         view = memoryview(data)
         try:
             while view:
@@ -80,5 +177,18 @@ class GroupCommit:
         except OSError:
             os.ftruncate(self._fd, self._size_bytes)
             raise
-        sync_file(self._fd)
         self._size_bytes += len(data)
+
+    def _check_ours(self) -> None:
+        """Raises `LocalIOError` where what was written is not what lies under the name now."""
+        status = os.fstat(self._fd)
+        if status.st_nlink == 0:
+            raise self._error("it was removed or replaced while a run writes it")
+        if status.st_size != self._size_bytes:
+            raise self._error(
+                f"it has {status.st_size:,} bytes where this run wrote {self._size_bytes:,};"
+                " something else writes it, perhaps another machine on a shared disk"
+            )
+
+    def _error(self, what: str) -> LocalIOError:
+        return LocalIOError(f"{self._path}: {what}; nothing more is submitted")

@@ -2,29 +2,23 @@
 
 A kernel lock (`flock`) on a file of its own, so that it dies with its process however that ends,
 and so that the ledger can be replaced by a compacted one while it is held. What stands in the
-file is for the message only.
+file is for people and onlookers only (`ledger.holder`).
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
-import socket
+import stat
 from pathlib import Path
-
-import msgspec
+from typing import Self
 
 from batchgen.core.errors import LocalIOError, LockHeld
+from batchgen.core.moments import timestamp
+from batchgen.ledger.holder import LOCK_NAME, Holder, Life, read_label, write_label
 
-LOCK_NAME = "ledger.lock"
-
-
-class Holder(msgspec.Struct, frozen=True, kw_only=True):
-    """Who holds the lock."""
-
-    pid: int
-    host: str = "?"
-    since: str = "?"
+_HELD = frozenset({errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES})
 
 
 class RunLock:
@@ -34,47 +28,88 @@ class RunLock:
         self._fd = fd
 
     @classmethod
-    def acquire(cls, run_dir: Path, *, now: str) -> RunLock:
+    def acquire(cls, run_dir: Path, *, now_s: float) -> RunLock:
         """Raises `LockHeld`, naming the holder, or `LocalIOError`."""
         path = run_dir / LOCK_NAME
+        fd = _open(path)
         try:
-            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        except OSError as error:
-            raise LocalIOError(f"{path}: {error.strerror}; is the directory writable?") from error
-        try:
+            _require_plain(fd, path)
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            holder = _holder(fd)
+        except OSError as error:
+            holder = read_label(fd) if error.errno in _HELD else None
             os.close(fd)
-            raise LockHeld(_held_message(run_dir, holder)) from None
-        _sign(fd, now=now)
+            if error.errno in _HELD:
+                raise LockHeld(held_message(run_dir, holder, now_s=now_s)) from None
+            raise _unlockable(path, error) from error
+        except LocalIOError:
+            os.close(fd)
+            raise
+        write_label(fd, Holder.myself(now=timestamp(now_s)))
         return cls(fd)
 
     def release(self) -> None:
-        """Let go; the file stays, because removing it could remove another's lock."""
-        os.close(self._fd)
+        """Let go, if it is still held.
+
+        The file stays, because removing it could remove another's lock; its label goes first, so
+        that nobody finds a name on a lock that is free.
+        """
+        if self._fd >= 0:
+            fd, self._fd = self._fd, -1
+            write_label(fd, None)
+            os.close(fd)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
 
 
-def _sign(fd: int, *, now: str) -> None:
-    holder = Holder(pid=os.getpid(), host=socket.gethostname(), since=now)
+def _open(path: Path) -> int:
+    """Neither through a link to somewhere else nor waiting for the other end of a pipe."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, msgspec.json.encode(holder) + b"\n", 0)
-    except OSError:
-        return  # a full disk: the lock itself holds, only its label is missing
+        return os.open(path, flags, 0o644)
+    except OSError as error:
+        if path.is_symlink():
+            raise LocalIOError(f"{path} is a symbolic link; remove it, then run again") from None
+        raise LocalIOError(f"{path}: {error.strerror}; is the directory writable?") from error
 
 
-def _holder(fd: int) -> Holder | None:
-    try:
-        return msgspec.json.decode(os.pread(fd, 4096, 0), type=Holder)
-    except (OSError, msgspec.DecodeError):
-        return None
+def _require_plain(fd: int, path: Path) -> None:
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        raise LocalIOError(f"{path} is not a regular file; remove it, then run again")
 
 
-def _held_message(run_dir: Path, holder: Holder | None) -> str:
-    who = (
-        f"process {holder.pid} on {holder.host}, since {holder.since}"
-        if holder
-        else "another process"
+def _unlockable(path: Path, error: OSError) -> LocalIOError:
+    return LocalIOError(
+        f"{path}: this file system cannot lock a file ({error.strerror}), so two runs could not be"
+        " kept apart; use --run-dir to put the run directory on another disk"
     )
-    return f"{run_dir}: in use by {who}; wait for it to end, or stop it first"
+
+
+def held_message(run_dir: Path, holder: Holder | None, *, now_s: float) -> str:
+    """Who is in the way, whether that is alive, and what to do."""
+    if holder is None:
+        return f"{run_dir}: in use by another process; wait for it: --if-locked wait=10m"
+    return f"{run_dir}: in use by {holder.phrase(now_s)}; {_advice(run_dir, holder)}"
+
+
+def _advice(run_dir: Path, holder: Holder) -> str:
+    match holder.life():
+        case Life.RUNS:
+            return (
+                "it is still at work. Wait for it (--if-locked wait=10m), or stop it:"
+                f" kill {holder.pid}"
+            )
+        case Life.UNKNOWN:
+            return (
+                "whether it is still at work can be seen there only. Wait for it"
+                " (--if-locked wait=10m), or stop it there"
+            )
+        case Life.ENDED:
+            return (
+                "that process has ended, so the lock is held by one that it started, or from"
+                " another machine over a network file system. On this host,"
+                f" fuser {run_dir / LOCK_NAME} names it"
+            )

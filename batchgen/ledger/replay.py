@@ -8,6 +8,7 @@ from pathlib import Path
 
 from batchgen.core.codec import BadLine, Header, Position, decode, decode_header, scan
 from batchgen.core.errors import LedgerDamaged, LedgerForeign, LocalIOError
+from batchgen.ledger.lines import LineFile
 from batchgen.ledger.memory import Memory
 
 LEDGER_NAME = "ledger.jsonl"
@@ -16,9 +17,11 @@ _BLOCK_BYTES = 1 << 20
 
 @dataclass(slots=True)
 class Replay:
-    """What a ledger says."""
+    """What a ledger says, as far as it was read."""
 
     path: Path
+    lines: LineFile | None = None
+    """None where there is no ledger."""
     header: Header | None = None
     """None where there is no ledger, or nothing whole in it yet."""
     memory: Memory = field(default_factory=Memory)
@@ -30,6 +33,24 @@ class Replay:
         """Bytes behind the last newline."""
         return self.size_bytes - self.position.offset
 
+    def read_on(self) -> bool:
+        """Take in what was appended since; whether there was anything. Raises like `replay`."""
+        before = self.position.offset
+        try:
+            _read(self)
+        except OSError as error:
+            raise LocalIOError(f"{self.path}: {error.strerror}") from error
+        return self.position.offset > before
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the file that was read is still the one of that name."""
+        try:
+            status = self.path.stat()
+        except OSError:
+            return self.lines is None
+        return self.lines is not None and self.lines.identity == (status.st_dev, status.st_ino)
+
 
 def replay(path: Path) -> Replay:
     """Read a ledger to its end.
@@ -37,33 +58,43 @@ def replay(path: Path) -> Replay:
     Raises `LedgerDamaged` for a bad line that is not the torn tail, `LedgerForeign` for a file
     of another program or version, `LocalIOError` where it cannot be read.
     """
-    state = Replay(path=path)
     try:
-        with path.open("rb") as file:
-            _read(state, iter(lambda: file.read(_BLOCK_BYTES), b""))
+        lines = LineFile.open(path)
     except FileNotFoundError:
-        return state
+        return Replay(path=path)
     except OSError as error:
         raise LocalIOError(f"{path}: {error.strerror}") from error
+    state = Replay(path=path, lines=lines, memory=Memory(lines))
+    state.read_on()
     return state
 
 
-def _read(state: Replay, blocks: Iterator[bytes]) -> None:
-    keep = state.memory.keep
-    for line in scan(_counted(state, blocks), state.position):
-        if state.header is None:
-            state.header = _header(state, line)
-            continue
+def _read(state: Replay) -> None:
+    position, memory = state.position, state.memory
+    learn = memory.learn
+    lines = scan(_blocks(state), position)
+    if state.header is None:
+        first = next(lines, None)
+        if first is None:
+            return
+        state.header = _header(state, first)
+    for line in lines:
         try:
             record = decode(line)
         except BadLine as error:
+            if not line.strip():
+                continue  # an editor's: it says nothing, and nothing of it is lost
             raise LedgerDamaged(_damage(state, line, error)) from None
-        keep(record)
+        learn(record, position.offset)
+    memory.reaches(position.offset)
 
 
-def _counted(state: Replay, blocks: Iterator[bytes]) -> Iterator[bytes]:
-    for block in blocks:
-        state.size_bytes += len(block)
+def _blocks(state: Replay) -> Iterator[bytes]:
+    """The file from where reading ended; `size_bytes` grows as it is read."""
+    offset = state.position.offset
+    while state.lines is not None and (block := state.lines.block(offset, _BLOCK_BYTES)):
+        offset += len(block)
+        state.size_bytes = offset
         yield block
 
 
@@ -78,6 +109,6 @@ def _damage(state: Replay, line: bytes, error: BadLine) -> str:
     start = line[:60].decode("utf-8", "backslashreplace")
     return (
         f"{state.path}:{state.position.line + 1}: damaged line ({error}): {start!r}; nothing was"
-        f" changed. Keep a copy, then mend it with: batchgen ledger repair --run-dir"
-        f" {state.path.parent}"
+        f" changed. Look at it with: batchgen ledger verify --run-dir {state.path.parent}"
+        f" - and mend it with: batchgen ledger repair --run-dir {state.path.parent}"
     )

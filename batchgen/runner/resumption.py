@@ -10,10 +10,9 @@ from batchgen.core.plan import Policy
 from batchgen.ports import Batch
 
 
-def is_open(record: JobRecord, policy: Policy) -> bool:
-    """Whether a job is paid for and not collected yet."""
-    to_download = record.state is JobState.COMPLETED and policy.download
-    return record.state in IN_FLIGHT or to_download
+def open_states(policy: Policy) -> frozenset[JobState]:
+    """The states of jobs that are paid for and not collected yet."""
+    return IN_FLIGHT | {JobState.COMPLETED} if policy.download else IN_FLIGHT
 
 
 def rows_of(batch: Batch, open_records: Sequence[JobRecord]) -> dict[str, Job]:

@@ -31,7 +31,7 @@ from batchgen.runner.limits import Limits, Spending
 from batchgen.runner.paced import PacedAPI
 from batchgen.runner.purse import Purse
 from batchgen.runner.reach import Reach
-from batchgen.runner.resumption import is_open, rows_of
+from batchgen.runner.resumption import open_states, rows_of
 from batchgen.runner.source import Nothing, Source
 from batchgen.runner.stopping import Stop
 from batchgen.runner.submission import Submission, Turn
@@ -145,8 +145,8 @@ class Runner:
     # What is paid for comes first.
 
     def _resume(self, batch: Batch) -> None:
-        open_records = [r for r in self._ledger.records() if is_open(r, self._policy)]
-        open_records.sort(key=lambda record: record.submitted_at or "")
+        open_records = list(self._ledger.records(*open_states(self._policy)))
+        open_records.sort(key=lambda record: record.finished_at or record.submitted_at or "")
         rows = rows_of(batch, open_records)
         for record in open_records:
             if record.state is JobState.COMPLETED:
@@ -280,7 +280,7 @@ class Runner:
         """After a signal, and only where the user wants it: cancel what is queued remotely."""
         if not (self._limits.cancel_on_interrupt and self.stop.interrupted):
             return
-        queued = [r for r in self._ledger.records() if r.state is JobState.IN_QUEUE]
+        queued = list(self._ledger.records(JobState.IN_QUEUE))
         try:
             async with asyncio.timeout(self._limits.cancel_s):
                 done = await Cancellation(api=self._api, ledger=self._ledger).cancel_all(queued)

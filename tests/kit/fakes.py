@@ -21,7 +21,7 @@ from batchgen.core.answers import (
 )
 from batchgen.core.events import ErrorKind, Event, JobError, OutputFile
 from batchgen.core.jobs import Job, JSONValue, Where
-from batchgen.core.lifecycle import JobRecord, apply
+from batchgen.core.lifecycle import JobRecord, JobState, apply
 from batchgen.core.moments import timestamp
 from batchgen.ports import FilesSaved, SaveAnswer
 from tests.kit.time import LoopClock
@@ -57,8 +57,8 @@ class MemoryLedger:
     def get(self, job: str) -> JobRecord | None:
         return self.known.get(job)
 
-    def records(self) -> Iterable[JobRecord]:
-        return list(self.known.values())
+    def records(self, *states: JobState) -> Iterable[JobRecord]:
+        return [r for r in self.known.values() if not states or r.state in states]
 
     def made_before(self, job: str, fingerprint: str) -> JobRecord | None:
         return self.made.get((job, fingerprint))
@@ -158,6 +158,10 @@ class MemoryStore:
     save_s: float = 0.05
     on_save: Callable[[str, int], SaveAnswer | None] = lambda job, n: None
     tries: Counter[str] = field(default_factory=Counter)
+    settlements: list[str] = field(default_factory=list)
+
+    def settled(self, job: str) -> None:
+        self.settlements.append(job)
 
     async def save(self, job: str, urls: tuple[str, ...]) -> SaveAnswer:
         self.tries[job] += 1

@@ -1,0 +1,121 @@
+"""A shorter ledger that says the same.
+
+What stays are lines of the old one, byte for byte and in their order: of each job its last line,
+which has its attempts and all that was spent; the `submitting` line of that attempt, which has
+its model and input; and the same two of an earlier input whose output may be wanted again, with
+the line that took its place. Of a job that was adopted its intent and the mark of that. The rest
+is history that nothing needs.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from batchgen.core.codec import Position, decode, scan
+from batchgen.core.errors import LedgerDamaged, LedgerForeign, LocalIOError
+from batchgen.core.lifecycle import JobState
+from batchgen.crashpoints import CrashPoint, reached
+from batchgen.durable import remove_leftovers, replacing
+from batchgen.ledger.replay import LEDGER_NAME, Replay, replay
+from batchgen.ledger.tail import cut_torn_tail
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compacted:
+    """Sizes before and after."""
+
+    lines_before: int
+    lines: int
+    bytes_before: int
+    bytes: int
+
+
+def compact(run_dir: Path, *, now: str) -> Compacted:
+    """Replace the ledger by the shorter one; to be called by the holder of the lock.
+
+    Raises as `replay`, and `LedgerForeign` where there is none.
+    """
+    path = run_dir / LEDGER_NAME
+    old = replay(path)
+    if old.header is None:
+        raise LedgerForeign(f"{run_dir}: no ledger here; is this the right --run-dir?")
+    try:
+        if old.torn_bytes:
+            cut_torn_tail(old, now)
+        remove_leftovers(path)
+        with replacing(path) as file:
+            _write(old, file)
+            file.flush()
+            new = replay(Path(file.name))
+            _require_same(old, new)
+            reached(CrashPoint.COMPACTION_WRITTEN)
+        reached(CrashPoint.COMPACTION_RENAMED)
+    except OSError as error:
+        raise LocalIOError(f"{path}: {error.strerror}; it was left as it was") from error
+    return Compacted(
+        lines_before=old.position.line,
+        lines=new.position.line,
+        bytes_before=old.position.offset,
+        bytes=new.position.offset,
+    )
+
+
+def _write(old: Replay, file: IO[bytes]) -> None:
+    wanted = _wanted(old)
+    position, place = Position(), 0
+    for line in scan(_blocks(old), position):
+        if position.offset == 0 or (place < len(wanted) and position.offset == wanted[place]):
+            place += position.offset != 0
+            file.write(line + b"\n")
+
+
+def _wanted(old: Replay) -> array[int]:
+    """Offsets of the lines that stay, in order."""
+    last, made = set(old.memory.last_offsets()), set(old.memory.made_offsets())
+    intents: dict[str, int] = {}
+    left_behind: set[str] = set()
+    wanted: set[int] = set()
+    position = Position()
+    for line in scan(_blocks(old), position):
+        offset = position.offset
+        if offset == 0 or not line.strip():
+            continue
+        record = decode(line)
+        if record.state is JobState.SUBMITTING:
+            intents[record.job] = offset
+        if record.job in left_behind:  # the line that took the place of an output
+            left_behind.discard(record.job)
+            wanted.add(offset)
+        if offset in made:
+            left_behind.add(record.job)
+        if offset in last or offset in made or record.adopted_by is not None:
+            wanted.update((intents.get(record.job, offset), offset))
+    return array("q", sorted(wanted))
+
+
+def _blocks(old: Replay) -> Iterator[bytes]:
+    begin, end = 0, old.position.offset
+    while old.lines is not None and begin < end:
+        block = old.lines.block(begin, min(1 << 20, end - begin))
+        begin += len(block)
+        yield block
+
+
+def _require_same(old: Replay, new: Replay) -> None:
+    """Raises `LedgerDamaged` unless both say the same of every job: then nothing is replaced."""
+    same = len(old.memory) == len(new.memory) and all(
+        new.memory.get(record.job) == record for record in old.memory.records()
+    )
+    earlier = all(
+        new.memory.made_before(*key) == old.memory.made_before(*key)
+        for key in old.memory.made_keys()
+    )
+    if not (same and earlier):
+        raise LedgerDamaged(
+            f"{old.path}: the compacted ledger would not say the same; it was left as it was."
+            " This is a defect of batchgen"
+        )

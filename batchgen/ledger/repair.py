@@ -1,0 +1,130 @@
+"""Mending a damaged ledger: good lines stay as they are, bad ones are set aside, and what a bad
+line says of money is put back. The new ledger takes the old one's place whole or not at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from batchgen.core.codec import encode, encode_header
+from batchgen.core.errors import LedgerDamaged, LocalIOError
+from batchgen.core.lifecycle import JobRecord
+from batchgen.core.salvage import put_back, records_in
+from batchgen.durable import remove_leftovers, replacing
+from batchgen.ledger.faults import Examination, Fault, examine
+from batchgen.ledger.memory import Memory
+from batchgen.ledger.replay import LEDGER_NAME, replay
+
+_BLOCK_BYTES = 1 << 20
+
+
+@dataclass(slots=True)
+class Repaired:
+    """What was done."""
+
+    aside: Path | None = None
+    """Where the bad lines are now; None: nothing was wrong."""
+    faults: list[Fault] = field(default_factory=list)
+    torn_bytes: int = 0
+    put_back: list[JobRecord] = field(default_factory=list)
+    """What was put on record because of a bad line."""
+    lost: int = 0
+    """Bad lines that do not say which job they were about."""
+
+
+def repair(
+    run_dir: Path, *, now: str, accepts_loss: Callable[[Memory], bool] = lambda _: False
+) -> Repaired:
+    """Mend the ledger; to be called by the holder of the lock.
+
+    Raises `LedgerDamaged`, with nothing changed, where a bad line may have been the only trace
+    of a submission and does not say of which job, unless `accepts_loss` of what is still known.
+    `LedgerForeign` and `LocalIOError` as `examine`.
+    """
+    path = run_dir / LEDGER_NAME
+    found = examine(path)
+    if not found.faults and not found.torn_bytes:
+        return Repaired()
+    lost = [fault for fault in found.faults if _is_lost(fault)]
+    if lost and not accepts_loss(found.memory):
+        raise LedgerDamaged(_loss(found, lost))
+    aside = path.with_name(f"{path.name}.damaged-{now.replace(':', '')}")
+    done = Repaired(aside=aside, faults=found.faults, torn_bytes=found.torn_bytes, lost=len(lost))
+    try:
+        _set_aside(found, aside)
+        done.put_back = list(_put_back(found, aside.name, now))
+        remove_leftovers(path)
+        with replacing(path) as file:
+            _write(found, done.put_back, file, now)
+            file.flush()
+            replay(Path(file.name))
+    except OSError as error:
+        raise LocalIOError(f"{path}: {error.strerror}; it was left as it was") from error
+    return done
+
+
+def _is_lost(fault: Fault) -> bool:
+    """Whether nobody can tell which job this was about."""
+    remains = fault.remains
+    if not fault.data or remains.is_harmless or remains.job is not None:
+        return False
+    return not records_in(fault.data)
+
+
+def _loss(found: Examination, lost: list[Fault]) -> str:
+    first = lost[0]
+    more = f" (and {len(lost) - 1:,} more like it)" if len(lost) > 1 else ""
+    return (
+        f"{found.path}:{first.line}: byte {first.offset:,}: these {len(first.data):,} bytes do not"
+        f" say any more which job they were about{more}. If one was the only trace of a submission,"
+        " the next run would pay for that row again. Nothing was changed. Compare"
+        " `batchgen status` with what runcomfy.com shows under Generations; then, to go on"
+        f" without these lines: batchgen ledger repair --accept-loss --run-dir {found.path.parent}"
+    )
+
+
+def _set_aside(found: Examination, aside: Path) -> None:
+    with replacing(aside) as file:
+        for fault in found.faults:
+            if fault.data:
+                file.write(fault.data + b"\n")
+        if found.torn_bytes:
+            file.write(found.block(found.position.offset, found.size_bytes))
+
+
+def _put_back(found: Examination, aside: str, now: str) -> Iterator[JobRecord]:
+    """What jobs need whose last line is bad."""
+    last = {job: fault for fault in found.faults if (job := fault.remains.job) is not None}
+    for job, fault in last.items():
+        if records_in(fault.data) or found.memory.offset_of(job) > fault.offset:
+            continue
+        record = put_back(fault.before, fault.remains, job=job, ts=now, aside=aside)
+        if record is not None:
+            yield record
+
+
+def _write(found: Examination, records: list[JobRecord], file: IO[bytes], now: str) -> None:
+    if found.header is None:
+        file.write(encode_header(api=None, created=now))
+    begin = 0
+    for fault in found.faults:
+        _copy(found, begin, fault.offset, file)
+        for whole in records_in(fault.data):
+            file.write(whole + b"\n")
+        begin = fault.offset + (len(fault.data) + 1 if fault.data else 0)
+    _copy(found, begin, found.position.offset, file)
+    if found.torn_bytes:
+        for whole in records_in(found.block(found.position.offset, found.size_bytes)):
+            file.write(whole + b"\n")
+    for record in records:
+        file.write(encode(record))
+
+
+def _copy(found: Examination, begin: int, end: int, file: IO[bytes]) -> None:
+    while begin < end:
+        block = found.block(begin, min(end, begin + _BLOCK_BYTES))
+        file.write(block)
+        begin += len(block)

@@ -1,0 +1,129 @@
+"""The ledger against a plain dict: append, crash, reopen, compact, in any order."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from batchgen.clock import SystemClock
+from batchgen.core.lifecycle import PAID_FOR, JobRecord, JobState
+from batchgen.ledger import LEDGER_NAME, LedgerBook, replay
+from batchgen.ledger.compact import compact
+from tests.ledger.histories import API, JOBS, events_after
+
+jobs = st.sampled_from(JOBS)
+fingerprints = st.sampled_from(["f1", "f2", "f3"])
+
+
+class LedgerMachine(RuleBasedStateMachine):
+    """`known` and `made` are what a ledger has to say at any time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.runner = asyncio.Runner()
+        self.run_dir = Path(tempfile.mkdtemp())
+        self.path = self.run_dir / LEDGER_NAME
+        self.known: dict[str, JobRecord] = {}
+        self.made: dict[tuple[str, str], JobRecord] = {}
+        self.fresh = 0
+        self.book = self.opened()
+
+    def opened(self) -> LedgerBook:
+        async def main() -> LedgerBook:
+            return LedgerBook.open(self.run_dir, api=API, clock=SystemClock())
+
+        return self.runner.run(main())
+
+    def run(self, work: Any) -> Any:
+        async def main() -> Any:
+            return await work
+
+        return self.runner.run(main())
+
+    def keep(self, record: JobRecord) -> None:
+        before = self.known.get(record.job)
+        paid = before is not None and before.state in PAID_FOR
+        if before is not None and paid and before.fingerprint != record.fingerprint:
+            self.made[before.job, before.fingerprint] = before
+        self.known[record.job] = record
+
+    @rule(job=jobs, choice=st.integers(0, 5), fingerprint=fingerprints)
+    def something_happens(self, job: str, choice: int, fingerprint: str) -> None:
+        possible = events_after(self.known.get(job), fingerprint, self.fresh)
+        if possible:
+            after, event = possible[choice % len(possible)]
+            self.fresh += 1
+            record = self.run(self.book.record(job, event))
+            assert record.state == after
+            self.keep(record)
+
+    @rule(job=jobs, fingerprint=fingerprints)
+    def a_row_goes_back(self, job: str, fingerprint: str) -> None:
+        made = self.made.get((job, fingerprint))
+        in_flight = ("submitting", "in_queue", "in_progress")
+        if made is not None and job in self.known and self.known[job].state not in in_flight:
+            self.keep(self.run(self.book.restore(made)))
+
+    @rule(old=jobs, new=jobs)
+    def a_row_gets_an_id(self, old: str, new: str) -> None:
+        record = self.known.get(old)
+        if record is None or new in self.known:
+            return
+        self.run(self.book.adopt(old, new))
+        taken = self.book.get(new)
+        assert taken is not None
+        assert taken.request_id == record.request_id
+        del self.known[old]
+        self.keep(taken)
+
+    @rule()
+    def the_run_ends(self) -> None:
+        self.run(self.book.close())
+        self.book = self.opened()
+
+    @rule(data=st.data())
+    def a_crash_tears_the_last_line(self, data: st.DataObject) -> None:
+        """What was acknowledged stays; half of a line that was on its way is cut."""
+        self.run(self.book.close())
+        job = data.draw(jobs)
+        line = b'{"ts":"2026","job":"' + job.encode() + b'","state":"downloaded"'
+        with self.path.open("ab") as file:
+            file.write(line[: data.draw(st.integers(1, len(line)))])
+        self.book = self.opened()
+        assert self.book.notes
+
+    @rule()
+    def the_ledger_is_compacted(self) -> None:
+        self.run(self.book.close())
+        before = self.path.read_bytes().splitlines()
+        compact(self.run_dir, now="2026-11-22T02:00:00.000Z")
+        after = self.path.read_bytes().splitlines()
+        rest = iter(before)
+        assert all(line in rest for line in after), "lines of the old ledger, in their order"
+        self.book = self.opened()
+
+    @invariant()
+    def it_knows_what_was_put_in(self) -> None:
+        for memory in (self.book, replay(self.path).memory):
+            assert {record.job: record for record in memory.records()} == self.known
+            for state in JobState:
+                found = {record.job for record in memory.records(state)}
+                assert found == {r.job for r in self.known.values() if r.state is state}
+            for (job, fingerprint), record in self.made.items():
+                assert memory.made_before(job, fingerprint) == record
+
+    def teardown(self) -> None:
+        self.run(self.book.close())
+        self.runner.close()
+        shutil.rmtree(self.run_dir)
+
+
+TestLedger = LedgerMachine.TestCase
+TestLedger.settings = settings(max_examples=20, stateful_step_count=30, deadline=None)
