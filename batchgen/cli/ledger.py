@@ -28,13 +28,13 @@ def handle(args: argparse.Namespace) -> int:
 
 def _verify(args: argparse.Namespace, target: Target) -> int:
     found = upkeep.verify(target, files=args.files)
-    print(_encoded(_findings(found)) if args.json else "\n".join(_verified(found)))
+    print(_encoded(_findings(found)) if args.json else "\n".join(_verified(found, target)))
     if found.examination.faults:
         return LedgerError.exit_code
     return BAD_FILES if found.bad_files else 0
 
 
-def _verified(found: upkeep.Verified) -> Iterator[str]:
+def _verified(found: upkeep.Verified, target: Target) -> Iterator[str]:
     one = found.examination
     run_dir = one.path.parent
     size = size_text(one.position.offset)
@@ -59,10 +59,10 @@ def _verified(found: upkeep.Verified) -> Iterator[str]:
         yield f"Mend it with: batchgen ledger repair --run-dir {run_dir}"
     else:
         yield "  every line is whole"
-    yield from _verified_files(found)
+    yield from _verified_files(found, target.manifest or "MANIFEST")
 
 
-def _verified_files(found: upkeep.Verified) -> Iterator[str]:
+def _verified_files(found: upkeep.Verified, manifest: str) -> Iterator[str]:
     if found.bad_files is None:
         return
     for bad in found.bad_files[:SHOWN]:
@@ -71,7 +71,8 @@ def _verified_files(found: upkeep.Verified) -> Iterator[str]:
         yield f"... and {hidden:,} more"
     if found.bad_files:
         count = count_text(len(found.bad_files), "file")
-        yield f"  {count} of {found.files:,} to fetch again, at no cost: batchgen run --repair"
+        again = f"batchgen run {manifest} --repair"
+        yield f"  {count} of {found.files:,} to fetch again, at no cost: {again}"
     else:
         yield f"  {count_text(found.files, 'file')} as downloaded (size and sha256)"
 

@@ -120,6 +120,11 @@ class Saved:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FilesLost:
+    """A file that was downloaded is missing or damaged; it can be fetched again at no cost."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Attached:
     """A person found the request that a lost answer belongs to."""
 
@@ -150,4 +155,5 @@ Event = (
     | Attached
     | GivenUp
     | Granted
+    | FilesLost
 )

@@ -26,6 +26,7 @@ from batchgen.core.events import (
     ErrorKind,
     Event,
     Failed,
+    FilesLost,
     GivenUp,
     Granted,
     Intended,
@@ -80,7 +81,7 @@ TRANSITIONS: dict[JobState, dict[type[Event], JobState]] = {
         Cancelled: S.CANCELLED,
     },
     S.COMPLETED: {Saved: S.DOWNLOADED, Failed: S.FAILED, Intended: S.SUBMITTING},
-    S.DOWNLOADED: {Intended: S.SUBMITTING},
+    S.DOWNLOADED: {Intended: S.SUBMITTING, FilesLost: S.COMPLETED},
     S.FAILED: {
         Intended: S.SUBMITTING,
         Attached: S.IN_QUEUE,

@@ -1,8 +1,7 @@
 """Group commit: many appends, one write and one fsync, off the event loop.
 
 While one fsync is under way, new lines gather; they leave together with the next. So a lone
-append costs one fsync and a thousand at once cost hardly more. The thread has the next batch
-before the last one's callers are woken, so that disk and loop work side by side.
+append costs one fsync and a thousand at once cost hardly more.
 
 What may go wrong, and what is promised then
 - No space: the batch is cut off again. Lines that say what was paid for are written into the room
@@ -116,11 +115,26 @@ class GroupCommit:
         self._queue.put(batch)
 
     def _written(self, batch: _Batch) -> None:
+        """Wake the callers, then go on with the next batch.
+
+        Those who are woken often have a next line at once. Where they are the many, the next
+        batch waits for them: else it would leave with a few, and all of them wait for two syncs.
+        """
+        waits_for_them = 2 * len(self._next.lines) < len(batch.lines)
+        if not waits_for_them:
+            self._hand_over()
+        self._wake(batch)
+        if waits_for_them:
+            asyncio.get_running_loop().call_soon(self._go_on)
+
+    def _go_on(self) -> None:
         if self._next.lines:
             self._hand_over()
         else:
             self._busy = False
             self._idle.set()
+
+    def _wake(self, batch: _Batch) -> None:
         offset = batch.begin
         for place, (line, done) in enumerate(zip(batch.lines, batch.done, strict=True)):
             skipped = batch.full if place in batch.skipped else None

@@ -6,11 +6,8 @@ import asyncio
 import errno
 import os
 import resource
-import shutil
 import signal
-import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,6 +18,7 @@ from batchgen.core.events import Accepted
 from batchgen.ledger import LEDGER_NAME, LedgerBook, replay
 from batchgen.ledger.commit import GroupCommit
 from batchgen.ledger.reserve import RESERVE_BYTES, RESERVE_NAME
+from tests.kit.disks import fill, remount, small_disk
 from tests.ledger.histories import API, intent
 
 INTENT = intent("f1")
@@ -29,29 +27,6 @@ INTENT = intent("f1")
 def opened(run_dir: Path) -> LedgerBook:
     """Open with the real clock."""
     return LedgerBook.open(run_dir, api=API, clock=SystemClock())
-
-
-@contextmanager
-def small_disk(path: Path, size: str) -> Iterator[Path]:
-    """A real file system of this size; skips where this machine does not let us mount one."""
-    path.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(path)]
-    mounted = shutil.which("mount") and subprocess.run(mount, capture_output=True, check=False)
-    if not mounted or mounted.returncode:
-        pytest.skip("mounting a tmpfs needs rights that this user does not have")
-    try:
-        yield path
-    finally:
-        subprocess.run(["umount", "--lazy", str(path)], check=True)
-
-
-def fill(directory: Path) -> None:
-    """Until nothing fits any more."""
-    with (directory / "filler").open("wb", buffering=0) as file:
-        for size_bytes in (1 << 16, 4096, 1):
-            with suppress(OSError):
-                while file.write(b"x" * size_bytes) == size_bytes:
-                    pass
 
 
 def test_a_full_disk_takes_answers_and_no_intents(tmp_path: Path) -> None:
@@ -106,7 +81,7 @@ def test_a_directory_that_may_not_be_written_is_said(tmp_path: Path) -> None:
     """Before anything is sent; and looking at it goes on."""
     with small_disk(tmp_path / "disk", "2m") as run_dir:
         asyncio.run(opening(run_dir))
-        subprocess.run(["mount", "-o", "remount,ro", str(run_dir)], check=True)
+        remount(run_dir, "ro")
         with pytest.raises(LocalIOError, match="Read-only file system"):
             opened(run_dir)
         assert replay(run_dir / LEDGER_NAME).header is not None
