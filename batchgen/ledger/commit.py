@@ -57,13 +57,13 @@ class GroupCommit:
         *,
         size_bytes: int,
         reserve: Reserve | None = None,
-        sync: Callable[[int], None] = sync_file,
+        sync: Callable[[int], None] | None = None,
     ) -> None:
         self._path = path
         self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
         self._size_bytes = size_bytes
         self._reserve = reserve
-        self._sync = sync
+        self._sync = sync or sync_file
         self._next = _Batch()
         self._busy = False
         self._idle = asyncio.Event()
@@ -188,6 +188,8 @@ class GroupCommit:
         try:
             while view:
                 view = view[os.write(self._fd, view) :]
+                if view:
+                    reached(CrashPoint.LINE_HALF_WRITTEN)
         except OSError:
             os.ftruncate(self._fd, self._size_bytes)
             raise

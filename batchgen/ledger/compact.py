@@ -2,9 +2,10 @@
 
 What stays are lines of the old one, byte for byte and in their order: of each job its last line,
 which has its attempts and all that was spent; the `submitting` line of that attempt, which has
-its model and input; and the same two of an earlier input whose output may be wanted again, with
-the line that took its place. Of a job that was adopted its intent and the mark of that. The rest
-is history that nothing needs.
+its model and input, and the line that first had its request_id, so that one bad line later on costs
+a second look and no doubt; and the same three of an earlier input whose output may be wanted again,
+with the line that took its place. Of a job that was adopted its beginning and the mark of that. The
+rest is history that nothing needs.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ from batchgen.crashpoints import CrashPoint, reached
 from batchgen.durable import remove_leftovers, replacing
 from batchgen.ledger.replay import LEDGER_NAME, Replay, replay
 from batchgen.ledger.tail import cut_torn_tail
+
+_TRACES = 2
+"""Lines that an attempt begins with: its intent, and its request_id."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +80,7 @@ def _write(old: Replay, file: IO[bytes]) -> None:
 def _wanted(old: Replay) -> array[int]:
     """Offsets of the lines that stay, in order."""
     last, made = set(old.memory.last_offsets()), set(old.memory.made_offsets())
-    intents: dict[str, int] = {}
+    begun: dict[str, tuple[int, ...]] = {}
     left_behind: set[str] = set()
     wanted: set[int] = set()
     position = Position()
@@ -85,15 +89,18 @@ def _wanted(old: Replay) -> array[int]:
         if offset == 0 or not line.strip():
             continue
         record = decode(line)
-        if record.state is JobState.SUBMITTING:
-            intents[record.job] = offset
+        lines = begun.get(record.job, ())
+        if record.state is JobState.SUBMITTING and record.adopted_by is None:
+            begun[record.job] = (offset,)
+        elif record.state is JobState.IN_QUEUE and len(lines) < _TRACES:
+            begun[record.job] = (*lines, offset)
         if record.job in left_behind:  # the line that took the place of an output
             left_behind.discard(record.job)
             wanted.add(offset)
         if offset in made:
             left_behind.add(record.job)
         if offset in last or offset in made or record.adopted_by is not None:
-            wanted.update((intents.get(record.job, offset), offset))
+            wanted.update((*begun.get(record.job, ()), offset))
     return array("q", sorted(wanted))
 
 

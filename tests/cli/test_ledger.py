@@ -6,6 +6,8 @@ import json
 import re
 import shlex
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -13,7 +15,8 @@ import pytest
 
 from batchgen.sandbox import SandboxConfig
 from tests.kit.disks import fill, remount, small_disk
-from tests.kit.live import Live, accepted, batchgen, live_sandbox, prompts, start
+from tests.kit.fakes import MODEL
+from tests.kit.live import Live, accepted, batchgen, environment, live_sandbox, prompts, start
 
 QUICK = SandboxConfig(duration_min_s=0.02, duration_max_s=0.05)
 
@@ -135,7 +138,7 @@ def test_compaction_keeps_what_anyone_can_see(tmp_path: Path) -> None:
     assert batchgen("status", manifest, "--json").out == before
     assert batchgen("report", manifest).code == 0
     assert (run_dir / "results.csv").read_bytes() == results
-    assert len(records(run_dir)) == 8 < lines
+    assert len(records(run_dir)) == 3 * 4 < lines
 
 
 def test_compaction_waits_for_no_run_and_disturbs_none(tmp_path: Path) -> None:
@@ -228,6 +231,47 @@ def test_a_full_disk_stops_the_run_cleanly_and_the_next_one_goes_on(tmp_path: Pa
         assert again.code == 0, again.err
         assert set(accepted(sandbox).values()) == {1}
         assert len(accepted(sandbox)) == 40
+
+
+FAILING_DISK = """
+import errno, itertools, os, sys
+from batchgen import cli
+from batchgen.ledger import commit
+calls = itertools.count(1)
+def sync(fd):
+    if next(calls) > int(sys.argv[1]):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+    os.fsync(fd)
+commit.sync_file = sync
+sys.exit(cli.main(sys.argv[2:]))
+"""
+
+
+@pytest.mark.parametrize("good_syncs", [0, 1, 6])
+def test_an_fsync_that_fails_ends_the_run_and_nothing_is_paid_twice(
+    tmp_path: Path, good_syncs: int
+) -> None:
+    """74; what was not synced is not known, so no POST follows it, then or later."""
+    manifest = prompts(tmp_path / "m.csv", 6)
+    words = ["run", str(manifest), "--model", MODEL, "--concurrency", "2"]
+    with live_sandbox(QUICK) as sandbox:
+        failed = subprocess.run(
+            [sys.executable, "-c", FAILING_DISK, str(good_syncs), *words],
+            env=environment(sandbox), capture_output=True, text=True, check=False, timeout=60,
+        )  # fmt: skip
+        assert failed.returncode == 74, failed.stderr
+        assert "Input/output error" in failed.stderr
+        assert "Traceback" not in failed.stderr
+        sent = len(accepted(sandbox))
+        again = batchgen("run", manifest, sandbox=sandbox)
+        counts = accepted(sandbox)
+
+    assert sent == 0 if good_syncs == 0 else sent <= good_syncs
+    assert again.code in (0, 1), again.err
+    assert set(counts.values()) == {1}
+    last = {record["job"]: record["state"] for record in records(tmp_path / "m.run")}
+    assert set(last.values()) <= {"downloaded", "in_doubt"}
+    assert len(last) == 6
 
 
 def test_a_state_of_a_later_version_is_left_alone_and_said(tmp_path: Path) -> None:

@@ -6,14 +6,16 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchgen.core.codec import decode, encode
 from batchgen.core.errors import LedgerDamaged, LedgerForeign
-from batchgen.core.lifecycle import JobRecord, JobState, apply
+from batchgen.core.lifecycle import JobRecord, JobState, adopted, apply
 from batchgen.core.plan import SUBMISSIONS, Disposition, Policy, disposition
+from batchgen.core.salvage import Remains, put_back
 from batchgen.ledger import LEDGER_NAME, Memory, replay
 from batchgen.ledger.compact import compact
 from batchgen.ledger.faults import examine
@@ -246,6 +248,55 @@ def test_a_line_that_names_no_job_needs_a_persons_word(tmp_path: Path) -> None:
     assert replay(path).memory.get("a") is not None
 
 
+LOST = Remains(jobs=("a",))
+PAID = life().known["a"]
+FAILED = msgspec.structs.replace(PAID, state=JobState.FAILED, files=(), outputs=())
+
+
+@pytest.mark.parametrize(
+    ("before", "remains", "state"),
+    [
+        (None, LOST, "in_doubt"),
+        (None, Remains(jobs=("a",), state="pending"), None),
+        (None, Remains(jobs=("a",), request_id="r-9"), "in_queue"),
+        (FAILED, LOST, "in_doubt"),
+        (FAILED, Remains(jobs=("a",), request_id="r-1"), None),
+        (FAILED, Remains(jobs=("a",), request_id="r-9"), "in_queue"),
+        (PAID, LOST, "in_doubt"),
+        (PAID, Remains(jobs=("a",), fingerprint="f1"), None),
+        (PAID, Remains(jobs=("a",), fingerprint="f2"), "in_doubt"),
+        (PAID, Remains(jobs=("a",), fingerprint="f2", request_id="r-9"), "in_queue"),
+        (msgspec.structs.replace(PAID, state=JobState.IN_QUEUE), LOST, None),
+        (msgspec.structs.replace(PAID, state=JobState.SUBMITTING), LOST, None),
+    ],
+)
+def test_what_is_put_back(before: JobRecord | None, remains: Remains, state: str | None) -> None:
+    """Only what may have been the trace of a submission that nothing else shows."""
+    record = put_back(before, remains, job="a", ts=NOW, aside="x")
+
+    assert (record and record.state) == state
+    assert record is None or record.request_id == remains.request_id
+
+
+def test_a_bad_line_with_a_good_one_behind_it_changes_nothing(tmp_path: Path) -> None:
+    """The job's last line is its state, whatever was lost before it."""
+    lines = life().lines
+    lines[2] = lines[2][:-10] + b"\n"
+    write(tmp_path, b"".join(lines))
+
+    assert mend(tmp_path).put_back == []
+    assert replay(tmp_path / LEDGER_NAME).memory.get("a") == PAID
+
+
+def test_a_hole_may_hold_more_than_the_job_at_its_edge(tmp_path: Path) -> None:
+    """A line that names a job and has room for others in it needs a person's word."""
+    night = life()
+    write(tmp_path, night.data + night.lines[1][:90] + b"\0" * 300 + b"}\n")
+
+    with pytest.raises(LedgerDamaged, match="--accept-loss"):
+        mend(tmp_path)
+
+
 def pays_again(records: Memory, truth: dict[str, JobRecord]) -> set[str]:
     """Jobs that the next run would submit though it would not have, had nothing been lost."""
     found = set()
@@ -306,6 +357,39 @@ def test_mending_never_forgets_a_payment(
     else:
         assert pays_again(replay(run_dir / LEDGER_NAME).memory, night.known) == set()
     shutil.rmtree(run_dir)
+
+
+def test_a_compacted_ledger_bears_a_bad_last_line(tmp_path: Path) -> None:
+    """The request_id stands in another line too, so what is paid for is collected again."""
+    path = write(tmp_path, life().data)
+    compact(tmp_path, now=NOW)
+    path.write_bytes(path.read_bytes()[:-20])
+
+    found = replay(path).memory.get("a")
+
+    assert found is not None
+    assert (found.state, found.request_id) == ("in_queue", "r-1")
+
+
+def test_compaction_keeps_outputs_of_earlier_inputs_and_adoptions(tmp_path: Path) -> None:
+    """Going back to an earlier text stays free, and a name that was given up stays free."""
+    to_file = [("a", 0, "f1")] * 2 + [("a", 1, "f1"), ("a", 0, "f1")]
+    night = night_of([*to_file, ("a", 0, "f2"), ("a", 1, "f1"), ("a", 0, "f1"), ("b", 0, "f1")])
+    taken, left = adopted(night.known["b"], job="c", ts=NOW)
+    path = write(tmp_path, night.data + encode(taken) + encode(left))
+    before = replay(path).memory
+
+    compact(tmp_path, now=NOW)
+
+    after = replay(path).memory
+    assert before.made_before("a", "f1") is not None
+    assert after.made_before("a", "f1") == before.made_before("a", "f1")
+    assert {r.job for r in after.records()} == {r.job for r in before.records()} == {"a", "c"}
+    assert after.get("b") is None
+    sent = [line for line in path.read_bytes().splitlines() if b'"input"' in line]
+    assert "b" in {decode(line).job for line in sent}, (
+        "what was sent for it stands under its old name"
+    )
 
 
 @settings(max_examples=60, deadline=None)

@@ -17,7 +17,7 @@ from batchgen.core.errors import LocalIOError
 from batchgen.core.events import Accepted
 from batchgen.ledger import LEDGER_NAME, LedgerBook, replay
 from batchgen.ledger.commit import GroupCommit
-from batchgen.ledger.reserve import RESERVE_BYTES, RESERVE_NAME
+from batchgen.ledger.reserve import RESERVE_BYTES, RESERVE_NAME, Reserve
 from tests.kit.disks import fill, remount, small_disk
 from tests.ledger.histories import API, intent
 
@@ -179,6 +179,31 @@ def test_every_append_learns_where_its_line_stands(tmp_path: Path) -> None:
 
     data = path.read_bytes()
     assert [data[at : at + len(line)] for at, line in zip(offsets, lines, strict=True)] == lines
+
+
+def test_on_a_full_disk_every_line_that_was_taken_is_found(tmp_path: Path) -> None:
+    """Answers among intents that were left out stand where their offsets say."""
+
+    async def main(path: Path, reserve: Reserve) -> None:
+        commit = GroupCommit(path, size_bytes=0, reserve=reserve)
+        lines = [f"line {n} ".encode() + b"x" * (n % 7) + b"\n" for n in range(100)]
+        found = await asyncio.gather(
+            *(commit.append(line, optional=n % 3 == 0) for n, line in enumerate(lines)),
+            return_exceptions=True,
+        )
+        await commit.close()
+        data = path.read_bytes()
+        for n, (line, offset) in enumerate(zip(lines, found, strict=True)):
+            assert isinstance(offset, LocalIOError) == (n % 3 == 0)
+            if isinstance(offset, int):
+                assert data[offset : offset + len(line)] == line
+
+    with small_disk(tmp_path / "disk", "1m") as directory:
+        path = directory / "ledger"
+        path.write_bytes(b"")
+        reserve = Reserve.take(directory)
+        fill(directory)
+        asyncio.run(main(path, reserve))
 
 
 def test_a_write_that_fails_otherwise_is_final(tmp_path: Path) -> None:
