@@ -3,10 +3,11 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+MINUTES := 2
 MODEL := bytedance/dreamina-4-0/text-to-image
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all lint format bench clean
+.PHONY: help run test test-all torture lint format bench clean
 
 help: ## What can be made here
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -23,6 +24,10 @@ test: $(VENV)/dev.stamp ## The tests (under four minutes, Python only)
 
 test-all: $(VENV)/dev.stamp ## Every test, also the long ones
 	$(BIN)/python -m pytest -n auto -q
+
+torture: $(VENV)/dev.stamp ## Kill runs at random, then count: MINUTES=5 or KILLS=500, SEED=7 to replay
+	$(BIN)/python -m tests.torture $(if $(KILLS),--kills $(KILLS),--minutes $(MINUTES)) \
+	  $(if $(SEED),--seed $(SEED)) $(if $(JOBS),--jobs $(JOBS)) $(if $(KEEP),--keep)
 
 lint: $(VENV)/dev.stamp ## Formatting, lint and types
 	$(BIN)/ruff format --check .

@@ -1,0 +1,250 @@
+"""Every crash point of the code: a real process dies there, and the next run makes it good."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from batchgen import cli
+from batchgen.crashpoints import CrashPoint
+from batchgen.sandbox import SandboxConfig
+from tests.cli.test_run import is_whole_png
+from tests.kit import crashing
+from tests.kit.accounts import Books, findings
+from tests.kit.fakes import MODEL
+from tests.kit.live import Live, environment, live_sandbox, start, write_csv
+
+P = CrashPoint
+
+ROWS = {f"j{n}": f"j{n} a boat at dusk" for n in range(1, 5)}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A place, and what has to come out of a kill there.
+
+    One job is submitted at a time, and none while another downloads: only the last, or the only
+    one, so that what is struck is certain.
+    """
+
+    point: CrashPoint
+    passage: int
+    left: str
+    """The state in which the ledger leaves the job that was struck; `-`: in none."""
+    accepted: int | None = None
+    """Submissions that the sandbox has accepted by then; None: the rows are past that."""
+    doubts: int = 0
+    """Jobs that are in doubt in the end. All others are downloaded."""
+    only: tuple[str, ...] = ()
+    """What keeps the first run to one job."""
+
+    @property
+    def doubtful(self) -> set[str]:
+        """The job in doubt, if any: the one that was struck. Lines are two and more for a job."""
+        lines = self.point in (P.LINE_HALF_WRITTEN, P.LINE_WRITTEN)
+        return {"j1" if lines else f"j{self.passage}"} if self.doubts else set()
+
+    def __str__(self) -> str:
+        return f"{self.point.value}-{self.passage}"
+
+
+CASES = [
+    Case(P.BEFORE_INTENT, 1, left="-", accepted=0),
+    Case(P.BEFORE_INTENT, 3, left="-", accepted=2),
+    Case(P.INTENT_DURABLE, 1, left="submitting", accepted=0, doubts=1),
+    Case(P.INTENT_DURABLE, 3, left="submitting", accepted=2, doubts=1),
+    Case(P.ANSWER_HEARD, 1, left="submitting", accepted=1, doubts=1),
+    Case(P.ANSWER_HEARD, 3, left="submitting", accepted=3, doubts=1),
+    Case(P.REQUEST_ID_DURABLE, 1, left="in_queue", accepted=1),
+    Case(P.REQUEST_ID_DURABLE, 3, left="in_queue", accepted=3),
+    Case(P.RESULT_HEARD, 3, left="in_queue or in_progress"),
+    Case(P.RESULT_DURABLE, 3, left="completed"),
+    Case(P.DOWNLOAD_BEGINS, 1, left="completed", only=("--job", "j1")),
+    Case(P.CHUNK_WRITTEN, 1, left="completed", only=("--job", "j1")),
+    Case(P.CHUNK_WRITTEN, 4, left="completed"),
+    Case(P.FILE_RENAMED, 4, left="completed"),
+    # Half an intent is none, and the POST had not left; half an answer is a doubt.
+    Case(P.LINE_HALF_WRITTEN, 1, left="-", accepted=0),
+    Case(P.LINE_HALF_WRITTEN, 2, left="submitting", accepted=1, doubts=1),
+    # A kill keeps what the kernel has: a whole line counts, synced or not.
+    Case(P.LINE_WRITTEN, 1, left="submitting", accepted=0, doubts=1),
+    Case(P.LINE_WRITTEN, 2, left="in_queue", accepted=1),
+]
+
+NOT_OF_A_RUN = {P.COMPACTION_WRITTEN, P.COMPACTION_RENAMED}
+"""Passed by `batchgen ledger compact`."""
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Live]:
+    """One for all: each test has prompts of its own."""
+    drops = "file:drip:bytes_per_s=10000:match=chunk-written"
+    config = SandboxConfig(duration_min_s=0.02, duration_max_s=0.05, faults=(drops,))
+    with live_sandbox(config) as live:
+        yield live
+
+
+@dataclass
+class Scene:
+    """A batch of its own against the shared sandbox."""
+
+    sandbox: Live
+    folder: Path
+    rows: dict[str, str]
+
+    @property
+    def words(self) -> list[str]:
+        """The command under test."""
+        target = ["--run-dir", str(self.run_dir), "--model", MODEL, "--concurrency", "1"]
+        return ["run", str(self.folder / "night.csv"), *target, "--quiet"]
+
+    @property
+    def run_dir(self) -> Path:
+        return self.folder / "night.run"
+
+    def accepted(self) -> Counter[str]:
+        """Accepted submissions by prompt, of this batch only."""
+        mine = set(self.rows.values())
+        found = (request.prompt for request in self.sandbox.audit.requests)
+        return Counter(prompt for prompt in found if prompt in mine)
+
+    def final_files(self) -> list[Path]:
+        """What lies under the name that it is to have."""
+        return list((self.run_dir / "outputs").glob("*.png"))
+
+    def die(self, point: CrashPoint, passage: int, *words: str) -> None:
+        """Start a process that kills itself there."""
+        done = subprocess.run(
+            crashing.command(point, passage, *(words or self.words)), check=False, timeout=60,
+            env=environment(self.sandbox), cwd=crashing.REPO, capture_output=True, text=True,
+        )  # fmt: skip
+        assert done.returncode == -signal.SIGKILL, f"it lived: {done.returncode} {done.stderr}"
+
+    def go_on(self) -> int:
+        """The plain program, in this process: an import costs more than a run."""
+        return cli.main(self.words)
+
+    def wrong(self) -> list[str]:
+        """What is wrong by the accounts of both sides."""
+        mine = set(self.rows.values())
+        requests = [one for one in self.sandbox.audit.requests if one.prompt in mine]
+        return findings(Books.read(self.run_dir), requests, self.rows)
+
+
+@pytest.fixture
+def scene(
+    sandbox: Live, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Scene:
+    for name, value in environment(sandbox).items():
+        monkeypatch.setenv(name, value)
+    rows = {job: f"{prompt}, {request.node.name}" for job, prompt in ROWS.items()}
+    lines = [f'{job},"{prompt}"' for job, prompt in rows.items()]
+    write_csv(tmp_path / "night.csv", lines)
+    return Scene(sandbox, tmp_path, rows)
+
+
+def ends_well(scene: Scene, *, doubts: int) -> None:
+    """The plain program goes on to the end: nothing paid twice, nothing lost, then nothing at all.
+
+    Its exit code is 1 where something is in doubt: a person has to look.
+    """
+    code = 1 if doubts else 0
+    assert scene.go_on() == code
+    assert scene.wrong() == []
+    states = Books.read(scene.run_dir).states()
+    assert states == Counter(downloaded=len(scene.rows) - doubts, in_doubt=doubts)
+    assert not Books.read(scene.run_dir).parts()
+    calls = scene.sandbox.audit.call_count
+    assert scene.go_on() == code
+    assert scene.sandbox.audit.call_count == calls, "a run with nothing to do called the API"
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_a_kill_at_this_point_costs_what_is_said_of_it(case: Case, scene: Scene) -> None:
+    """SIGKILL there, the same command again: only what nobody can know is in doubt."""
+    scene.die(case.point, case.passage, *scene.words, *case.only)
+
+    left = Books.read(scene.run_dir)
+    if case.left == "-":
+        assert len(left.last) == case.passage - 1
+    else:
+        assert set(case.left.split(" or ")) & set(left.states())
+    assert all(is_whole_png(path.read_bytes()) for path in scene.final_files())
+    if case.accepted is not None:
+        assert scene.accepted().total() == case.accepted
+    ends_well(scene, doubts=case.doubts)
+    assert Books.read(scene.run_dir).in_state("in_doubt") == case.doubtful
+
+
+def test_a_kill_while_the_answer_is_on_its_way_is_one_doubt(tmp_path: Path, scene: Scene) -> None:
+    """The POST has left and was accepted, the answer never reached anyone."""
+    with live_sandbox(SandboxConfig(faults=("submit:slow:delay_s=20",))) as slow:
+        run = start(*scene.words, sandbox=slow)
+        deadline = time.monotonic() + 20
+        while not slow.audit.requests:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        run.kill()
+        run.communicate()
+        paid = len(slow.audit.requests)
+    ends = Books.read(scene.run_dir)
+
+    assert paid == 1
+    assert ends.states() == Counter(submitting=1)
+    ends_well(scene, doubts=1)
+
+
+def test_kills_of_the_runs_that_mend_add_nothing(scene: Scene) -> None:
+    """A process that dies while it settles what the last one left is settled by the next."""
+    scene.die(P.ANSWER_HEARD, 2)
+    scene.die(P.LINE_WRITTEN, 1)  # the line that puts the job in doubt
+    scene.die(P.RESULT_HEARD, 1)
+    scene.die(P.BEFORE_INTENT, 1)
+    scene.die(P.FILE_RENAMED, 1, *scene.words, "--job", "j3")
+    scene.die(P.DOWNLOAD_BEGINS, 1, *scene.words, "--job", "j3")
+
+    ends_well(scene, doubts=1)
+
+
+def test_a_file_that_a_crash_left_unrecorded_stays_the_only_one(scene: Scene) -> None:
+    """Killed after the rename: what lies there is whole, is taken for what it is, and kept."""
+    scene.die(P.FILE_RENAMED, 1, *scene.words, "--job", "j2")
+    (unrecorded,) = scene.final_files()
+    content = unrecorded.read_bytes()
+
+    ends_well(scene, doubts=0)
+
+    assert unrecorded.read_bytes() == content
+    assert len(scene.final_files()) == len(scene.rows)
+
+
+@pytest.mark.parametrize("point", sorted(NOT_OF_A_RUN), ids=str)
+def test_a_kill_during_compaction_leaves_one_whole_ledger(point: CrashPoint, scene: Scene) -> None:
+    """The old one or the new one: the same records, and nothing to do for the next run."""
+    scene.die(P.REQUEST_ID_DURABLE, 2)
+    ledger = scene.run_dir / "ledger.jsonl"
+    before, records = ledger.read_bytes(), Books.read(scene.run_dir).last
+
+    scene.die(point, 1, "ledger", "compact", *scene.words[1:4])
+
+    assert Books.read(scene.run_dir).last == records
+    assert (ledger.read_bytes() == before) is (point is P.COMPACTION_WRITTEN)
+    ends_well(scene, doubts=0)
+
+
+@pytest.mark.parametrize("point", CrashPoint, ids=str)
+def test_every_crash_point_is_passed_somewhere(point: CrashPoint) -> None:
+    """A name without a place promises what nobody checks."""
+    assert point in crashing.placed()
+
+
+def test_every_crash_point_of_a_run_is_killed_at() -> None:
+    """A new point needs a case: what has to come out of a kill there."""
+    assert {case.point for case in CASES} | NOT_OF_A_RUN == set(CrashPoint)

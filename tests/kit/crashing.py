@@ -1,0 +1,70 @@
+"""The program with a place to die at.
+
+    python -m tests.kit.crashing POINT N -- run manifest.csv ...
+
+kills itself with SIGKILL when it passes POINT for the N-th time. All else is as it is.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import signal
+import sys
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import batchgen
+from batchgen import cli, crashpoints
+from batchgen.crashpoints import CrashPoint
+from tests.kit.live import MODEL
+
+REPO = Path(__file__).resolve().parents[2]
+
+
+def command(point: CrashPoint, passage: int, *words: str | Path) -> list[str]:
+    """The command line of a process that dies at a place; to be started in `REPO`."""
+    line = [sys.executable, "-m", "tests.kit.crashing", point.value, str(passage), "--"]
+    model = ["--model", MODEL] if words[0] == "run" and "--model" not in words else []
+    return [*line, *map(str, words), *model]
+
+
+@cache
+def placed() -> frozenset[CrashPoint]:
+    """The points that are passed somewhere in the code."""
+    sources = Path(batchgen.__file__).parent.rglob("*.py")
+    text = "".join(path.read_text(encoding="utf-8") for path in sources)
+    names = set(re.findall(r"\breached\(CrashPoint\.(\w+)\)", text))
+    return frozenset(point for point in CrashPoint if point.name in names)
+
+
+def die_at(point: CrashPoint, passage: int) -> Callable[[CrashPoint], None]:
+    """A hook; it may be called on any thread."""
+    passages = itertools.count(1)
+
+    def hook(here: CrashPoint) -> None:
+        if here is point and next(passages) == passage:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return hook
+
+
+def write_by_halves() -> None:
+    """Let the kernel take half of what it is given, and the rest with the next call, as it may."""
+    write, divisors = os.write, itertools.cycle((2, 1))
+    os.write = lambda fd, data: write(fd, data[: max(1, len(data) // next(divisors))])
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command behind `--`; the exit code, if it lives that long."""
+    point, passage, _, *words = arguments
+    if point == CrashPoint.LINE_HALF_WRITTEN:
+        write_by_halves()
+    crashpoints.hook = die_at(CrashPoint(point), int(passage))
+    return cli.main(words)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,100 @@
+"""What is done to a batch, drawn from the seed alone.
+
+Every round has dice of its own, named by seed, batch and round: what happened in earlier rounds,
+which is a matter of real time, does not change them.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from batchgen.crashpoints import CrashPoint
+
+MAX_ROUNDS = 40
+"""After so many rounds a batch is brought to its end, whatever is left of it."""
+
+
+class End(StrEnum):
+    """How a run is ended."""
+
+    KILL = "SIGKILL"
+    POINT = "at a crash point"
+    TERM = "SIGTERM"
+    INT = "SIGINT"
+    TERM_THEN_KILL = "SIGTERM, then SIGKILL"
+
+
+class Tear(StrEnum):
+    """What is done to the end of the ledger while nobody writes it."""
+
+    SOME_BYTES = "some bytes of the last line"
+    NEWLINE = "the last newline"
+    HALF_A_LINE = "half a line more"
+
+
+class Edit(StrEnum):
+    """What a colleague does to the spreadsheet between two runs."""
+
+    CHANGE = "change some prompts"
+    GO_BACK = "go back to the first prompts"
+    SORT = "sort"
+    EXTEND = "add rows"
+
+
+COMPACTION = (CrashPoint.COMPACTION_WRITTEN, CrashPoint.COMPACTION_RENAMED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Round:
+    """One run and what follows it."""
+
+    number: int
+    end: End
+    after_s: float
+    """When the run is ended; for a crash point: when it is killed if it did not come there."""
+    grace_s: float
+    """Between SIGTERM and SIGKILL, where there are both."""
+    point: CrashPoint
+    passage: int
+    beside: str
+    """A command that looks while the run is at work; empty: none."""
+    beside_after_s: float
+    tear: Tear | None
+    compact: bool
+    compact_point: CrashPoint | None
+    """Where the compaction is killed; None: it is not."""
+    edits: tuple[Edit, ...]
+    share: float
+    """How much is torn, or edited, from 0 to 1."""
+
+
+def dice(*parts: object) -> random.Random:
+    """Dice with a name: the same parts, the same throws."""
+    return random.Random("/".join(map(str, parts)))
+
+
+def round_of(seed: int, batch: int, number: int, points: Sequence[CrashPoint]) -> Round:
+    """The decisions of one round. Always the same number of throws, in the same order."""
+    chance = dice(seed, batch, number)
+    ends = chance.choices(list(End), weights=(45, 35, 8, 6, 6))
+    early = chance.random() < 0.15
+    after_s = chance.uniform(0.05, 0.6) if early else chance.uniform(0.6, 1.8)
+    rarely, sometimes = chance.random() < 0.08, chance.random() < 0.35
+    return Round(
+        number=number,
+        end=ends[0],
+        after_s=4.0 if ends[0] is End.POINT else after_s,
+        grace_s=chance.uniform(0.0, 0.5),
+        point=chance.choice([one for one in points if one not in COMPACTION]),
+        passage=int(chance.paretovariate(0.7)),
+        beside=chance.choice(("status", "report")) if rarely else "",
+        beside_after_s=chance.uniform(0.0, 1.2),
+        tear=chance.choice(list(Tear)) if sometimes else None,
+        compact=chance.random() < 0.12,
+        compact_point=chance.choice((None, *COMPACTION)),
+        edits=tuple(edit for edit in Edit if chance.random() < 0.05),
+        share=chance.random(),
+    )

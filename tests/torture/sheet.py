@@ -1,0 +1,95 @@
+"""The spreadsheet of a batch: some hundred rows, some of which the sandbox treats badly.
+
+What goes wrong with a row is a word of its prompt, so that afterwards every doubt can be held
+against a reason. A prompt begins with its job and ends with its version.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from random import Random
+
+from tests.kit.live import write_csv
+from tests.torture.decisions import Edit, dice
+
+FAULTS = {
+    "slow": "submit:slow:delay_s=0.4:match= slow ",
+    "busy": "submit:503:retry_after=0.1:rate=0.6:match= busy ",
+    "drip": "file:drip:bytes_per_s=3000:match= drip ",
+    "cut": "file:truncate:match= cut ",
+    "lost": "submit:lose-answer:match= lost ",
+    "dropped": "submit:drop:match= dropped ",
+}
+"""What happens to a row with this word."""
+
+WEATHER = ("status:500:rate=0.03", "result:reset:rate=0.03", "file:503:rate=0.03")
+"""What happens to all."""
+
+LOSSY = frozenset({"lost", "dropped"})
+"""Words of rows whose answer never comes."""
+
+_WEIGHTS = {"calm": 73, "slow": 9, "busy": 5, "drip": 5, "cut": 5, "lost": 2, "dropped": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row."""
+
+    job: str
+    word: str
+    version: int = 1
+
+    @property
+    def prompt(self) -> str:
+        """What is sent."""
+        return f"{self.job} {self.word} a boat at dusk v{self.version}"
+
+
+class Sheet:
+    """A spreadsheet that is edited between runs."""
+
+    def __init__(self, path: Path, seed: int, batch: int, rows: int) -> None:
+        self.path = path
+        self._name = f"b{batch:03}"
+        self._rows: list[Row] = []
+        self._extend(rows, dice(seed, batch, "rows"))
+        self.save()
+
+    @property
+    def prompts(self) -> dict[str, str]:
+        """The rows as they are now, by their job."""
+        return {row.job: row.prompt for row in self._rows}
+
+    @property
+    def lossy_jobs(self) -> set[str]:
+        """Jobs whose answers the sandbox loses."""
+        return {row.job for row in self._rows if row.word in LOSSY}
+
+    def is_of(self, prompt: str) -> bool:
+        """Whether a prompt was ever in this sheet."""
+        return prompt.startswith(self._name)
+
+    def edit(self, edit: Edit, chance: Random, share: float) -> None:
+        """Change the rows; `save` writes them."""
+        some = max(1, round(share * 0.1 * len(self._rows)))
+        if edit is Edit.SORT:
+            chance.shuffle(self._rows)
+        elif edit is Edit.EXTEND:
+            self._extend(some, chance)
+        else:
+            for index in chance.sample(range(len(self._rows)), some):
+                row = self._rows[index]
+                version = row.version + 1 if edit is Edit.CHANGE else 1
+                self._rows[index] = replace(row, version=version)
+
+    def save(self) -> None:
+        """Write the file as a spreadsheet program does: in place of the old one."""
+        new = self.path.with_suffix(".new")
+        write_csv(new, [f"{row.job},{row.prompt}" for row in self._rows])
+        new.replace(self.path)
+
+    def _extend(self, count: int, chance: Random) -> None:
+        words = chance.choices(list(_WEIGHTS), weights=list(_WEIGHTS.values()), k=count)
+        begin = len(self._rows)
+        self._rows += [Row(f"{self._name}-j{begin + n:04}", word) for n, word in enumerate(words)]
