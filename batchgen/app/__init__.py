@@ -4,4 +4,5 @@ Only this room knows all others. Each module is one command's work without its c
 
     batch   a manifest, checked and spooled          run      the night
     views   status and report, from ledger and rows  session  API, sandbox, signals
+    turn    whose turn it is in a run directory      watching what onlookers see
 """

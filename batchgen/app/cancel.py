@@ -5,6 +5,7 @@ from __future__ import annotations
 from batchgen.app.opening import latest, open_batch
 from batchgen.app.options import Target
 from batchgen.app.session import Rehearsal, remote
+from batchgen.app.turn import Turn
 from batchgen.clock import SystemClock
 from batchgen.core.lifecycle import IN_FLIGHT
 from batchgen.core.quantities import count_text
@@ -12,17 +13,18 @@ from batchgen.ledger import LedgerBook
 from batchgen.runner.cancellation import Cancellation
 
 
-async def cancel(target: Target) -> tuple[int, list[str]]:
+async def cancel(target: Target, turn: Turn) -> tuple[int, list[str]]:
     """The exit code and what to say. Raises `LockHeld` while a run is at work."""
     from batchgen.api import ModelAPI
 
     clock = SystemClock()
     opened = open_batch(target, pick=latest)
+    lock = await turn.take(opened.run_dir)
     rehearsal = Rehearsal(run_dir=opened.run_dir) if target.sandbox else None
     async with remote(target.base_url, rehearsal) as api:
-        book = LedgerBook.open(opened.run_dir, api=api.base.origin, clock=clock)
+        book = LedgerBook.open(opened.run_dir, api=api.base.origin, clock=clock, lock=lock)
         try:
-            open_records = [record for record in book.records() if record.state in IN_FLIGHT]
+            open_records = list(book.records(*IN_FLIGHT))
             if not open_records:
                 return 0, ["nothing is in flight"]
             async with ModelAPI(api.base, api.token(), clock=clock) as client:

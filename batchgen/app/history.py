@@ -12,6 +12,7 @@ from batchgen.app.batch import Loaded, load
 from batchgen.app.opening import latest, open_batch
 from batchgen.app.options import Target
 from batchgen.app.rundir import plain_directory
+from batchgen.app.turn import at_work
 from batchgen.app.views import result_rows, write_views, write_views_of_ledger
 from batchgen.clock import SystemClock
 from batchgen.core.errors import BatchgenError, ManifestNotFound
@@ -19,7 +20,7 @@ from batchgen.core.eta import eta_s
 from batchgen.core.lifecycle import IN_FLIGHT, JobState
 from batchgen.core.moments import seconds
 from batchgen.core.summary import Summary, summarise
-from batchgen.ledger import LEDGER_NAME, Memory, replay
+from batchgen.ledger import LEDGER_NAME, Holder, Memory, replay
 from batchgen.results import ResultRow
 
 
@@ -47,13 +48,23 @@ class History:
         known = self.records.records()
         return (ResultRow(job=record.job, columns={}, record=record) for record in known)
 
+    @property
+    def holder(self) -> Holder | None:
+        """Who is at work here, as the lock file says."""
+        return at_work(self.run_dir)
+
+    @property
+    def now_s(self) -> float:
+        """Seconds since 1970, now."""
+        return SystemClock().now_s()
+
     def eta_s(self, summary: Summary) -> float | None:
         """Seconds until the rest has ended, while a run is at work; None where none seems to be."""
         states = (JobState.PENDING, JobState.SUBMITTING, *IN_FLIGHT)
         left = sum(summary.states[state] for state in states)
         moments = (seconds(record.finished_at) for record in self.records.records())
         ended = (moment for moment in moments if moment is not None)
-        return eta_s(ended, left, now_s=SystemClock().now_s())
+        return eta_s(ended, left, now_s=self.now_s)
 
     def write_views(self) -> None:
         """results.csv and report.html."""

@@ -34,7 +34,7 @@ def open_batch(target: Target, *, pick: Callable[[Dated], Path], live: bool = Fa
 
     With `live` the catalogue may be asked for models; otherwise cache and package have to do.
     """
-    place = _place(target)
+    place = place_of(target)
     run_dir = pick(place) if isinstance(place, Dated) else place
     return replace(open_at(target, run_dir, live=live), place=place)
 
@@ -61,7 +61,7 @@ def _models(target: Target, run_dir: Path, *, live: bool) -> KnownModels:
     return offline_models(base, kept)
 
 
-def _place(target: Target) -> Dated | Path:
+def place_of(target: Target) -> Dated | Path:
     """Where the batch lies; a YAML manifest may say so itself, and is opened for its head."""
     ending = Path(target.manifest).suffix.lower()
     is_yaml = target.shape.format == "yaml" or ending in (".yaml", ".yml")

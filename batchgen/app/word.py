@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from batchgen.app.turn import Turn
 from batchgen.clock import SystemClock
 from batchgen.core.errors import UsageError
 from batchgen.core.events import Attached, GivenUp, Granted
@@ -33,16 +34,19 @@ class Retry:
 
 async def grant(retry: Retry, book: LedgerBook, rows: Iterable[str]) -> frozenset[str]:
     """Allow one more attempt for the chosen jobs that still have a row; their ids."""
-    chosen = {record.job for record in book.records() if retry.chooses(record)}
+    chosen = {record.job for record in book.records(*RETRIABLE) if retry.chooses(record)}
     chosen.intersection_update(rows)
     for job in sorted(chosen):
         await book.record(job, Granted())
     return frozenset(chosen)
 
 
-async def resolve_in(run_dir: Path, job: str, word: Attached | GivenUp | Granted) -> JobRecord:
+async def resolve_in(
+    run_dir: Path, job: str, word: Attached | GivenUp | Granted, turn: Turn
+) -> JobRecord:
     """`resolve` in the ledger of a run directory. Raises `LockHeld` while a run is at work."""
-    book = LedgerBook.open_existing(run_dir, clock=SystemClock())
+    lock = await turn.take(run_dir)
+    book = LedgerBook.open_existing(run_dir, clock=SystemClock(), lock=lock)
     try:
         return await resolve(book, job, word)
     finally:

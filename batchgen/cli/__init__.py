@@ -12,6 +12,8 @@ import sys
 import traceback
 from collections.abc import Sequence
 
+import msgspec
+
 from batchgen.cli.parser import build_parser
 from batchgen.core.errors import BatchgenError, ManifestError
 from batchgen.core.quantities import count_text
@@ -34,7 +36,7 @@ def main(argv: Sequence[str]) -> int:
         code: int = handler.handle(args)
         sys.stdout.flush()
     except BatchgenError as error:
-        _tell(error)
+        _tell(error, as_json=_logs_json(argv))
         code = error.exit_code
     except KeyboardInterrupt:
         print("batchgen: interrupted; the same command goes on", file=sys.stderr)
@@ -48,8 +50,15 @@ def main(argv: Sequence[str]) -> int:
     return code
 
 
-def _tell(error: BatchgenError) -> None:
-    if isinstance(error, ManifestError):
+def _logs_json(argv: Sequence[str]) -> bool:
+    """Whether stderr is read by a program; asked of the words, as they may be what is wrong."""
+    return "--log-json" in argv and not any(word.startswith("--log-file") for word in argv)
+
+
+def _tell(error: BatchgenError, *, as_json: bool) -> None:
+    if as_json:
+        print(msgspec.json.encode({"error": str(error)}).decode(), file=sys.stderr)
+    elif isinstance(error, ManifestError):
         print(error, file=sys.stderr)
         wrong = count_text(error.total, "problem")
         print(f"batchgen: {wrong}; nothing was submitted", file=sys.stderr)

@@ -7,8 +7,9 @@ import asyncio
 from pathlib import Path
 
 from batchgen.app.opening import latest, open_batch
+from batchgen.app.turn import Turn
 from batchgen.app.word import resolve_in
-from batchgen.cli.target import target_of
+from batchgen.cli.target import target_of, turn_of
 from batchgen.core.errors import UsageError
 from batchgen.core.events import Attached, GivenUp, Granted
 
@@ -25,12 +26,12 @@ def handle(args: argparse.Namespace) -> int:
     chosen = [word for name, word in words.items() if getattr(args, name)]
     if len(chosen) != 1:
         raise UsageError("say one of --request-id RID, --give-up, --resubmit")
-    asyncio.run(_resolve(run_dir, args.job, chosen[0]))
+    asyncio.run(_resolve(run_dir, args.job, chosen[0], turn_of(args)))
     return 0
 
 
-async def _resolve(run_dir: Path, job: str, word: Attached | GivenUp | Granted) -> None:
-    record = await resolve_in(run_dir, job, word)
+async def _resolve(run_dir: Path, job: str, word: Attached | GivenUp | Granted, turn: Turn) -> None:
+    record = await resolve_in(run_dir, job, word, turn)
     then = {
         Attached: "the next run collects it",
         GivenUp: "it no longer counts as failed",

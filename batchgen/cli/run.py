@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+from pathlib import Path
 
 from batchgen.app.options import Flags
 from batchgen.app.run import run
@@ -32,12 +33,17 @@ def flags_of(args: argparse.Namespace) -> Flags:
         limit=args.limit,
         no_download=args.no_download,
         skip_invalid=args.skip_invalid,
+        sidecar=args.sidecar,
         changed=args.changed,
         jobs=tuple(args.jobs),
         command_line=args.command_line,
         date=args.date,
         fresh=args.fresh,
+        repair=args.repair,
+        if_locked=args.if_locked,
         dry_run=args.dry_run,
         quiet=args.quiet,
         json=args.json,
+        log_json=args.log_json,
+        log_file=Path(args.log_file) if args.log_file else None,
     )

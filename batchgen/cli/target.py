@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from batchgen.app.options import Target
+from batchgen.app.turn import Turn
 from batchgen.manifest import Shape
 
 
@@ -25,4 +27,11 @@ def target_of(args: argparse.Namespace) -> Target:
             select=args.select,
             allow_outside=args.allow_outside,
         ),
+    )
+
+
+def turn_of(args: argparse.Namespace) -> Turn:
+    """What to do where a run is at work; the wait is said on stderr."""
+    return Turn(
+        if_locked=args.if_locked, say=lambda text: print(f"batchgen: {text}", file=sys.stderr)
     )

@@ -15,6 +15,7 @@ from batchgen.core.events import (
     Cancelled,
     Event,
     Failed,
+    FilesLost,
     GivenUp,
     Granted,
     Intended,
@@ -57,6 +58,7 @@ def events_after(
         Attached: Attached(request_id=f"r-{fresh}"),
         GivenUp: GivenUp(),
         Granted: Granted(),
+        FilesLost: FilesLost(),
     }
     state = record.state if record else JobState.PENDING
     paid = record is not None and record.state in PAID_FOR and record.fingerprint == fingerprint

@@ -1,0 +1,118 @@
+"""Whose turn it is in a run directory: what to do where another run is at work there.
+
+The lock is taken before the manifest is read, so that a run that had to wait works with what
+the manifest, the flags that are kept and the ledger say then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from batchgen.clock import SystemClock
+from batchgen.core.errors import Interrupted, LockHeld, Terminated
+from batchgen.core.patience import IfLocked, Stance
+from batchgen.core.quantities import duration_text
+from batchgen.ledger import LOCK_NAME, Holder, Life, RunLock, holder_in
+
+TRY_EVERY_S = 1.0
+
+
+@dataclass(slots=True, kw_only=True)
+class Turn:
+    """The turn of one command, which may need it in several run directories, one by one."""
+
+    if_locked: IfLocked
+    say: Callable[[str], None]
+    """Told once for each wait."""
+
+    @property
+    def waits(self) -> bool:
+        """Whether another one is waited for."""
+        return self.if_locked.stance is Stance.WAIT
+
+    async def take(self, run_dir: Path) -> RunLock | None:
+        """The lock of a run directory; None where nobody ever had it, so nobody has it now.
+
+        Raises `LockHeld` where another has it and waiting is not wanted or was in vain, and
+        `Interrupted` or `Terminated` for a signal that came meanwhile.
+        """
+        if not (run_dir / LOCK_NAME).exists():
+            return None
+        clock = SystemClock()
+        try:
+            return RunLock.acquire(run_dir, now_s=clock.now_s())
+        except LockHeld:
+            if not self.waits:
+                raise
+        return await self._wait(run_dir, clock)
+
+    async def _wait(self, run_dir: Path, clock: SystemClock) -> RunLock:
+        wait_s = self.if_locked.wait_s
+        ends_s = clock.monotonic_s() + wait_s
+        holder = holder_in(run_dir)
+        who = holder.phrase(clock.now_s()) if holder else "another process"
+        with signals_heard() as heard:
+            self.say(f"{run_dir}: in use by {who}; waiting up to {duration_text(wait_s)} for it")
+            while True:
+                left_s = ends_s - clock.monotonic_s()
+                await clock.wait(heard.event, min(TRY_EVERY_S, max(0.0, left_s)))
+                heard.raise_for_signal()
+                try:
+                    return RunLock.acquire(run_dir, now_s=clock.now_s())
+                except LockHeld as held:
+                    if left_s <= TRY_EVERY_S:
+                        waited = f"{held} (waited {duration_text(wait_s)})"
+                        raise LockHeld(waited) from None
+
+
+def at_work(run_dir: Path) -> Holder | None:
+    """Who is at work in a run directory, as its lock file says. Takes no lock.
+
+    One that is known to have ended is not; of one on another machine that cannot be known.
+    """
+    holder = holder_in(run_dir)
+    return None if holder is None or holder.life() is Life.ENDED else holder
+
+
+def work_sentence(holder: Holder, now_s: float) -> str:
+    """Who is at work, for a person who looks."""
+    there = "" if holder.is_here else "; whether it still is can be seen there only"
+    return f"at work: {holder.phrase(now_s)}, as the lock file says{there}"
+
+
+class Heard:
+    """Signals that arrived while nothing could be lost by them."""
+
+    def __init__(self) -> None:
+        self.event = asyncio.Event()
+        self.number: signal.Signals | None = None
+
+    def note(self, number: signal.Signals) -> None:
+        """One arrived."""
+        self.number = self.number or number
+        self.event.set()
+
+    def raise_for_signal(self) -> None:
+        """Raises `Interrupted` or `Terminated` where one arrived."""
+        if self.number is signal.SIGINT:
+            raise Interrupted("interrupted while it waited; nothing was done")
+        if self.number is not None:
+            raise Terminated("terminated while it waited; nothing was done")
+
+
+@contextmanager
+def signals_heard() -> Iterator[Heard]:
+    """SIGINT and SIGTERM set an event instead of ending the process."""
+    loop, heard = asyncio.get_running_loop(), Heard()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, heard.note, number)
+    try:
+        yield heard
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)

@@ -1,0 +1,195 @@
+"""`status --watch`: where a batch stands, looked at again and again beside whoever works on it.
+
+It takes no lock, not even for a moment: a run that began in that moment would be refused. Who is
+at work is told by the lock file, and by whether that process lives.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Self
+
+from batchgen.app.batch import Loaded, load
+from batchgen.app.history import has_ledger
+from batchgen.app.opening import latest, open_at, place_of
+from batchgen.app.options import Target
+from batchgen.app.remembered import RUN_FILE
+from batchgen.app.rundir import Dated, plain_directory
+from batchgen.app.standing import Standing
+from batchgen.app.tail import Tail
+from batchgen.app.turn import at_work, signals_heard
+from batchgen.clock import SystemClock
+from batchgen.core.endings import SOME_ENDED_BADLY
+from batchgen.core.errors import BatchgenError, Terminated
+from batchgen.core.summary import Summary
+from batchgen.ledger import Holder
+
+IDLE_S = 10.0
+"""No run at work for so long: then none is waited for any more."""
+LOOKING_SHARE = 4
+"""A look that takes long is followed by a pause of at least so many times as long."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sight:
+    """What was seen in one look."""
+
+    run_dir: Path
+    summary: Summary
+    eta_s: float | None
+    holder: Holder | None
+    """Who is at work, as far as that can be seen."""
+    now_s: float
+    left: int
+    code: int
+    """What a run that ended like this would say."""
+    is_settled: bool
+    """Nothing more is to be expected; else a run may begin, or begin again, at any moment."""
+    note: str = ""
+    over: bool = False
+    """Nobody is at work any more: this is the last look."""
+
+    @property
+    def gist(self) -> tuple[Path, Summary, Holder | None, bool]:
+        """What makes it differ from another sight, apart from the time."""
+        return self.run_dir, self.summary, self.holder, self.over
+
+
+class Watch:
+    """A batch that is looked at; to be closed after use (`with`)."""
+
+    def __init__(self, target: Target) -> None:
+        """Reads the manifest. Raises what that raises only where there is no ledger either."""
+        self._target = target
+        self._clock = SystemClock()
+        self._note = ""
+        self._loaded: Loaded | None = None
+        try:
+            self._place: Dated | Path = place_of(target)
+        except BatchgenError as error:
+            self._place = plain_directory(target)
+            self._leave_out(error)
+        self._run_dir = self._pick()
+        self._holder = at_work(self._run_dir)
+        self._seen = self._signs()
+        if not self._note:
+            self._load()
+        self._tail, self._standing = Tail(self._run_dir), Standing(self._jobs())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._tail.close()
+        if self._loaded is not None:
+            self._loaded.spool.close()
+
+    def look(self) -> Sight:
+        """Read what is new. Raises `LedgerError` or `LocalIOError`."""
+        self._run_dir = self._pick()
+        # Before the ledger is read: what one who has just left had written is in this look.
+        holder = at_work(self._run_dir)
+        self._holder = holder or self._holder
+        signs = self._signs()
+        if signs != self._seen:
+            self._seen = signs
+            self._load()
+            self._begin_anew()
+        elif not self._tail.is_current:
+            self._begin_anew()
+        for record in self._tail.read_on():
+            self._standing.take(record)
+        now_s = self._clock.now_s()
+        return Sight(
+            run_dir=self._run_dir,
+            summary=self._standing.summary,
+            eta_s=self._standing.eta_s(now_s),
+            holder=holder,
+            now_s=now_s,
+            left=self._standing.left,
+            code=self._code,
+            is_settled=self._is_settled,
+            note=self._note,
+        )
+
+    @property
+    def _code(self) -> int:
+        invalid = self._loaded.spool.invalid if self._loaded is not None else 0
+        return self._standing.exit_code or (SOME_ENDED_BADLY if invalid else 0)
+
+    @property
+    def _is_settled(self) -> bool:
+        """What ended badly is settled only if a run was seen to leave it so."""
+        if self._standing.left or not has_ledger(self._run_dir):
+            return False
+        return self._holder is not None or self._code == 0
+
+    def _pick(self) -> Path:
+        return latest(self._place) if isinstance(self._place, Dated) else self._place
+
+    def _signs(self) -> tuple[object, ...]:
+        """What changes when a run begins, which reads the manifest anew, or keeps other flags."""
+        try:
+            kept = (self._run_dir / RUN_FILE).stat()
+        except OSError:
+            return self._run_dir, self._holder, None
+        return self._run_dir, self._holder, kept.st_ino, kept.st_mtime_ns
+
+    def _load(self) -> None:
+        if self._target.manifest == "-" and self._loaded is not None:
+            return  # what came through a pipe cannot be read again
+        try:
+            opened = open_at(self._target, self._run_dir)
+            loaded = load(opened.manifest, opened.target, spool_dir=self._run_dir)
+        except BatchgenError as error:
+            if self._loaded is None:
+                self._leave_out(error)
+            return  # someone is saving it just now: the rows that were read before will do
+        if self._loaded is not None:
+            self._loaded.spool.close()
+        self._loaded, self._note = loaded, ""
+
+    def _leave_out(self, error: BatchgenError) -> None:
+        if not has_ledger(self._pick()):
+            raise error
+        self._note = f"{self._target.manifest}: not readable; this is what the ledger alone knows"
+
+    def _begin_anew(self) -> None:
+        self._tail.close()
+        self._tail, self._standing = Tail(self._run_dir), Standing(self._jobs())
+
+    def _jobs(self) -> list[str] | None:
+        if self._loaded is None:
+            return None
+        return [row.id for row in self._loaded.spool.rows() if not row.problems]
+
+
+async def watch(watched: Watch, show: Callable[[Sight], None], *, every_s: float) -> int:
+    """Show every look until nobody is at work any more, or a signal comes; the exit code.
+
+    Ended by itself, it is that of a run that ended like this; Ctrl-C is a viewer's usual end.
+    """
+    clock = SystemClock()
+    idle_since_s = clock.monotonic_s()
+    with signals_heard() as heard:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGWINCH, heard.event.set)
+        while heard.number is None:
+            begun_s = clock.monotonic_s()
+            sight = watched.look()
+            ended_s = clock.monotonic_s()
+            if sight.holder is not None:
+                idle_since_s = ended_s
+            idle_left_s = idle_since_s + IDLE_S - ended_s
+            if sight.holder is None and (sight.is_settled or idle_left_s <= 0):
+                show(replace(sight, over=True))
+                return sight.code
+            show(sight)
+            pause_s = max(every_s, LOOKING_SHARE * (ended_s - begun_s))
+            may_wait_s = pause_s if sight.holder is not None else min(pause_s, idle_left_s)
+            await clock.wait(heard.event, may_wait_s)
+            heard.event.clear()
+    return 0 if heard.number is signal.SIGINT else Terminated.exit_code
