@@ -112,8 +112,18 @@ SaveAnswer = FilesSaved | LinkExpired | SaveLater
 class OutputStore(Protocol):
     """Where outputs end up."""
 
-    async def save(self, job: str, urls: tuple[str, ...]) -> SaveAnswer:
-        """Fetch every URL and put it under its final name, whole. Raises `LocalIOError`."""
+    async def save(
+        self, job: str, urls: tuple[str, ...], known: tuple[OutputFile, ...] = ()
+    ) -> SaveAnswer:
+        """Fetch every URL and put it under its final name, whole. Raises `LocalIOError`.
+
+        `known` are the files that this job once had, in the order of the URLs: those that are
+        whole still are left alone, the others fetched to the very same paths.
+        """
+        ...
+
+    def settled(self, job: str) -> None:
+        """The ledger knows the files of this job; what was kept to prove them may go."""
         ...
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -31,6 +33,7 @@ ALLOWED: dict[str, set[str]] = {
     "results": SHELL | {"durable"},
     "report": SHELL | {"results"},
     "progress": SHELL,
+    "eventlog": SHELL,
     "runner": SHELL | {"crashpoints"},
     "app": {"*"},
     "cli": {"app", "core", "manifest", "packaged", "report", "sandbox", "version"},
@@ -41,8 +44,10 @@ ALLOWED: dict[str, set[str]] = {
 LIBRARIES: dict[str, set[str]] = {
     "aiohttp": {"addresses", "api", "outputs", "sandbox"},
     "aiofiles": {"outputs"},
+    "obstore": {"outputs"},
     "jinja2": {"manifest", "report"},
     "jsonschema_rs": {"core", "sandbox"},
+    "shtab": {"cli"},
     "tqdm": {"progress"},
     "yaml": {"manifest"},
     "python_calamine": {"manifest"},
@@ -119,3 +124,17 @@ def test_only_the_clock_reads_the_time(path: Path) -> None:
 def test_every_room_has_its_arrows() -> None:
     """A new room is entered in the table before it is built."""
     assert {_room(path) for path in MODULES} <= set(ALLOWED)
+
+
+def test_the_command_line_loads_no_heavy_library() -> None:
+    """`batchgen -h` and every typo are answered at once; a command loads what it needs."""
+    heavy = {"aiohttp", "asyncio", "jinja2", "yaml", "jsonschema_rs", "tqdm", "shtab", "obstore"}
+    code = (
+        "import sys, batchgen.cli\n"
+        "batchgen.cli.build_parser([]).parse_args(['status', 'm.csv'])\n"
+        f"print(*sorted({heavy!r} & set(sys.modules)))"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout == "\n"

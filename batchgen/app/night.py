@@ -13,11 +13,12 @@ import msgspec
 from batchgen.api.catalogue import Unanswered
 from batchgen.api.known import KnownModels
 from batchgen.app.adoption import adoptions
-from batchgen.app.batch import Loaded
+from batchgen.app.batch import SHOWN_PROBLEMS, Loaded
 from batchgen.app.opening import Opened
 from batchgen.app.options import Flags, RunOptions
 from batchgen.app.prices import PriceOf, price_of, price_sentence
 from batchgen.app.remembered import known_jobs, mark_finished, remember, remember_jobs
+from batchgen.app.repairing import reopen_damaged
 from batchgen.app.rundir import Dated
 from batchgen.app.selected import Selected
 from batchgen.app.session import Remote, signals_stop
@@ -29,12 +30,12 @@ from batchgen.clock import SystemClock
 from batchgen.core.endings import StopReason, exit_code
 from batchgen.core.latency import past_duration_s
 from batchgen.core.models import ModelEntry
-from batchgen.core.moments import local_date
+from batchgen.core.moments import local_date, timestamp
 from batchgen.core.plan import WORK_LEFT, Plan
 from batchgen.core.quantities import count_text
 from batchgen.core.summary import summarise
 from batchgen.ledger import LedgerBook
-from batchgen.progress import Tally, make_progress
+from batchgen.progress import Tally
 from batchgen.runner import Limits, Outcome, Runner, Spending
 
 NOT_THERE = Unanswered(why="the stand-in does not have it", reached=True)
@@ -59,13 +60,15 @@ class Night:
 
     async def spend(self) -> int:
         """Do what the plan says; the exit code."""
-        remember(self.run_dir, self.opened.target.shape)
+        remember(self.run_dir, self.opened.target.shape, self.opened.target.manifest)
         if isinstance(self.opened.place, Dated):
             remember_jobs(self.run_dir, (job.id for job in self.loaded.spool.jobs()))
         for note in self.book.notes:
             self.talk.insist(note)
         await self._settle_crashes()
         await self._adopt()
+        if self.flags.repair:
+            await self._reopen_damaged()
         if not await self._grant():
             self.talk.say("nothing to retry")
             return 0
@@ -97,6 +100,15 @@ class Night:
         if pairs:
             self.talk.say(f"{count_text(len(pairs), 'row')} got an id and keep what they have")
 
+    async def _reopen_damaged(self) -> None:
+        found = await reopen_damaged(self.run_dir, self.book, now=timestamp(SystemClock().now_s()))
+        for bad in found[:SHOWN_PROBLEMS]:
+            self.talk.say(f"{bad.file.path}: {bad.why}; it is fetched again")
+        if found:
+            self.talk.say(f"{count_text(len(found), 'file')} to fetch again, at no cost")
+        else:
+            self.talk.say("every file is as it was downloaded")
+
     async def _grant(self) -> bool:
         """With `retry`: allow the attempts, and narrow the run to them; whether there are any."""
         if self.flags.retry is None:
@@ -109,25 +121,23 @@ class Night:
 
     async def _work(self, selected: Selected, plan: Plan, prices: PriceOf) -> Outcome:
         from batchgen.api import ModelAPI
-        from batchgen.outputs import Guard, LocalStore, Names
+        from batchgen.app.collecting import store_of, with_sidecars
 
         clock = SystemClock()
         budgets = self._spending(selected, plan, prices)
         token = self.remote.token()
         tally = Tally(total=_to_do(plan), download=self.options.policy.download)
-        progress = make_progress(tally, clock, quiet=self.flags.quiet)
-        head = self.loaded.manifest.head
-        store = LocalStore(
-            run_dir=self.run_dir,
-            directory=self.run_dir / (head.output.dir or "outputs"),
-            guard=Guard(api=self.remote.base, hosts=head.output.hosts),
-            name_of=self.loaded.names,
-            names=Names(file.path for record in self.book.records() for file in record.files),
+        progress = self.talk.progress(tally, clock)
+        store = store_of(
+            self.run_dir, self.loaded, self.book, api=self.remote.base, options=self.options
+        )
+        outputs, observer = with_sidecars(
+            store, self.loaded, self.book, progress, wanted=self.options.sidecar
         )
         try:
             async with ModelAPI(self.remote.base, token, clock=clock) as api, store:
                 runner = Runner(
-                    api=api, ledger=self.book, outputs=store, clock=clock, observer=progress,
+                    api=api, ledger=self.book, outputs=outputs, clock=clock, observer=observer,
                     policy=self.options.policy, limits=self._limits(plan), rng=random.Random(),
                     spending=budgets,
                 )  # fmt: skip

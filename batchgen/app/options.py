@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,34 +9,15 @@ from typing import TypeVar
 
 from batchgen.app.word import Retry
 from batchgen.core.errors import ManifestError, Problem
+from batchgen.core.failures import Failures, parse_failures
 from batchgen.core.money import Allowance, parse_allowance
+from batchgen.core.patience import AT_ONCE, IfLocked
 from batchgen.core.plan import Policy
 from batchgen.core.quantities import parse_duration_s
 from batchgen.manifest import Head, Shape
 from batchgen.runner import Limits
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Failures:
-    """How many failures end a run: a count, or a share of its jobs."""
-
-    count: int = 0
-    share: float = 0.0
-
-    def of(self, jobs: int) -> int:
-        """The number that is too many for so many jobs; at least one."""
-        return max(1, self.count or math.ceil(jobs * self.share))
-
-
-def parse_failures(text: str) -> Failures:
-    """`20` or `5%`. Raises ValueError with a sentence."""
-    number = text.strip().removesuffix("%")
-    if number.isascii() and number.isdecimal() and int(number) >= 1:
-        value = int(number)
-        return Failures(share=value / 100) if text.strip().endswith("%") else Failures(count=value)
-    raise ValueError(f"{text!r} is no number of failures; write it like 20 or 5%")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +50,7 @@ class Flags:
     limit: int | None = None
     no_download: bool | None = None
     skip_invalid: bool | None = None
+    sidecar: bool | None = None
     changed: str | None = None
     jobs: tuple[str, ...] = ()
     command_line: str = "batchgen run"
@@ -79,9 +60,13 @@ class Flags:
     retry_rest: bool = False
     date: str | None = None
     fresh: bool = False
+    repair: bool = False
+    if_locked: IfLocked = AT_ONCE
     dry_run: bool = False
     quiet: bool = False
     json: bool = False
+    log_json: bool = False
+    log_file: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +81,8 @@ class RunOptions:
     max_failures: Failures | None
     limit: int | None
     skip_invalid: bool
+    sidecar: bool
+    """Whether a JSON is written beside each output."""
     jobs: frozenset[str]
 
 
@@ -131,6 +118,7 @@ def decide(flags: Flags, head: Head) -> RunOptions:
         max_failures=_optional(flags.max_failures, reader.failures("max_failures")),
         limit=_optional(flags.limit, reader.whole("limit")),
         skip_invalid=_first(flags.skip_invalid, reader.switch("skip_invalid"), False),
+        sidecar=_first(flags.sidecar, head.output.sidecar, False),
         jobs=frozenset(flags.jobs),
     )
     reader.finish()
@@ -155,8 +143,10 @@ class _RunKeys:
         self._run: Mapping[str, object] = head.run
         self._problems: list[Problem] = []
         if head.output.dir and "://" in head.output.dir:
-            what = f"{head.output.dir!r}: this version writes to directories only"
-            self._problems.append(Problem(where=head.where("output.dir"), what=what))
+            from batchgen.outputs.bucket import fault_of
+
+            if what := fault_of(head.output.dir):
+                self._problems.append(Problem(where=head.where("output.dir"), what=what))
 
     def whole(self, name: str) -> int | None:
         """A whole number from 1."""

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
+from batchgen.clock import SystemClock
 from batchgen.core.lifecycle import JobState
+from batchgen.core.moments import seconds
 from batchgen.core.plan import Records
 from batchgen.core.quantities import count_text, size_text
+from batchgen.core.retention import uncollected_sentence
 from batchgen.core.summary import Summary, summarise
+from batchgen.ledger import Holder
 from batchgen.report import REPORT_NAME, write_report
 from batchgen.results import RESULTS_NAME, ResultRow, write_results
 from batchgen.spool import Spool
@@ -18,6 +22,7 @@ _WORDS = {
     JobState.IN_PROGRESS: "running remotely",
     JobState.IN_DOUBT: "in doubt",
     JobState.COMPLETED: "completed, not downloaded",
+    JobState.UNKNOWN: "in a state that only a later version knows",
 }
 
 
@@ -73,9 +78,20 @@ def status_lines(summary: Summary, run_dir: Path) -> Iterator[str]:
             " have been paid for. Look at runcomfy.com under Generations; what is not there can be"
             " submitted again with: batchgen run --in-doubt resubmit"
         )
+    if waiting := summary.states[JobState.COMPLETED]:
+        since_s = seconds(summary.oldest_uncollected)
+        age_s = None if since_s is None else SystemClock().now_s() - since_s
+        yield uncollected_sentence(waiting, age_s)
     if summary.files:
         size = size_text(summary.file_bytes)
         yield f"{count_text(summary.files, 'file')}, {size}; look at {run_dir / REPORT_NAME}"
+
+
+def holder_json(holder: Holder | None) -> dict[str, object] | None:
+    """Who is at work, for a program; None: nobody."""
+    if holder is None:
+        return None
+    return {"pid": holder.pid, "host": holder.host, "since": holder.since}
 
 
 def summary_json(summary: Summary, code: int | None, reasons: Sequence[str]) -> dict[str, object]:
@@ -86,6 +102,10 @@ def summary_json(summary: Summary, code: int | None, reasons: Sequence[str]) -> 
         "cost_usd": round(summary.cost_usd, 6),
         "files": summary.files,
         "bytes": summary.file_bytes,
+        "not_downloaded": {
+            "jobs": summary.states[JobState.COMPLETED],
+            "oldest_finished_at": summary.oldest_uncollected,
+        },
         "failures": [
             {"kind": kind, "message": message, "count": count}
             for (kind, message), count in summary.errors.most_common()

@@ -29,7 +29,7 @@ PERSONAL_KEYS = frozenset({
     "api_key", "webhook", "sandbox",
 })  # fmt: skip
 """A manifest may come from anybody, so it may not say where tokens, logs and news go."""
-OUTPUT_KEYS = ("dir", "name", "hosts")
+OUTPUT_KEYS = ("dir", "name", "hosts", "sidecar")
 
 
 class HeadReader:
@@ -143,7 +143,20 @@ class HeadReader:
                 self._fault(
                     mapping.lines[key], f"output.{key}", f"expected text, got {shown(value)}"
                 )
-        return Output(dir=texts["dir"], name=texts["name"], hosts=self._hosts(mapping))
+        return Output(
+            dir=texts["dir"],
+            name=texts["name"],
+            hosts=self._hosts(mapping),
+            sidecar=self._sidecar(mapping),
+        )
+
+    def _sidecar(self, output: Mapped) -> bool | None:
+        value = plain(output.get("sidecar"))
+        if value is None or isinstance(value, bool):
+            return value
+        what = f"expected true or false, got {shown(value)}"
+        self._fault(output.lines["sidecar"], "output.sidecar", what)
+        return None
 
     def _hosts(self, output: Mapped) -> tuple[str, ...]:
         value = output.get("hosts")

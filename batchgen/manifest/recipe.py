@@ -24,6 +24,8 @@ class Output:
     dir: str | None = None
     name: str | None = None
     hosts: tuple[str, ...] = ()
+    sidecar: bool | None = None
+    """Whether a JSON is written beside each file; None where the manifest does not say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,13 +1,19 @@
 """Downloads: whole, checked, under a safe name, from an allowed host.
 
-guard   which URLs and addresses may be fetched at all
-media   what a file is, by its first bytes
-names   what a file may be called, and that no two jobs get one name
-store   the port that the runner sees: fetch, check, fsync, rename
+guard      which URLs and addresses may be fetched at all
+fetch      bytes over HTTP: hops, ranges, stalls
+part       those bytes on their way to disk, digested as they pass
+notes      what is known of unfinished ones, for the next process
+media      what a file is, by its first bytes; wholeness: whether it ends where it says
+names      what a file may be called, and that no two jobs get one name
+keep       where whole files go: a `directory`, or a `bucket` of an object store
+store      the port that the runner sees: all of it together
 """
 
+from batchgen.outputs.directory import Directory
 from batchgen.outputs.guard import Guard
+from batchgen.outputs.keep import Keep
 from batchgen.outputs.names import Names
-from batchgen.outputs.store import LocalStore
+from batchgen.outputs.store import Store
 
-__all__ = ["Guard", "LocalStore", "Names"]
+__all__ = ["Directory", "Guard", "Keep", "Names", "Store"]

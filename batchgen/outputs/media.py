@@ -1,11 +1,17 @@
 """What a downloaded file is, by its first bytes, else by what the server calls it.
 
-Only what decides an extension or gives away that the file is no output at all.
+Only what decides an extension or gives away that the file is no output at all. A paid output is
+never refused on a guess: what is neither known nor text is kept, as `.bin`.
 """
 
 from __future__ import annotations
 
-SNIFF_BYTES = 64
+import re
+from urllib.parse import unquote
+
+import msgspec
+
+SNIFF_BYTES = 1024
 """How much of a file is looked at."""
 
 _BY_START: tuple[tuple[bytes, str], ...] = (
@@ -36,6 +42,37 @@ _BY_TYPE = {
 
 FALLBACK = "bin"
 
+_MEDIA_TYPES = ("image/", "video/", "audio/")
+_MEDIA_ENDINGS = frozenset(
+    [
+        "png",
+        "jpg",
+        "jpeg",
+        "webp",
+        "gif",
+        "avif",
+        "heic",
+        "bmp",
+        "tif",
+        "tiff",
+        "mp4",
+        "webm",
+        "mov",
+        "avi",
+        "mkv",
+        "mp3",
+        "wav",
+        "flac",
+        "ogg",
+        "m4a",
+    ]
+)
+_SAYS_ERROR = frozenset({"error_code", "error_message"})
+"""Keys that an error body of the API has, and no output."""
+_ERROR_WORDS = frozenset({"error", "errors", "message", "detail"})
+_BESIDE_ERROR_WORDS = frozenset({"code", "status", "statusCode", "request_id", "requestId"})
+_XML_ERROR = re.compile(rb"(<\?xml[^>]*\?>\s*)?<Error[\s>]")
+
 
 def extension(start: bytes, content_type: str) -> str:
     """Without a dot. The bytes are believed before the server, the URL never."""
@@ -44,9 +81,64 @@ def extension(start: bytes, content_type: str) -> str:
 
 def is_web_page(start: bytes, content_type: str) -> bool:
     """Whether this is an error page that was served in place of a file."""
-    text = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    looks_like = text.startswith((b"<!doctype html", b"<html"))
+    looks_like = _text_start(start).lower().startswith((b"<!doctype html", b"<html"))
     return looks_like or (content_type.lower() == "text/html" and not _by_bytes(start))
+
+
+def impostor(start: bytes, content_type: str, url: str) -> str | None:
+    """What came in place of the file, for a message; None where this may be the file.
+
+    `start` is the first `SNIFF_BYTES`. Bytes of a known format are always believed. Text is no
+    picture, film or sound, where the URL or the Content-Type promises one; and error bodies in the
+    forms that this API and object stores use are no output whatever was promised.
+    """
+    if _by_bytes(start):
+        return None
+    if is_web_page(start, content_type):
+        return "a web page"
+    if not _is_text(start):
+        return None
+    if _XML_ERROR.match(_text_start(start)) or _is_error_json(start, url):
+        return "an error message"
+    if _promises_media(content_type, url) and b"<svg" not in start:
+        return "text"
+    return None
+
+
+def _promises_media(content_type: str, url: str) -> bool:
+    return content_type.lower().startswith(_MEDIA_TYPES) or _ending(url) in _MEDIA_ENDINGS
+
+
+def _ending(url: str) -> str:
+    name = unquote(url.partition("?")[0].rpartition("/")[2])
+    return name.rpartition(".")[2].lower() if "." in name else ""
+
+
+def _is_error_json(start: bytes, url: str) -> bool:
+    try:
+        body = msgspec.json.decode(start)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False  # also where it is longer than what is looked at: error bodies are short
+    if not isinstance(body, dict):
+        return False
+    words = body.keys() - _BESIDE_ERROR_WORDS
+    only_errors = bool(words) and words <= _ERROR_WORDS and _ending(url) != "json"
+    return only_errors or bool(body.keys() & _SAYS_ERROR)
+
+
+def _is_text(start: bytes) -> bool:
+    """Whether all of it is text: UTF-8 without control characters, which no binary format is."""
+    if any(byte < 32 and byte not in b"\t\n\r\f" for byte in start):
+        return False
+    try:
+        start.decode()
+    except UnicodeDecodeError as error:
+        return error.start > len(start) - 4 and len(start) >= SNIFF_BYTES  # a character cut in two
+    return True
+
+
+def _text_start(start: bytes) -> bytes:
+    return start.lstrip(b"\xef\xbb\xbf \t\r\n")
 
 
 def _by_bytes(start: bytes) -> str | None:

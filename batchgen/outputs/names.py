@@ -1,7 +1,7 @@
 """What a file is called: safe on every file system, and never one name for two jobs.
 
 A name comes from an id, which comes from a spreadsheet: it may hold a path, a device name of
-Windows, or differ from another only by case.
+Windows, characters that turn text around, or differ from another only by case.
 """
 
 from __future__ import annotations
@@ -12,27 +12,37 @@ import threading
 import unicodedata
 from collections.abc import Iterable
 
-MAX_STEM_BYTES = 180
-"""Leaves room for a counter, an extension and `.part` within the 255 of a file system."""
+MAX_NAME_BYTES = 200
+"""Of a file with its extension."""
+TAIL_BYTES = 20
+"""What is left free behind a stem: a counter, an extension, that of a sidecar."""
+MIN_STEM_BYTES = 16
+"""Shorter stems would be digests only."""
 
-_UNSAFE = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]+')
-_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+_UNSAFE = re.compile(r'[<>:"/\\|?*]+')
+_RESERVED = re.compile(
+    r"(con|prn|aux|nul|conin\$|conout\$|clock\$|(com|lpt)[0-9¹²³])\s*(\..*)?", re.IGNORECASE
+)
+"""Devices of Windows, which they are with any extension too."""
+_TURNS = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")
+"""Direction marks: with them `gpj.exe` reads as `exe.jpg`."""
+_UNPRINTABLE = frozenset({"Cc", "Cs", "Cn", "Co", "Zl", "Zp"})
 
 
-def safe_stem(text: str) -> str:
+def safe_stem(text: str, max_bytes: int = MAX_NAME_BYTES - TAIL_BYTES) -> str:
     """The text as a file name without extension; unchanged where it is safe already.
 
     Two texts may become one name; `Names.claim` keeps their files apart.
     """
-    name = unicodedata.normalize("NFC", text)
     name = "".join(
-        "-" if unicodedata.category(char) in ("Cs", "Cn", "Co") else char for char in name
+        "\0" if unicodedata.category(char) in _UNPRINTABLE or char in _TURNS else char
+        for char in unicodedata.normalize("NFC", text)
     )
-    name = _UNSAFE.sub("-", name).strip(" .")
+    name = re.sub("\0+", "-", _UNSAFE.sub("\0", name)).strip(" .")
     if not name or _RESERVED.fullmatch(name):
         name = f"_{name}"
-    if len(name.encode()) > MAX_STEM_BYTES:
-        name = name.encode()[: MAX_STEM_BYTES - 9].decode("utf-8", "ignore").rstrip(" .")
+    if len(name.encode()) > max_bytes:
+        name = name.encode()[: max_bytes - 9].decode("utf-8", "ignore").rstrip(" .")
         name = f"{name}-{_digest(text)}"
     return name
 
@@ -42,18 +52,29 @@ def _digest(text: str) -> str:
 
 
 class Names:
-    """Gives out stems; two that differ only by case are the same.
+    """Gives out stems; two that differ only by case, or by how an accent is written, are the same.
 
     Holds one integer for each name, so that a million files fit.
     """
 
     def __init__(self, taken_paths: Iterable[str] = ()) -> None:
+        self._max_stem_bytes = MAX_NAME_BYTES - TAIL_BYTES
         self._lock = threading.Lock()
         self._taken = {_key(path.rpartition("/")[2].rpartition(".")[0]) for path in taken_paths}
 
     def claim(self, text: str) -> str:
         """A stem for this text that nobody else has; `~2`, `~3`... where it is taken."""
-        stem = safe_stem(text)
+        return self._claim(safe_stem(text, self._max_stem_bytes))
+
+    def claim_beside(self, name: str) -> str:
+        """A stem for what lies beside a file of this name, which is safe already."""
+        return self._claim(name)
+
+    def limit(self, max_name_bytes: int) -> None:
+        """What the place allows for a name, where that is less than `MAX_NAME_BYTES`."""
+        self._max_stem_bytes = max(MIN_STEM_BYTES, min(max_name_bytes, MAX_NAME_BYTES) - TAIL_BYTES)
+
+    def _claim(self, stem: str) -> str:
         candidate, count = stem, 1
         with self._lock:
             while _key(candidate) in self._taken:
@@ -61,6 +82,14 @@ class Names:
                 candidate = f"{stem}~{count}"
             self._taken.add(_key(candidate))
         return candidate
+
+    def claim_exactly(self, stem: str) -> bool:
+        """Take this very stem; False where somebody has it."""
+        with self._lock:
+            if _key(stem) in self._taken:
+                return False
+            self._taken.add(_key(stem))
+        return True
 
 
 def _key(stem: str) -> int:

@@ -1,88 +1,72 @@
-"""Outputs on the local disk (port `OutputStore`).
+"""Outputs, fetched and kept (port `OutputStore`).
 
-A file is streamed to `NAME.part`, checked, made durable and only then renamed: whatever lies
-under a final name is whole. No file that lies there already is ever overwritten. The token is
-not known in here.
+An output is received as a part, checked, and only then put under its final name: whatever lies
+under a final name is whole. No file that lies there already is ever overwritten. What was received
+is noted, so that the next try goes on from there, also one in another process.
 """
 
 from __future__ import annotations
 
 import asyncio
-import filecmp
-import hashlib
-import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Self, TypeVar
 
-import aiofiles
-import aiohttp
-from yarl import URL
-
-from batchgen import __version__
 from batchgen.core.errors import LocalIOError
-from batchgen.core.events import ErrorKind, JobError, OutputFile
-from batchgen.durable import sync_directory, sync_file
-from batchgen.outputs import media
-from batchgen.outputs.guard import Forbidden, Guard, GuardedResolver
+from batchgen.core.events import OutputFile
+from batchgen.outputs.fetch import STALL_S, Fetcher, NotNow, later, plain
+from batchgen.outputs.guard import Guard
+from batchgen.outputs.keep import Keep, Unreachable
+from batchgen.outputs.landing import Landing
 from batchgen.outputs.names import Names
-from batchgen.ports import FilesSaved, LinkExpired, SaveAnswer, SaveLater
+from batchgen.outputs.notes import Key, Note, Notes, digest_of
+from batchgen.outputs.part import Part
+from batchgen.ports import FilesSaved, SaveAnswer, SaveLater
+
+T = TypeVar("T")
 
 MAX_FILE_BYTES = 2 << 30
-CHUNK_BYTES = 1 << 18
-MAX_REDIRECTS = 5
-EXPIRED = frozenset({403, 404, 410})
-
-CONNECT_TIMEOUT_S = 10.0
-STALL_TIMEOUT_S = 120.0
-"""Without a byte; there is no limit to a download as a whole (both as in the vendor's CLI)."""
+NOTES_NAME = "downloads"
+"""Directory of the notes in the run directory."""
+THREADS = 16
+"""Twice the downloads at once: half of them may wait for the disk."""
 
 
 @dataclass(slots=True, kw_only=True)
-class _Partial:
-    """What is known of one output while it is fetched; lives as long as the run."""
-
-    stem: str
-    path: Path
-    received_bytes: int = 0
-    validator: str = ""
-    """ETag of what was received, with which the server can say that it is still the same."""
-
-
-class _NotNow(Exception):
-    """This try has come to nothing; carries the answer for the runner."""
-
-    def __init__(self, answer: LinkExpired | SaveLater) -> None:
-        super().__init__(answer.error.message)
-        self.answer = answer
-
-
-@dataclass(slots=True, kw_only=True)
-class LocalStore:
-    """Puts outputs into a directory."""
+class Store:
+    """Fetches outputs and puts them where they are kept; used inside `async with`."""
 
     run_dir: Path
-    directory: Path
+    keep: Keep
     guard: Guard
     names: Names
     name_of: Callable[[str, int], str] = lambda job, index: f"{job}-{index}"
     """What an output is to be called, before that is made safe and claimed."""
     max_file_bytes: int = MAX_FILE_BYTES
-    _saved: dict[tuple[str, int], OutputFile] = field(default_factory=dict)
-    _partials: dict[tuple[str, int], _Partial] = field(default_factory=dict)
-    _session: aiohttp.ClientSession | None = None
+    stall_s: float = STALL_S
+    prepares: bool = True
+    """Whether the place is made ready at the start; not where nothing is to be fetched."""
+    _saved: dict[Key, OutputFile] = field(default_factory=dict)
+    _open: dict[Key, Note] = field(default_factory=dict)
+    _notes: Notes = field(init=False)
+    _threads: ThreadPoolExecutor = field(init=False)
+    _fetcher: Fetcher = field(init=False)
+    _landing: Landing = field(init=False)
 
     async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(resolver=GuardedResolver(self.guard)),
-            headers={"User-Agent": f"batchgen/{__version__}", "Accept-Encoding": "identity"},
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(
-                total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=STALL_TIMEOUT_S
-            ),
+        """Raises `LocalIOError` where the place for the outputs cannot be used."""
+        self._notes = Notes(self.run_dir / NOTES_NAME)
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="downloads")
+        self._fetcher = Fetcher(
+            self.guard, self._threads, max_file_bytes=self.max_file_bytes, stall_s=self.stall_s
         )
+        self._landing = Landing(self.keep, self.names, self._notes)
+        await self._on_thread(self._make_ready)
+        await self._fetcher.open()
         return self
 
     async def __aexit__(
@@ -91,149 +75,147 @@ class LocalStore:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._session is not None:
-            await self._session.close()
+        await self._fetcher.close()
+        await asyncio.to_thread(self._threads.shutdown)
+        self._notes.close()
 
-    async def save(self, job: str, urls: tuple[str, ...]) -> SaveAnswer:
+    def _make_ready(self) -> None:
+        """The place, and what earlier runs left unfinished, with the names that it has."""
+        if self.prepares:
+            self.keep.prepare()
+            self.names.limit(self.keep.max_name_bytes)
+        for note in self._notes.read():
+            stems = {note.stem, note.name.rpartition(".")[0] or note.stem}
+            if all(self.names.claim_exactly(stem) for stem in stems):
+                self._open[note.key] = note
+            else:  # the ledger knows the file by now
+                self._part_path(note).unlink(missing_ok=True)
+                self._notes.drop(note.key)
+
+    # Saving.
+
+    async def save(
+        self, job: str, urls: tuple[str, ...], known: tuple[OutputFile, ...] = ()
+    ) -> SaveAnswer:
         """Fetch what is not there yet. Raises `LocalIOError` for what is wrong with the disk."""
-        try:
-            files = [await self._save_one(job, i, url) for i, url in enumerate(urls, start=1)]
-        except _NotNow as stopped:
-            return stopped.answer
-        except OSError as error:
-            raise LocalIOError(f"{self.directory}: {error.strerror or error}") from error
-        for index in range(1, len(urls) + 1):
-            self._saved.pop((job, index), None)
-        return FilesSaved(files=tuple(files))
-
-    async def _save_one(self, job: str, index: int, url: str) -> OutputFile:
-        key = (job, index)
-        if key not in self._saved:
-            partial = self._partials.get(key) or self._begin(key)
-            content_type = await self._fetch(partial, url)
-            self._saved[key] = await asyncio.to_thread(self._finish, partial, content_type)
-            del self._partials[key]
-        return self._saved[key]
-
-    def _begin(self, key: tuple[str, int]) -> _Partial:
-        self.directory.mkdir(parents=True, exist_ok=True)
-        stem = self.names.claim(self.name_of(*key))
-        partial = _Partial(stem=stem, path=self.directory / f"{stem}.part")
-        self._partials[key] = partial
-        return partial
-
-    # Fetching.
-
-    async def _fetch(self, partial: _Partial, text: str) -> str:
-        """Bring the part to its full length; the content type. Raises `_NotNow` or OSError."""
-        before = partial.received_bytes
-        try:
-            async with await self._open(partial, text) as response:
-                await self._receive(partial, response)
-                return response.content_type
-        except Forbidden as error:
-            raise _NotNow(_later(str(error), hopeless=True)) from None
-        except (aiohttp.ClientError, TimeoutError) as error:
-            message = str(error) or "the download stalled"
-            received = max(0, partial.received_bytes - before)
-            raise _NotNow(_later(message, received_bytes=received)) from None
-
-    async def _open(self, partial: _Partial, text: str) -> aiohttp.ClientResponse:
-        """The answer at the end of the redirects, each hop of which is checked."""
-        url = self.guard.check(text)
-        for _ in range(MAX_REDIRECTS + 1):
-            response = await self._get(url, partial)
-            if response.status not in (301, 302, 303, 307, 308):
-                return response
-            response.release()
-            location = URL(response.headers.get("Location", ""), encoded=True)
-            url = self.guard.check(str(url.join(location)))
-        raise Forbidden(f"more than {MAX_REDIRECTS} redirects")
-
-    async def _get(self, url: URL, partial: _Partial) -> aiohttp.ClientResponse:
-        assert self._session is not None, "the store is used inside `async with`"  # noqa: S101
-        headers = {}
-        if partial.received_bytes and partial.validator:
-            headers = {
-                "Range": f"bytes={partial.received_bytes}-",
-                "If-Range": partial.validator,
-            }
-        return await self._session.get(url, headers=headers, allow_redirects=False)
-
-    async def _receive(self, partial: _Partial, response: aiohttp.ClientResponse) -> None:
-        self._check_answer(response, partial)
-        if not _continues(response, partial):
-            partial.received_bytes = 0
-        etag = response.headers.get("ETag", "")
-        partial.validator = "" if etag.startswith("W/") else etag
-        mode: Literal["r+b", "wb"] = "r+b" if partial.received_bytes else "wb"
-        async with aiofiles.open(partial.path, mode) as file:
-            await file.seek(partial.received_bytes)
-            async for chunk in response.content.iter_chunked(CHUNK_BYTES):
-                await file.write(chunk)
-                partial.received_bytes += len(chunk)
-                self._check_size(partial.received_bytes)
-            await file.truncate()
-        if partial.received_bytes == 0:
-            raise _NotNow(_later("the file is empty"))
-
-    def _check_answer(self, response: aiohttp.ClientResponse, partial: _Partial) -> None:
-        status = response.status
-        if status in EXPIRED:
-            error = JobError(
-                kind=ErrorKind.EXPIRED, message=f"the link answers {status}", http_status=status
+        found: list[OutputFile] = []
+        for index, url in enumerate(urls, start=1):
+            had = known[index - 1] if index <= len(known) else None
+            answer = await (
+                self._save_one((job, index), url)
+                if had is None
+                else self._save_again((job, index), url, had)
             )
-            raise _NotNow(LinkExpired(error=error))
-        if status == 416:  # the part and the file do not match: begin anew
-            partial.received_bytes = 0
-        if status not in (200, 206):
-            raise _NotNow(_later(f"the download answers {status}", http_status=status))
-        self._check_size(response.content_length or 0)
+            if not isinstance(answer, OutputFile):
+                return answer
+            found.append(answer)
+        return FilesSaved(files=tuple(found))
 
-    def _check_size(self, size_bytes: int) -> None:
-        if size_bytes > self.max_file_bytes:
-            message = f"the file is larger than {self.max_file_bytes:,} bytes"
-            raise _NotNow(_later(message, hopeless=True))
+    async def _save_again(self, key: Key, url: str, file: OutputFile) -> OutputFile | SaveAnswer:
+        """Fetch one output again unless it is whole, to the very path that it is recorded under.
 
-    # Finishing; runs in a thread.
+        Nothing that lies there is overwritten. The answer says what came: its digest differs from
+        that of `file` where the server has other bytes now.
+        """
+        if await self._on_thread(self.keep.holds, file):
+            return file
+        stem = file.path.rpartition("/")[2].rpartition(".")[0]
+        self._open.setdefault(key, Note(job=key[0], index=key[1], stem=stem))
+        return await self._save_one(key, url, path=file.path)
 
-    def _finish(self, partial: _Partial, content_type: str) -> OutputFile:
-        digest = hashlib.sha256()
-        with partial.path.open("rb") as file:
-            start = file.read(media.SNIFF_BYTES)
-            if media.is_web_page(start, content_type):
-                partial.received_bytes = 0
-                raise _NotNow(_later("a web page came in place of the file"))
-            file.seek(0)
-            while chunk := file.read(CHUNK_BYTES * 4):
-                digest.update(chunk)
-            sync_file(file.fileno())
-        name = self._rename(partial, media.extension(start, content_type))
-        path = Path(os.path.relpath(self.directory / name, self.run_dir)).as_posix()
-        return OutputFile(path=path, bytes=partial.received_bytes, sha256=digest.hexdigest())
+    async def describe(self, file: OutputFile, content: bytes, marker: bytes) -> None:
+        """Put a sidecar beside a file: `NAME.png.json`. Raises `LocalIOError`, `Unreachable`.
 
-    def _rename(self, partial: _Partial, extension: str) -> str:
-        """Give the file its name; one that a crash left there unrecorded is the same file."""
-        stem = partial.stem
-        while True:
-            final = self.directory / f"{stem}.{extension}"
-            if not final.exists() or filecmp.cmp(partial.path, final, shallow=False):
-                break
-            stem = self.names.claim(stem)
-        partial.path.replace(final)
-        sync_directory(self.directory)
-        return final.name
+        What begins with `marker` is an earlier one, which it takes the place of; anything else
+        that lies there stays.
+        """
+        try:
+            await self._on_thread(self._landing.describe, file.path, content, marker)
+        except OSError as error:
+            raise self._refused(error) from error
 
+    def settled(self, job: str) -> None:
+        """The ledger knows the files of this job: what was noted of them may go."""
+        for key in [key for key in self._saved if key[0] == job]:  # of few: the unsettled ones
+            del self._saved[key]
+            self._open.pop(key, None)
+            self._threads.submit(self._notes.drop, key)
 
-def _continues(response: aiohttp.ClientResponse, partial: _Partial) -> bool:
-    """Whether the answer goes on exactly where the part ends."""
-    if response.status != 206 or not partial.received_bytes:
-        return False
-    return response.headers.get("Content-Range", "").startswith(f"bytes {partial.received_bytes}-")
+    async def _save_one(
+        self, key: Key, url: str, *, path: str | None = None
+    ) -> OutputFile | SaveAnswer:
+        try:
+            if key not in self._saved:
+                self._saved[key] = await self._bring(self._note_of(key), url, path)
+            return self._saved[key]
+        except NotNow as stopped:
+            if isinstance(stopped.answer, SaveLater) and stopped.answer.hopeless:
+                await self._on_thread(self._discard, key)
+            elif self._open[key].received_bytes == 0:
+                await self._on_thread(self._notes.drop, key)
+            return stopped.answer
+        except Unreachable as error:
+            return later(str(error))
+        except OSError as error:
+            raise self._refused(error) from error
 
+    def _refused(self, error: OSError) -> LocalIOError:
+        place, text = error.filename or self.keep.path_of(""), error.strerror or str(error)
+        return LocalIOError(f"{place}: {text}; what was received is kept")
 
-def _later(
-    message: str, *, received_bytes: int = 0, hopeless: bool = False, http_status: int | None = None
-) -> SaveLater:
-    error = JobError(kind="download", message=message, http_status=http_status)
-    return SaveLater(error=error, received_bytes=received_bytes, hopeless=hopeless)
+    def _note_of(self, key: Key) -> Note:
+        if key not in self._open:
+            stem = self.names.claim(self.name_of(*key))
+            self._open[key] = Note(job=key[0], index=key[1], stem=stem)
+        return self._open[key]
+
+    async def _bring(self, note: Note, url: str, path: str | None) -> OutputFile:
+        if note.url != plain(url):
+            note.forget_bytes()  # another output: an ETag says nothing across URLs
+        if note.name and path is None:
+            file = OutputFile(path=self.keep.path_of(note.name), bytes=note.received_bytes,
+                              sha256=note.sha256)  # fmt: skip
+            if await self._on_thread(self.keep.holds, file):
+                return file
+        part = await self._on_thread(self._take_up, note)
+        try:
+            if part.size_bytes == 0 or part.size_bytes != note.total_bytes:
+                await self._fetcher.fetch(note, part, url, lambda: self._mark(note, part))
+            return await self._on_thread(self._landing.finish, note, part, path)
+        finally:
+            if not part.closed:
+                await self._on_thread(part.close)
+
+    # On threads.
+
+    def _take_up(self, note: Note) -> Part:
+        path = self._part_path(note)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = Part(path)
+        if not part.take_up(note.received_bytes, note.sha256):
+            note.forget_bytes()
+        return part
+
+    def _mark(self, note: Note, part: Part) -> None:
+        note.received_bytes, note.sha256 = part.size_bytes, part.sha256
+        if note.validator:
+            self._notes.write(note)
+
+    def _discard(self, key: Key) -> None:
+        note = self._open.pop(key, None)
+        if note is not None:
+            self._part_path(note).unlink(missing_ok=True)
+            self._notes.drop(key)
+
+    def _part_path(self, note: Note) -> Path:
+        return self.keep.part_path(note.stem, digest_of(note.key))
+
+    async def _on_thread(self, work: Callable[..., T], *args: object) -> T:
+        loop = asyncio.get_running_loop()
+        doing = loop.run_in_executor(self._threads, work, *args)
+        try:
+            return await asyncio.shield(doing)
+        except asyncio.CancelledError:
+            with suppress(Exception):  # nobody waits for it any more, but it is not left running
+                await doing
+            raise

@@ -9,9 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from batchgen.core.answers import Gone, Produced
-from batchgen.core.events import Event, Failed, JobError, Saved
+from batchgen.core.events import Event, Failed, JobError, OutputFile, Saved
 from batchgen.core.lifecycle import JobRecord
 from batchgen.core.retry import Backoff
+from batchgen.crashpoints import CrashPoint, reached
 from batchgen.ports import (
     Clock,
     FilesSaved,
@@ -44,12 +45,14 @@ class Collector:
 
         Raises `LocalIOError` for what is wrong with the local disk.
         """
-        urls = self._urls(job)
+        reached(CrashPoint.DOWNLOAD_BEGINS)
+        urls, known = self._urls(job), self._known(job)
         renewed, fruitless = False, 0
         while True:
-            answer = await self.outputs.save(job, urls)
+            answer = await self.outputs.save(job, urls, known)
             if isinstance(answer, FilesSaved):
                 await self._record(job, Saved(files=answer.files))
+                self.outputs.settled(job)
                 return True
             if not renewed and _may_be_stale(answer):
                 renewed = True
@@ -66,6 +69,11 @@ class Collector:
     def _urls(self, job: str) -> tuple[str, ...]:
         record = self.ledger.get(job)
         return record.outputs if record else ()
+
+    def _known(self, job: str) -> tuple[OutputFile, ...]:
+        """Files that the job had before one of them was lost."""
+        record = self.ledger.get(job)
+        return record.files if record else ()
 
     async def _renew(self, job: str) -> tuple[str, ...] | None:
         """Fresh URLs of the same outputs; none where there are none; None where all is gone."""

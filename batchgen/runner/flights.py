@@ -39,6 +39,7 @@ from batchgen.core.jobs import Job
 from batchgen.core.lifecycle import JobRecord, JobState
 from batchgen.core.pacing import PollPace
 from batchgen.core.retry import Backoff
+from batchgen.crashpoints import CrashPoint, reached
 from batchgen.ports import Clock, GenerationAPI, Ledger, Observer
 from batchgen.runner.gate import Gate
 from batchgen.runner.reach import Reach
@@ -179,12 +180,19 @@ class Lookout:
         self._learn(flight, answer, age_s)
         event = _fact(answer, flight.record)
         if event is not None:
-            flight.record = await self.ledger.record(flight.record.job, event)
-            self.observer.on_event(flight.record.job, event, flight.record)
+            await self._keep(flight, event)
         if event is not None and not isinstance(event, Started):
             flight.failures = 0
             return None
         return self._delay_s(flight, answer)
+
+    async def _keep(self, flight: Flight, event: Event) -> None:
+        if isinstance(event, Succeeded):
+            reached(CrashPoint.RESULT_HEARD)
+        flight.record = await self.ledger.record(flight.record.job, event)
+        if isinstance(event, Succeeded):
+            reached(CrashPoint.RESULT_DURABLE)
+        self.observer.on_event(flight.record.job, event, flight.record)
 
     async def _ask(self, flight: Flight, age_s: float) -> Look:
         request_id = flight.record.request_id or ""

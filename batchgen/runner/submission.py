@@ -36,6 +36,7 @@ from batchgen.core.events import (
 from batchgen.core.jobs import Job
 from batchgen.core.lifecycle import JobRecord
 from batchgen.core.window import Window
+from batchgen.crashpoints import CrashPoint, reached
 from batchgen.ports import Clock, GenerationAPI, Ledger, Observer
 from batchgen.runner.gate import Gate
 from batchgen.runner.purse import Purse
@@ -82,7 +83,9 @@ class Submission:
         sent_at_s = self.clock.monotonic_s()
         answer = await self._post(job)
         if isinstance(answer, Submitted):
+            reached(CrashPoint.ANSWER_HEARD)
             record = await self._keep(job, answer.request_id)
+            reached(CrashPoint.REQUEST_ID_DURABLE)
             self.gate.accepted()
             self.window.accepted()
             self.admission.accepted(job.model)
@@ -103,7 +106,9 @@ class Submission:
             fingerprint=job.fingerprint,
             price_usd=self.purse.price_usd(job),
         )
+        reached(CrashPoint.BEFORE_INTENT)
         await self._record(job, intent)
+        reached(CrashPoint.INTENT_DURABLE)
         if self.stop.submissions or self.admission.held:  # since, on its way to the disk
             return _NOT_SENT
         answer = await self.api.submit(job.model, job.input)

@@ -17,6 +17,7 @@ from batchgen.core.events import (
     ErrorKind,
     Event,
     Failed,
+    FilesLost,
     GivenUp,
     Granted,
     Intended,
@@ -52,6 +53,7 @@ EVENTS: dict[type[Event], Event] = {
     Attached: Attached(request_id="r7"),
     GivenUp: GivenUp(),
     Granted: Granted(),
+    FilesLost: FilesLost(),
     Saved: Saved(files=(OutputFile(path="a.png", bytes=1, sha256="0"),)),
 }
 

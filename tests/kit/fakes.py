@@ -163,7 +163,9 @@ class MemoryStore:
     def settled(self, job: str) -> None:
         self.settlements.append(job)
 
-    async def save(self, job: str, urls: tuple[str, ...]) -> SaveAnswer:
+    async def save(
+        self, job: str, urls: tuple[str, ...], known: tuple[OutputFile, ...] = ()
+    ) -> SaveAnswer:
         self.tries[job] += 1
         await asyncio.sleep(self.save_s)
         told = self.on_save(job, self.tries[job])

@@ -80,6 +80,15 @@ def test_loopback_only_beside_a_loopback_api() -> None:
         ("a:b|c?", "a-b-c-"),
         ("tab\tnewline\n", "tab-newline-"),
         ("", "_"),
+        ("con .png", "_con .png"),
+        ("LPT³", "_LPT³"),
+        ("conin$", "_conin$"),
+        ("console", "console"),
+        ("trailing dots. . .", "trailing dots"),
+        ("exe.\u202egpj", "exe.-gpj"),
+        ("line\u2028break", "line-break"),
+        ("fu\u0308r", "für"),
+        ("👩\u200d🎨", "👩\u200d🎨"),
     ],
 )
 def test_safe_stems(text: str, stem: str) -> None:
@@ -107,6 +116,37 @@ def test_no_two_claims_get_one_name(texts: list[str]) -> None:
     claimed = [names.claim(text).casefold() for text in texts]
 
     assert len(set(claimed)) == len(claimed)
+
+
+@given(st.text(max_size=300))
+def test_a_file_name_has_at_most_200_bytes(text: str) -> None:
+    """With counter, extension and the one of its sidecar, also where every name is taken."""
+    names = Names()
+
+    claimed = [names.claim(text) for _ in range(20)]
+
+    assert max(len(f"{stem}.webm.json".encode()) for stem in claimed) <= 200
+
+
+def test_a_place_with_short_names_gets_short_names() -> None:
+    """Encrypted home directories allow 143 bytes; long ids keep apart by a digest."""
+    names = Names()
+    names.limit(60)
+
+    first, second = names.claim("x" * 100), names.claim("x" * 99 + "y")
+
+    assert len(f"{first}.webm.json") <= 60
+    assert first != second
+    assert first[:20] == second[:20] == "x" * 20
+
+
+def test_an_accent_written_in_two_ways_is_one_name() -> None:
+    """macOS may turn one into the other, so they must not be two jobs' files."""
+    names = Names()
+
+    assert names.claim("für") == "für"
+    assert names.claim("fu\u0308r") == "für~2"
+    assert names.claim("FÜR") == "FÜR~3"
 
 
 def test_names_of_earlier_runs_are_taken() -> None:

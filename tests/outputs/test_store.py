@@ -7,13 +7,14 @@ import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import web
 
 from batchgen.core.errors import LocalIOError
 from batchgen.core.origin import ApiBase, parse_base_url
-from batchgen.outputs import Guard, LocalStore, Names
+from batchgen.outputs import Directory, Guard, Names, Store
 from batchgen.ports import FilesSaved, LinkExpired, SaveLater
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 400
@@ -36,11 +37,10 @@ async def server(handler: Handler) -> AsyncIterator[str]:
         await runner.cleanup()
 
 
-def store(run_dir: Path, *, api: ApiBase = LOOPBACK, **more: object) -> LocalStore:
+def store(run_dir: Path, *, api: ApiBase = LOOPBACK, **more: Any) -> Store:
     """A store for a run directory."""
-    return LocalStore(
-        run_dir=run_dir, directory=run_dir / "outputs", guard=Guard(api=api), names=Names(), **more
-    )  # type: ignore[arg-type]
+    keep = Directory(run_dir=run_dir, path=run_dir / "outputs")
+    return Store(run_dir=run_dir, keep=keep, guard=Guard(api=api), names=Names(), **more)
 
 
 async def serve_png(request: web.Request) -> web.StreamResponse:
@@ -203,9 +203,9 @@ async def test_a_disk_that_refuses_is_an_error_of_this_machine(tmp_path: Path) -
     """Not a failed download: the run stops."""
     (tmp_path / "outputs").write_text("a file where a directory should be")
 
-    async with server(serve_png) as host, store(tmp_path) as outputs:
-        with pytest.raises(LocalIOError, match="outputs"):
-            await outputs.save("fox", (f"{host}/a.png",))
+    with pytest.raises(LocalIOError, match="outputs"):
+        async with store(tmp_path):
+            pass
 
 
 async def test_each_hop_of_a_redirect_is_checked(tmp_path: Path) -> None:
