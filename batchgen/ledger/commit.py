@@ -94,7 +94,7 @@ class GroupCommit:
         batch.done.append(done)
         if not self._busy:
             self._busy = True
-            loop.call_soon(self._hand_over)
+            loop.call_soon(self._hand_over)  # with all that this round of the loop brings
         return done
 
     async def close(self) -> None:
@@ -120,11 +120,11 @@ class GroupCommit:
         Those who are woken often have a next line at once. Where they are the many, the next
         batch waits for them: else it would leave with a few, and all of them wait for two syncs.
         """
-        waits_for_them = 2 * len(self._next.lines) < len(batch.lines)
-        if not waits_for_them:
+        are_many = 2 * len(self._next.lines) < len(batch.lines)
+        if not are_many:
             self._hand_over()
         self._wake(batch)
-        if waits_for_them:
+        if are_many:
             asyncio.get_running_loop().call_soon(self._go_on)
 
     def _go_on(self) -> None:
@@ -135,6 +135,16 @@ class GroupCommit:
             self._idle.set()
 
     def _wake(self, batch: _Batch) -> None:
+        if batch.failure is not None or batch.skipped:
+            self._wake_with_bad_news(batch)
+            return
+        offset = batch.begin
+        for line, done in zip(batch.lines, batch.done, strict=True):
+            if not done.done():
+                done.set_result(offset)
+            offset += len(line)
+
+    def _wake_with_bad_news(self, batch: _Batch) -> None:
         offset = batch.begin
         for place, (line, done) in enumerate(zip(batch.lines, batch.done, strict=True)):
             skipped = batch.full if place in batch.skipped else None

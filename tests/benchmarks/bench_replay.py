@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from statistics import median
 
@@ -84,6 +85,7 @@ def bare(path: Path) -> int:
 def side(name: str, path: Path) -> None:
     """One measurement, in a process of its own: seconds, peak kB, jobs."""
     measured = {"ours": ours, "bare": bare}[name]
+    import_module("batchgen.ledger" if name == "ours" else "orjson")
     begun_s = time.perf_counter()
     jobs = measured(path)
     took_s = time.perf_counter() - begun_s

@@ -37,10 +37,10 @@ def done_batch(tmp_path: Path, sandbox: Live, count: int = 4) -> tuple[Path, Pat
     "damage",
     [
         lambda line: line[: len(line) // 2] + b"\n",
-        lambda line: line[:20] + b"\n",
-        lambda line: b"garbage\n",
+        pytest.param(lambda line: line[:20] + b"\n", marks=pytest.mark.slow),
+        pytest.param(lambda line: b"garbage\n", marks=pytest.mark.slow),
         lambda line: b"\0" * len(line) + b"\n",
-        lambda line: b"",
+        pytest.param(lambda line: b"", marks=pytest.mark.slow),
     ],
     ids=["half a line", "the start of a line", "garbage", "NULs", "gone"],
 )
@@ -177,7 +177,7 @@ def test_show_tells_the_life_of_a_job(tmp_path: Path) -> None:
     assert (unknown.code, "no job 'nobody'" in unknown.err) == (64, True)
 
 
-@pytest.mark.parametrize("links", ["still good", "expired"])
+@pytest.mark.parametrize("links", ["still good", pytest.param("expired", marks=pytest.mark.slow)])
 def test_damaged_files_are_fetched_again_without_a_post(tmp_path: Path, links: str) -> None:
     """A missing, a shortened and an edited file come back; the edited one is kept aside."""
     faults = ("file:expired-url:from_s=3",) if links == "expired" else ()

@@ -58,6 +58,7 @@ def never_goes_back(numbers: list[float]) -> bool:
     return numbers == sorted(numbers)
 
 
+@pytest.mark.slow
 def test_readers_beside_runs_that_are_killed_and_resumed(tmp_path: Path) -> None:
     """None of them ever fails, sees half a line or a number that goes back, or is in the way.
 

@@ -166,7 +166,18 @@ def ends_well(scene: Scene, *, doubts: int) -> None:
     assert scene.sandbox.audit.call_count == calls, "a run with nothing to do called the API"
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+EACH_ONCE = {case.point: case for case in reversed(CASES)}
+"""The first case of each point; the others are left to the long tests."""
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, marks=() if case is EACH_ONCE[case.point] else pytest.mark.slow)
+        for case in CASES
+    ],
+    ids=str,
+)
 def test_a_kill_at_this_point_costs_what_is_said_of_it(case: Case, scene: Scene) -> None:
     """SIGKILL there, the same command again: only what nobody can know is in doubt."""
     scene.die(case.point, case.passage, *scene.words, *case.only)
@@ -201,6 +212,7 @@ def test_a_kill_while_the_answer_is_on_its_way_is_one_doubt(tmp_path: Path, scen
     ends_well(scene, doubts=1)
 
 
+@pytest.mark.slow
 def test_kills_of_the_runs_that_mend_add_nothing(scene: Scene) -> None:
     """A process that dies while it settles what the last one left is settled by the next."""
     scene.die(P.ANSWER_HEARD, 2)
