@@ -91,4 +91,4 @@ def _text(row: ResultRow) -> str:
 def _shot(file: OutputFile) -> Shot:
     ending = file.path.rpartition(".")[2].lower()
     kind = "image" if ending in _IMAGES else "video" if ending in _VIDEOS else "file"
-    return Shot(href=quote(file.path), name=file.path.rpartition("/")[2], kind=kind)
+    return Shot(href=quote(file.path, safe="/:"), name=file.path.rpartition("/")[2], kind=kind)

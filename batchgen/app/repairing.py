@@ -18,7 +18,7 @@ async def reopen_damaged(run_dir: Path, book: LedgerBook, *, now: str) -> tuple[
     `LocalIOError`.
     """
     found = tuple(bad_files(run_dir, book))
-    _move_aside((run_dir / bad.file.path for bad in found if bad.is_there), now)
+    _move_aside((run_dir / bad.file.path for bad in found if bad.lies_here), now)
     for job in dict.fromkeys(bad.job for bad in found):
         await book.record(job, FilesLost())
     return found

@@ -18,7 +18,7 @@ from batchgen.outputs.bucket import Bucket, fault_of
 from batchgen.ports import FilesSaved, SaveLater
 from batchgen.sandbox import SandboxConfig
 from tests.kit.fakes import MODEL
-from tests.kit.live import batchgen, live_sandbox
+from tests.kit.live import accepted, batchgen, live_sandbox
 from tests.outputs.host import PNG, Host, png, server, store
 from tests.outputs.seaweed import BUCKET, S3, SECRET, client, s3_server
 
@@ -56,6 +56,11 @@ def listed(s3: S3, place: str) -> dict[str, int]:
     prefix = place.removeprefix(f"s3://{BUCKET}/")
     found = obstore.list(client(s3), prefix).collect()
     return {one["path"].removeprefix(prefix + "/"): one["size"] for one in found}
+
+
+def removed(s3: S3, place: str, name: str) -> None:
+    """As somebody with the bucket's console might."""
+    obstore.delete(client(s3), f"{place.removeprefix(f's3://{BUCKET}/')}/{name}")
 
 
 def content(s3: S3, place: str, name: str) -> bytes:
@@ -270,6 +275,29 @@ def test_a_night_into_a_bucket(tmp_path: Path, s3: S3, place: str) -> None:
     for path in (tmp_path / "a.run").rglob("*"):
         assert path.is_dir() or SECRET.encode() not in path.read_bytes()
     assert f"{place}/j3-1.png" in (tmp_path / "a.run/results.csv").read_text()
+
+
+@slow
+def test_an_object_that_is_gone_is_found_and_fetched_again(
+    tmp_path: Path, s3: S3, place: str
+) -> None:
+    """By `ledger verify --files` and `run --repair`, without another submission."""
+    manifest = tmp_path / "a.yaml"
+    prompts = [{"id": f"j{n}", "prompt": f"a fox {n}"} for n in range(3)]
+    manifest.write_text(json.dumps({"model": MODEL, "prompts": prompts, "output": {"dir": place}}))
+    with live_sandbox(SandboxConfig(duration_min_s=0, duration_max_s=0.1)) as sandbox:
+        assert batchgen("run", manifest, sandbox=sandbox, **s3.environment()).code == 0
+        removed(s3, place, "j1-1.png")
+        verified = batchgen("ledger", "verify", manifest, "--files", **s3.environment())
+        assert (verified.code, verified.out.count("(job ")) == (1, 1)
+        assert f"{place}/j1-1.png: missing" in verified.out
+
+        repaired = batchgen("run", manifest, "--repair", sandbox=sandbox, **s3.environment())
+        assert repaired.code == 0, repaired.err
+        assert set(accepted(sandbox).values()) == {1}
+
+    assert set(listed(s3, place)) == {f"j{n}-1.png" for n in range(3)}
+    assert batchgen("ledger", "verify", manifest, "--files", **s3.environment()).code == 0
 
 
 @pytest.mark.parametrize(
