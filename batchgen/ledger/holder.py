@@ -69,8 +69,8 @@ class Holder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return Life.ENDED if is_another or born == _DEAD else Life.RUNS
 
     def phrase(self, now_s: float) -> str:
-        """`process 4242 on this host, since 02:00 (3 h 10 min ago)`."""
-        where = "this host" if self.is_here else self.host
+        """`process 4242 on box (this host), since 02:00 (3 h 10 min ago)`."""
+        where = f"{self.host} (this host)" if self.is_here else self.host
         return f"process {self.pid} on {where}{self._since(now_s)}"
 
     def _since(self, now_s: float) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import defaultdict, deque
+from collections import defaultdict
 from dataclasses import dataclass, field
 
 from batchgen.core.admission import Admission
@@ -24,6 +24,7 @@ from batchgen.ports import Batch, Clock, GenerationAPI, Ledger, Observer, Output
 from batchgen.runner.cancellation import Cancellation
 from batchgen.runner.collection import Collector
 from batchgen.runner.crew import Crew
+from batchgen.runner.downloads import Downloads
 from batchgen.runner.flights import Flight, Lookout
 from batchgen.runner.gate import Gate
 from batchgen.runner.hold import Hold
@@ -31,7 +32,7 @@ from batchgen.runner.limits import Limits, Spending
 from batchgen.runner.paced import PacedAPI
 from batchgen.runner.purse import Purse
 from batchgen.runner.reach import Reach
-from batchgen.runner.resumption import open_states, rows_of
+from batchgen.runner.resumption import left_open, rows_of
 from batchgen.runner.source import Nothing, Source
 from batchgen.runner.stopping import Stop
 from batchgen.runner.submission import Submission, Turn
@@ -92,12 +93,13 @@ class Runner:
             lookout=lookout, clock=clock, crew=self._crew, stop=self.stop, at_once=limits.looks,
             job_timeout_s=limits.job_timeout_s, on_landed=self._landed,
         )  # fmt: skip
-        self._collector = Collector(
+        collector = Collector(
             api=api, ledger=ledger, outputs=outputs, clock=clock, observer=observer, jitter=jitter
         )
-        self._to_download: deque[tuple[str, Job | None]] = deque()
+        self._downloads = Downloads(
+            collector, self._crew, self.stop, at_once=limits.downloads, on_collected=self._settle
+        )
         self._in_flight = 0
-        self._downloading = 0
         self._failures = 0
         self._expectations: defaultdict[str, Expectation] = defaultdict(Expectation)
 
@@ -124,7 +126,7 @@ class Runner:
     async def _conduct(self) -> None:
         while not self._finished():
             self._wake.clear()
-            self._start_downloads()
+            self._downloads.start()
             if self._fill_slots():
                 await asyncio.sleep(0)
             elif not self._finished():
@@ -132,7 +134,7 @@ class Runner:
 
     def limited_by(self) -> str:
         """What limits the speed now, in a word or two; empty where nothing does."""
-        if len(self._to_download) > self._limits.downloads:
+        if self._downloads.limits_speed:
             return "downloads"
         if self._admission.held:
             return "the API (held after a lost answer)"
@@ -145,15 +147,13 @@ class Runner:
     # What is paid for comes first.
 
     def _resume(self, batch: Batch) -> None:
-        open_records = list(self._ledger.records(*open_states(self._policy)))
-        open_records.sort(key=lambda record: record.finished_at or record.submitted_at or "")
-        rows = rows_of(batch, open_records)
-        for record in open_records:
-            if record.state is JobState.COMPLETED:
-                self._to_download.append((record.job, rows.get(record.job)))
-            else:
-                self._in_flight += 1
-                self._watch.add(record, rows.get(record.job), resumed=True)
+        in_flight, completed = left_open(self._ledger, self._policy)
+        rows = rows_of(batch, self._ledger) if in_flight or completed else {}
+        for job_id in completed:
+            self._downloads.add(job_id, rows.get(job_id))
+        for record in in_flight:
+            self._in_flight += 1
+            self._watch.add(record, rows.get(record.job), resumed=True)
 
     # Slots.
 
@@ -234,7 +234,7 @@ class Runner:
         if record is not None and record.state is JobState.FAILED:
             self._count_failure()
         if record is not None and record.state is JobState.COMPLETED and self._policy.download:
-            self._to_download.append((job_id, job))
+            self._downloads.add(job_id, job)
         elif job is not None and self._source.needs_submission(job):
             self._put_back(job)
 
@@ -248,32 +248,13 @@ class Runner:
         if limit is not None and self._failures >= limit:
             self.stop.request(StopReason.FAILURES)
 
-    # Downloads.
-
-    def _start_downloads(self) -> None:
-        while (
-            self._to_download
-            and not self.stop.downloads
-            and self._downloading < self._limits.downloads
-        ):
-            self._downloading += 1
-            self._crew.spawn(self._download(*self._to_download.popleft()))
-
-    async def _download(self, job_id: str, job: Job | None) -> None:
-        try:
-            ended = await self._collector.collect(job_id)
-        finally:
-            self._downloading -= 1
-        if ended:
-            self._settle(job_id, job)
-
     # The end.
 
     def _finished(self) -> bool:
         submitting = not (self.stop.submissions or self._exhausted)
         looking = bool(self._in_flight) and not self.stop.looks
         posting = self._crew.posting > 0 and not self.stop.downloads
-        fetching = bool(self._downloading or self._to_download) and not self.stop.downloads
+        fetching = self._downloads.pending and not self.stop.downloads
         return not (submitting or looking or posting or fetching)
 
     async def _cancel_if_asked(self) -> None:

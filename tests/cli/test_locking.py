@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import subprocess
 from pathlib import Path
 from typing import IO
@@ -87,7 +88,7 @@ def test_a_second_run_is_refused_at_once_unless_it_was_told_otherwise(
 
     code, out, err = seen[""]
     assert (code, out) == (75, "")
-    assert f"in use by process {holder.pid} on this host" in err
+    assert f"in use by process {holder.pid} on {socket.gethostname()} (this host)" in err
     assert "skipped" not in err
 
     code, out, err = seen["--if-locked=fail --json"]
@@ -120,7 +121,7 @@ def test_a_run_that_waited_reads_everything_anew(manifest: Path) -> None:
         paid = accepted(sandbox)
 
     assert code == 0, rest
-    assert f"in use by process {holder.pid} on this host" in said
+    assert f"in use by process {holder.pid} on {socket.gethostname()} (this host)" in said
     assert "waiting up to 1 min" in said
     assert "waiting" not in rest
     assert set(paid) == {"prompt number 1", "a row that came later"}

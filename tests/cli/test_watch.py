@@ -9,6 +9,7 @@ import random
 import select
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import termios
@@ -122,7 +123,7 @@ def test_in_a_log_a_watch_is_plain_and_short(tmp_path: Path) -> None:
     assert (watch.returncode, err) == (0, "")
     assert "6 jobs: 6 pending" in first
     assert not set(out) & {"\r", "\x1b"}
-    assert f"at work: process {run.pid} on this host, since " in out
+    assert f"at work: process {run.pid} on {socket.gethostname()} (this host), since " in out
     assert "6 jobs: 6 downloaded" in out
     assert out.rstrip().endswith("nothing is left to do, every job ended well")
     assert len(out.splitlines()) <= 8

@@ -33,7 +33,7 @@ def test_who_holds_it_since_when_and_what_to_do(tmp_path: Path) -> None:
     with held(tmp_path) as holder:
         said = refusal(tmp_path)
 
-    assert f"in use by process {holder.pid} on this host, since " in said
+    assert f"in use by process {holder.pid} on {socket.gethostname()} (this host), since " in said
     assert "(3 h 10 min ago)" in said
     assert "still at work" in said
     assert "--if-locked wait=" in said
@@ -46,7 +46,7 @@ def test_a_holder_that_has_ended_while_its_child_holds_on(tmp_path: Path) -> Non
         holder.wait()
         said = refusal(tmp_path)
 
-    assert f"process {holder.pid} on this host" in said
+    assert f"process {holder.pid} on {socket.gethostname()} (this host)" in said
     assert "has ended" in said
     assert f"fuser {tmp_path / LOCK_NAME}" in said
     assert "kill" not in said
