@@ -41,12 +41,15 @@ async def send(request: web.BaseRequest, delivery: Delivery, sleep: Sleep) -> we
     if answer is None:
         _hang_up(request, reset=delivery.reset)
         return web.Response()
-    if delivery.cut:
-        return await _send_half(request, answer)
-    if delivery.chunked:
-        return await _send_chunked(request, answer)
-    if delivery.bytes_per_s is not None:
-        return await _send_drops(request, answer, delivery.bytes_per_s, sleep)
+    try:
+        if delivery.cut:
+            return await _send_half(request, answer)
+        if delivery.chunked:
+            return await _send_chunked(request, answer)
+        if delivery.bytes_per_s is not None:
+            return await _send_drops(request, answer, delivery.bytes_per_s, sleep)
+    except ConnectionResetError:
+        return web.Response()  # the other side was killed: nobody is left to hear of it
     headers = _headers(answer)
     if delivery.moved:
         headers["Location"] = MOVED + request.raw_path
