@@ -58,7 +58,7 @@ def _verified(found: upkeep.Verified, target: Target) -> Iterator[str]:
     if one.faults:
         yield f"Mend it with: batchgen ledger repair --run-dir {run_dir}"
     else:
-        yield "  every line is whole"
+        yield f"  every {'other ' if one.torn_bytes else ''}line is whole"
     yield from _verified_files(found, target.manifest or "MANIFEST")
 
 
@@ -101,9 +101,10 @@ def _repair(args: argparse.Namespace, target: Target) -> int:
     if done.aside is None:
         print("nothing to mend: every line is whole")
         return 0
-    bad = count_text(len(done.faults), "bad line")
-    torn = f" and a torn tail of {done.torn_bytes:,} bytes" if done.torn_bytes else ""
-    print(f"{bad}{torn} set aside in {done.aside}; every good line is as it was")
+    bad = [count_text(len(done.faults), "bad line")] if done.faults else []
+    torn = [f"a torn tail of {done.torn_bytes:,} bytes"] if done.torn_bytes else []
+    what = " and ".join(bad + torn)
+    print(f"{what} set aside in {done.aside}; every good line is as it was")
     for record in done.put_back:
         name = f"request {record.request_id}" if record.request_id else "held for a person"
         print(f"  job {tame(record.job)}: {record.state.value}, {tame(name)}")

@@ -89,7 +89,11 @@ class LedgerBook:
         if api is not None:
             _check_origin(replayed, api)
         if replayed.torn_bytes:
-            notes.append(cut_torn_tail(replayed, now))
+            torn_bytes, kept = replayed.torn_bytes, cut_torn_tail(replayed, now)
+            notes.append(
+                f"{path}: the last line was torn by a crash; its {torn_bytes} bytes are kept in"
+                f" {kept.name}"
+            )
         if replayed.header is None:
             _start(path, encode_header(api=api, created=now))
             replayed = replay(path)

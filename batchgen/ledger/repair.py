@@ -17,6 +17,7 @@ from batchgen.durable import remove_leftovers, replacing
 from batchgen.ledger.faults import Examination, Fault, examine
 from batchgen.ledger.memory import Memory
 from batchgen.ledger.replay import LEDGER_NAME, replay
+from batchgen.ledger.tail import cut_torn_tail
 
 _BLOCK_BYTES = 1 << 20
 
@@ -48,6 +49,8 @@ def repair(
     found = examine(path)
     if not found.faults and not found.torn_bytes:
         return Repaired()
+    if not found.faults:
+        return _cut(found, now)
     lost = [fault for fault in found.faults if _is_lost(fault)]
     if lost and not accepts_loss(found.memory):
         raise LedgerDamaged(_loss(found, lost))
@@ -64,6 +67,15 @@ def repair(
     except OSError as error:
         raise LocalIOError(f"{path}: {error.strerror}; it was left as it was") from error
     return done
+
+
+def _cut(found: Examination, now: str) -> Repaired:
+    """Only the tail is torn: what the next run would do by itself."""
+    try:
+        aside = cut_torn_tail(replay(found.path), now)
+    except OSError as error:
+        raise LocalIOError(f"{found.path}: {error.strerror}") from error
+    return Repaired(aside=aside, torn_bytes=found.torn_bytes)
 
 
 def _is_lost(fault: Fault) -> bool:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from batchgen.core.codec import BadLine, decode
 from batchgen.core.lifecycle import JobRecord
 from batchgen.durable import sync_directory, sync_file
 from batchgen.ledger.replay import Replay
 
 
-def cut_torn_tail(replayed: Replay, now: str) -> str:
-    """Keep the bytes behind the last newline in a file of their own, then cut them; says so.
+def cut_torn_tail(replayed: Replay, now: str) -> Path:
+    """Keep the bytes behind the last newline in a file of their own, which it names; cut them.
 
     A tail that is a whole record lost only its newline. It may be the sole trace of a job that
     was paid for, so it is put back as a line. To be called by the holder of the lock only, since
@@ -35,9 +37,7 @@ def cut_torn_tail(replayed: Replay, now: str) -> str:
     replayed.size_bytes = good
     if whole is not None:
         replayed.read_on()
-    return (
-        f"{path}: the last line was torn by a crash; its {len(torn)} bytes are kept in {kept.name}"
-    )
+    return kept
 
 
 def _whole_record(replayed: Replay, torn: bytes) -> JobRecord | None:

@@ -185,6 +185,21 @@ def test_bad_bytes_are_kept_and_good_lines_stay_to_the_byte(tmp_path: Path) -> N
     assert (tmp_path / LEDGER_NAME).read_bytes() == b"".join(lines)
 
 
+def test_a_torn_tail_alone_is_mended_as_the_next_run_would(tmp_path: Path) -> None:
+    """Cut and kept; and put back where it lost only its newline."""
+    night = life()
+    path = write(tmp_path, night.data + b'{"ts":"torn')
+    aside = mend(tmp_path).aside
+    assert aside is not None
+    assert (path.read_bytes(), aside.read_bytes()) == (night.data, b'{"ts":"torn')
+    assert ".torn-" in aside.name
+
+    (tmp_path / "other").mkdir()
+    path = write(tmp_path / "other", night.data[:-1])
+    mend(tmp_path / "other")
+    assert path.read_bytes() == night.data
+
+
 def test_lines_that_ran_into_each_other_are_parted(tmp_path: Path) -> None:
     """An editor that took a newline took nothing else."""
     night = life()
