@@ -93,6 +93,17 @@ def test_a_lost_trace_of_a_submission_needs_a_persons_word(tmp_path: Path) -> No
         assert set(accepted(sandbox).values()) == {1}
 
 
+def test_a_row_that_was_put_back_counts_as_never_submitted(tmp_path: Path) -> None:
+    """Its next submission might be in the line that nobody can read: mending asks."""
+    with live_sandbox(QUICK) as sandbox:
+        manifest, run_dir = done_batch(tmp_path, sandbox)
+    ledger = run_dir / "ledger.jsonl"
+    first = ledger.read_bytes().splitlines()[1].replace(b'"submitting"', b'"pending"')
+    ledger.write_bytes(ledger.read_bytes() + first + b"\n" + b"\0" * 300 + b"\n")
+
+    assert batchgen("ledger", "repair", manifest).code == 65
+
+
 def test_verify_tells_a_program_and_changes_nothing(tmp_path: Path) -> None:
     """Counts, torn bytes and faults as JSON; the directory is as it was, the lock included."""
     with live_sandbox(QUICK) as sandbox:

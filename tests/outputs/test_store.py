@@ -165,6 +165,29 @@ async def test_a_server_without_ranges_sends_all_of_it_again(tmp_path: Path) -> 
     assert (tmp_path / "outputs/fox-1.png").read_bytes() == PNG
 
 
+async def test_of_several_files_only_the_lost_one_is_fetched_again(tmp_path: Path) -> None:
+    """Under the name that it had; what is whole is not even asked for."""
+    asked: list[str] = []
+
+    async def noted(request: web.Request) -> web.StreamResponse:
+        asked.append(request.path)
+        return await serve_png(request)
+
+    async with server(noted) as host, store(tmp_path) as outputs:
+        urls = tuple(f"{host}/{name}.png" for name in "abc")
+        first = await outputs.save("fox", urls)
+        assert isinstance(first, FilesSaved)
+        outputs.settled("fox")
+        (tmp_path / first.files[1].path).unlink()
+        asked.clear()
+        again = await outputs.save("fox", urls, first.files)
+
+    assert asked == ["/b.png"]
+    assert isinstance(again, FilesSaved)
+    assert again.files == first.files
+    assert (tmp_path / first.files[1].path).read_bytes() == PNG
+
+
 async def test_nothing_that_lies_there_is_overwritten(tmp_path: Path) -> None:
     """A file of another content keeps its name; the new one gets the next."""
     directory = tmp_path / "outputs"
