@@ -7,6 +7,7 @@ million rows take disk, not memory. The file has no name, so nothing is left of 
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -14,8 +15,11 @@ from typing import IO, Any
 
 import msgspec
 
+from batchgen.core.codec import Position, scan
 from batchgen.core.errors import LocalIOError
 from batchgen.core.jobs import Job, Where
+
+_BLOCK_BYTES = 1 << 17
 
 
 class Row(msgspec.Struct, frozen=True, array_like=True):
@@ -65,17 +69,21 @@ class Spool:
             raise LocalIOError(f"temporary file: {error.strerror}") from error
 
     def rows(self) -> Iterator[Row]:
-        """Every row in the manifest's order. Two passes may go on at the same time."""
+        """Every row in the manifest's order.
+
+        Several passes may go on at the same time, also in different threads: none moves the
+        position of the file.
+        """
         self._file.flush()
+        for line in scan(self._blocks(self._file.fileno()), Position()):
+            yield self._decoder.decode(line)
+
+    @staticmethod
+    def _blocks(fd: int) -> Iterator[bytes]:
         offset = 0
-        while True:
-            self._file.seek(offset)
-            lines = self._file.readlines(1 << 16)
-            if not lines:
-                return
-            offset = self._file.tell()
-            for line in lines:
-                yield self._decoder.decode(line)
+        while block := os.pread(fd, _BLOCK_BYTES, offset):
+            offset += len(block)
+            yield block
 
     def jobs(self) -> Iterable[Job]:
         """Every valid job in the manifest's order."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,7 +71,7 @@ class Described:
         self.store.settled(job)
 
     async def _describe(self, job: str, file: OutputFile) -> None:
-        recipe = await asyncio.to_thread(self.recipes.of, job)
+        recipe = await self.recipes.of(job)
         record = self.records.get(job)
         if recipe is not None and record is not None:
             content = sidecar(file, record, model=recipe.model, values=recipe.values)

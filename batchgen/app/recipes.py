@@ -7,6 +7,7 @@ still the same, and then the ledger.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -62,18 +63,19 @@ class Recipes:
         """Nothing for this one."""
         self.then.on_note(text)
 
-    def of(self, job: str) -> Recipe | None:
-        """Blocking, the first time. None where neither manifest nor ledger know it any more."""
+    async def of(self, job: str) -> Recipe | None:
+        """None where neither manifest nor ledger know it any more. Looks it up off the loop."""
         if job not in self._known:
-            self._look_up()
+            wanted = {
+                record.job: record.fingerprint
+                for record in self.records.records(JobState.COMPLETED, *IN_FLIGHT)
+                if record.job not in self._known
+            }
+            await asyncio.to_thread(self._look_up, wanted)
         return self._known.get(job)
 
-    def _look_up(self) -> None:
-        wanted = {
-            record.job: record.fingerprint
-            for record in self.records.records(JobState.COMPLETED, *IN_FLIGHT)
-            if record.job not in self._known
-        }
+    def _look_up(self, wanted: dict[str, str]) -> None:
+        """On a thread: the records are those of the loop and are not touched here."""
         for row in self.batch.jobs():
             if row.id in wanted and wanted[row.id] == row.fingerprint:
                 self._known[row.id] = Recipe(model=row.model, values=row.input)

@@ -16,8 +16,8 @@ class LineFile:
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
-        self._begin = 0
-        self._window = b""
+        self._held = (0, b"")
+        """An offset and the bytes from there on; replaced as one, so that threads may share it."""
         self._size = NEAR_BYTES
 
     @classmethod
@@ -48,21 +48,20 @@ class LineFile:
 
         What lies behind `end` is never kept: it may be cut off and written anew.
         """
-        start = offset - self._begin
-        if 0 <= start < len(self._window):
-            newline = self._window.find(b"\n", start)
+        begin, window = self._held
+        start = offset - begin
+        if 0 <= start < len(window):
+            newline = window.find(b"\n", start)
             if newline >= 0:
-                return self._window[start:newline]
-        self._read(offset, end)
-        return self._window[: self._window.index(b"\n")]
+                return window[start:newline]
+        goes_on = 0 <= start - len(window) + NEAR_BYTES < FAR_BYTES
+        size = self._size = min(FAR_BYTES, self._size * 4) if goes_on else NEAR_BYTES
+        return self._read(offset, end, size)
 
-    def _read(self, offset: int, end: int) -> None:
-        goes_on = 0 <= offset - self._begin - len(self._window) + NEAR_BYTES < FAR_BYTES
-        self._size = min(FAR_BYTES, self._size * 4) if goes_on else NEAR_BYTES
-        size = self._size
+    def _read(self, offset: int, end: int, size_bytes: int) -> bytes:
         while True:
-            self._begin = offset
-            self._window = os.pread(self._fd, min(size, end - offset), offset)
-            if b"\n" in self._window or size >= end - offset:
-                return
-            size *= 4
+            window = os.pread(self._fd, min(size_bytes, end - offset), offset)
+            if b"\n" in window or size_bytes >= end - offset:
+                self._held = (offset, window)
+                return window[: window.index(b"\n")]
+            size_bytes *= 4
