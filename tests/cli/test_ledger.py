@@ -169,6 +169,7 @@ def test_compaction_waits_for_no_run_and_disturbs_none(tmp_path: Path) -> None:
         run.communicate(timeout=20)
 
 
+@pytest.mark.slow
 def test_show_tells_the_life_of_a_job(tmp_path: Path) -> None:
     """One line a step, the files at the end; `--json` gives the lines as they stand."""
     with live_sandbox(QUICK) as sandbox:

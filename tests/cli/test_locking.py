@@ -127,6 +127,7 @@ def test_a_run_that_waited_reads_everything_anew(manifest: Path) -> None:
     assert set(paid) == {"prompt number 1", "a row that came later"}
 
 
+@pytest.mark.slow
 def test_two_that_begin_together_take_turns(tmp_path: Path) -> None:
     """In a directory that neither of them found: each row is paid for once, and both succeed."""
     manifest = prompts(tmp_path / "m.csv", 4)
@@ -177,6 +178,7 @@ def test_a_signal_ends_the_wait_at_once(
     assert "Traceback" not in err
 
 
+@pytest.mark.slow
 def test_a_word_waits_for_its_turn(tmp_path: Path) -> None:
     """`resolve` while a run is at work, and what the run wrote meanwhile is what it speaks of."""
     manifest = prompts(tmp_path / "m.csv", 1)

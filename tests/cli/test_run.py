@@ -166,6 +166,7 @@ def test_killed_at_any_time_it_goes_on_and_pays_nothing_twice(tmp_path: Path) ->
     assert not list((run_dir / "outputs").glob("*.part"))
 
 
+@pytest.mark.slow
 def test_a_killed_rehearsal_goes_on(tmp_path: Path) -> None:
     """The stand-in in the process remembers its jobs, so a rehearsal resumes like a night."""
     manifest = prompts(tmp_path / "m.csv", 30)
@@ -251,7 +252,7 @@ def test_a_lost_answer_is_held(tmp_path: Path, fault: str) -> None:
     "fault",
     [
         "submit:429:first=3",
-        "submit:429:first=2:retry_after=1",
+        pytest.param("submit:429:first=2:retry_after=1", marks=pytest.mark.slow),
         "status:504:first=4",
         "status:500:every=3",
         "result:504:first=3",
@@ -429,6 +430,7 @@ def test_a_bar_where_a_person_looks(tmp_path: Path) -> None:
     assert "$0.36" in text
 
 
+@pytest.mark.slow
 def test_only_some_jobs(tmp_path: Path) -> None:
     """--job and --limit choose; the rest stays pending and is no failure."""
     manifest = prompts(tmp_path / "m.csv", 6)
@@ -476,6 +478,7 @@ def test_going_back_to_an_earlier_input_uses_what_was_made_for_it(tmp_path: Path
     assert (row["files"], row["cost_usd"]) == ("outputs/a-1~2.png", "0.06")
 
 
+@pytest.mark.slow
 def test_edited_rows_may_keep_what_they_have(tmp_path: Path) -> None:
     """--changed keep: a corrected comma is not worth another picture."""
     manifest = write_csv(tmp_path / "m.csv", ["a,one", "b,two"])

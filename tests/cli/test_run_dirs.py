@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from batchgen.sandbox import SandboxConfig
 from tests.cli.test_run import QUICK, states
 from tests.kit.fakes import MODEL
@@ -39,6 +41,7 @@ def test_every_night_a_directory_of_its_own(tmp_path: Path) -> None:
     assert "work left" not in listed.out
 
 
+@pytest.mark.slow
 def test_yesterday_goes_first_where_it_has_work_left(tmp_path: Path) -> None:
     """An interrupted night is finished first; rows added since are today's only."""
     manifest = tmp_path / "m.yaml"
@@ -66,6 +69,7 @@ def test_yesterday_goes_first_where_it_has_work_left(tmp_path: Path) -> None:
     assert set(states(tmp_path / "runs/2020-01-01")) == {"a", "b"}
 
 
+@pytest.mark.slow
 def test_a_fresh_day_leaves_the_others_alone(tmp_path: Path) -> None:
     """--fresh: what is left of yesterday stays left."""
     manifest = tmp_path / "m.yaml"

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from batchgen.sandbox import SandboxConfig
 from tests.cli.test_run import QUICK, results, states
 from tests.kit.fakes import MODEL
 from tests.kit.live import accepted, batchgen, live_sandbox, prompts, write_csv
 
 
+@pytest.mark.slow
 def test_rows_by_what_stands_in_their_columns(tmp_path: Path) -> None:
     """--select runs only those, and the directory remembers it."""
     manifest = write_csv(
@@ -31,6 +34,7 @@ def test_rows_by_what_stands_in_their_columns(tmp_path: Path) -> None:
     assert at_last == {"one": 1, "two": 1, "three": 1}
 
 
+@pytest.mark.slow
 def test_jobs_by_their_state(tmp_path: Path) -> None:
     """--select state=in_doubt means those, and --in-doubt resubmit sends them."""
     manifest = prompts(tmp_path / "m.csv", 4)
@@ -154,6 +158,7 @@ def test_the_schema_first_used_decides_until_it_is_removed(tmp_path: Path) -> No
     assert (tmp_path / "m.run/schemas").is_dir()
 
 
+@pytest.mark.slow
 def test_the_plan_says_what_it_costs(tmp_path: Path) -> None:
     """By the catalogue, before anything is spent; for a program too."""
     manifest = prompts(tmp_path / "m.csv", 5)

@@ -108,6 +108,7 @@ def look_with_jq(ledger: Path) -> None:
         subprocess.run(["jq", "-c", ".state", ledger], check=True, capture_output=True)
 
 
+@pytest.mark.slow
 def test_in_a_log_a_watch_is_plain_and_short(tmp_path: Path) -> None:
     """No control codes; a line when a run comes, and the whole state when it has gone."""
     manifest = prompts(tmp_path / "m.csv", 6)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import pytest
+
 from batchgen.sandbox import SandboxConfig
 from tests.cli.test_run import QUICK, ledger, results, states
 from tests.kit.live import accepted, batchgen, live_sandbox, prompts, start
@@ -29,6 +31,7 @@ def test_retry_runs_the_failed_jobs_once_more_and_only_those(tmp_path: Path) -> 
     assert "nothing to retry" in nothing.err
 
 
+@pytest.mark.slow
 def test_a_refused_row_is_retried_on_request(tmp_path: Path) -> None:
     """A run leaves it alone; `retry --job` tries it again."""
     manifest = prompts(tmp_path / "m.csv", 2)
@@ -90,6 +93,7 @@ def test_a_doubt_may_be_given_up_or_submitted_again(tmp_path: Path) -> None:
     assert max(paid.values()) == 1
 
 
+@pytest.mark.slow
 def test_what_makes_no_sense_is_refused(tmp_path: Path) -> None:
     """An unknown job, a job that is done, two words at once, no ledger."""
     manifest = prompts(tmp_path / "m.csv", 1)
@@ -105,6 +109,7 @@ def test_what_makes_no_sense_is_refused(tmp_path: Path) -> None:
     assert "is downloaded" in fine.err
 
 
+@pytest.mark.slow
 def test_cancel_what_is_still_queued(tmp_path: Path) -> None:
     """Queued jobs are cancelled, which a second look confirms; running ones are collected."""
     manifest = prompts(tmp_path / "m.csv", 6)
