@@ -54,7 +54,7 @@ def verify(target: Target, *, files: bool) -> Verified:
     if not files:
         return Verified(examination=examination, bad_files=None)
     memory = examination.memory
-    count = sum(len(record.files) for record in memory.records())
+    count = sum(len(record.files) for record in memory.records(JobState.DOWNLOADED))
     return Verified(
         examination=examination, bad_files=tuple(bad_files(run_dir, memory)), files=count
     )
@@ -104,7 +104,7 @@ async def _lock(run_dir: Path, turn: Turn) -> RunLock:
 def story(target: Target, job: str) -> list[tuple[bytes, JobRecord]]:
     """The lines of one job. Raises `UsageError` where there are none."""
     run_dir = directory_of(target)
-    lines = list(story_of(run_dir, job))
+    lines = story_of(run_dir, job)
     if not lines:
         raise UsageError(f"{run_dir}: no job {job!r}; status and results.csv name them")
     return lines

@@ -20,13 +20,12 @@ from batchgen.app.options import Target
 from batchgen.app.remembered import RUN_FILE
 from batchgen.app.rundir import Dated, plain_directory
 from batchgen.app.standing import Standing
-from batchgen.app.tail import Tail
 from batchgen.app.turn import at_work, signals_heard
 from batchgen.clock import SystemClock
 from batchgen.core.endings import SOME_ENDED_BADLY
 from batchgen.core.errors import BatchgenError, Terminated
 from batchgen.core.summary import Summary
-from batchgen.ledger import Holder
+from batchgen.ledger import LEDGER_NAME, Holder, follow
 
 IDLE_S = 10.0
 """No run at work for so long: then none is waited for any more."""
@@ -78,13 +77,12 @@ class Watch:
         self._seen = self._signs()
         if not self._note:
             self._load()
-        self._tail, self._standing = Tail(self._run_dir), Standing(self._jobs())
+        self._begin_anew()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._tail.close()
         if self._loaded is not None:
             self._loaded.spool.close()
 
@@ -99,10 +97,9 @@ class Watch:
             self._seen = signs
             self._load()
             self._begin_anew()
-        elif not self._tail.is_current:
+        elif not self._told.is_current:
             self._begin_anew()
-        for record in self._tail.read_on():
-            self._standing.take(record)
+        self._told.read_on()
         now_s = self._clock.now_s()
         return Sight(
             run_dir=self._run_dir,
@@ -159,8 +156,8 @@ class Watch:
         self._note = f"{self._target.manifest}: not readable; this is what the ledger alone knows"
 
     def _begin_anew(self) -> None:
-        self._tail.close()
-        self._tail, self._standing = Tail(self._run_dir), Standing(self._jobs())
+        standing = self._standing = Standing(self._jobs())
+        self._told = follow(self._run_dir / LEDGER_NAME, lambda record, _: standing.take(record))
 
     def _jobs(self) -> list[str] | None:
         if self._loaded is None:

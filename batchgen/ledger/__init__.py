@@ -20,7 +20,7 @@ from batchgen.ledger.book import LedgerBook
 from batchgen.ledger.holder import LOCK_NAME, Holder, Life, holder_in
 from batchgen.ledger.lock import RunLock
 from batchgen.ledger.memory import Memory
-from batchgen.ledger.replay import LEDGER_NAME, Replay, replay
+from batchgen.ledger.replay import LEDGER_NAME, Replay, follow, replay
 
 __all__ = [
     "LEDGER_NAME",
@@ -31,6 +31,7 @@ __all__ = [
     "Memory",
     "Replay",
     "RunLock",
+    "follow",
     "holder_in",
     "replay",
 ]

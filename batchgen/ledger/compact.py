@@ -10,8 +10,6 @@ rest is history that nothing needs.
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -21,6 +19,7 @@ from batchgen.core.errors import LedgerDamaged, LedgerForeign, LocalIOError
 from batchgen.core.lifecycle import JobState
 from batchgen.crashpoints import CrashPoint, reached
 from batchgen.durable import remove_leftovers, replacing
+from batchgen.ledger.lines import LineFile
 from batchgen.ledger.replay import LEDGER_NAME, Replay, replay
 from batchgen.ledger.tail import cut_torn_tail
 
@@ -69,31 +68,28 @@ def compact(run_dir: Path, *, now: str) -> Compacted:
 
 
 def _write(old: Replay, file: IO[bytes]) -> None:
-    wanted = _wanted(old)
-    position, place = Position(), 0
-    for line in scan(_blocks(old), position):
-        if position.offset == 0 or (place < len(wanted) and position.offset == wanted[place]):
-            place += position.offset != 0
-            file.write(line + b"\n")
+    assert old.lines is not None, "a ledger with a header is a file"  # noqa: S101
+    for offset in (0, *_wanted(old, old.lines)):
+        file.write(old.lines.at(offset, old.position.offset) + b"\n")
 
 
-def _wanted(old: Replay) -> array[int]:
+def _wanted(old: Replay, lines: LineFile) -> list[int]:
     """Offsets of the lines that stay, in order."""
     last, made = set(old.memory.last_offsets()), set(old.memory.made_offsets())
     begun: dict[str, tuple[int, ...]] = {}
     left_behind: set[str] = set()
     wanted: set[int] = set()
     position = Position()
-    for line in scan(_blocks(old), position):
+    for line in scan(lines.blocks(0, old.position.offset), position):
         offset = position.offset
         if offset == 0 or not line.strip():
             continue
         record = decode(line)
-        lines = begun.get(record.job, ())
+        traces = begun.get(record.job, ())
         if record.state is JobState.SUBMITTING and record.adopted_by is None:
             begun[record.job] = (offset,)
-        elif record.state is JobState.IN_QUEUE and len(lines) < _TRACES:
-            begun[record.job] = (*lines, offset)
+        elif record.state is JobState.IN_QUEUE and len(traces) < _TRACES:
+            begun[record.job] = (*traces, offset)
         if record.job in left_behind:  # the line that took the place of an output
             left_behind.discard(record.job)
             wanted.add(offset)
@@ -101,15 +97,7 @@ def _wanted(old: Replay) -> array[int]:
             left_behind.add(record.job)
         if offset in last or offset in made or record.adopted_by is not None:
             wanted.update((*begun.get(record.job, ()), offset))
-    return array("q", sorted(wanted))
-
-
-def _blocks(old: Replay) -> Iterator[bytes]:
-    begin, end = 0, old.position.offset
-    while old.lines is not None and begin < end:
-        block = old.lines.block(begin, min(1 << 20, end - begin))
-        begin += len(block)
-        yield block
+    return sorted(wanted)
 
 
 def _require_same(old: Replay, new: Replay) -> None:

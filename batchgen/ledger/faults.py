@@ -13,9 +13,6 @@ from batchgen.core.salvage import Remains, remains_of
 from batchgen.ledger.lines import LineFile
 from batchgen.ledger.memory import Memory
 
-_BLOCK_BYTES = 1 << 20
-SHOWN_BYTES = 60
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
@@ -52,9 +49,9 @@ class Examination:
         """Bytes behind the last newline: a line that is being written, or what a crash left."""
         return self.size_bytes - self.position.offset
 
-    def block(self, begin: int, end: int) -> bytes:
-        """These bytes of the file. Raises OSError."""
-        return self.lines.block(begin, end - begin)
+    def tail(self) -> bytes:
+        """Those bytes. Raises OSError."""
+        return b"".join(self.lines.blocks(self.position.offset, self.size_bytes))
 
 
 def examine(path: Path) -> Examination:
@@ -77,7 +74,7 @@ def examine(path: Path) -> Examination:
 
 def _read(found: Examination) -> None:
     position, learn = found.position, found.memory.learn
-    for line in scan(_blocks(found), position):
+    for line in scan(_counted(found), position):
         if position.line == 0 and _take_header(found, line):
             continue
         try:
@@ -91,8 +88,8 @@ def _read(found: Examination) -> None:
     found.memory.reaches(position.offset)
 
 
-def _blocks(found: Examination) -> Iterator[bytes]:
-    while block := found.lines.block(found.size_bytes, _BLOCK_BYTES):
+def _counted(found: Examination) -> Iterator[bytes]:
+    for block in found.lines.blocks(0):
         found.size_bytes += len(block)
         yield block
 

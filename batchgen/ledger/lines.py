@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
+BLOCK_BYTES = 1 << 20
+"""Read where all of a ledger is gone through."""
 NEAR_BYTES = 4 << 10
 """Read for a line that stands alone."""
 FAR_BYTES = 256 << 10
@@ -29,19 +32,20 @@ class LineFile:
         os.close(self._fd)
 
     @property
-    def size_bytes(self) -> int:
-        """How long the file is now."""
-        return os.fstat(self._fd).st_size
-
-    @property
     def identity(self) -> tuple[int, int]:
         """Which file this is, whatever its name is by now."""
         status = os.fstat(self._fd)
         return status.st_dev, status.st_ino
 
-    def block(self, offset: int, size_bytes: int) -> bytes:
-        """Bytes from `offset`; fewer, or none, at the end of the file. Raises OSError."""
-        return os.pread(self._fd, size_bytes, offset)
+    def blocks(self, begin: int, end: int | None = None) -> Iterator[bytes]:
+        """The bytes from `begin` to `end`, or to where the file ends by then. Raises OSError."""
+        while end is None or begin < end:
+            size_bytes = BLOCK_BYTES if end is None else min(BLOCK_BYTES, end - begin)
+            block = os.pread(self._fd, size_bytes, begin)
+            if not block:
+                return
+            begin += len(block)
+            yield block
 
     def at(self, offset: int, end: int) -> bytes:
         """The line that begins at `offset`, without its newline; good bytes reach to `end`.

@@ -19,8 +19,6 @@ from batchgen.ledger.memory import Memory
 from batchgen.ledger.replay import LEDGER_NAME, replay
 from batchgen.ledger.tail import cut_torn_tail
 
-_BLOCK_BYTES = 1 << 20
-
 
 @dataclass(slots=True)
 class Repaired:
@@ -103,8 +101,7 @@ def _set_aside(found: Examination, aside: Path) -> None:
         for fault in found.faults:
             if fault.data:
                 file.write(fault.data + b"\n")
-        if found.torn_bytes:
-            file.write(found.block(found.position.offset, found.size_bytes))
+        file.write(found.tail())
 
 
 def _put_back(found: Examination, aside: str, now: str) -> Iterator[JobRecord]:
@@ -123,20 +120,12 @@ def _write(found: Examination, records: list[JobRecord], file: IO[bytes], now: s
         file.write(encode_header(api=None, created=now))
     begin = 0
     for fault in found.faults:
-        _copy(found, begin, fault.offset, file)
+        file.writelines(found.lines.blocks(begin, fault.offset))
         for whole in records_in(fault.data):
             file.write(whole + b"\n")
         begin = fault.offset + (len(fault.data) + 1 if fault.data else 0)
-    _copy(found, begin, found.position.offset, file)
-    if found.torn_bytes:
-        for whole in records_in(found.block(found.position.offset, found.size_bytes)):
-            file.write(whole + b"\n")
+    file.writelines(found.lines.blocks(begin, found.position.offset))
+    for whole in records_in(found.tail()):
+        file.write(whole + b"\n")
     for record in records:
         file.write(encode(record))
-
-
-def _copy(found: Examination, begin: int, end: int, file: IO[bytes]) -> None:
-    while begin < end:
-        block = found.block(begin, min(end, begin + _BLOCK_BYTES))
-        file.write(block)
-        begin += len(block)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from batchgen.core.codec import BadLine, Header, Position, decode, decode_header, scan
 from batchgen.core.errors import LedgerDamaged, LedgerForeign, LocalIOError
+from batchgen.core.lifecycle import JobRecord
 from batchgen.ledger.lines import LineFile
 from batchgen.ledger.memory import Memory
 
 LEDGER_NAME = "ledger.jsonl"
-_BLOCK_BYTES = 1 << 20
 
 
 @dataclass(slots=True)
@@ -25,6 +25,8 @@ class Replay:
     header: Header | None = None
     """None where there is no ledger, or nothing whole in it yet."""
     memory: Memory = field(default_factory=Memory)
+    hear: Callable[[JobRecord, int], None] | None = None
+    """Told each record with the offset of its line, instead of the memory."""
     position: Position = field(default_factory=Position)
     size_bytes: int = 0
 
@@ -33,23 +35,25 @@ class Replay:
         """Bytes behind the last newline."""
         return self.size_bytes - self.position.offset
 
-    def read_on(self) -> bool:
-        """Take in what was appended since; whether there was anything. Raises like `replay`."""
-        before = self.position.offset
+    def read_on(self) -> None:
+        """Take in what was appended since. Raises like `replay`."""
         try:
             _read(self)
         except OSError as error:
             raise LocalIOError(f"{self.path}: {error.strerror}") from error
-        return self.position.offset > before
 
     @property
     def is_current(self) -> bool:
-        """Whether the file that was read is still the one of that name."""
+        """Whether it is still the ledger: not replaced (compaction), nor cut below what was read.
+
+        A torn tail that is cut is no such cut, because nobody has read it yet.
+        """
         try:
-            status = self.path.stat()
+            now = self.path.stat()
         except OSError:
             return self.lines is None
-        return self.lines is not None and self.lines.identity == (status.st_dev, status.st_ino)
+        is_same = self.lines is not None and self.lines.identity == (now.st_dev, now.st_ino)
+        return is_same and now.st_size >= self.position.offset
 
 
 def replay(path: Path) -> Replay:
@@ -58,21 +62,32 @@ def replay(path: Path) -> Replay:
     Raises `LedgerDamaged` for a bad line that is not the torn tail, `LedgerForeign` for a file
     of another program or version, `LocalIOError` where it cannot be read.
     """
-    try:
-        lines = LineFile.open(path)
-    except FileNotFoundError:
-        return Replay(path=path)
-    except OSError as error:
-        raise LocalIOError(f"{path}: {error.strerror}") from error
-    state = Replay(path=path, lines=lines, memory=Memory(lines))
+    state = Replay(path=path, lines=_open(path))
+    state.memory = Memory(state.lines)
     state.read_on()
     return state
 
 
+def follow(path: Path, hear: Callable[[JobRecord, int], None]) -> Replay:
+    """A ledger of which nothing is kept: `read_on` tells each record that is new.
+
+    A ledger that is not there yet is an empty one. Raises `LocalIOError`.
+    """
+    return Replay(path=path, lines=_open(path), hear=hear)
+
+
+def _open(path: Path) -> LineFile | None:
+    try:
+        return LineFile.open(path)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise LocalIOError(f"{path}: {error.strerror}") from error
+
+
 def _read(state: Replay) -> None:
-    position, memory = state.position, state.memory
-    learn = memory.learn
-    lines = scan(_blocks(state), position)
+    position, learn = state.position, state.hear or state.memory.learn
+    lines = scan(_counted(state), position)
     if state.header is None:
         first = next(lines, None)
         if first is None:
@@ -86,15 +101,14 @@ def _read(state: Replay) -> None:
                 continue  # an editor's: it says nothing, and nothing of it is lost
             raise LedgerDamaged(_damage(state, line, error)) from None
         learn(record, position.offset)
-    memory.reaches(position.offset)
+    state.memory.reaches(position.offset)
 
 
-def _blocks(state: Replay) -> Iterator[bytes]:
+def _counted(state: Replay) -> Iterator[bytes]:
     """The file from where reading ended; `size_bytes` grows as it is read."""
-    offset = state.position.offset
-    while state.lines is not None and (block := state.lines.block(offset, _BLOCK_BYTES)):
-        offset += len(block)
-        state.size_bytes = offset
+    state.size_bytes = state.position.offset
+    for block in state.lines.blocks(state.size_bytes) if state.lines else ():
+        state.size_bytes += len(block)
         yield block
 
 

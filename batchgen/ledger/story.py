@@ -2,39 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
-import msgspec
-
-from batchgen.core.codec import Position, decode, scan
 from batchgen.core.lifecycle import JobRecord
-from batchgen.ledger.lines import LineFile
-from batchgen.ledger.replay import LEDGER_NAME, replay
-
-_BLOCK_BYTES = 1 << 20
+from batchgen.ledger.replay import LEDGER_NAME, follow
 
 
-def story_of(run_dir: Path, job: str) -> Iterator[tuple[bytes, JobRecord]]:
-    """The lines of a job, each with its record, in their order; damage was found before.
+def story_of(run_dir: Path, job: str) -> list[tuple[bytes, JobRecord]]:
+    """The lines of a job, each with its record, in their order. Raises as `replay`."""
+    found: list[tuple[int, JobRecord]] = []
 
-    Raises as `replay`.
-    """
-    path = run_dir / LEDGER_NAME
-    end = replay(path).position.offset
-    if not end:
-        return
-    name = msgspec.json.encode(job)
-    position = Position()
-    for line in scan(_blocks(LineFile.open(path), end), position):
-        if position.offset and name in line:
-            record = decode(line)
-            if record.job == job:
-                yield line, record
+    def hear(record: JobRecord, offset: int) -> None:
+        if record.job == job:
+            found.append((offset, record))
 
-
-def _blocks(lines: LineFile, end: int) -> Iterator[bytes]:
-    begin = 0
-    while begin < end and (block := lines.block(begin, min(_BLOCK_BYTES, end - begin))):
-        begin += len(block)
-        yield block
+    told = follow(run_dir / LEDGER_NAME, hear)
+    told.read_on()
+    if told.lines is None:
+        return []
+    end = told.position.offset
+    return [(told.lines.at(offset, end), record) for offset, record in found]

@@ -101,27 +101,11 @@ class Store:
         found: list[OutputFile] = []
         for index, url in enumerate(urls, start=1):
             had = known[index - 1] if index <= len(known) else None
-            answer = await (
-                self._save_one((job, index), url)
-                if had is None
-                else self._save_again((job, index), url, had)
-            )
+            answer = await self._save_one((job, index), url, had)
             if not isinstance(answer, OutputFile):
                 return answer
             found.append(answer)
         return FilesSaved(files=tuple(found))
-
-    async def _save_again(self, key: Key, url: str, file: OutputFile) -> OutputFile | SaveAnswer:
-        """Fetch one output again unless it is whole, to the very path that it is recorded under.
-
-        Nothing that lies there is overwritten. The answer says what came: its digest differs from
-        that of `file` where the server has other bytes now.
-        """
-        if await self._on_thread(self.keep.holds, file):
-            return file
-        stem = file.path.rpartition("/")[2].rpartition(".")[0]
-        self._open.setdefault(key, Note(job=key[0], index=key[1], stem=stem))
-        return await self._save_one(key, url, path=file.path)
 
     async def describe(self, file: OutputFile, content: bytes, marker: bytes) -> None:
         """Put a sidecar beside a file: `NAME.png.json`. Raises `LocalIOError`, `Unreachable`.
@@ -142,11 +126,19 @@ class Store:
             self._threads.submit(self._notes.drop, key)
 
     async def _save_one(
-        self, key: Key, url: str, *, path: str | None = None
+        self, key: Key, url: str, had: OutputFile | None
     ) -> OutputFile | SaveAnswer:
+        """With `had`: unless that file is whole still, and then to the very path that it had.
+
+        Its digest may differ then, where the server has other bytes now.
+        """
         try:
             if key not in self._saved:
-                self._saved[key] = await self._bring(self._note_of(key), url, path)
+                self._saved[key] = await (
+                    self._bring(self._note_of(key), url, None)
+                    if had is None
+                    else self._bring_again(key, url, had)
+                )
             return self._saved[key]
         except NotNow as stopped:
             if isinstance(stopped.answer, SaveLater) and stopped.answer.hopeless:
@@ -168,6 +160,13 @@ class Store:
             stem = self.names.claim(self.name_of(*key))
             self._open[key] = Note(job=key[0], index=key[1], stem=stem)
         return self._open[key]
+
+    async def _bring_again(self, key: Key, url: str, had: OutputFile) -> OutputFile:
+        if await self._on_thread(self.keep.holds, had):
+            return had
+        stem = had.path.rpartition("/")[2].rpartition(".")[0]
+        note = self._open.setdefault(key, Note(job=key[0], index=key[1], stem=stem))
+        return await self._bring(note, url, had.path)
 
     async def _bring(self, note: Note, url: str, path: str | None) -> OutputFile:
         if note.url != plain(url):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import resource
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -37,3 +39,15 @@ def fill(directory: Path) -> None:
             with suppress(OSError):
                 while file.write(b"x" * size_bytes) == size_bytes:
                     pass
+
+
+@contextmanager
+def file_limit(size_bytes: int) -> Iterator[None]:
+    """No file of this process may grow beyond this."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -30,6 +29,7 @@ from batchgen.core.events import (
 )
 from batchgen.core.lifecycle import JobState
 from batchgen.ledger import LEDGER_NAME, LedgerBook, replay
+from tests.kit.disks import file_limit
 
 T = TypeVar("T")
 API = "https://model-api.runcomfy.net"
@@ -262,15 +262,10 @@ def test_a_write_that_fails_leaves_no_half_line(tmp_path: Path) -> None:
         book = opened(tmp_path)
         await book.record("a", INTENT)
         size = (tmp_path / LEDGER_NAME).stat().st_size
-        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size + 100, hard))
-        try:
+        with file_limit(size + 100):
             results = await asyncio.gather(
                 *(book.record(f"j{n}", INTENT) for n in range(5)), return_exceptions=True
             )
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         assert [type(result) for result in results] == [LocalIOError] * 5
         with pytest.raises(LocalIOError):
             await book.record("later", INTENT)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-import resource
-import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,7 +16,7 @@ from batchgen.core.events import Accepted
 from batchgen.ledger import LEDGER_NAME, LedgerBook, replay
 from batchgen.ledger.commit import GroupCommit
 from batchgen.ledger.reserve import RESERVE_BYTES, RESERVE_NAME, Reserve
-from tests.kit.disks import fill, remount, small_disk
+from tests.kit.disks import file_limit, fill, remount, small_disk
 from tests.ledger.histories import API, intent
 
 INTENT = intent("f1")
@@ -213,14 +211,8 @@ def test_a_write_that_fails_otherwise_is_final(tmp_path: Path) -> None:
         book = opened(tmp_path)
         await book.record("a", INTENT)
         size = (tmp_path / LEDGER_NAME).stat().st_size
-        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size + 100, hard))
-        try:
-            with pytest.raises(LocalIOError):
-                await book.record("a", Accepted(request_id="r" * 200))
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        with file_limit(size + 100), pytest.raises(LocalIOError):
+            await book.record("a", Accepted(request_id="r" * 200))
         with pytest.raises(LocalIOError):
             await book.record("b", INTENT)
         await book.close()

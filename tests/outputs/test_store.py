@@ -4,43 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 from aiohttp import web
 
 from batchgen.core.errors import LocalIOError
-from batchgen.core.origin import ApiBase, parse_base_url
-from batchgen.outputs import Directory, Guard, Names, Store
+from batchgen.core.events import OutputFile
+from batchgen.core.origin import parse_base_url
+from batchgen.outputs import Directory
+from batchgen.outputs.keep import Unreachable
 from batchgen.ports import FilesSaved, LinkExpired, SaveLater
+from tests.outputs.host import Handler, server, store
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 400
-LOOPBACK = parse_base_url("http://127.0.0.1:1/v1")
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-@asynccontextmanager
-async def server(handler: Handler) -> AsyncIterator[str]:
-    """A file host that answers everything with one handler."""
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", handler)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
-
-
-def store(run_dir: Path, *, api: ApiBase = LOOPBACK, **more: Any) -> Store:
-    """A store for a run directory."""
-    keep = Directory(run_dir=run_dir, path=run_dir / "outputs")
-    return Store(run_dir=run_dir, keep=keep, guard=Guard(api=api), names=Names(), **more)
 
 
 async def serve_png(request: web.Request) -> web.StreamResponse:
@@ -186,6 +163,27 @@ async def test_of_several_files_only_the_lost_one_is_fetched_again(tmp_path: Pat
     assert isinstance(again, FilesSaved)
     assert again.files == first.files
     assert (tmp_path / first.files[1].path).read_bytes() == PNG
+
+
+class Away(Directory):
+    """A place that answers nobody just now."""
+
+    def holds(self, file: OutputFile) -> bool:
+        raise Unreachable("nobody there")
+
+
+async def test_a_place_that_is_away_when_a_file_is_looked_for_is_tried_again(
+    tmp_path: Path,
+) -> None:
+    """As when one is to be put there: the job stays as it is, and nothing is a defect."""
+    had = OutputFile(path="outputs/fox-1.png", bytes=1, sha256="0")
+    away = Away(run_dir=tmp_path, path=tmp_path / "outputs")
+
+    async with server(serve_png) as host, store(tmp_path, keep=away) as outputs:
+        answer = await outputs.save("fox", (f"{host}/a.png",), (had,))
+
+    assert isinstance(answer, SaveLater)
+    assert "nobody there" in answer.error.message
 
 
 async def test_nothing_that_lies_there_is_overwritten(tmp_path: Path) -> None:
