@@ -1,5 +1,7 @@
 """`python -m batchgen`."""
 
+from __future__ import annotations
+
 from batchgen.cli import console
 
 if __name__ == "__main__":

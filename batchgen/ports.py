@@ -7,19 +7,19 @@ the same tests. What crosses a port is a plain value of `core`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from batchgen.core.answers import CancelOutcome, Look, SubmitAnswer
+from batchgen.core.api_answers import CancelOutcome, Look, SubmitAnswer
 from batchgen.core.events import Event, JobError, OutputFile
-from batchgen.core.jobs import Job, JSONValue
+from batchgen.core.jobs import JSONValue
 from batchgen.core.lifecycle import JobRecord
 from batchgen.core.plan import Records
 
 
 class Clock(Protocol):
-    """The time, and waiting for it. Only `batchgen.clock` reads the real one."""
+    """The time, and waiting for it. Only `batchgen.system.clock` reads the real one."""
 
     def now_s(self) -> float:
         """Seconds since 1970, for what is written down."""
@@ -136,12 +136,4 @@ class Observer(Protocol):
 
     def on_note(self, text: str) -> None:
         """Something a person should know, one sentence."""
-        ...
-
-
-class Batch(Protocol):
-    """The checked jobs of a manifest, in its order; can be gone through more than once."""
-
-    def jobs(self) -> Iterable[Job]:
-        """Every valid job."""
         ...

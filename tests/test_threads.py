@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from batchgen.clock import SystemClock
+from batchgen.app.spool import Row, Spool
 from batchgen.core.events import Intended
 from batchgen.ledger import LEDGER_NAME, LedgerBook, replay
-from batchgen.spool import Row, Spool
+from batchgen.system.clock import SystemClock
 
 ROWS = 3_000
 

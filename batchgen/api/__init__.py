@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from batchgen.api.client import ModelAPI
 
+
 __all__ = ["ModelAPI"]
 
 

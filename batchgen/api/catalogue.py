@@ -7,17 +7,16 @@ the server does: the answer is an entry, or why there is none.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING, TypeVar
 
-from batchgen.core.answers import NoReply, Reply
-from batchgen.core.models import ModelEntry, is_model_id
-from batchgen.core.reading import error_code
+from batchgen.core.api_answers import NoReply, Reply
+from batchgen.core.api_decoding import error_code
+from batchgen.core.model_entry import ModelEntry, Unanswered, is_model_id
 
 if TYPE_CHECKING:
     from batchgen.api.client import ModelAPI
+
 
 T = TypeVar("T")
 
@@ -26,15 +25,6 @@ PAGE_LIMIT = 100
 MAX_PAGES = 200
 ENTRY_TIMEOUT_S = 5.0
 LISTING_TIMEOUT_S = 30.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unanswered:
-    """The catalogue gave no entry."""
-
-    why: str
-    reached: bool
-    """Whether the API is there at all; where it is not, asking about another model is idle."""
 
 
 class Catalogue:
@@ -101,13 +91,3 @@ def _unanswered(answer: Reply | NoReply | Unanswered) -> Unanswered:
     if answer.http_status in (401, 403) or code in (400004, 401001):
         return Unanswered(why=f"the token was rejected ({said})", reached=False)
     return Unanswered(why=f"it answered {said}", reached=answer.http_status < 500)
-
-
-def from_a_thread(work: Callable[[], Awaitable[T]]) -> T:
-    """Run `work` on a loop of its own, for code that may or may not stand in one already."""
-
-    async def alone() -> T:
-        return await work()
-
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        return pool.submit(lambda: asyncio.run(alone())).result()

@@ -20,18 +20,17 @@ import msgspec
 from yarl import URL
 
 from batchgen import __version__
-from batchgen.core.answers import (
-    CancelOutcome,
-    Look,
-    Lost,
-    NoReply,
-    Reply,
-    SubmitAnswer,
+from batchgen.core.api_answers import CancelOutcome, Look, Lost, NoReply, Reply, SubmitAnswer
+from batchgen.core.api_base import DEFAULT_BASE_URL, ApiBase
+from batchgen.core.api_decoding import (
+    read_cancel,
+    read_presence,
+    read_result,
+    read_status,
+    read_submit,
 )
 from batchgen.core.jobs import JSONValue
-from batchgen.core.models import ModelEntry, ModelPage, read_entry, read_page
-from batchgen.core.origin import DEFAULT_BASE_URL, ApiBase
-from batchgen.core.reading import read_cancel, read_presence, read_result, read_status, read_submit
+from batchgen.core.model_entry import ModelEntry, ModelPage, read_entry, read_page
 from batchgen.core.secret import Secret
 from batchgen.ports import Clock
 

@@ -16,7 +16,7 @@ import msgspec
 
 from batchgen.cli.parser import build_parser
 from batchgen.core.errors import BatchgenError, ManifestError
-from batchgen.core.quantities import count_text
+from batchgen.core.units import count_text
 
 INTERRUPTED = 130
 DEFECT = 70

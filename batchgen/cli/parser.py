@@ -6,8 +6,14 @@ import argparse
 from collections.abc import Sequence
 
 from batchgen import __version__
-from batchgen.cli.arguments import Parser, add_patience, add_run_flags, add_shape, add_target
-from batchgen.cli.values import period
+from batchgen.cli.shared_flags import (
+    Parser,
+    add_patience,
+    add_run_flags,
+    add_shape,
+    add_target,
+    period,
+)
 
 
 def build_parser(argv: Sequence[str] = ()) -> Parser:
@@ -57,7 +63,7 @@ def _add_run(parser: Parser) -> None:
     )
     parser.add_argument("--repair", action="store_true",
         help="fetch files again that are missing or damaged; submits nothing for them")  # fmt: skip
-    parser.set_defaults(handler="batchgen.cli.run")
+    parser.set_defaults(handler="batchgen.commands.run")
 
 
 def _add_retry(parser: Parser) -> None:
@@ -71,7 +77,9 @@ def _add_retry(parser: Parser) -> None:
     )
     add("--cancelled", action="store_true", help="cancelled jobs instead of failed ones")
     add("--all", action="store_true", help="run the rest too")
-    parser.set_defaults(handler="batchgen.cli.retry", in_doubt=None, dry_run=False, repair=False)
+    parser.set_defaults(
+        handler="batchgen.commands.retry", in_doubt=None, dry_run=False, repair=False
+    )
 
 
 def _add_resolve(parser: Parser) -> None:
@@ -84,7 +92,7 @@ def _add_resolve(parser: Parser) -> None:
     add("--resubmit", action="store_true", help="submit it once more in the next run")
     add("--sandbox", action="store_true", help="of the rehearsal, not of the night")
     add_patience(parser)
-    parser.set_defaults(handler="batchgen.cli.resolve")
+    parser.set_defaults(handler="batchgen.commands.resolve")
 
 
 def _add_cancel(parser: Parser) -> None:
@@ -93,7 +101,7 @@ def _add_cancel(parser: Parser) -> None:
     parser.add_argument("--sandbox", action="store_true", help="of the rehearsal, not of the night")
     parser.add_argument("--base-url", metavar="URL", help="the API, as RUNCOMFY_MODEL_API_BASE")
     add_patience(parser)
-    parser.set_defaults(handler="batchgen.cli.cancel")
+    parser.set_defaults(handler="batchgen.commands.cancel")
 
 
 def _add_check(parser: Parser) -> None:
@@ -103,7 +111,7 @@ def _add_check(parser: Parser) -> None:
         help="ask each address among the inputs whether the API could fetch it")  # fmt: skip
     parser.add_argument("--base-url", metavar="URL", help="the API, as RUNCOMFY_MODEL_API_BASE")
     parser.add_argument("--json", action="store_true", help="the findings as JSON on stdout")
-    parser.set_defaults(handler="batchgen.cli.check")
+    parser.set_defaults(handler="batchgen.commands.check")
 
 
 def _add_status(parser: Parser) -> None:
@@ -113,14 +121,14 @@ def _add_status(parser: Parser) -> None:
     parser.add_argument("--json", action="store_true", help="as JSON; watching: a line a change")
     parser.add_argument("--watch", type=period, nargs="?", const=2.0, metavar="SECONDS",
         dest="watch_s", help="look again every so often, until no run is at work (2)")  # fmt: skip
-    parser.set_defaults(handler="batchgen.cli.status")
+    parser.set_defaults(handler="batchgen.commands.status")
 
 
 def _add_report(parser: Parser) -> None:
     add_target(parser)
     add_shape(parser)
     parser.add_argument("--sandbox", action="store_true", help="of the rehearsal, not of the night")
-    parser.set_defaults(handler="batchgen.cli.report")
+    parser.set_defaults(handler="batchgen.commands.report")
 
 
 def _add_runs(parser: Parser) -> None:
@@ -128,7 +136,7 @@ def _add_runs(parser: Parser) -> None:
     add_shape(parser)
     parser.add_argument("--sandbox", action="store_true", help="of rehearsals, not of nights")
     parser.add_argument("--json", action="store_true", help="as JSON")
-    parser.set_defaults(handler="batchgen.cli.runs")
+    parser.set_defaults(handler="batchgen.commands.runs")
 
 
 def _add_ledger(parser: Parser) -> None:
@@ -139,7 +147,7 @@ def _add_ledger(parser: Parser) -> None:
         add_target(sub, optional=True)
         add_shape(sub)
         sub.add_argument("--sandbox", action="store_true", help="of the rehearsal")
-        sub.set_defaults(handler="batchgen.cli.ledger")
+        sub.set_defaults(handler="batchgen.commands.ledger")
         return sub
 
     verify = action("verify", "Read all of it; changes nothing. Exit code 65 where it is damaged.")
@@ -164,7 +172,7 @@ def _add_models(parser: Parser) -> None:
     add("--refresh", action="store_true", help="ask the live catalogue, whatever is cached")
     add("--base-url", metavar="URL", help="the API, as RUNCOMFY_MODEL_API_BASE")
     add("--json", action="store_true", help="as JSON")
-    parser.set_defaults(handler="batchgen.cli.models")
+    parser.set_defaults(handler="batchgen.commands.models")
 
 
 def _add_init(parser: Parser) -> None:
@@ -173,16 +181,16 @@ def _add_init(parser: Parser) -> None:
     add("--output", default="batch.yaml", metavar="FILE", help="where to write it (batch.yaml)")
     add("--force", action="store_true", help="overwrite a file that is there")
     add("--base-url", metavar="URL", help="the API, as RUNCOMFY_MODEL_API_BASE")
-    parser.set_defaults(handler="batchgen.cli.init")
+    parser.set_defaults(handler="batchgen.commands.init")
 
 
 def _add_completion(parser: Parser) -> None:
     parser.add_argument("shell", choices=("bash", "zsh", "fish"), help="for which shell")
-    parser.set_defaults(handler="batchgen.cli.completion")
+    parser.set_defaults(handler="batchgen.commands.completion", build_parser=build_parser)
 
 
 def _add_sandbox(parser: Parser) -> None:
-    from batchgen.sandbox.command import add_arguments
+    from batchgen.commands.sandbox import add_arguments
 
     add_arguments(parser)
-    parser.set_defaults(handler="batchgen.cli.sandbox")
+    parser.set_defaults(handler="batchgen.commands.sandbox")

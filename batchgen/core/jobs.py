@@ -8,9 +8,9 @@ the row number or the file.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import msgspec
 
@@ -68,3 +68,11 @@ def _canonical(value: JSONValue) -> JSONValue:
     if isinstance(value, list):
         return [_canonical(item) for item in value]
     return value
+
+
+class Batch(Protocol):
+    """The checked jobs of a manifest, in its order; can be gone through more than once."""
+
+    def jobs(self) -> Iterable[Job]:
+        """Every valid job."""
+        ...

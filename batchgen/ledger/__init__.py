@@ -16,11 +16,12 @@ A ledger is read to its end before it is appended to. Readers need no lock: a li
 written is to them a torn tail, which they leave alone.
 """
 
-from batchgen.ledger.book import LedgerBook
-from batchgen.ledger.holder import LOCK_NAME, Holder, Life, holder_in
-from batchgen.ledger.lock import RunLock
-from batchgen.ledger.memory import Memory
+from __future__ import annotations
+
+from batchgen.ledger.lock import LOCK_NAME, Holder, Life, RunLock, holder_in
+from batchgen.ledger.record_index import Memory
 from batchgen.ledger.replay import LEDGER_NAME, Replay, follow, replay
+from batchgen.ledger.run_ledger import LedgerBook
 
 __all__ = [
     "LEDGER_NAME",

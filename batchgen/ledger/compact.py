@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from batchgen.core.codec import Position, decode, scan
 from batchgen.core.errors import LedgerDamaged, LedgerForeign, LocalIOError
+from batchgen.core.ledger_codec import Position, decode, scan
 from batchgen.core.lifecycle import JobState
-from batchgen.crashpoints import CrashPoint, reached
-from batchgen.durable import remove_leftovers, replacing
-from batchgen.ledger.lines import LineFile
+from batchgen.ledger.record_index import LineFile
 from batchgen.ledger.replay import LEDGER_NAME, Replay, replay
-from batchgen.ledger.tail import cut_torn_tail
+from batchgen.ledger.torn_tail import cut_torn_tail
+from batchgen.system.crash_points import CrashPoint, reached
+from batchgen.system.files import remove_leftovers, replacing
 
 _TRACES = 2
 """Lines that an attempt begins with: its intent, and its request_id."""

@@ -9,15 +9,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from batchgen.core.codec import encode, encode_header
 from batchgen.core.errors import LedgerDamaged, LocalIOError
+from batchgen.core.ledger_codec import encode, encode_header
+from batchgen.core.ledger_salvage import put_back, records_in
 from batchgen.core.lifecycle import JobRecord
-from batchgen.core.salvage import put_back, records_in
-from batchgen.durable import remove_leftovers, replacing
-from batchgen.ledger.faults import Examination, Fault, examine
-from batchgen.ledger.memory import Memory
+from batchgen.ledger.damage import Examination, Fault, examine
+from batchgen.ledger.record_index import Memory
 from batchgen.ledger.replay import LEDGER_NAME, replay
-from batchgen.ledger.tail import cut_torn_tail
+from batchgen.ledger.torn_tail import cut_torn_tail
+from batchgen.system.files import remove_leftovers, replacing
 
 
 @dataclass(slots=True)

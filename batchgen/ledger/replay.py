@@ -1,4 +1,7 @@
-"""From the bytes of a ledger to what is known of every job. Reads only."""
+"""From the bytes of a ledger to what is known of every job. Reads only.
+
+The life of one job, as the ledger tells it line by line. Reads only.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from batchgen.core.codec import BadLine, Header, Position, decode, decode_header, scan
 from batchgen.core.errors import LedgerDamaged, LedgerForeign, LocalIOError
+from batchgen.core.ledger_codec import BadLine, Header, Position, decode, decode_header, scan
 from batchgen.core.lifecycle import JobRecord
-from batchgen.ledger.lines import LineFile
-from batchgen.ledger.memory import Memory
+from batchgen.ledger.record_index import LineFile, Memory
 
 LEDGER_NAME = "ledger.jsonl"
 
@@ -126,3 +128,19 @@ def _damage(state: Replay, line: bytes, error: BadLine) -> str:
         f" changed. Look at it with: batchgen ledger verify --run-dir {state.path.parent}"
         f" - and mend it with: batchgen ledger repair --run-dir {state.path.parent}"
     )
+
+
+def story_of(run_dir: Path, job: str) -> list[tuple[bytes, JobRecord]]:
+    """The lines of a job, each with its record, in their order. Raises as `replay`."""
+    found: list[tuple[int, JobRecord]] = []
+
+    def hear(record: JobRecord, offset: int) -> None:
+        if record.job == job:
+            found.append((offset, record))
+
+    told = follow(run_dir / LEDGER_NAME, hear)
+    told.read_on()
+    if told.lines is None:
+        return []
+    end = told.position.offset
+    return [(told.lines.at(offset, end), record) for offset, record in found]

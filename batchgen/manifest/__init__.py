@@ -3,7 +3,7 @@
     open_manifest   a path (or `-`) to a `Manifest`; raises for what its head has wrong
     Manifest        its head, its columns, and `rows()`: jobs and bad rows, streaming
     Shape           what the command line says about how rows become jobs
-    SchemaSource    where schemas come from; `PackagedSchemas` is the one without a network
+    SchemaSource    where schemas come from
     BadRow          a row that cannot become a job, with every reason
     Selection       a parsed `--select`
 
@@ -11,19 +11,18 @@ What belongs in here: formats, encodings, columns, templates, expansion and iden
 not: anything that happens to a job later.
 """
 
+from __future__ import annotations
+
 from batchgen.manifest.header import BadRow
-from batchgen.manifest.manifest import Manifest
-from batchgen.manifest.opening import open_manifest
-from batchgen.manifest.recipe import Head, Output
-from batchgen.manifest.selection import Selection, parse_selection
-from batchgen.manifest.shape import PackagedSchemas, SchemaSource, Shape
+from batchgen.manifest.manifest import Manifest, open_manifest
+from batchgen.manifest.select_expression import Selection, parse_selection
+from batchgen.manifest.settings import Head, Output, SchemaSource, Shape
 
 __all__ = [
     "BadRow",
     "Head",
     "Manifest",
     "Output",
-    "PackagedSchemas",
     "SchemaSource",
     "Selection",
     "Shape",

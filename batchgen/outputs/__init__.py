@@ -10,10 +10,12 @@ keep       where whole files go: a `directory`, or a `bucket` of an object store
 store      the port that the runner sees: all of it together
 """
 
-from batchgen.outputs.directory import Directory
-from batchgen.outputs.guard import Guard
-from batchgen.outputs.keep import Keep
-from batchgen.outputs.names import Names
+from __future__ import annotations
+
+from batchgen.net.url_policy import Guard
+from batchgen.outputs.destination import Keep
+from batchgen.outputs.file_names import Names
+from batchgen.outputs.local_directory import Directory
 from batchgen.outputs.store import Store
 
 __all__ = ["Directory", "Guard", "Keep", "Names", "Store"]

@@ -18,12 +18,13 @@ from urllib.parse import urlsplit
 
 from batchgen.core.errors import LocalIOError
 from batchgen.core.events import OutputFile
-from batchgen.crashpoints import CrashPoint, reached
-from batchgen.outputs.keep import Unreachable
-from batchgen.outputs.names import MAX_NAME_BYTES
+from batchgen.outputs.destination import Unreachable
+from batchgen.outputs.file_names import MAX_NAME_BYTES
+from batchgen.system.crash_points import CrashPoint, reached
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
+
 
 SCHEMES = ("s3", "gs", "az")
 EXTRA = "stores"

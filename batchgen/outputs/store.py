@@ -18,13 +18,12 @@ from typing import Self, TypeVar
 
 from batchgen.core.errors import LocalIOError
 from batchgen.core.events import OutputFile
-from batchgen.outputs.fetch import STALL_S, Fetcher, NotNow, later, plain
-from batchgen.outputs.guard import Guard
-from batchgen.outputs.keep import Keep, Unreachable
-from batchgen.outputs.landing import Landing
-from batchgen.outputs.names import Names
-from batchgen.outputs.notes import Key, Note, Notes, digest_of
-from batchgen.outputs.part import Part
+from batchgen.net.url_policy import Guard
+from batchgen.outputs.destination import Keep, Unreachable
+from batchgen.outputs.fetcher import STALL_S, Fetcher, NotNow, later, plain
+from batchgen.outputs.file_names import Names
+from batchgen.outputs.part_file import Key, Note, Notes, Part, digest_of
+from batchgen.outputs.publish import Landing
 from batchgen.ports import FilesSaved, SaveAnswer, SaveLater
 
 T = TypeVar("T")

@@ -11,7 +11,10 @@ collection  downloads, in a pool of their own
 cancellation, reach, stopping, limits, crew
 """
 
-from batchgen.runner.limits import Limits, Spending
+from __future__ import annotations
+
 from batchgen.runner.runner import Outcome, Runner
+from batchgen.runner.spending import Spending
+from batchgen.runner.stopping import Limits
 
 __all__ = ["Limits", "Outcome", "Runner", "Spending"]

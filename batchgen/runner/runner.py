@@ -12,31 +12,24 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 
 from batchgen.core.admission import Admission
-from batchgen.core.endings import StopReason
 from batchgen.core.errors import LocalIOError
-from batchgen.core.expectation import Expectation
-from batchgen.core.jobs import Job
+from batchgen.core.jobs import Batch, Job
 from batchgen.core.lifecycle import IN_FLIGHT, JobRecord, JobState
 from batchgen.core.plan import Policy
-from batchgen.core.retry import Backoff
-from batchgen.core.window import Window
-from batchgen.ports import Batch, Clock, GenerationAPI, Ledger, Observer, OutputStore
-from batchgen.runner.cancellation import Cancellation
-from batchgen.runner.collection import Collector
-from batchgen.runner.crew import Crew
-from batchgen.runner.downloads import Downloads
-from batchgen.runner.flights import Flight, Lookout
-from batchgen.runner.gate import Gate
-from batchgen.runner.hold import Hold
-from batchgen.runner.limits import Limits, Spending
-from batchgen.runner.paced import PacedAPI
-from batchgen.runner.purse import Purse
-from batchgen.runner.reach import Reach
-from batchgen.runner.resumption import left_open, rows_of
-from batchgen.runner.source import Nothing, Source
-from batchgen.runner.stopping import Stop
+from batchgen.core.polling.durations import Expectation
+from batchgen.core.stop_reasons import StopReason
+from batchgen.core.throttle import Backoff, Window
+from batchgen.ports import Clock, GenerationAPI, Ledger, Observer, OutputStore
+from batchgen.runner.downloads import Collector, Downloads
+from batchgen.runner.job_queue import Nothing, Source, left_open, rows_of
+from batchgen.runner.poll_loop import Watch
+from batchgen.runner.poller import Flight, Lookout
+from batchgen.runner.reachability import Hold, Reach
+from batchgen.runner.spending import Purse, Spending
+from batchgen.runner.stopping import Cancellation, Limits, Stop
 from batchgen.runner.submission import Submission, Turn
-from batchgen.runner.watch import Watch
+from batchgen.runner.tasks import Crew
+from batchgen.runner.throttling import Gate, PacedAPI
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from batchgen.core.admission import Admission
-from batchgen.core.answers import (
+from batchgen.core.api_answers import (
     Doubt,
     NoBalance,
     RowRefused,
@@ -21,7 +21,6 @@ from batchgen.core.answers import (
     TokenRejected,
     TryAgain,
 )
-from batchgen.core.endings import StopReason
 from batchgen.core.errors import LocalIOError
 from batchgen.core.events import (
     Accepted,
@@ -35,13 +34,14 @@ from batchgen.core.events import (
 )
 from batchgen.core.jobs import Job
 from batchgen.core.lifecycle import JobRecord
-from batchgen.core.window import Window
-from batchgen.crashpoints import CrashPoint, reached
+from batchgen.core.stop_reasons import StopReason
+from batchgen.core.throttle import Window
 from batchgen.ports import Clock, GenerationAPI, Ledger, Observer
-from batchgen.runner.gate import Gate
-from batchgen.runner.purse import Purse
-from batchgen.runner.reach import Reach
+from batchgen.runner.reachability import Reach
+from batchgen.runner.spending import Purse
 from batchgen.runner.stopping import Stop
+from batchgen.runner.throttling import Gate
+from batchgen.system.crash_points import CrashPoint, reached
 
 
 class Turn(Enum):

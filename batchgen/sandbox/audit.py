@@ -11,9 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from batchgen.core.jobs import JSONValue
-from batchgen.sandbox.fault_table import ending_of
-from batchgen.sandbox.queue import TicketState
-from batchgen.sandbox.requests import Request, RequestBook
+from batchgen.sandbox.faults.table import ending_of
+from batchgen.sandbox.remote_queue import TicketState
+from batchgen.sandbox.request_book import Request, RequestBook
 
 
 @dataclass(slots=True)

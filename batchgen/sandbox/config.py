@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from batchgen.core.errors import UsageError
-from batchgen.core.models import ModelEntry
-from batchgen.sandbox.answers import ErrorStyle
-from batchgen.sandbox.faults import Rule
+from batchgen.core.model_entry import ModelEntry
+from batchgen.sandbox.faults.rules import Rule
+from batchgen.sandbox.http_answer import ErrorStyle
 
 DEFAULT_TOKEN = "sandbox-token"  # noqa: S105 - printed on purpose, opens nothing but a rehearsal
 MADE_UP_PRICE_USD = 0.03
@@ -35,7 +35,7 @@ class SandboxConfig:
     seed: int = 0
     """Decides durations and faults. Keep it between restarts on one journal."""
     faults: tuple[Rule | str, ...] = ()
-    """In the language of `batchgen.sandbox.faults`; the first rule that hits decides."""
+    """In the language of `batchgen.sandbox.faults.rules`; the first rule that hits decides."""
     chaos: float = 0.0
     """Chance that something goes wrong, for each kind of call: the mixture of `chaos`, after the
     rules of `faults`."""

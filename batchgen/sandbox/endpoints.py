@@ -11,19 +11,25 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from batchgen.sandbox import answers
-from batchgen.sandbox.answers import Answer, Delivery, error, of_json
+from batchgen.sandbox import http_answer
 from batchgen.sandbox.audit import Audit
-from batchgen.sandbox.bodies import links, result_body, status_body
-from batchgen.sandbox.catalogue import Catalogue, Model, no_model
 from batchgen.sandbox.config import SandboxConfig
-from batchgen.sandbox.fault_kinds import Call, Fault, On
-from batchgen.sandbox.fault_table import ending_of, spoil
-from batchgen.sandbox.faults import FaultPlan
-from batchgen.sandbox.files import serve
-from batchgen.sandbox.outputs import FRESH, NO_FILE, file_of
-from batchgen.sandbox.queue import TicketState
-from batchgen.sandbox.requests import Request, RequestBook, body_digest
+from batchgen.sandbox.faults.kinds import Call, Fault, On
+from batchgen.sandbox.faults.rules import FaultPlan
+from batchgen.sandbox.faults.table import ending_of, spoil
+from batchgen.sandbox.http_answer import Answer, Delivery, error, of_json
+from batchgen.sandbox.model_catalogue import Catalogue, Model, no_model
+from batchgen.sandbox.remote_queue import TicketState
+from batchgen.sandbox.request_book import Request, RequestBook, body_digest
+from batchgen.sandbox.response_bodies import (
+    FRESH,
+    NO_FILE,
+    file_of,
+    links,
+    result_body,
+    status_body,
+)
+from batchgen.sandbox.served_file import serve
 
 _UNREADABLE = object()
 _NOTHING = Answer(200, b"{}")
@@ -94,10 +100,10 @@ class Endpoints:
             detail = model.check.problems(body)
         if detail:
             message = f"the input does not fit the model: {detail[0]['msg']}"
-            return error(answers.BAD_INPUT, message, detail=detail)
+            return error(http_answer.BAD_INPUT, message, detail=detail)
         price = self._book.price_microusd(model, body) if isinstance(body, dict) else 0
         if self._book.balance_microusd < max(price, 1):
-            return error(answers.NO_BALANCE, "the balance does not cover this job")
+            return error(http_answer.NO_BALANCE, "the balance does not cover this job")
         return None
 
     def status(self, request_id: str, token: str) -> Delivery:
@@ -201,7 +207,7 @@ class Endpoints:
         if request is None:
             return self._unknown(on, request_id)
         if request.token != token:
-            refusal = error(answers.NOT_YOURS, "this request belongs to another user")
+            refusal = error(http_answer.NOT_YOURS, "this request belongs to another user")
             return Delivery(answer=refusal)
         if on is On.RESULT and self._plan.has_fates(on):
             self._settle(request)
@@ -212,7 +218,7 @@ class Endpoints:
         return self._deliver(self._call_about(on, request, request.key), lambda: tell(request))
 
     def _unknown(self, on: On, request_id: str) -> Delivery:
-        missing = error(answers.UNKNOWN, f"request {request_id!r} does not exist")
+        missing = error(http_answer.UNKNOWN, f"request {request_id!r} does not exist")
         return self._deliver(self._call(on, request_id), lambda: missing)
 
     def _deliver(self, call: Call, carry_out: Callable[[], Answer]) -> Delivery:

@@ -2,38 +2,124 @@
 
 aiohttp only, and only here: what the answers are is for `endpoints`. The low-level server is used
 without routes, because the API has few paths and clients poll thousands of times a second.
+
+The port: listens, and in outages does not, so that connections are refused.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
 from urllib.parse import parse_qsl
 
 from aiohttp import web
 
 from batchgen.core.errors import LocalIOError, UsageError
-from batchgen.sandbox.answers import (
+from batchgen.sandbox.audit import Audit, replayed_posts
+from batchgen.sandbox.config import SandboxConfig
+from batchgen.sandbox.endpoints import Endpoints
+from batchgen.sandbox.faults.mixture import chaos
+from batchgen.sandbox.faults.rules import FaultPlan, parsed
+from batchgen.sandbox.http_answer import (
     BAD_TOKEN,
+    MOVED,
     Delivery,
     ErrorStyle,
     error,
     gateway_error,
     of_json,
+    send,
+    sized_request,
     styled,
 )
-from batchgen.sandbox.audit import Audit, replayed_posts
-from batchgen.sandbox.catalogue import Catalogue
-from batchgen.sandbox.chaos import chaos
-from batchgen.sandbox.config import SandboxConfig
-from batchgen.sandbox.endpoints import Endpoints
-from batchgen.sandbox.faults import FaultPlan, parsed
-from batchgen.sandbox.listener import HOST, Listener
-from batchgen.sandbox.requests import RequestBook, token_fingerprint
-from batchgen.sandbox.wire import MOVED, send, sized_request
+from batchgen.sandbox.model_catalogue import Catalogue
+from batchgen.sandbox.request_book import RequestBook, token_fingerprint
+
+HOST = "127.0.0.1"
+SHUTDOWN_S = 0.2
+"""How long calls that are being answered get when the sandbox stops."""
+RETRY_S = 0.05
+"""Between two tries to get the own port back after an outage."""
+
+Window = tuple[float, float]
+"""Seconds since the start, from which on and until when nobody listens."""
+
+
+class Listener:
+    """One port on loopback; connections that are open stay open in outages.
+
+    `elapsed` gives seconds since the start. Raises `LocalIOError` where the port is taken.
+    """
+
+    def __init__(
+        self,
+        server: web.Server,
+        outages: Sequence[Window],
+        elapsed: Callable[[], float],
+        sleep: Callable[[float], Awaitable[None]],
+    ) -> None:
+        self.port = 0
+        self._runner = web.ServerRunner(server, shutdown_timeout=SHUTDOWN_S)
+        self._outages = sorted(outages)
+        self._elapsed = elapsed
+        self._sleep = sleep
+        self._site: web.TCPSite | None = None
+        self._watch: asyncio.Task[None] | None = None
+
+    async def open(self, port: int) -> None:
+        """Listen; port 0 takes a free one."""
+        await self._runner.setup()
+        try:
+            await self._listen(port)
+        except OSError as problem:
+            await self.close()
+            reason = os.strerror(problem.errno or 0)
+            message = f"the sandbox cannot listen on {HOST}:{port}: {reason}"
+            raise LocalIOError(message) from None
+        self.port = self._runner.addresses[0][1]
+        if self._outages:
+            self._watch = asyncio.create_task(self._keep_outages())
+
+    async def close(self) -> None:
+        """End the port and what hangs on it."""
+        if self._watch is not None:
+            self._watch.cancel()
+            await asyncio.wait([self._watch])
+        await self._runner.cleanup()
+
+    async def _listen(self, port: int) -> None:
+        self._site = web.TCPSite(self._runner, HOST, port, backlog=1024)
+        await self._site.start()
+
+    async def _keep_outages(self) -> None:
+        for begin, end in self._outages:
+            await self._until(begin)
+            if self._elapsed() >= end:
+                continue
+            if self._site is not None:
+                await self._site.stop()
+            await self._until(end)
+            await self._listen_again()
+
+    async def _until(self, moment: float) -> None:
+        while (left := moment - self._elapsed()) > 0:
+            await self._sleep(min(left, 3600.0))
+
+    async def _listen_again(self) -> None:
+        while True:
+            try:
+                await self._listen(self.port)
+            except OSError:  # somebody's outgoing connection may sit on the number for a moment
+                if self._site is not None:
+                    await self._site.stop()
+                await asyncio.sleep(RETRY_S)
+            else:
+                return
+
 
 _NOT_FOUND = gateway_error(404)
 _WRONG_METHOD = gateway_error(405)

@@ -11,19 +11,19 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from batchgen import settings
 from batchgen.api import ModelAPI
-from batchgen.api.cache import CatalogueCache, age_text
-from batchgen.api.catalogue import Catalogue, Unanswered
-from batchgen.api.known import Ask, KnownModels
-from batchgen.app.catalogue import list_models, offline_models, online_models
-from batchgen.app.kept import KeptSchemas
-from batchgen.clock import SystemClock
+from batchgen.api.catalogue import Catalogue
+from batchgen.app.model_sources import list_models, offline_models, online_models
+from batchgen.core.api_base import DEFAULT_BASE_URL, parse_base_url
 from batchgen.core.errors import ManifestError
-from batchgen.core.models import ModelEntry, estimate_usd, file_stem, read_entry
-from batchgen.core.origin import DEFAULT_BASE_URL, parse_base_url
+from batchgen.core.model_entry import ModelEntry, Unanswered, estimate_usd, file_stem, read_entry
 from batchgen.core.secret import Secret
+from batchgen.models.cache import CatalogueCache, age_text
+from batchgen.models.pinned import KeptSchemas
+from batchgen.models.registry import Ask, KnownModels
 from batchgen.sandbox import Sandbox, SandboxConfig
+from batchgen.system import environment
+from batchgen.system.clock import SystemClock
 from tests.kit.live import live_sandbox
 
 MODEL = "bytedance/dreamina-4-0/text-to-image"
@@ -289,7 +289,7 @@ def test_no_two_models_share_a_file() -> None:
 
 
 @pytest.mark.parametrize(
-    ("environment", "expected"),
+    ("given", "expected"),
     [
         ({"XDG_CACHE_HOME": "/c", "HOME": "/h"}, Path("/c/batchgen")),
         ({"XDG_CACHE_HOME": "relative", "HOME": "/h"}, Path("/h/.cache/batchgen")),
@@ -297,9 +297,9 @@ def test_no_two_models_share_a_file() -> None:
         ({}, None),
     ],
 )
-def test_where_the_cache_lies(environment: dict[str, str], expected: Path | None) -> None:
+def test_where_the_cache_lies(given: dict[str, str], expected: Path | None) -> None:
     """Where the XDG base directory specification has it."""
-    assert settings.cache_directory(environment) == expected
+    assert environment.cache_directory(given) == expected
 
 
 def test_a_listing_fills_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -307,12 +307,12 @@ def test_a_listing_fills_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("RUNCOMFY_TOKEN", "t")
     answer = (entry("a/b"), entry("c/d", input_schema=None))
-    monkeypatch.setattr("batchgen.app.catalogue._live_listing", lambda *_: answer)
+    monkeypatch.setattr("batchgen.app.model_sources._live_listing", lambda *_: answer)
 
     listing, note = list_models(REAL)
 
     assert (listing.entries, note) == (answer, "")
-    books = CatalogueCache(settings.cache_directory(), REAL, SystemClock())
+    books = CatalogueCache(environment.cache_directory(), REAL, SystemClock())
     assert [one.entry.model_id for one in books.entries()] == ["a/b"]
 
 

@@ -11,8 +11,7 @@ from aiohttp import web
 
 from batchgen.api import ModelAPI
 from batchgen.api.client import retry_after_s
-from batchgen.clock import SystemClock
-from batchgen.core.answers import (
+from batchgen.core.api_answers import (
     CancelOutcome,
     Doubt,
     Ended,
@@ -25,10 +24,11 @@ from batchgen.core.answers import (
     TokenRejected,
     TryAgain,
 )
-from batchgen.core.models import ModelEntry
-from batchgen.core.origin import parse_base_url
+from batchgen.core.api_base import parse_base_url
+from batchgen.core.model_entry import ModelEntry
 from batchgen.core.secret import Secret
 from batchgen.sandbox import Sandbox, SandboxConfig
+from batchgen.system.clock import SystemClock
 
 MODEL = "bytedance/dreamina-4-0/text-to-image"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from batchgen.addresses import is_private
-from batchgen.api.media import MB, MediaInput, MediaRules
-from batchgen.api.online import OnlineCheck
-from batchgen.app.catalogue import offline_models
-from batchgen.app.online import distinct_inputs
+from batchgen.api.input_file_check import OnlineCheck
+from batchgen.app.model_sources import offline_models
+from batchgen.commands.check import distinct_inputs
+from batchgen.core.api_base import DEFAULT_BASE_URL, parse_base_url
+from batchgen.core.input_files import MB, MediaInput, MediaRules
 from batchgen.core.jobs import Job, JSONValue, Where
-from batchgen.core.models import ModelEntry
-from batchgen.core.origin import DEFAULT_BASE_URL, parse_base_url
+from batchgen.core.model_entry import ModelEntry
+from batchgen.net.url_policy import is_private
 from tests.kit.live import batchgen, write_csv
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

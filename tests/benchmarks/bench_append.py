@@ -20,8 +20,8 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
-from batchgen.durable import sync_file
-from batchgen.ledger.commit import GroupCommit
+from batchgen.ledger.group_commit import GroupCommit
+from batchgen.system.files import sync_file
 from tests.benchmarks.bench_replay import history
 
 LINE = history(7)[1]

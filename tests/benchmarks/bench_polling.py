@@ -30,8 +30,7 @@ from math import inf
 from pathlib import Path
 
 from batchgen.api import ModelAPI
-from batchgen.clock import SystemClock
-from batchgen.core.answers import (
+from batchgen.core.api_answers import (
     CancelOutcome,
     Ended,
     Look,
@@ -41,20 +40,21 @@ from batchgen.core.answers import (
     SubmitAnswer,
     Submitted,
 )
+from batchgen.core.api_base import parse_base_url
 from batchgen.core.events import Accepted, Event, Intended, Succeeded
-from batchgen.core.forecast import Forecast, Forecasts, Sighting
-from batchgen.core.inspection import LookPlan, cheapest_looks
 from batchgen.core.jobs import Job, JSONValue
 from batchgen.core.lifecycle import JobRecord
-from batchgen.core.origin import parse_base_url
+from batchgen.core.polling.forecast import Forecast, Forecasts, Sighting
+from batchgen.core.polling.poll_plan import LookPlan, cheapest_looks
 from batchgen.core.secret import Secret
 from batchgen.ledger import LedgerBook
 from batchgen.ports import Clock, GenerationAPI, Ledger
-from batchgen.runner.flights import Flight, Lookout
-from batchgen.runner.reach import Reach
+from batchgen.runner.poller import Flight, Lookout
+from batchgen.runner.reachability import Reach
 from batchgen.runner.stopping import Stop
 from batchgen.sandbox import Sandbox, SandboxConfig
-from batchgen.sandbox.queue import JobQueue, Ticket, TicketState
+from batchgen.sandbox.remote_queue import JobQueue, Ticket, TicketState
+from batchgen.system.clock import SystemClock
 from tests.kit.fakes import MODEL, MemoryLedger, job
 from tests.kit.time import LoopClock, leap
 

@@ -20,10 +20,10 @@ from importlib import import_module
 from pathlib import Path
 from statistics import median
 
-from batchgen.core.codec import encode, encode_header
 from batchgen.core.events import Accepted, Intended, OutputFile, Saved, Succeeded
+from batchgen.core.ledger_codec import encode, encode_header
 from batchgen.core.lifecycle import apply
-from batchgen.core.moments import timestamp
+from batchgen.core.units import timestamp
 
 IN_FLIGHT = 64
 """Jobs whose records lie side by side, as they do with this concurrency."""

@@ -96,7 +96,7 @@ def test_a_defect_is_a_sentence_too(
     def broken(args: object) -> int:
         raise ZeroDivisionError("oops")
 
-    monkeypatch.setattr("batchgen.cli.models.handle", broken)
+    monkeypatch.setattr("batchgen.commands.models.handle", broken)
 
     assert main(["models"]) == 70
     first = capsys.readouterr().err

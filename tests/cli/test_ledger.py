@@ -248,7 +248,7 @@ def test_a_full_disk_stops_the_run_cleanly_and_the_next_one_goes_on(tmp_path: Pa
 FAILING_DISK = """
 import errno, itertools, os, sys
 from batchgen import cli
-from batchgen.ledger import commit
+from batchgen.ledger import group_commit as commit
 calls = itertools.count(1)
 def sync(fd):
     if next(calls) > int(sys.argv[1]):

@@ -12,7 +12,7 @@ from typing import IO
 import pytest
 
 from batchgen.cli import main
-from batchgen.core.patience import IfLocked, Stance, parse_if_locked
+from batchgen.core.run_limits import IfLocked, Stance, parse_if_locked
 from batchgen.sandbox import SandboxConfig
 from tests.kit.fakes import MODEL
 from tests.kit.holding import held

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from batchgen.api.cache import CatalogueCache
-from batchgen.api.known import KnownModels
 from batchgen.cli import main
-from batchgen.cli.starter import starter
-from batchgen.clock import SystemClock
-from batchgen.core.models import ModelEntry, read_entry
-from batchgen.core.origin import DEFAULT_BASE_URL, parse_base_url
+from batchgen.core.api_base import DEFAULT_BASE_URL, parse_base_url
+from batchgen.core.model_entry import ModelEntry, read_entry
 from batchgen.manifest import BadRow, Shape, open_manifest
+from batchgen.models.cache import CatalogueCache
+from batchgen.models.registry import KnownModels
+from batchgen.reports.manifest_starter import starter
 from batchgen.sandbox import SandboxConfig
+from batchgen.system.clock import SystemClock
 from tests.kit.fakes import MODEL
 from tests.kit.live import Live, live_sandbox
 

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from batchgen.core.moments import timestamp
+from batchgen.core.units import timestamp
 from batchgen.sandbox import SandboxConfig
 from tests.kit.fakes import MODEL
 from tests.kit.live import batchgen, environment, live_sandbox, prompts, write_csv

@@ -22,17 +22,16 @@ from typing import Any
 
 import pytest
 
-from batchgen.app.options import Target
-from batchgen.app.standing import Standing
-from batchgen.app.watching import Sight, Watch
+from batchgen.app.batch_ref import Target
 from batchgen.cli import main
-from batchgen.cli.sights import PlainLines
-from batchgen.core.codec import encode, encode_header
+from batchgen.commands.status import Watch
 from batchgen.core.events import JobError, OutputFile
+from batchgen.core.ledger_codec import encode, encode_header
 from batchgen.core.lifecycle import JobRecord, JobState
-from batchgen.core.summary import Summary, summarise
-from batchgen.ledger import LEDGER_NAME, Holder, Memory
+from batchgen.core.summary import Standing, Summary, summarise
+from batchgen.ledger import LEDGER_NAME, Memory
 from batchgen.manifest import Shape
+from batchgen.reports.watch_view import PlainLines, Sight
 from batchgen.sandbox import SandboxConfig
 from tests.kit.fakes import MODEL
 from tests.kit.live import (
@@ -182,7 +181,7 @@ def test_a_watch_does_not_wait_for_ever_for_a_run(
 ) -> None:
     """Also where it looks seldom: it ends with what is left, as a run that stopped early would."""
     manifest = prompts(tmp_path / "m.csv", 2)
-    monkeypatch.setattr("batchgen.app.watching.IDLE_S", 0.05)
+    monkeypatch.setattr("batchgen.commands.status.IDLE_S", 0.05)
 
     assert main(["status", str(manifest), "--model", MODEL, "--watch", "60"]) == 75
 
@@ -192,11 +191,12 @@ def test_a_watch_does_not_wait_for_ever_for_a_run(
 def test_a_log_gets_a_line_a_minute_at_most(capsys: pytest.CaptureFixture[str]) -> None:
     """However fast the numbers change; the last state is said whenever it comes."""
     summary, lines = Summary(), PlainLines()
-    holder = Holder(pid=1, host="farm2")
+    holder = {"pid": 1, "host": "farm2"}
     for second in range(121):
         summary.states[JobState.DOWNLOADED] += 1
         sight = Sight(
             run_dir=Path("m.run"), summary=summary + Summary(), eta_s=None, holder=holder,
+            holder_text="at work",
             now_s=1e9 + second, left=1, code=75, is_settled=False,
         )  # fmt: skip
         lines.show(sight)
@@ -300,7 +300,9 @@ def test_the_totals_are_those_of_a_whole_reading() -> None:
 
 def test_watching_costs_nothing_at_the_start_of_other_commands() -> None:
     """Its modules are loaded by `status --watch` only."""
-    program = "import sys, batchgen.cli.status; print([m for m in sys.modules if 'watching' in m])"
+    program = (
+        "import sys, batchgen.commands.status; print([m for m in sys.modules if 'watching' in m])"
+    )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )

@@ -12,8 +12,7 @@ from batchgen.core.admission import BREAKER_LIMIT, Admission, Verdict
 from batchgen.core.budget import Budget, charged_usd
 from batchgen.core.events import JobError
 from batchgen.core.lifecycle import JobRecord, JobState
-from batchgen.core.rate import Rate
-from batchgen.core.window import Window
+from batchgen.core.throttle import Rate, Window
 
 GO, WAIT, STOPPED = Verdict.GO, Verdict.WAIT, Verdict.STOPPED
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchgen.core.answers import (
+from batchgen.core.api_answers import (
     Broke,
     CancelOutcome,
     Doubt,
@@ -25,8 +25,8 @@ from batchgen.core.answers import (
     TryAgain,
     WasCancelled,
 )
+from batchgen.core.api_decoding import read_cancel, read_result, read_status, read_submit
 from batchgen.core.events import ErrorKind
-from batchgen.core.reading import read_cancel, read_result, read_status, read_submit
 
 ACCEPTED = {"request_id": "r1", "status_url": "https://elsewhere/"}
 

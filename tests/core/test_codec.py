@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchgen.core.codec import (
+from batchgen.core.events import JobError, OutputFile
+from batchgen.core.ledger_codec import (
     BadLine,
     Position,
     decode,
@@ -17,7 +18,6 @@ from batchgen.core.codec import (
     encode_header,
     scan,
 )
-from batchgen.core.events import JobError, OutputFile
 from batchgen.core.lifecycle import JobRecord, JobState
 
 text = st.text(max_size=20)

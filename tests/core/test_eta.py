@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from batchgen.core.eta import eta_s
+from batchgen.core.summary import eta_s
 
 
 @pytest.mark.parametrize(

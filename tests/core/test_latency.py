@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchgen.core.inspection import LookPlan, cells, cheapest_looks
-from batchgen.core.latency import ENOUGH, OPEN, SEEDS, WINDOW, Latency, past_duration_s
 from batchgen.core.lifecycle import JobRecord, JobState
+from batchgen.core.polling.durations import ENOUGH, OPEN, SEEDS, WINDOW, Latency, past_duration_s
+from batchgen.core.polling.poll_plan import LookPlan, cells, cheapest_looks
 
 AGES = st.floats(0, 10_000, allow_nan=False)
 

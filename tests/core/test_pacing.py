@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchgen.core.forecast import MAX_WAIT_S, Forecast, Forecasts, QueueMovement, Sighting
-from batchgen.core.pacing import OverduePace, PollPace
+from batchgen.core.polling.forecast import MAX_WAIT_S, Forecast, Forecasts, QueueMovement, Sighting
+from batchgen.core.polling.poll_plan import OverduePace, PollPace
 
 CHANCE = st.floats(0, 0.999)
 

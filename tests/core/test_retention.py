@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from batchgen.core.lifecycle import JobRecord, JobState
-from batchgen.core.retention import DAY_S, uncollected_sentence
 from batchgen.core.summary import summarise
+from batchgen.reports.status_text import DAY_S, uncollected_sentence
 
 
 def record(job: str, state: JobState, finished_at: str) -> JobRecord:

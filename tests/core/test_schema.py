@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from batchgen.core.schema import Property, Schema, Unfit, Written, coerce
 from batchgen.core.schema.properties import read_property
-from batchgen.packaged import packaged_models
+from batchgen.models.bundled import packaged_models
 
 DREAMINA = "bytedance/dreamina-4-0/text-to-image"
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from batchgen import cli
-from batchgen.crashpoints import CrashPoint
 from batchgen.sandbox import SandboxConfig
+from batchgen.system.crash_points import CrashPoint
 from tests.cli.test_run import is_whole_png
 from tests.kit import crashing
 from tests.kit.accounts import Books, findings

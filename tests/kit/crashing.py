@@ -17,8 +17,9 @@ from functools import cache
 from pathlib import Path
 
 import batchgen
-from batchgen import cli, crashpoints
-from batchgen.crashpoints import CrashPoint
+from batchgen import cli
+from batchgen.system import crash_points
+from batchgen.system.crash_points import CrashPoint
 from tests.kit.live import MODEL
 
 REPO = Path(__file__).resolve().parents[2]
@@ -62,7 +63,7 @@ def main(arguments: list[str]) -> int:
     point, passage, _, *words = arguments
     if point == CrashPoint.LINE_HALF_WRITTEN:
         write_by_halves()
-    crashpoints.hook = die_at(CrashPoint(point), int(passage))
+    crash_points.hook = die_at(CrashPoint(point), int(passage))
     return cli.main(words)
 
 

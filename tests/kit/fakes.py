@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from batchgen.core.answers import (
+from batchgen.core.api_answers import (
     CancelOutcome,
     Ended,
     Gone,
@@ -22,7 +22,7 @@ from batchgen.core.answers import (
 from batchgen.core.events import ErrorKind, Event, JobError, OutputFile
 from batchgen.core.jobs import Job, JSONValue, Where
 from batchgen.core.lifecycle import JobRecord, JobState, apply
-from batchgen.core.moments import timestamp
+from batchgen.core.units import timestamp
 from batchgen.ports import FilesSaved, SaveAnswer
 from tests.kit.time import LoopClock
 

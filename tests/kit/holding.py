@@ -11,7 +11,7 @@ from pathlib import Path
 HOLD = """
 import os, sys
 from pathlib import Path
-from batchgen.clock import SystemClock
+from batchgen.system.clock import SystemClock
 from batchgen.ledger import RunLock
 RunLock.acquire(Path(sys.argv[1]), now_s=SystemClock().now_s() - 3 * 3600 - 600)
 if sys.argv[2:] == ["fork"] and os.fork():

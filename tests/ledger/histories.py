@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 from hypothesis import strategies as st
 
-from batchgen.core.codec import encode, encode_header
 from batchgen.core.events import (
     Accepted,
     AnswerLost,
@@ -27,8 +26,9 @@ from batchgen.core.events import (
     Started,
     Succeeded,
 )
+from batchgen.core.ledger_codec import encode, encode_header
 from batchgen.core.lifecycle import PAID_FOR, TRANSITIONS, JobRecord, JobState, apply
-from batchgen.core.moments import timestamp
+from batchgen.core.units import timestamp
 
 API = "https://model-api.runcomfy.net"
 ERROR = JobError(kind="generation", message="it went wrong")

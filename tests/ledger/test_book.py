@@ -16,7 +16,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchgen.clock import SystemClock
 from batchgen.core.errors import LedgerDamaged, LedgerForeign, LocalIOError, LockHeld
 from batchgen.core.events import (
     Accepted,
@@ -29,6 +28,7 @@ from batchgen.core.events import (
 )
 from batchgen.core.lifecycle import JobState
 from batchgen.ledger import LEDGER_NAME, LedgerBook, replay
+from batchgen.system.clock import SystemClock
 from tests.kit.disks import file_limit
 
 T = TypeVar("T")
@@ -93,7 +93,7 @@ def test_many_appends_share_few_fsyncs(tmp_path: Path, monkeypatch: pytest.Monke
         count += 1
         os.fsync(fd)
 
-    monkeypatch.setattr("batchgen.ledger.commit.sync_file", counted)
+    monkeypatch.setattr("batchgen.ledger.group_commit.sync_file", counted)
 
     async def main() -> None:
         book = opened(tmp_path)
@@ -247,7 +247,7 @@ def test_one_writer(tmp_path: Path) -> None:
 HOLD = """
 import sys, time
 from pathlib import Path
-from batchgen.clock import SystemClock
+from batchgen.system.clock import SystemClock
 from batchgen.ledger import LedgerBook
 book = LedgerBook.open(Path(sys.argv[1]), api="https://model-api.runcomfy.net", clock=SystemClock())
 print("held", flush=True)

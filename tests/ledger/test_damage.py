@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchgen.core.codec import decode, encode
 from batchgen.core.errors import LedgerDamaged, LedgerForeign
+from batchgen.core.ledger_codec import decode, encode
+from batchgen.core.ledger_salvage import Remains, put_back
 from batchgen.core.lifecycle import JobRecord, JobState, adopted, apply
 from batchgen.core.plan import SUBMISSIONS, Disposition, Policy, disposition
-from batchgen.core.salvage import Remains, put_back
 from batchgen.ledger import LEDGER_NAME, Memory, replay
 from batchgen.ledger.compact import compact
-from batchgen.ledger.faults import examine
+from batchgen.ledger.damage import examine
 from batchgen.ledger.repair import Repaired, repair
 from tests.ledger.histories import API, Night, night_of, nights, one_life
 

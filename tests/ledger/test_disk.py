@@ -10,12 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from batchgen.clock import SystemClock
 from batchgen.core.errors import LocalIOError
 from batchgen.core.events import Accepted
 from batchgen.ledger import LEDGER_NAME, LedgerBook, replay
-from batchgen.ledger.commit import GroupCommit
-from batchgen.ledger.reserve import RESERVE_BYTES, RESERVE_NAME, Reserve
+from batchgen.ledger.group_commit import RESERVE_BYTES, RESERVE_NAME, GroupCommit, Reserve
+from batchgen.system.clock import SystemClock
 from tests.kit.disks import file_limit, fill, remount, small_disk
 from tests.ledger.histories import API, intent
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from batchgen.clock import SystemClock
 from batchgen.core.errors import LocalIOError, LockHeld
 from batchgen.ledger import LOCK_NAME, Holder, Life, RunLock, holder_in
+from batchgen.system.clock import SystemClock
 from tests.kit.holding import held
 
 NOW_S = 1_795_312_801.0

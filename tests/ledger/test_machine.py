@@ -12,10 +12,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from batchgen.clock import SystemClock
 from batchgen.core.lifecycle import PAID_FOR, JobRecord, JobState
 from batchgen.ledger import LEDGER_NAME, LedgerBook, replay
 from batchgen.ledger.compact import compact
+from batchgen.system.clock import SystemClock
 from tests.ledger.histories import API, JOBS, events_after
 
 jobs = st.sampled_from(JOBS)

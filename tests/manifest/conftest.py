@@ -12,7 +12,8 @@ import pytest
 from batchgen.core.errors import ManifestError
 from batchgen.core.jobs import Job
 from batchgen.core.schema import Schema
-from batchgen.manifest import BadRow, Manifest, PackagedSchemas, SchemaSource, Shape, open_manifest
+from batchgen.manifest import BadRow, Manifest, SchemaSource, Shape, open_manifest
+from batchgen.models.bundled import PackagedSchemas
 
 MODEL = "bytedance/dreamina-4-0/text-to-image"
 

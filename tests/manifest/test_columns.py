@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from batchgen.manifest.typos import one_typo_from
+from batchgen.core.suggest import one_typo_from
 from tests.manifest.conftest import MODEL, NoSchemas, OneSchema, Read, problems_of
 
 

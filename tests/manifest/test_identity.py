@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from batchgen.core.jobs import fingerprint
-from batchgen.manifest.identity import Ids, suffix
+from batchgen.manifest.job_ids import Ids, suffix
 from tests.manifest.conftest import MODEL, Read, problems_of
 
 

@@ -10,7 +10,8 @@ import pytest
 
 from batchgen.core.errors import ManifestError
 from batchgen.core.jobs import Job
-from batchgen.manifest import BadRow, Manifest, PackagedSchemas, Shape, open_manifest
+from batchgen.manifest import BadRow, Manifest, Shape, open_manifest
+from batchgen.models.bundled import PackagedSchemas
 from tests.manifest.conftest import MODEL
 
 ROWS = {

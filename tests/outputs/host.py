@@ -13,7 +13,7 @@ from typing import Any
 
 from aiohttp import web
 
-from batchgen.core.origin import ApiBase, parse_base_url
+from batchgen.core.api_base import ApiBase, parse_base_url
 from batchgen.outputs import Directory, Guard, Names, Store
 
 LOOPBACK = parse_base_url("http://127.0.0.1:1/v1")

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from batchgen.outputs.media import impostor
-from batchgen.outputs.wholeness import is_cut_short
+from batchgen.outputs.file_type import impostor, is_cut_short
 from batchgen.ports import FilesSaved, SaveLater
 from tests.outputs.host import PNG, Host, server, store, whole
 

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchgen.core.origin import parse_base_url
-from batchgen.outputs.guard import Forbidden, Guard
-from batchgen.outputs.media import extension, is_web_page
-from batchgen.outputs.names import Names, safe_stem
+from batchgen.core.api_base import parse_base_url
+from batchgen.net.url_policy import Forbidden, Guard
+from batchgen.outputs.file_names import Names, safe_stem
+from batchgen.outputs.file_type import extension, is_web_page
 
 PUBLIC = Guard(
     api=parse_base_url("https://model-api.runcomfy.net/v1"), hosts=("cdn.me", "*.own.org")

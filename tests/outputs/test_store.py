@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+from batchgen.core.api_base import parse_base_url
 from batchgen.core.errors import LocalIOError
 from batchgen.core.events import OutputFile
-from batchgen.core.origin import parse_base_url
 from batchgen.outputs import Directory
-from batchgen.outputs.keep import Unreachable
+from batchgen.outputs.destination import Unreachable
 from batchgen.ports import FilesSaved, LinkExpired, SaveLater
 from tests.outputs.host import Handler, server, store
 

@@ -9,12 +9,12 @@ from itertools import pairwise
 
 import pytest
 
-from batchgen.core.answers import Broke, Doubt, Look, RowRefused, SubmitAnswer, TryAgain
+from batchgen.core.api_answers import Broke, Doubt, Look, RowRefused, SubmitAnswer, TryAgain
 from batchgen.core.budget import Budget
-from batchgen.core.endings import StopReason
 from batchgen.core.events import JobError
 from batchgen.core.lifecycle import JobState
 from batchgen.core.plan import Policy
+from batchgen.core.stop_reasons import StopReason
 from batchgen.runner import Limits, Spending
 from tests.kit.fakes import MODEL, MemoryAPI, job
 from tests.runner.test_runner import World, many
@@ -271,7 +271,7 @@ def test_too_many_failures_stop_the_run() -> None:
 
 def test_cancel_on_interrupt_cancels_what_is_queued_and_confirms_it() -> None:
     """With --on-interrupt cancel; running jobs are left as they are."""
-    from batchgen.core.answers import CancelOutcome, WasCancelled
+    from batchgen.core.api_answers import CancelOutcome, WasCancelled
     from batchgen.runner import Runner
 
     cancelled: set[str] = set()

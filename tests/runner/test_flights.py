@@ -12,20 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchgen.core.answers import (
-    Ended,
-    Gone,
-    Look,
-    Produced,
-    Queued,
-    Running,
-    TryAgain,
-)
+from batchgen.core.api_answers import Ended, Gone, Look, Produced, Queued, Running, TryAgain
 from batchgen.core.events import Accepted, Intended, JobError
-from batchgen.core.forecast import Forecasts
 from batchgen.core.lifecycle import JobState
-from batchgen.runner.flights import Flight, Lookout, Schedule, Shortcut
-from batchgen.runner.reach import Reach
+from batchgen.core.polling.forecast import Forecasts
+from batchgen.runner.poll_loop import Schedule
+from batchgen.runner.poller import Flight, Lookout, Shortcut
+from batchgen.runner.reachability import Reach
 from batchgen.runner.stopping import Stop
 from tests.kit.fakes import MODEL, MemoryAPI, MemoryLedger, Notes, job
 from tests.kit.time import LoopClock, leap

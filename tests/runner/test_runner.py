@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchgen.core.answers import (
+from batchgen.core.api_answers import (
     Broke,
     Doubt,
     Gone,
@@ -23,12 +23,12 @@ from batchgen.core.answers import (
     TokenRejected,
     TryAgain,
 )
-from batchgen.core.endings import StopReason
 from batchgen.core.errors import LocalIOError
 from batchgen.core.events import Accepted, Event, Intended, JobError
 from batchgen.core.jobs import Job
 from batchgen.core.lifecycle import JobRecord, JobState
 from batchgen.core.plan import Policy
+from batchgen.core.stop_reasons import StopReason
 from batchgen.ports import LinkExpired, SaveAnswer, SaveLater
 from batchgen.runner import Limits, Outcome, Runner, Spending
 from tests.kit.fakes import Jobs, MemoryAPI, MemoryLedger, MemoryStore, Notes, job

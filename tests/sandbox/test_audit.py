@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from batchgen.core.models import ModelEntry
+from batchgen.core.model_entry import ModelEntry
 
 from .conftest import MODEL, Start
 

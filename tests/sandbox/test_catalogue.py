@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from batchgen.core.models import ModelEntry, read_entry
+from batchgen.core.model_entry import ModelEntry, read_entry
 
 from .conftest import MODEL, Start
 

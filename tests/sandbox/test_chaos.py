@@ -10,9 +10,9 @@ import pytest
 
 from batchgen.core.errors import UsageError
 from batchgen.sandbox import SandboxConfig
-from batchgen.sandbox.chaos import MIXTURE, chaos
-from batchgen.sandbox.fault_kinds import Call, On
-from batchgen.sandbox.faults import FaultPlan, parsed
+from batchgen.sandbox.faults.kinds import Call, On
+from batchgen.sandbox.faults.mixture import MIXTURE, chaos
+from batchgen.sandbox.faults.rules import FaultPlan, parsed
 
 from .conftest import Client, Start
 

@@ -14,14 +14,14 @@ from pathlib import Path
 import pytest
 
 import batchgen
+from batchgen.commands.sandbox import add_arguments, config_of, serve
 from batchgen.core.errors import LocalIOError, UsageError
 from batchgen.sandbox import Sandbox, SandboxConfig
-from batchgen.sandbox.command import add_arguments, config_of, serve
 
 MAIN = """
 import argparse, asyncio, sys
 from batchgen.core.errors import BatchgenError
-from batchgen.sandbox.command import add_arguments, serve
+from batchgen.commands.sandbox import add_arguments; from batchgen.commands.sandbox import serve
 parser = argparse.ArgumentParser()
 add_arguments(parser.add_subparsers().add_parser("sandbox"))
 try:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from batchgen.core.models import ModelEntry
-from batchgen.sandbox.failures import MISSING, SHAPES
+from batchgen.core.model_entry import ModelEntry
+from batchgen.sandbox.faults.json_faults import MISSING, SHAPES
 
 from .conftest import MODEL, Client, Start
 

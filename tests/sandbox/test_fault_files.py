@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import batchgen
-from batchgen.sandbox.fault_table import FAULTS
+from batchgen.sandbox.faults.table import FAULTS
 
 from .conftest import Client, Start
 from .png import decode

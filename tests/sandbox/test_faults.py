@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchgen.core.errors import UsageError
-from batchgen.sandbox.fault_kinds import Call, On
-from batchgen.sandbox.fault_table import FAULTS
-from batchgen.sandbox.faults import FaultPlan, parse, parsed, read
+from batchgen.sandbox.faults.kinds import Call, On
+from batchgen.sandbox.faults.rules import FaultPlan, parse, parsed, read
+from batchgen.sandbox.faults.table import FAULTS
 
 
 def plan(*rules: str, seed: int = 0) -> FaultPlan:

@@ -7,7 +7,7 @@ import wave
 
 import pytest
 
-from batchgen.core.models import ModelEntry
+from batchgen.core.model_entry import ModelEntry
 
 from .conftest import Client, Start
 from .png import decode

@@ -17,7 +17,7 @@ import pytest
 import batchgen
 from batchgen.core.errors import LocalIOError
 from batchgen.sandbox import Sandbox, SandboxConfig
-from batchgen.sandbox.journal import CancelledLine, Journal
+from batchgen.sandbox.request_book import CancelledLine, Journal
 
 from .conftest import Client, Start
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from batchgen.core.models import ModelEntry
+from batchgen.core.model_entry import ModelEntry
 
 from .conftest import Client, Start
 

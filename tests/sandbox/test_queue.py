@@ -7,7 +7,7 @@ import time
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchgen.sandbox.queue import JobQueue, Ticket, TicketState
+from batchgen.sandbox.remote_queue import JobQueue, Ticket, TicketState
 
 SUBMIT, CANCEL, LEAP = "submit", "cancel", "leap"
 steps = st.lists(

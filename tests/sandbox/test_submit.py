@@ -11,7 +11,7 @@ import pytest
 import yarl
 
 from batchgen.core.errors import UsageError
-from batchgen.core.models import ModelEntry
+from batchgen.core.model_entry import ModelEntry
 from batchgen.sandbox import Sandbox, SandboxConfig
 
 from .conftest import MODEL, Start

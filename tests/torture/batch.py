@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from batchgen.crashpoints import CrashPoint
+from batchgen.system.crash_points import CrashPoint
 from tests.kit import crashing
 from tests.kit.accounts import Books, findings
 from tests.kit.live import Live, command

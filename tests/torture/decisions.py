@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from batchgen.crashpoints import CrashPoint
+from batchgen.system.crash_points import CrashPoint
 
 MAX_ROUNDS = 40
 """After so many rounds a batch is brought to its end, whatever is left of it."""

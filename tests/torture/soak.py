@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from batchgen.crashpoints import CrashPoint
 from batchgen.sandbox import SandboxConfig
+from batchgen.system.crash_points import CrashPoint
 from tests.kit import crashing
 from tests.kit.live import Live, batchgen, live_sandbox
 from tests.torture.batch import Batch

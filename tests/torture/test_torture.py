@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from batchgen.crashpoints import CrashPoint
 from batchgen.sandbox.audit import AuditedRequest
+from batchgen.system.crash_points import CrashPoint
 from tests.kit.accounts import Books, findings
 from tests.kit.crashing import REPO
 from tests.torture.damage import tear

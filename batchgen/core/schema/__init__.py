@@ -10,6 +10,8 @@ properties that do not exist, limits are missing. Nothing of that may stop a bat
 not understood is left out and the rest is still checked.
 """
 
+from __future__ import annotations
+
 from batchgen.core.schema.coercion import coerce
 from batchgen.core.schema.inputs import Fault, Schema
 from batchgen.core.schema.properties import Kind, Property

@@ -1,0 +1,174 @@
+"""A manifest, read to its end, checked and spooled; and where its run directory is.
+
+What the files of a job are called: the manifest's `output.name` over the columns of its row.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Self
+
+from batchgen.app.batch_ref import Target
+from batchgen.app.spool import Row, Spool
+from batchgen.core.errors import LocalIOError, ManifestError, Problem
+from batchgen.core.jobs import Job
+from batchgen.core.model_entry import ModelEntry
+from batchgen.core.schema import Unfit
+from batchgen.manifest import BadRow, Head, Manifest
+from batchgen.manifest.templates import Template, variable
+from batchgen.models.pinned import KeptSchemas
+from batchgen.models.registry import KnownModels
+
+DEFAULT_NAME = "{{ id }}-{{ index }}"
+
+_INDEX = "\ue000"
+"""Stands for the number of the output until it is known; a character that no name keeps."""
+
+
+class FileNames:
+    """Names by job and index. The usual template needs no memory; another one a text a job."""
+
+    def __init__(self, head: Head) -> None:
+        self._where = head.where("output.name")
+        self._names: dict[str, str] = {}
+        self._template: Template | None = None
+        if head.output.name not in (None, DEFAULT_NAME):
+            try:
+                self._template = Template(head.output.name or "")
+            except Unfit as error:
+                raise ManifestError([Problem(where=self._where, what=str(error))]) from None
+
+    def add(self, job: Job) -> Problem | None:
+        """Render the name of one job; the problem, where its row does not give what is needed."""
+        if self._template is None:
+            return None
+        values = {variable(name): cell for name, cell in job.columns.items() if cell}
+        try:
+            self._names[job.id] = self._template.render(values | {"id": job.id, "index": _INDEX})
+        except Unfit as error:
+            return Problem(where=f"{job.where}: {self._where}", what=str(error))
+        return None
+
+    def __call__(self, job: str, index: int) -> str:
+        """The name of one output, without extension, not yet made safe."""
+        name = self._names.get(job)
+        return f"{job}-{index}" if name is None else name.replace(_INDEX, str(index))
+
+
+SHOWN_PROBLEMS = 50
+
+
+@dataclass(slots=True, kw_only=True)
+class Loaded:
+    """A manifest that was read to its end."""
+
+    manifest: Manifest
+    spool: Spool
+    names: FileNames
+    models: dict[str, None] = field(default_factory=dict)
+    """Every model that a row names, in the order of their first rows."""
+    problems: list[Problem] = field(default_factory=list)
+    """The first `SHOWN_PROBLEMS`."""
+    problem_count: int = 0
+    fatal: bool = False
+    """Something is wrong with a file as a whole, which leaving out rows does not mend."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.spool.close()
+
+    @property
+    def matches_state(self) -> Callable[[str], bool] | None:
+        """What `--select` asks of a job's state; None where it asks nothing."""
+        selection = self.manifest.selection
+        return selection.matches_state if selection and selection.state_conditions else None
+
+    def require_valid(self, *, skip_invalid: bool) -> None:
+        """Raises `ManifestError` where anything is wrong that may not be left out."""
+        may_skip = skip_invalid and self.spool.valid and not self.fatal
+        if self.problem_count and not may_skip:
+            raise ManifestError(self.problems, self.problem_count)
+
+
+def load(
+    manifest: Manifest, target: Target, *, spool_dir: Path | None = None, keep: bool = True
+) -> Loaded:
+    """Read and check every row; without `keep` only to say what is wrong.
+
+    To be closed after use (`with`). Raises `ManifestError` for what makes reading on pointless.
+    """
+    spool = Spool(_spool_directory(spool_dir, manifest.base_dir), keep=keep)
+    loaded = Loaded(manifest=manifest, spool=spool, names=FileNames(manifest.head))
+    with ExitStack() as on_error:
+        on_error.enter_context(loaded)
+        _read_rows(loaded, target.manifest)
+        on_error.pop_all()
+    return loaded
+
+
+def _read_rows(loaded: Loaded, path: str) -> None:
+    for row in loaded.manifest.rows():
+        if isinstance(row, BadRow):
+            _add_bad(loaded, row)
+        elif problem := loaded.names.add(row):
+            bad = BadRow(where=row.where, problems=(problem,), columns=row.columns, id=row.id)
+            _add_bad(loaded, bad)
+        else:
+            loaded.models[row.model] = None
+            loaded.spool.add(_spooled(row))
+    if not (loaded.spool.valid or loaded.problem_count):
+        problem = Problem(where=path, what="no rows; a batch needs at least one prompt")
+        raise ManifestError([problem])
+
+
+def _spool_directory(*candidates: Path | None) -> Path | None:
+    """On the disk that the batch works on: /tmp may be memory."""
+    for directory in candidates:
+        if directory is not None and directory.is_dir() and os.access(directory, os.W_OK):
+            return directory
+    return None
+
+
+def _spooled(job: Job) -> Row:
+    return Row(job.id, job.model, dict(job.input), job.where.file, job.where.row, dict(job.columns))
+
+
+def _add_bad(loaded: Loaded, bad: BadRow) -> None:
+    texts = tuple(str(problem) for problem in bad.problems)
+    loaded.spool.add(
+        Row(bad.id or "", "", {}, bad.where.file, bad.where.row, dict(bad.columns), texts)
+    )
+    loaded.problem_count += len(bad.problems)
+    loaded.fatal = loaded.fatal or bad.fatal
+    room = SHOWN_PROBLEMS - len(loaded.problems)
+    loaded.problems.extend(bad.problems[:room])
+
+
+def make_directory(path: Path) -> None:
+    """Raises `LocalIOError`."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LocalIOError(f"{path}: {error.strerror}") from error
+
+
+def entries_of(loaded: Loaded, models: KnownModels, kept: KeptSchemas) -> list[ModelEntry]:
+    """What to keep: each model of a batch with the schema that its rows were checked against.
+
+    What is kept already is not asked for again: a run that has nothing to do calls nobody.
+    """
+    schemas = loaded.manifest.schemas
+    entries = []
+    for model in loaded.models:
+        entry = kept.entry(model) or models.entry_for(model) or ModelEntry(model_id=model)
+        if model in schemas:
+            entry = replace(entry, input_schema=schemas[model].raw)
+        if entry.input_schema:
+            entries.append(entry)
+    return entries

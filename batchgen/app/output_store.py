@@ -1,0 +1,181 @@
+"""Where the outputs of a batch go, put together: place, guard, names, and sidecars where wanted.
+
+What was submitted for jobs whose outputs are about to be collected: model and input.
+
+Not what the row says now: that may have been edited since. Jobs of this run are overheard as their
+intent becomes durable; for those of earlier runs the rows of the manifest are asked, where they are
+still the same, and then the ledger.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from batchgen.app.loading import Loaded
+from batchgen.app.run_options import RunOptions
+from batchgen.core.api_base import ApiBase
+from batchgen.core.events import Accepted, Event, Intended, OutputFile, Started, Succeeded
+from batchgen.core.jobs import Batch, JSONValue
+from batchgen.core.lifecycle import IN_FLIGHT, PAID_FOR, JobRecord, JobState
+from batchgen.core.plan import Records
+from batchgen.ledger import LEDGER_NAME
+from batchgen.outputs import Directory, Guard, Keep, Names, Store
+from batchgen.outputs.bucket import Bucket
+from batchgen.outputs.destination import Unreachable
+from batchgen.outputs.fetcher import later
+from batchgen.outputs.sidecar import MARKER, sidecar
+from batchgen.outputs.store import NOTES_NAME
+from batchgen.ports import FilesSaved, Observer, OutputStore, SaveAnswer
+
+_GOES_ON = (Intended, Accepted, Started, Succeeded)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """One submission."""
+
+    model: str
+    values: Mapping[str, JSONValue]
+
+
+class _Line(msgspec.Struct, frozen=True, gc=False):
+    """What a ledger line may say of a submission."""
+
+    job: str = ""
+    fingerprint: str = ""
+    model: str | None = None
+    input: dict[str, Any] | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class Recipes:
+    """By job, for as long as a job is open. An `Observer` that passes on what it hears."""
+
+    batch: Batch
+    records: Records
+    ledger: Path
+    then: Observer
+    _known: dict[str, Recipe] = field(default_factory=dict)
+
+    def on_event(self, job: str, event: Event, record: JobRecord) -> None:
+        """Remember a submission until its job has ended."""
+        if isinstance(event, Intended):
+            self._known[job] = Recipe(model=event.model, values=event.input)
+        elif not isinstance(event, _GOES_ON):
+            self._known.pop(job, None)
+        self.then.on_event(job, event, record)
+
+    def on_note(self, text: str) -> None:
+        """Nothing for this one."""
+        self.then.on_note(text)
+
+    async def of(self, job: str) -> Recipe | None:
+        """None where neither manifest nor ledger know it any more. Looks it up off the loop."""
+        if job not in self._known:
+            wanted = {
+                record.job: record.fingerprint
+                for record in self.records.records(JobState.COMPLETED, *IN_FLIGHT)
+                if record.job not in self._known
+            }
+            await asyncio.to_thread(self._look_up, wanted)
+        return self._known.get(job)
+
+    def _look_up(self, wanted: dict[str, str]) -> None:
+        """On a thread: the records are those of the loop and are not touched here."""
+        for row in self.batch.jobs():
+            if row.id in wanted and wanted[row.id] == row.fingerprint:
+                self._known[row.id] = Recipe(model=row.model, values=row.input)
+                del wanted[row.id]
+        if wanted:
+            self._ask_ledger(wanted)
+
+    def _ask_ledger(self, wanted: Mapping[str, str]) -> None:
+        decoder = msgspec.json.Decoder(_Line)
+        with self.ledger.open("rb") as lines:
+            for line in lines:
+                if b'"input"' not in line:
+                    continue
+                try:
+                    told = decoder.decode(line)
+                except (msgspec.DecodeError, UnicodeDecodeError):
+                    continue  # a torn tail, or the header; the ledger itself has had its say
+                fits = told.job in wanted and wanted[told.job] == told.fingerprint
+                if fits and told.model is not None and told.input is not None:
+                    self._known[told.job] = Recipe(model=told.model, values=told.input)
+
+
+DEFAULT_DIR = "outputs"
+
+
+def store_of(
+    run_dir: Path, loaded: Loaded, records: Records, *, api: ApiBase, options: RunOptions
+) -> Store:
+    """The store of a batch; to be entered before use."""
+    output = loaded.manifest.head.output
+    return Store(
+        run_dir=run_dir,
+        keep=keep_of(run_dir, output.dir),
+        guard=Guard(api=api, hosts=output.hosts),
+        name_of=loaded.names,
+        names=Names(f.path for record in records.records(*PAID_FOR) for f in record.files),
+        prepares=options.policy.download,
+    )
+
+
+def keep_of(run_dir: Path, place: str | None) -> Keep:
+    """The place that `output.dir` names."""
+    if place and "://" in place:
+        return Bucket(url=place, parts=run_dir / NOTES_NAME)
+    return Directory(run_dir=run_dir, path=run_dir / (place or DEFAULT_DIR))
+
+
+@dataclass(slots=True, kw_only=True)
+class Described:
+    """A store that writes a sidecar beside each file (port `OutputStore`)."""
+
+    store: Store
+    records: Records
+    recipes: Recipes
+
+    async def save(
+        self, job: str, urls: tuple[str, ...], known: tuple[OutputFile, ...] = ()
+    ) -> SaveAnswer:
+        """Files first, then sidecars: both are there before the ledger says so."""
+        answer = await self.store.save(job, urls, known)
+        try:
+            for file in answer.files if isinstance(answer, FilesSaved) else ():
+                await self._describe(job, file)
+        except Unreachable as error:
+            return later(str(error))
+        return answer
+
+    def settled(self, job: str) -> None:
+        """Passed on."""
+        self.store.settled(job)
+
+    async def _describe(self, job: str, file: OutputFile) -> None:
+        recipe = await self.recipes.of(job)
+        record = self.records.get(job)
+        if recipe is not None and record is not None:
+            content = sidecar(file, record, model=recipe.model, values=recipe.values)
+            await self.store.describe(file, content, MARKER)
+
+
+def with_sidecars(
+    store: Store, loaded: Loaded, records: Records, observer: Observer, *, wanted: bool
+) -> tuple[OutputStore, Observer]:
+    """The store that writes them, and the observer that has to hear of submissions for it.
+
+    Both as they are where sidecars are not wanted.
+    """
+    if not wanted:
+        return store, observer
+    ledger = store.run_dir / LEDGER_NAME
+    recipes = Recipes(batch=loaded.spool, records=records, ledger=ledger, then=observer)
+    return Described(store=store, records=records, recipes=recipes), recipes

@@ -1,0 +1,126 @@
+"""What jobs are expected to cost, in words and numbers, and whether the balance is enough.
+
+Budgets of one run: what was spent before in this batch, today and this month, and the prices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from batchgen.app.batch_ref import Target
+from batchgen.app.model_sources import from_a_thread
+from batchgen.app.run_options import RunOptions
+from batchgen.core.api_base import DEFAULT_BASE_URL
+from batchgen.core.budget import Budget, charged_usd
+from batchgen.core.errors import ManifestError, Problem, TokenMissing
+from batchgen.core.jobs import Job
+from batchgen.core.lifecycle import IN_FLIGHT, JobRecord
+from batchgen.core.plan import Plan
+from batchgen.core.run_limits import Allowance, Period
+from batchgen.core.units import count_text, local_date, seconds
+from batchgen.ledger import LEDGER_NAME, replay
+from batchgen.models.registry import KnownModels
+from batchgen.runner import Spending
+from batchgen.system import environment
+from batchgen.system.clock import SystemClock
+
+PriceOf = Callable[[Job], float | None]
+
+
+def price_of(models: KnownModels, options: RunOptions) -> PriceOf:
+    """The catalogue's estimate for a job, else what the user assumes; None where nobody knows."""
+
+    def price(job: Job) -> float | None:
+        estimate_usd = models.estimate_usd(job.model, job.input)
+        return options.assume_price_usd if estimate_usd is None else estimate_usd
+
+    return price
+
+
+def price_sentence(plan: Plan) -> str:
+    """`40 jobs to submit, about $1.20 by the catalogue`; empty where nothing is to be submitted."""
+    if not plan.submissions:
+        return ""
+    submit = f"{count_text(plan.submissions, 'job')} to submit"
+    if plan.unpriced == plan.submissions:
+        return f"{submit}; no price is known"
+    unknown = f", and {plan.unpriced:,} without a known price" if plan.unpriced else ""
+    return f"{submit}, about ${plan.total_cost_usd:,.2f}{unknown}"
+
+
+def balance_sentence(target: Target, plan: Plan) -> str:
+    """Whether the balance is enough; empty where it cannot be asked."""
+    base = environment.api_base(target.base_url)
+    if base.url != DEFAULT_BASE_URL or target.sandbox or not plan.submissions:
+        return ""
+    try:
+        token = environment.token()
+    except TokenMissing:
+        return ""
+    from batchgen.api import ModelAPI
+
+    async def ask() -> float | None:
+        async with ModelAPI(base, token, clock=SystemClock()) as api:
+            return await api.balance_usd()
+
+    balance_usd = from_a_thread(ask)
+    if balance_usd is None:
+        return "the balance could not be asked"
+    fits = "enough" if balance_usd >= plan.total_cost_usd else "not enough"
+    return f"balance ${balance_usd:,.2f}: {fits}"
+
+
+def spending(
+    allowances: Sequence[Allowance],
+    *,
+    own: Iterable[JobRecord],
+    others: Sequence[Path],
+    today: str,
+    price_of: PriceOf,
+) -> Spending:
+    """Budgets with what is spent already. `others` are the other run directories of the series."""
+    budgets = tuple(Budget(limit_usd=one.usd, name=one.name) for one in allowances)
+    for allowance, budget in zip(allowances, budgets, strict=True):
+        for record in own:
+            if _counts(record, allowance.period, today):
+                _charge(budget, record)
+        if allowance.period is not Period.RUN:
+            for record in _records_of(others):
+                if _counts(record, allowance.period, today):
+                    budget.add_spent(charged_usd(record))
+    return Spending(budgets=budgets, price_of=price_of)
+
+
+def _charge(budget: Budget, record: JobRecord) -> None:
+    """A job in flight is settled by this run, so its price is reserved and not yet spent."""
+    open_usd = record.open_price_usd if record.state in IN_FLIGHT else 0.0
+    budget.add_spent(charged_usd(record) - open_usd)
+    if record.state in IN_FLIGHT:
+        budget.add_reserved(record.job, open_usd)
+
+
+def _counts(record: JobRecord, period: Period, today: str) -> bool:
+    if period is Period.RUN:
+        return True
+    submitted_s = seconds(record.submitted_at)
+    if submitted_s is None:
+        return False
+    length = 10 if period is Period.DAY else 7
+    return local_date(submitted_s)[:length] == today[:length]
+
+
+def _records_of(directories: Sequence[Path]) -> Iterable[JobRecord]:
+    for directory in directories:
+        yield from replay(directory / LEDGER_NAME).memory.records()
+
+
+def require_prices(jobs: Iterable[Job], price_of: PriceOf, *, manifest: str) -> None:
+    """Raises `ManifestError` where a job has no price: a budget could not be kept."""
+    unknown = dict.fromkeys(job.model for job in jobs if price_of(job) is None)
+    if unknown:
+        what = (
+            f"no price is known for {', '.join(unknown)}; a budget cannot be kept without one."
+            " Say what a job costs with --assume-price USD"
+        )
+        raise ManifestError([Problem(where=manifest, what=what)])

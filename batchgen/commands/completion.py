@@ -1,0 +1,35 @@
+"""`batchgen completion`: a script that lets a shell complete commands, flags and file names.
+
+The script is static: a press of the tab key starts no Python.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+
+_FILES = frozenset({"manifest", "output", "log_file"})
+_DIRECTORIES = frozenset({"run_dir"})
+
+
+def handle(args: argparse.Namespace) -> int:
+    """Print the script for one shell."""
+    import shtab
+
+    parser = args.build_parser(("sandbox",))
+    for action in _actions(parser):
+        if action.dest in _FILES:
+            action.complete = shtab.FILE  # type: ignore[attr-defined]
+        elif action.dest in _DIRECTORIES:
+            action.complete = shtab.DIRECTORY  # type: ignore[attr-defined]
+    print(shtab.complete(parser, args.shell))
+    return 0
+
+
+def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
+    """Every argument of every command."""
+    for action in parser._actions:  # noqa: SLF001 - argparse has no other way to list them
+        yield action
+        if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
+            for command in action.choices.values():
+                yield from _actions(command)

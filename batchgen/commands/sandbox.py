@@ -1,0 +1,217 @@
+"""`batchgen sandbox`.
+
+`batchgen sandbox`: serve until a signal, or around one command.
+
+Standard output belongs to the two lines to copy, or to the command; talk goes to standard error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+from asyncio.subprocess import Process
+from pathlib import Path
+
+from batchgen.core.errors import UsageError
+from batchgen.sandbox.config import DEFAULT_TOKEN, SandboxConfig
+from batchgen.sandbox.faults.rules import read
+from batchgen.sandbox.http_answer import ErrorStyle
+from batchgen.sandbox.server import Sandbox
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_DEFAULT = SandboxConfig()
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `batchgen sandbox` to a parser of the command line."""
+    add = parser.add_argument
+    add("--port", type=int, default=0, metavar="N", help="port on 127.0.0.1 (default: a free one)")
+    add("--token", default=DEFAULT_TOKEN, metavar="T", help="token to ask for (%(default)s)")
+    add(
+        "--capacity",
+        type=int,
+        default=_DEFAULT.capacity,
+        metavar="N",
+        help="jobs that run at once (%(default)s)",
+    )
+    add(
+        "--duration",
+        default=f"{_DEFAULT.duration_min_s:g}-{_DEFAULT.duration_max_s:g}",
+        metavar="MIN-MAX",
+        help="how long a job runs, in seconds (%(default)s)",
+    )
+    add(
+        "--balance",
+        type=float,
+        default=_DEFAULT.balance_usd,
+        metavar="USD",
+        help="what is in the wallet (%(default)s)",
+    )
+    add(
+        "--images",
+        type=int,
+        default=_DEFAULT.images,
+        metavar="N",
+        help="pictures per job of an image model (%(default)s)",
+    )
+    add(
+        "--fault",
+        action="append",
+        default=[],
+        metavar="RULE",
+        help="what goes wrong: ON:DO[:key=value...], such as submit:429:first=3; repeatable",
+    )
+    add("--faults", type=Path, metavar="FILE.json", help="a JSON list of such rules")
+    add(
+        "--chaos",
+        type=float,
+        default=_DEFAULT.chaos,
+        metavar="P",
+        help="a mixture of faults; each call goes wrong with this chance, 0 to 1 (%(default)g)",
+    )
+    add(
+        "--error-style",
+        choices=list(ErrorStyle),
+        default=_DEFAULT.error_style,
+        help="HTTP status and body of API errors (%(default)s)",
+    )
+    add(
+        "--success-word",
+        choices=("succeeded", "completed"),
+        default=_DEFAULT.success_word,
+        help="status of good results (%(default)s)",
+    )
+    add(
+        "--models",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="a catalogue entry as JSON, or a directory of them; repeatable",
+    )
+    add("--journal", type=Path, metavar="FILE", help="keep requests here, over restarts")
+    add(
+        "--seed",
+        type=int,
+        default=_DEFAULT.seed,
+        metavar="N",
+        help="decides durations and faults (%(default)s)",
+    )
+    add("child", nargs="*", metavar="-- COMMAND",
+        help="run this with both variables set, and end with it")  # fmt: skip
+
+
+def config_of(args: argparse.Namespace) -> SandboxConfig:
+    """The settings that the parsed arguments ask for. Raises `UsageError`."""
+    shortest, longest = _durations(args.duration)
+    return SandboxConfig(
+        token=args.token,
+        capacity=args.capacity,
+        duration_min_s=shortest,
+        duration_max_s=longest,
+        balance_usd=args.balance,
+        images=args.images,
+        faults=(*args.fault, *(read(args.faults) if args.faults else ())),
+        models=tuple(args.models),
+        journal=args.journal,
+        chaos=args.chaos,
+        error_style=args.error_style,
+        success_word=args.success_word,
+        seed=args.seed,
+    )
+
+
+def _durations(text: str) -> tuple[float, float]:
+    shortest, dash, longest = text.partition("-")
+    try:
+        return float(shortest), float(longest if dash else shortest)
+    except ValueError:
+        message = f"--duration is {text!r}; give MIN-MAX in seconds, such as 0.2-0.8"
+        raise UsageError(message) from None
+
+
+async def serve(args: argparse.Namespace) -> int:
+    """Run `batchgen sandbox`; the exit code. Raises `UsageError` and `LocalIOError`."""
+    sandbox = Sandbox(config_of(args))
+    signals: asyncio.Queue[signal.Signals] = asyncio.Queue()
+    loop = asyncio.get_running_loop()
+    # Before the lines are printed: whoever reads them may send a signal at once.
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, signals.put_nowait, number)
+    try:
+        await sandbox.start(args.port)
+        return await _serve(sandbox, args.child, signals)
+    finally:
+        for number in _SIGNALS:
+            loop.remove_signal_handler(number)
+        await sandbox.stop()
+
+
+async def _serve(
+    sandbox: Sandbox, command: list[str], signals: asyncio.Queue[signal.Signals]
+) -> int:
+    _say(f"sandbox: listens on {sandbox.base_url}; prices and pictures are made up")
+    if command:
+        code = await _run(sandbox, command, signals)
+    else:
+        sys.stdout.write("".join(f"export {k}={v}\n" for k, v in _variables(sandbox).items()))
+        sys.stdout.flush()
+        await signals.get()
+        code = 0
+    jobs, peak = len(sandbox.audit.requests), sandbox.audit.in_flight_high_water
+    _say(f"sandbox: {jobs:,} jobs accepted, at most {peak:,} in flight")
+    return code
+
+
+def _variables(sandbox: Sandbox) -> dict[str, str]:
+    return {"RUNCOMFY_MODEL_API_BASE": sandbox.base_url, "RUNCOMFY_TOKEN": sandbox.token}
+
+
+async def _run(sandbox: Sandbox, command: list[str], signals: asyncio.Queue[signal.Signals]) -> int:
+    environment = {**os.environ, **_variables(sandbox)}
+    try:
+        child = await asyncio.create_subprocess_exec(*command, env=environment)
+    except OSError as problem:
+        raise UsageError(f"cannot run {command[0]!r}: {problem.strerror}") from None
+    forwarding = asyncio.create_task(_forward(signals, child))
+    try:
+        code = await child.wait()
+    finally:
+        forwarding.cancel()
+    return code if code >= 0 else 128 - code
+
+
+async def _forward(signals: asyncio.Queue[signal.Signals], child: Process) -> None:
+    while True:
+        number = await signals.get()
+        # A Ctrl-C reaches the whole foreground group; a second one would end the child at once.
+        if number is signal.SIGINT and _in_foreground():
+            continue
+        if child.returncode is None:
+            child.send_signal(number)
+
+
+def _in_foreground() -> bool:
+    """Whether this process belongs to the foreground of a terminal."""
+    try:
+        terminal = os.open("/dev/tty", os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        return os.tcgetpgrp(terminal) == os.getpgrp()
+    finally:
+        os.close(terminal)
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
+def handle(args: argparse.Namespace) -> int:
+    """Serve until a signal, or around one command; its exit code."""
+
+    return asyncio.run(serve(args))

@@ -1,0 +1,42 @@
+"""Cells that a spreadsheet program would run as a formula, made harmless and restored.
+
+A prompt may begin with `=`, and a remote error message is not ours: opened in a spreadsheet,
+either could run. A leading apostrophe makes such a cell text.
+"""
+
+from __future__ import annotations
+
+import re
+
+ADDED_BY_US = (
+    "job", "state", "request_id", "outputs", "files", "cost_usd", "attempts", "error",
+    "submitted_at", "finished_at",
+)  # fmt: skip
+"""What our results file has after the input columns."""
+
+OUR_COLUMNS = (
+    "job", "state", "request_id", "outputs", "files", "cost_usd", "attempts", "error",
+    "submitted_at", "finished_at",
+)  # fmt: skip
+
+
+def column_name(name: str) -> str:
+    """An input column that has the name of one of ours is carried under another."""
+    return f"input.{name}" if name in OUR_COLUMNS else name
+
+
+_FORMULA = re.compile(r"'*[=+\-@\t\r]")
+_DEFUSED = re.compile(r"'+[=+\-@\t\r]")
+_NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?")
+
+
+def defuse(cell: str) -> str:
+    """The cell as it may stand in a spreadsheet; plain numbers stay numbers."""
+    if _FORMULA.match(cell) and not _NUMBER.fullmatch(cell):
+        return "'" + cell
+    return cell
+
+
+def restore(cell: str) -> str:
+    """What `defuse` was given."""
+    return cell[1:] if _DEFUSED.match(cell) else cell

@@ -1,0 +1,96 @@
+"""A rate of calls: when the next one may start. Virtual scheduling (GCRA), in numbers only.
+
+How long to wait before a call is made again: from numbers to numbers.
+
+How many jobs may be in flight: the cap, less what the API's rate limit takes off it.
+
+Additive increase, multiplicative decrease, once for each window of answers, and the decrease in
+proportion to how many of them were turned away (as DCTCP does it): one refusal among many is no
+reason to halve, and a window that is far too large shrinks fast. The cap is where it starts and
+what it comes back to. In numbers only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Rate:
+    """At most `per_s` calls a second, evenly spaced; None is no limit."""
+
+    per_s: float | None
+    _next_s: float = 0.0
+
+    def wait_s(self, now_s: float) -> float:
+        """Take the next place; seconds to wait for it from the monotonic time `now_s`."""
+        if self.per_s is None:
+            return 0.0
+        start_s = max(now_s, self._next_s)
+        self._next_s = start_s + 1 / self.per_s
+        return start_s - now_s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backoff:
+    """Exponential backoff with full jitter above half of the step."""
+
+    first_s: float = 0.5
+    factor: float = 2.0
+    max_s: float = 30.0
+
+    def delay_s(self, failures: int, *, jitter: float, retry_after_s: float | None = None) -> float:
+        """Seconds to wait after `failures` failures in a row (from 1).
+
+        `jitter` is a random number in [0, 1). What the server asks for with Retry-After is a
+        lower bound, up to an hour.
+        """
+        step = self.first_s * self.factor ** min(max(failures, 1) - 1, 30)
+        delay_s = min(step, self.max_s) * (0.5 + jitter / 2)
+        return max(delay_s, min(retry_after_s, 3600.0)) if retry_after_s else delay_s
+
+
+ROUND = 16
+"""Answers after which the window is set anew, where it is larger than that."""
+
+
+@dataclass(slots=True)
+class Window:
+    """Starts open to the cap."""
+
+    cap: int
+    """What the user allows; never exceeded."""
+    _size: float = 0.0
+    _answers: int = 0
+    _turned_away: int = 0
+
+    def __post_init__(self) -> None:
+        self._size = float(self.cap)
+
+    @property
+    def size(self) -> int:
+        """Jobs that may be in flight now; at least one."""
+        return max(1, int(self._size))
+
+    @property
+    def narrowed(self) -> bool:
+        """Whether the API, and not the user, is what limits now."""
+        return self.size < self.cap
+
+    def turned_away(self) -> None:
+        """The API refused one submission for its rate."""
+        self._turned_away += 1
+        self._count()
+
+    def accepted(self) -> None:
+        """The API took one."""
+        self._count()
+
+    def _count(self) -> None:
+        self._answers += 1
+        if self._answers < min(self.size, ROUND):
+            return
+        share = self._turned_away / self._answers
+        grown = (1 - share) * self._answers / self._size
+        self._size = min(max(1.0, self._size * (1 - share / 2) + grown), float(self.cap))
+        self._answers = self._turned_away = 0

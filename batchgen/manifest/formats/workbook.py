@@ -1,0 +1,167 @@
+"""Excel workbooks (.xlsx): one sheet, its cells as the text that Excel would export.
+
+The library reads a whole sheet at once, so a workbook takes more memory than the same rows as
+CSV; its unpacked size is checked before.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import zipfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from batchgen.core.errors import BatchgenError, ManifestError, Problem
+from batchgen.core.jobs import Where
+from batchgen.core.spreadsheet import restore
+from batchgen.core.suggest import did_you_mean
+from batchgen.manifest.carried_columns import shown_cells
+from batchgen.manifest.header import BadRow, Header, Record, sheet_header
+
+if TYPE_CHECKING:
+    from python_calamine import CalamineSheet, CalamineWorkbook
+
+
+MAX_UNPACKED_BYTES = 1 << 30
+MAX_CELL = 1_000_000
+_ERRORS = frozenset({"#REF!", "#NAME?", "#VALUE!", "#DIV/0!", "#N/A", "#NULL!", "#NUM!"})
+
+
+class MissingExtra(BatchgenError):
+    """A format whose library is not installed."""
+
+    exit_code = 65
+
+
+class WorkbookFile:
+    """One sheet of a workbook; opened again for each pass."""
+
+    def __init__(
+        self, path: Path, shown: str, *, sheet: str | None, header_row: int | None
+    ) -> None:
+        self._path = path
+        self._shown = shown
+        self._wanted = sheet
+        _refuse_bomb(path, shown)
+        self.header, self._row = self._read_header(header_row)
+
+    def records(self) -> Iterator[Record | BadRow]:
+        """The rows below the header that are not blank."""
+        header = self.header
+        width = len(header.names)
+        with self._open() as book:
+            for row, cells in enumerate(self._sheet(book).iter_rows(), 1):
+                if row <= self._row or not any(cell not in ("", None) for cell in cells):
+                    continue
+                texts = [_text(cell) for cell in cells]
+                texts += [""] * (width - len(texts))
+                if not any(map(str.strip, texts)):
+                    continue
+                if header.defused:
+                    texts = [restore(text) for text in texts]
+                yield self._fault(row, texts) or Record(row, header, texts)
+
+    def _open(self) -> CalamineWorkbook:
+        calamine = _library()
+        try:
+            book: CalamineWorkbook = calamine.CalamineWorkbook.from_path(str(self._path))
+        except Exception as error:  # noqa: BLE001 - the library names none of its own for bad files
+            raise ManifestError([_unreadable(self._shown, error)]) from None
+        return book
+
+    def _sheet(self, book: CalamineWorkbook) -> CalamineSheet:
+        try:
+            return book.get_sheet_by_name(self._name(book))
+        except ManifestError:
+            raise
+        except Exception as error:  # noqa: BLE001 - as above
+            raise ManifestError([_unreadable(self._shown, error)]) from None
+
+    def _name(self, book: CalamineWorkbook) -> str:
+        """The wanted sheet, else the first that is not hidden."""
+        names = book.sheet_names
+        if self._wanted is None:
+            shown = (
+                one.name for one in book.sheets_metadata if str(one.visible).endswith(".Visible")
+            )
+            return next(shown, names[0])
+        wanted = self._wanted.strip().casefold()
+        found = next((name for name in names if name.strip().casefold() == wanted), None)
+        if found is None:
+            hint = did_you_mean(self._wanted, names)
+            what = f"no sheet {self._wanted!r}{hint or ';'} sheets are {', '.join(names)}"
+            raise ManifestError([Problem(self._shown, what)])
+        return found
+
+    def _read_header(self, header_row: int | None) -> tuple[Header, int]:
+        with self._open() as book:
+            for row, cells in enumerate(self._sheet(book).iter_rows(), 1):
+                texts = [_text(cell) for cell in cells]
+                if row == header_row or (header_row is None and any(map(str.strip, texts))):
+                    header = sheet_header(texts, file=self._shown, row=row, decimal_comma=False)
+                    return header, row
+        what = f"has no row {header_row} for a header" if header_row else "has an empty sheet"
+        raise ManifestError([Problem(self._shown, what)])
+
+    def _fault(self, row: int, texts: Sequence[str]) -> BadRow | None:
+        """A formula that Excel could not work out, or a cell that is no cell."""
+        problems = [
+            Problem(f"{self._shown}:{row}: {self.header.label(index)}", what)
+            for index, text in enumerate(texts)
+            if (what := _cell_fault(text))
+        ]
+        if not problems:
+            return None
+        columns = shown_cells(self.header, texts)
+        where = Where(file=self._shown, row=row)
+        return BadRow(where=where, problems=tuple(problems), columns=columns)
+
+
+def _cell_fault(text: str) -> str | None:
+    if text in _ERRORS:
+        return f"the formula gives {text}"
+    if len(text) > MAX_CELL:
+        return f"a cell of more than {MAX_CELL:,} characters"
+    return None
+
+
+def _library() -> Any:
+    try:
+        import python_calamine
+    except ImportError:
+        what = "reading .xlsx needs one more library: pip install 'batchgen[xlsx]'"
+        raise MissingExtra(f"{what} (or save the sheet as CSV)") from None
+    return python_calamine
+
+
+def _unreadable(shown: str, error: Exception) -> Problem:
+    if "assword" in str(error) or "assword" in type(error).__name__:
+        return Problem(shown, "is protected by a password; save it without one")
+    return Problem(shown, f"cannot be read as an Excel workbook: {error}")
+
+
+def _refuse_bomb(path: Path, shown: str) -> None:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(info.file_size for info in archive.infolist())
+    except (zipfile.BadZipFile, OSError, ValueError) as error:
+        raise ManifestError([_unreadable(shown, error)]) from None
+    if unpacked > MAX_UNPACKED_BYTES:
+        what = f"unpacks to {unpacked >> 20:,} MiB; save the sheet as CSV"
+        raise ManifestError([Problem(shown, what)])
+
+
+def _text(cell: object) -> str:
+    """A cell as Excel would export it: 5 and not 5.0, dates as ISO 8601."""
+    if isinstance(cell, str):
+        return cell.replace("_x000D_", "")
+    if isinstance(cell, bool):
+        return "TRUE" if cell else "FALSE"
+    if isinstance(cell, (int, float)):
+        return str(int(cell)) if float(cell).is_integer() and abs(cell) < 1e15 else f"{cell:.15g}"
+    if isinstance(cell, dt.datetime):
+        return cell.isoformat(sep=" ")
+    if isinstance(cell, (dt.date, dt.time)):
+        return cell.isoformat()
+    return "" if cell is None else str(cell)

@@ -1,0 +1,142 @@
+"""`--select`: which rows are meant, by what stands in their columns.
+
+    style = anime and scale > 0.5 and state = failed
+
+`=` and `!=` compare without case, numbers as numbers; `~` asks whether the text is part of the
+cell; `<` and `>` compare numbers, or texts where one side is none. What it says of `state` is
+kept apart: the state of a job is in the ledger, not in the manifest.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from batchgen.core.errors import UsageError
+from batchgen.core.lifecycle import JobState
+from batchgen.core.suggest import did_you_mean
+from batchgen.manifest.header import folded
+
+_CONDITION = re.compile(
+    r"\s*(?P<column>[^=!~<>]+?)\s*(?P<op>!=|[=~<>])\s*(?P<value>.*?)\s*", re.DOTALL
+)
+_AND = re.compile(
+    r"""\s+and\s+(?=(?:[^"]*"[^"]*")*[^"]*$)(?=(?:[^']*'[^']*')*[^']*$)""", re.IGNORECASE
+)
+STATES = (*(state.value for state in JobState), "invalid")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """One `COLUMN OP VALUE`."""
+
+    column: str
+    op: str
+    value: str
+
+    def holds(self, cell: str) -> bool:
+        """Whether a cell's text meets it."""
+        return _OPS[self.op](cell.strip(), self.value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """A parsed `--select` expression."""
+
+    text: str
+    conditions: tuple[Condition, ...]
+    """What it asks of the row's columns."""
+    state_conditions: tuple[Condition, ...]
+    """What it asks of the job's state."""
+
+    @property
+    def state(self) -> str | None:
+        """The state of `state=...`, None where the expression does not ask for one."""
+        return next((one.value for one in self.state_conditions if one.op == "="), None)
+
+    def renamed(self, columns: Mapping[str, object]) -> Selection:
+        """The same selection with our words as the spreadsheet's own columns are called."""
+        conditions = []
+        for one in self.conditions:
+            source = columns.get(one.column)
+            name = folded(source) if isinstance(source, str) else one.column
+            conditions.append(replace(one, column=name))
+        return replace(self, conditions=tuple(conditions))
+
+    def matches_state(self, state: str) -> bool:
+        """Whether a job in this state is meant."""
+        return all(one.holds(state) for one in self.state_conditions)
+
+    def matches(self, columns: Mapping[str, str]) -> bool:
+        """Whether a row with these cells is meant; a column that it lacks is empty."""
+        if not self.conditions:
+            return True
+        cells = {folded(name): cell for name, cell in columns.items()}
+        return all(one.holds(cells.get(one.column, "")) for one in self.conditions)
+
+
+def parse_selection(text: str) -> Selection:
+    """The expression as conditions; raises `UsageError` where it is none."""
+    found = [_condition(part, text) for part in _AND.split(text)]
+    return Selection(
+        text=text,
+        conditions=tuple(one for one in found if one.column != "state"),
+        state_conditions=tuple(one for one in found if one.column == "state"),
+    )
+
+
+def _condition(part: str, text: str) -> Condition:
+    match = _CONDITION.fullmatch(part)
+    if match is None:
+        raise UsageError(
+            f"--select {text!r}: {part.strip()!r} is no condition; write COLUMN OP VALUE, joined "
+            "by `and`, with OP one of = != ~ < >"
+        )
+    column, value = folded(match["column"]), _unquoted(match["value"])
+    if column == "state" and match["op"] in ("=", "!=") and value.casefold() not in STATES:
+        hint = did_you_mean(value, STATES) or f"; states are {', '.join(STATES)}"
+        raise UsageError(f"--select {text!r}: no state {value!r}{hint}")
+    return Condition(column=column, op=match["op"], value=value)
+
+
+def _unquoted(value: str) -> str:
+    if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
+        return value[1:-1]
+    return value
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def _equal(cell: str, value: str) -> bool:
+    if cell.casefold() == value.casefold():
+        return True
+    number = _number(cell)
+    return number is not None and number == _number(value)
+
+
+def _less(cell: str, value: str) -> bool:
+    if not cell:
+        return False
+    left, right = _number(cell), _number(value)
+    if left is not None and right is not None:
+        return left < right
+    return cell.casefold() < value.casefold()
+
+
+def _greater(cell: str, value: str) -> bool:
+    return bool(cell) and not _less(cell, value) and not _equal(cell, value)
+
+
+_OPS: dict[str, Callable[[str, str], bool]] = {
+    "=": _equal,
+    "!=": lambda cell, value: not _equal(cell, value),
+    "~": lambda cell, value: value.casefold() in cell.casefold(),
+    "<": _less,
+    ">": _greater,
+}

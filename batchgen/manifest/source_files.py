@@ -1,0 +1,74 @@
+"""Files that a manifest names: inside of its directory, and real files.
+
+What can be read only once, kept in a temporary file so that it can be read again.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import BinaryIO
+
+from batchgen.core.errors import ManifestError, ManifestNotFound, Problem
+
+
+def confined(name: str, base_dir: Path, *, allow_outside: bool, where: str) -> Path:
+    """The file that a manifest names, links resolved.
+
+    Raises `ManifestError` where it leaves `base_dir`, `ManifestNotFound` where it is not there.
+    """
+    if "\0" in name:
+        raise ManifestError([Problem(where, "a name with a NUL character in it")])
+    path = base_dir / name
+    try:
+        real, base = path.resolve(), base_dir.resolve()
+    except (OSError, RuntimeError) as error:
+        raise ManifestNotFound(f"{where}: cannot read {name!r}: {error}") from None
+    if not allow_outside and not real.is_relative_to(base):
+        what = (
+            f"{name!r} is outside of the manifest's directory; move it there or say --allow-outside"
+        )
+        raise ManifestError([Problem(where, what)])
+    require_file(path, f"{where}: {name}")
+    return path
+
+
+def is_pipe(path: Path, shown: str) -> bool:
+    """Whether it can be read only once. Raises `ManifestNotFound` for what can be no path."""
+    try:
+        return path.is_fifo()
+    except (OSError, ValueError) as error:
+        raise _unreadable(shown, error) from None
+
+
+def _unreadable(shown: str, error: OSError | ValueError) -> ManifestNotFound:
+    reason = getattr(error, "strerror", None) or str(error)
+    return ManifestNotFound(f"{shown}: cannot be read: {reason}")
+
+
+def require_file(path: Path, shown: str) -> None:
+    """Raises `ManifestNotFound` for what is not there, is no file, or may not be read."""
+    try:
+        if path.is_dir():
+            raise ManifestNotFound(f"{shown}: is a directory, not a manifest")
+        if not path.exists():
+            raise ManifestNotFound(f"{shown}: no such file")
+        if not path.is_file():
+            raise ManifestNotFound(f"{shown}: is not a regular file")
+        with path.open("rb"):
+            pass
+    except (OSError, ValueError) as error:
+        raise _unreadable(shown, error) from None
+
+
+def spooled(stream: BinaryIO) -> Path:
+    """All of a stream in a temporary file, which the caller removes."""
+    with tempfile.NamedTemporaryFile(prefix="batchgen-", delete=False) as file:
+        path = Path(file.name)
+        try:
+            shutil.copyfileobj(stream, file, 1 << 20)
+        except BaseException:
+            path.unlink()
+            raise
+    return path

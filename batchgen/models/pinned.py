@@ -1,0 +1,79 @@
+"""The schemas that a run directory began with: they decide types and identity there.
+
+A schema that changes between two nights could make other jobs of unchanged rows, and pay for them
+again. So the first one used stays, in `schemas/`, until a person removes the file.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from batchgen.core.errors import LocalIOError, ManifestError, Problem
+from batchgen.core.model_entry import ModelEntry, file_stem, read_entry
+from batchgen.core.schema import Schema
+from batchgen.system.files import replacing
+
+SCHEMAS_NAME = "schemas"
+
+
+class KeptSchemas:
+    """The entries in `schemas/` of one run directory, one JSON file a model."""
+
+    def __init__(self, run_dir: Path) -> None:
+        self._directory = run_dir / SCHEMAS_NAME
+
+    def entry(self, model_id: str) -> ModelEntry | None:
+        """What was kept of a model; None where it is new in this run directory.
+
+        Raises `ManifestError` for a file that cannot be read: another schema would be a guess.
+        """
+        path = self._path(model_id)
+        try:
+            entry = read_entry(msgspec.json.decode(path.read_bytes()))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, RecursionError) as error:
+            raise _unreadable(path, str(error)) from None
+        if entry is None or entry.model_id != model_id:
+            raise _unreadable(path, f"it does not describe {model_id}")
+        return entry
+
+    def keep(self, entry: ModelEntry) -> None:
+        """Keep an entry, unless one of its model is kept already. Raises `LocalIOError`."""
+        path = self._path(entry.model_id)
+        if path.exists():
+            return
+        text = msgspec.json.format(msgspec.json.encode(entry), indent=1)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(path) as file:
+                file.write(text + b"\n")
+        except OSError as error:
+            raise LocalIOError(f"{path}: {error.strerror}") from error
+
+    def _path(self, model_id: str) -> Path:
+        return self._directory / f"{file_stem(model_id)}.json"
+
+
+class KeptSource:
+    """What was kept, as a source of schemas that beats the manifest's own `schema:`."""
+
+    def __init__(self, run_dir: Path) -> None:
+        self._kept = KeptSchemas(run_dir)
+
+    def schema_for(self, model_id: str) -> Schema | None:
+        """The schema that the run directory began with, if any."""
+        entry = self._kept.entry(model_id)
+        return Schema(entry.input_schema) if entry is not None and entry.input_schema else None
+
+    def origin_of(self, model_id: str) -> str:
+        """Where that is."""
+        del model_id
+        return f"the run directory, where the first run kept it ({SCHEMAS_NAME}/)"
+
+
+def _unreadable(path: Path, why: str) -> ManifestError:
+    what = f"cannot be read ({why}); mend it, or remove it to begin with today's schema"
+    return ManifestError([Problem(where=str(path), what=what)])

@@ -1,0 +1,96 @@
+"""Outputs kept in a directory of this machine (a `Keep`)."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from batchgen.core.errors import LocalIOError
+from batchgen.core.events import OutputFile
+from batchgen.outputs.file_names import MAX_NAME_BYTES, MIN_STEM_BYTES, TAIL_BYTES
+from batchgen.system.crash_points import CrashPoint, reached
+from batchgen.system.files import replacing, sync_directory, sync_file
+
+
+@dataclass(slots=True, kw_only=True)
+class Directory:
+    """Files are received as `NAME.part` beside their final names, so that a rename is enough."""
+
+    run_dir: Path
+    """What the ledger's paths are relative to."""
+    path: Path
+
+    @property
+    def max_name_bytes(self) -> int:
+        """What the file system allows for a name, and for a path as a whole, here."""
+        try:
+            longest = os.pathconf(self.path, "PC_NAME_MAX")
+            room = os.pathconf(self.path, "PC_PATH_MAX") - len(os.fsencode(self.path.absolute()))
+        except (OSError, ValueError):
+            return MAX_NAME_BYTES
+        return min(MAX_NAME_BYTES, longest, room - 2)
+
+    def prepare(self) -> None:
+        """Create it. Raises `LocalIOError`."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise LocalIOError(f"{self.path}: {error.strerror}") from error
+        if self.max_name_bytes < MIN_STEM_BYTES + TAIL_BYTES:
+            message = "no room is left for names; choose an output.dir with a shorter path"
+            raise LocalIOError(f"{self.path}: {message}")
+
+    def part_path(self, stem: str, digest: str) -> Path:  # noqa: ARG002 - the name is enough here
+        """`NAME.part`."""
+        return self.path / f"{stem}.part"
+
+    def path_of(self, name: str) -> str:
+        """Relative to the run directory, with `/`."""
+        return Path(os.path.relpath(self.path / name, self.run_dir)).as_posix()
+
+    def holds(self, file: OutputFile) -> bool:
+        """By size and digest: reads the file."""
+        return _is(self.run_dir / file.path, file)
+
+    def put(self, part: Path, file: OutputFile, content_type: str) -> bool:  # noqa: ARG002
+        """Sync and rename."""
+        final = self.run_dir / file.path
+        if final.exists():
+            if not _is(final, file):
+                return False
+            part.unlink(missing_ok=True)
+            return True
+        fd = os.open(part, os.O_RDONLY)
+        try:
+            sync_file(fd)
+        finally:
+            os.close(fd)
+        part.replace(final)
+        reached(CrashPoint.FILE_RENAMED)
+        sync_directory(final.parent)
+        return True
+
+    def put_text(self, path: str, content: bytes) -> None:
+        """Replace what lies there at once."""
+        with replacing(self.run_dir / path) as file:
+            file.write(content)
+
+    def read(self, path: str, limit_bytes: int) -> bytes | None:
+        """The first bytes; None where nothing lies there."""
+        try:
+            with (self.run_dir / path).open("rb") as file:
+                return file.read(limit_bytes)
+        except FileNotFoundError:
+            return None
+
+
+def _is(path: Path, file: OutputFile) -> bool:
+    try:
+        if path.stat().st_size != file.bytes:
+            return False
+        with path.open("rb") as opened:
+            return hashlib.file_digest(opened, "sha256").hexdigest() == file.sha256
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,42 @@
+"""The plan of a run in words and in JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from batchgen.core.plan import Disposition, Plan
+from batchgen.core.units import count_text
+
+
+def plan_sentence(plan: Plan, *, invalid: int) -> str:
+    """`44 jobs: 40 new, 3 in flight, 1 done`."""
+    groups = ", ".join(plan.sentences())
+    left_out = f"; {count_text(invalid, 'wrong row')} left out" if invalid else ""
+    return f"{count_text(plan.jobs, 'job')}: {groups}{left_out}"
+
+
+def plan_table(plan: Plan) -> Iterator[str]:
+    """One line for each group: what it is, how many, what it is expected to cost."""
+    for kind in Disposition:
+        if count := plan.counts[kind]:
+            cost = plan.cost_usd.get(kind)
+            price = f"  ${cost:,.2f}" if cost else ""
+            yield f"  {kind.value:<28}{count:>9,}{price}"
+    for kind in Disposition:
+        if count := plan.removed[kind]:
+            yield f"  no row any more, {kind.value:<11}{count:>9,}"
+
+
+def plan_json(plan: Plan) -> dict[str, object]:
+    """The plan for a program."""
+    return {
+        "jobs": plan.jobs,
+        "submissions": plan.submissions,
+        "cost_usd": round(plan.total_cost_usd, 6),
+        "unpriced": plan.unpriced,
+        "groups": {
+            kind.name.lower(): {"jobs": count, "cost_usd": round(plan.cost_usd.get(kind, 0.0), 6)}
+            for kind, count in plan.counts.items()
+        },
+        "removed": {kind.name.lower(): count for kind, count in plan.removed.items()},
+    }

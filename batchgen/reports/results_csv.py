@@ -1,0 +1,66 @@
+"""results.csv: one row per job in the manifest's order, the input columns first.
+
+The same state gives the same bytes. Written beside its name and renamed, so that a reader or a
+crash never sees half of it.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from batchgen.core.lifecycle import JobRecord, JobState
+from batchgen.core.spreadsheet import OUR_COLUMNS, column_name, defuse
+from batchgen.system.files import replace_file
+
+RESULTS_NAME = "results.csv"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultRow:
+    """One job as it stands in the results."""
+
+    job: str
+    columns: Mapping[str, str]
+    record: JobRecord | None
+    problems: tuple[str, ...] = ()
+    """What is wrong with the row; such a row was never a job."""
+
+
+def write_results(path: Path, columns: Sequence[str], rows: Iterable[ResultRow]) -> None:
+    """Replace the file at once. Raises `LocalIOError`."""
+    carried = [column_name(name) for name in columns]
+
+    def write(file: IO[str]) -> None:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow([defuse(name) for name in (*carried, *OUR_COLUMNS)])
+        for row in rows:
+            given = (row.columns.get(name, "") for name in columns)
+            writer.writerow([defuse(cell) for cell in (*given, *our_cells(row))])
+
+    replace_file(path, write)
+
+
+def our_cells(row: ResultRow) -> tuple[str, ...]:
+    """The cells of `OUR_COLUMNS`."""
+    record = row.record
+    if record is None:
+        state = "invalid" if row.problems else JobState.PENDING.value
+        return (row.job, state, "", "", "", "", "0", "\n".join(row.problems), "", "")
+    error = f"{record.error.kind}: {record.error.message}" if record.error else ""
+    cost = record.total_cost_usd
+    return (
+        record.job,
+        "invalid" if row.problems else record.state.value,
+        record.request_id or "",
+        "\n".join(record.outputs),
+        "\n".join(file.path for file in record.files),
+        f"{cost:.6f}".rstrip("0").rstrip(".") if cost else "",
+        str(record.attempts),
+        "\n".join(row.problems) or error,
+        record.submitted_at or "",
+        record.finished_at or "",
+    )

@@ -1,0 +1,94 @@
+"""What has become of a batch: status, results.csv and report.html. Reads the ledger, no network.
+
+How long the API keeps outputs, as far as anybody knows, and what to say about it. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from batchgen.core.lifecycle import JobState
+from batchgen.core.summary import Summary
+from batchgen.core.units import count_text, duration_text, seconds, size_text
+from batchgen.reports.html_report import REPORT_NAME
+
+DAY_S = 86_400.0
+RETENTION_S = 7 * DAY_S
+"""After the end of a job. No number is published for this API; its sister API says seven days."""
+URGENT_S = 5 * DAY_S
+
+
+def uncollected_sentence(jobs: int, oldest_age_s: float | None) -> str:
+    """About jobs whose outputs are paid for and not here yet; `oldest_age_s` is since its end."""
+    if oldest_age_s is None:
+        return f"{count_text(jobs, 'job')} completed, not downloaded"
+    oldest = "ended" if jobs == 1 else "the oldest ended"
+    fact = f"{count_text(jobs, 'job')} completed, not downloaded; {oldest} {_age(oldest_age_s)} ago"
+    if oldest_age_s >= RETENTION_S:
+        return f"{fact}. Outputs older than 7 days may be gone: try now with batchgen run"
+    if oldest_age_s >= URGENT_S:
+        return f"{fact}. Outputs may be deleted after 7 days: fetch them now with batchgen run"
+    return f"{fact}; batchgen run fetches them (outputs may be deleted after 7 days)"
+
+
+def _age(age_s: float) -> str:
+    return f"{age_s / DAY_S:.1f} days" if age_s >= 2 * DAY_S else duration_text(max(1.0, age_s))
+
+
+_WORDS = {
+    JobState.IN_QUEUE: "queued remotely",
+    JobState.IN_PROGRESS: "running remotely",
+    JobState.IN_DOUBT: "in doubt",
+    JobState.COMPLETED: "completed, not downloaded",
+    JobState.UNKNOWN: "in a state that only a later version knows",
+}
+
+
+def state_phrases(summary: Summary) -> Iterator[str]:
+    """`40 downloaded`, `2 failed`, `$1.26`."""
+    for state in JobState:
+        if count := summary.states[state]:
+            yield f"{count:,} {_WORDS.get(state, state.value)}"
+    if summary.cost_usd:
+        yield f"${summary.cost_usd:,.2f}"
+
+
+def status_lines(summary: Summary, run_dir: Path, *, now_s: float) -> Iterator[str]:
+    """The state of a batch for a person: totals, causes, where to look."""
+    yield f"{count_text(summary.jobs, 'job')}: {', '.join(state_phrases(summary))}"
+    for (kind, message), count in summary.errors.most_common(8):
+        yield f"  {count:,} x {kind}: {message}"
+    if doubts := summary.states[JobState.IN_DOUBT]:
+        yield (
+            f"{count_text(doubts, 'job')} in doubt: the answer to a submission was lost, so it may"
+            " have been paid for. Look at runcomfy.com under Generations; what is not there can be"
+            " submitted again with: batchgen run --in-doubt resubmit"
+        )
+    if waiting := summary.states[JobState.COMPLETED]:
+        since_s = seconds(summary.oldest_uncollected)
+        age_s = None if since_s is None else now_s - since_s
+        yield uncollected_sentence(waiting, age_s)
+    if summary.files:
+        size = size_text(summary.file_bytes)
+        yield f"{count_text(summary.files, 'file')}, {size}; look at {run_dir / REPORT_NAME}"
+
+
+def summary_json(summary: Summary, code: int | None, reasons: Sequence[str]) -> dict[str, object]:
+    """The same for a program."""
+    return {
+        "jobs": summary.jobs,
+        "states": {state.value: summary.states[state] for state in JobState},
+        "cost_usd": round(summary.cost_usd, 6),
+        "files": summary.files,
+        "bytes": summary.file_bytes,
+        "not_downloaded": {
+            "jobs": summary.states[JobState.COMPLETED],
+            "oldest_finished_at": summary.oldest_uncollected,
+        },
+        "failures": [
+            {"kind": kind, "message": message, "count": count}
+            for (kind, message), count in summary.errors.most_common()
+        ],
+        **({} if code is None else {"exit_code": code, "reasons": list(reasons)}),
+    }

@@ -1,0 +1,82 @@
+"""What this run was told: the only reader of the environment.
+
+The token is looked for where the vendor's own tools and pages put it, in this order:
+`RUNCOMFY_TOKEN`, `YOUR_API_TOKEN` (the name in the samples of the model pages), and the
+`token.json` that the vendor's command-line tool writes at login.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from batchgen.core.api_base import DEFAULT_BASE_URL, ApiBase, parse_base_url
+from batchgen.core.errors import TokenMissing, UsageError
+from batchgen.core.secret import Secret
+
+BASE_URL_VARIABLE = "RUNCOMFY_MODEL_API_BASE"
+TOKEN_VARIABLES = ("RUNCOMFY_TOKEN", "YOUR_API_TOKEN")
+
+
+def api_base(flag: str | None, environment: Mapping[str, str] = os.environ) -> ApiBase:
+    """The API to talk to. Raises `UsageError`."""
+    text = flag or environment.get(BASE_URL_VARIABLE) or DEFAULT_BASE_URL
+    try:
+        return parse_base_url(text)
+    except ValueError as error:
+        source = "--base-url" if flag else BASE_URL_VARIABLE
+        raise UsageError(f"{source}: {error}") from None
+
+
+def token(environment: Mapping[str, str] = os.environ) -> Secret:
+    """Raises `TokenMissing`, which says where a token may be put."""
+    for name in TOKEN_VARIABLES:
+        if value := environment.get(name, "").strip():
+            return _checked(value, name)
+    for path in _token_files(environment):
+        if value := _access_token(path):
+            return _checked(value, str(path))
+    raise TokenMissing(
+        "no token: set RUNCOMFY_TOKEN (from runcomfy.com, your profile), or rehearse without one:"
+        " add --sandbox"
+    )
+
+
+def cache_directory(environment: Mapping[str, str] = os.environ) -> Path | None:
+    """Where descriptions of models are kept between runs; None where there is no place for it."""
+    # A relative XDG_CACHE_HOME is to be ignored (XDG base directory specification).
+    if (given := environment.get("XDG_CACHE_HOME", "")) and Path(given).is_absolute():
+        return Path(given) / "batchgen"
+    home = environment.get("HOME")
+    return Path(home) / ".cache" / "batchgen" if home else None
+
+
+def _checked(value: str, source: str) -> Secret:
+    if not (value.isascii() and value.isprintable()) or " " in value:
+        raise TokenMissing(
+            f"{source}: the token holds a blank or a special character; copy it anew"
+        )
+    return Secret(value)
+
+
+def _token_files(environment: Mapping[str, str]) -> list[Path]:
+    places = []
+    if directory := environment.get("RUNCOMFY_CONFIG_DIR"):
+        places.append(Path(directory))
+    if directory := environment.get("XDG_CONFIG_HOME"):
+        places.append(Path(directory) / "runcomfy")
+    if home := environment.get("HOME"):
+        places.append(Path(home) / ".config" / "runcomfy")
+    return [place / "token.json" for place in places]
+
+
+def _access_token(path: Path) -> str:
+    try:
+        payload = msgspec.json.decode(path.read_bytes())
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        return ""
+    value = payload.get("access_token") if isinstance(payload, dict) else None
+    return value.strip() if isinstance(value, str) else ""
