@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from batchgen.app.spool import Row, Spool
+from batchgen.app.spool import Spool, SpooledRow
 from batchgen.core.events import Intended
-from batchgen.ledger import LEDGER_NAME, LedgerBook, replay
+from batchgen.ledger import LEDGER_NAME, RunLedger, replay
 from batchgen.system.clock import SystemClock
 
 ROWS = 3_000
@@ -33,7 +33,7 @@ def test_passes_over_the_rows_do_not_disturb_each_other(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
     names = [f"j{n}" + "x" * (n % 300) for n in range(ROWS)]
     for name in names:
-        spool.add(Row(name, "a/b", {"prompt": name}, "m.csv", 1, {}))
+        spool.add(SpooledRow(name, "a/b", {"prompt": name}, "m.csv", 1, {}))
 
     in_turns = list(zip_longest(spool.jobs(), spool.jobs()))
     with ThreadPoolExecutor(4) as pool:
@@ -49,7 +49,7 @@ def test_records_read_in_two_threads_are_those_that_were_asked_for(tmp_path: Pat
     names = [f"j{n}" + "x" * (n * 37 % 500) for n in range(ROWS)]
 
     async def write() -> None:
-        book = LedgerBook.open(tmp_path, api="https://a", clock=SystemClock())
+        book = RunLedger.open(tmp_path, api="https://a", clock=SystemClock())
         intent = Intended(model="a/b", input={"prompt": "x"}, fingerprint="f")
         await asyncio.gather(*(book.record(name, intent) for name in names))
         await book.close()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from batchgen.core.api_answers import NoReply, Reply
 from batchgen.core.api_decoding import error_code
-from batchgen.core.model_entry import ModelEntry, Unanswered, is_model_id
+from batchgen.core.model_entry import ModelEntry, NoCatalogueEntry, is_model_id
 
 if TYPE_CHECKING:
     from batchgen.api.client import ModelAPI
@@ -35,24 +35,24 @@ class Catalogue:
 
     async def entry(
         self, model_id: str, *, timeout_s: float = ENTRY_TIMEOUT_S
-    ) -> ModelEntry | Unanswered:
+    ) -> ModelEntry | NoCatalogueEntry:
         """What the catalogue says of a model."""
         if not is_model_id(model_id):
-            return Unanswered(why=f"{model_id!r} is no model id", reached=True)
+            return NoCatalogueEntry(why=f"{model_id!r} is no model id", reached=True)
         answer = await _in_time(self._api.model(model_id), timeout_s)
         if not isinstance(answer, ModelEntry):
             return _unanswered(answer)
         if answer.model_id != model_id:
-            return Unanswered(why="it answered for another model", reached=True)
+            return NoCatalogueEntry(why="it answered for another model", reached=True)
         return answer
 
     async def listing(
         self, *, search: str = "", category: str = "", timeout_s: float = LISTING_TIMEOUT_S
-    ) -> tuple[ModelEntry, ...] | Unanswered:
+    ) -> tuple[ModelEntry, ...] | NoCatalogueEntry:
         """Every entry that fits, with its schema where the API adds one, in the API's order."""
         return await _in_time(self._pages(search, category), timeout_s)
 
-    async def _pages(self, search: str, category: str) -> tuple[ModelEntry, ...] | Unanswered:
+    async def _pages(self, search: str, category: str) -> tuple[ModelEntry, ...] | NoCatalogueEntry:
         found: dict[str, ModelEntry] = {}
         offset = 0
         for _ in range(MAX_PAGES):
@@ -71,23 +71,23 @@ class Catalogue:
         return tuple(found.values())
 
 
-async def _in_time(answer: Awaitable[T], timeout_s: float) -> T | Unanswered:
+async def _in_time(answer: Awaitable[T], timeout_s: float) -> T | NoCatalogueEntry:
     try:
         async with asyncio.timeout(timeout_s):
             return await answer
     except TimeoutError:
-        return Unanswered(why=f"no answer within {timeout_s:g} s", reached=False)
+        return NoCatalogueEntry(why=f"no answer within {timeout_s:g} s", reached=False)
 
 
-def _unanswered(answer: Reply | NoReply | Unanswered) -> Unanswered:
-    if isinstance(answer, Unanswered):
+def _unanswered(answer: Reply | NoReply | NoCatalogueEntry) -> NoCatalogueEntry:
+    if isinstance(answer, NoCatalogueEntry):
         return answer
     if isinstance(answer, NoReply):
-        return Unanswered(why=answer.message, reached=False)
+        return NoCatalogueEntry(why=answer.message, reached=False)
     code = error_code(answer.payload)
     said = f"error {code}" if code else f"HTTP {answer.http_status}"
     if answer.http_status == 404 or (code or 0) // 1000 == 404:
-        return Unanswered(why="it does not know this model", reached=True)
+        return NoCatalogueEntry(why="it does not know this model", reached=True)
     if answer.http_status in (401, 403) or code in (400004, 401001):
-        return Unanswered(why=f"the token was rejected ({said})", reached=False)
-    return Unanswered(why=f"it answered {said}", reached=answer.http_status < 500)
+        return NoCatalogueEntry(why=f"the token was rejected ({said})", reached=False)
+    return NoCatalogueEntry(why=f"it answered {said}", reached=answer.http_status < 500)

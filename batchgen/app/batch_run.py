@@ -10,47 +10,47 @@ from pathlib import Path
 
 import msgspec
 
-from batchgen.app.console import Talk
-from batchgen.app.loading import SHOWN_PROBLEMS, Loaded
-from batchgen.app.open_batch import Opened
+from batchgen.app.console import Console
+from batchgen.app.loading import SHOWN_PROBLEMS, LoadedBatch
+from batchgen.app.open_batch import OpenBatch
 from batchgen.app.pricing import PriceOf, price_of, price_sentence, require_prices, spending
 from batchgen.app.remote import Remote
 from batchgen.app.result_files import write_views
-from batchgen.app.run_directory import Dated
+from batchgen.app.run_directory import DatedRunDirectories
 from batchgen.app.run_file import known_jobs, mark_finished, remember, remember_jobs
 from batchgen.app.run_options import Flags, RunOptions
 from batchgen.app.run_preparation import grant, reopen_damaged
-from batchgen.app.selected_jobs import Selected
+from batchgen.app.selected_jobs import SelectedJobs
 from batchgen.app.signals import signals_stop
 from batchgen.core.adoption import adoptions
-from batchgen.core.model_entry import ModelEntry, Unanswered
+from batchgen.core.model_entry import ModelEntry, NoCatalogueEntry
 from batchgen.core.plan import WORK_LEFT, Plan
 from batchgen.core.polling.durations import past_duration_s
 from batchgen.core.stop_reasons import StopReason, exit_code
 from batchgen.core.summary import summarise
 from batchgen.core.units import count_text, local_date, timestamp
-from batchgen.ledger import LedgerBook
-from batchgen.models.registry import KnownModels
+from batchgen.ledger import RunLedger
+from batchgen.models.registry import ModelRegistry
 from batchgen.reports.plan_text import plan_sentence
 from batchgen.reports.progress import Tally
 from batchgen.reports.status_text import status_lines, summary_json
 from batchgen.runner import Limits, Outcome, Runner, Spending
 from batchgen.system.clock import SystemClock
 
-NOT_THERE = Unanswered(why="the stand-in does not have it", reached=True)
+NOT_THERE = NoCatalogueEntry(why="the stand-in does not have it", reached=True)
 
 
 @dataclass(slots=True, kw_only=True)
-class Night:
+class BatchRun:
     """One run with everything at hand."""
 
-    opened: Opened
+    opened: OpenBatch
     flags: Flags
-    loaded: Loaded
+    loaded: LoadedBatch
     options: RunOptions
     remote: Remote
-    book: LedgerBook
-    talk: Talk
+    book: RunLedger
+    talk: Console
 
     @property
     def run_dir(self) -> Path:
@@ -60,7 +60,7 @@ class Night:
     async def spend(self) -> int:
         """Do what the plan says; the exit code."""
         remember(self.run_dir, self.opened.target.shape, self.opened.target.manifest)
-        if isinstance(self.opened.place, Dated):
+        if isinstance(self.opened.place, DatedRunDirectories):
             remember_jobs(self.run_dir, (job.id for job in self.loaded.spool.jobs()))
         for note in self.book.notes:
             self.talk.insist(note)
@@ -71,7 +71,7 @@ class Night:
         if not await self._grant():
             self.talk.say("nothing to retry")
             return 0
-        selected = Selected.of(
+        selected = SelectedJobs.of(
             self.loaded.spool, self.book, self.options, matches_state=self.loaded.matches_state
         )
         prices = price_of(await self._models(), self.options)
@@ -118,7 +118,7 @@ class Night:
             self.options = replace(self.options, jobs=granted)
         return bool(granted) or self.flags.retry_rest
 
-    async def _work(self, selected: Selected, plan: Plan, prices: PriceOf) -> Outcome:
+    async def _work(self, selected: SelectedJobs, plan: Plan, prices: PriceOf) -> Outcome:
         from batchgen.api import ModelAPI
         from batchgen.app.output_store import store_of, with_sidecars
 
@@ -160,7 +160,7 @@ class Night:
         for model, ended in took_s.items():
             runner.forecasts.of(model).whole.seed(duration_s for _, duration_s in sorted(ended))
 
-    async def _models(self) -> KnownModels:
+    async def _models(self) -> ModelRegistry:
         """Where prices come from. A stand-in in this process is asked on this very loop."""
         token = self.remote.known_token
         if token is None:
@@ -170,7 +170,7 @@ class Night:
         async with ModelAPI(self.remote.base, token, clock=SystemClock()) as api:
             answers = [await api.model(model) for model in self.loaded.models]
         entries = {one.model_id: one for one in answers if isinstance(one, ModelEntry)}
-        return KnownModels(packaged=entries, ask=lambda model: entries.get(model, NOT_THERE))
+        return ModelRegistry(packaged=entries, ask=lambda model: entries.get(model, NOT_THERE))
 
     def _limits(self, plan: Plan) -> Limits:
         options, now_s = self.options, SystemClock().monotonic_s()
@@ -181,7 +181,7 @@ class Night:
             max_failures=None if failures is None else failures.of(_to_do(plan)),
         )
 
-    def _spending(self, selected: Selected, plan: Plan, prices: PriceOf) -> Spending:
+    def _spending(self, selected: SelectedJobs, plan: Plan, prices: PriceOf) -> Spending:
         allowances = self.options.allowances
         if not allowances:
             return Spending(price_of=prices)
@@ -189,7 +189,9 @@ class Night:
             manifest = self.opened.target.manifest
             require_prices(selected.jobs(), prices, manifest=manifest)
         place = self.opened.place
-        series = [path for _, path in place.existing()] if isinstance(place, Dated) else []
+        series = (
+            [path for _, path in place.existing()] if isinstance(place, DatedRunDirectories) else []
+        )
         return spending(
             allowances,
             own=self.book.records(),
@@ -198,7 +200,7 @@ class Night:
             price_of=prices,
         )
 
-    def _finish(self, selected: Selected, outcome: Outcome) -> int:
+    def _finish(self, selected: SelectedJobs, outcome: Outcome) -> int:
         final = selected.plan()
         reasons = list(outcome.reasons)
         for model, why in outcome.stopped_models.items():

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from batchgen.app.batch_ref import Target
-from batchgen.app.loading import Loaded, load
+from batchgen.app.batch_ref import BatchRef
+from batchgen.app.loading import LoadedBatch, load
 from batchgen.app.open_batch import latest, open_batch
 from batchgen.app.result_files import result_rows, write_views, write_views_of_ledger
 from batchgen.app.run_directory import plain_directory
@@ -17,19 +17,19 @@ from batchgen.core.errors import BatchgenError, ManifestNotFound
 from batchgen.core.lifecycle import IN_FLIGHT, JobState
 from batchgen.core.summary import Summary, eta_s, summarise
 from batchgen.core.units import seconds
-from batchgen.ledger import LEDGER_NAME, Holder, Memory, replay
+from batchgen.ledger import LEDGER_NAME, LockHolder, RecordIndex, replay
 from batchgen.ledger.lock import at_work
 from batchgen.reports.results_csv import ResultRow
 from batchgen.system.clock import SystemClock
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class History:
+class BatchSnapshot:
     """What is known without asking anyone."""
 
     run_dir: Path
-    records: Memory
-    loaded: Loaded | None
+    records: RecordIndex
+    loaded: LoadedBatch | None
     note: str = ""
     """Why the manifest is left out, where it is."""
 
@@ -48,7 +48,7 @@ class History:
         return (ResultRow(job=record.job, columns={}, record=record) for record in known)
 
     @property
-    def holder(self) -> Holder | None:
+    def holder(self) -> LockHolder | None:
         """Who is at work here, as the lock file says."""
         return at_work(self.run_dir)
 
@@ -85,7 +85,7 @@ def ledger_summary(run_dir: Path) -> Summary:
     return summarise(replay(run_dir / LEDGER_NAME).memory.records())
 
 
-def read_history(target: Target) -> History:
+def read_snapshot(target: BatchRef) -> BatchSnapshot:
     """To be closed after use (`with`).
 
     Raises what the manifest raises only where there is no ledger to speak from instead.
@@ -104,8 +104,8 @@ def read_history(target: Target) -> History:
         gone = isinstance(error, ManifestNotFound)
         why = "is gone" if gone else "cannot be read (see: batchgen check)"
         note = f"{target.manifest} {why}; this is what the ledger alone knows"
-        return History(run_dir=run_dir, records=records, loaded=None, note=note)
+        return BatchSnapshot(run_dir=run_dir, records=records, loaded=None, note=note)
     records = replayed.memory
     for old, new in adoptions(loaded.spool, records):
         records.adopt(old, new)
-    return History(run_dir=run_dir, records=records, loaded=loaded)
+    return BatchSnapshot(run_dir=run_dir, records=records, loaded=loaded)

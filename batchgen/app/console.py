@@ -14,7 +14,7 @@ from batchgen.reports.progress import BarProgress, LineProgress, Tally, make_pro
 from batchgen.system.clock import SystemClock
 
 
-class Talk:
+class Console:
     """What is said to a person, on stderr, and in the log; to be closed after use (`with`)."""
 
     def __init__(self, flags: Flags) -> None:

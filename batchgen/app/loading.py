@@ -12,16 +12,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
-from batchgen.app.batch_ref import Target
-from batchgen.app.spool import Row, Spool
+from batchgen.app.batch_ref import BatchRef
+from batchgen.app.spool import Spool, SpooledRow
 from batchgen.core.errors import LocalIOError, ManifestError, Problem
 from batchgen.core.jobs import Job
 from batchgen.core.model_entry import ModelEntry
-from batchgen.core.schema import Unfit
-from batchgen.manifest import BadRow, Head, Manifest
+from batchgen.core.schema import InvalidValue
+from batchgen.manifest import BadRow, Manifest, ManifestSettings
 from batchgen.manifest.templates import Template, variable
-from batchgen.models.pinned import KeptSchemas
-from batchgen.models.registry import KnownModels
+from batchgen.models.pinned import PinnedSchemas
+from batchgen.models.registry import ModelRegistry
 
 DEFAULT_NAME = "{{ id }}-{{ index }}"
 
@@ -32,14 +32,14 @@ _INDEX = "\ue000"
 class FileNames:
     """Names by job and index. The usual template needs no memory; another one a text a job."""
 
-    def __init__(self, head: Head) -> None:
+    def __init__(self, head: ManifestSettings) -> None:
         self._where = head.where("output.name")
         self._names: dict[str, str] = {}
         self._template: Template | None = None
         if head.output.name not in (None, DEFAULT_NAME):
             try:
                 self._template = Template(head.output.name or "")
-            except Unfit as error:
+            except InvalidValue as error:
                 raise ManifestError([Problem(where=self._where, what=str(error))]) from None
 
     def add(self, job: Job) -> Problem | None:
@@ -49,7 +49,7 @@ class FileNames:
         values = {variable(name): cell for name, cell in job.columns.items() if cell}
         try:
             self._names[job.id] = self._template.render(values | {"id": job.id, "index": _INDEX})
-        except Unfit as error:
+        except InvalidValue as error:
             return Problem(where=f"{job.where}: {self._where}", what=str(error))
         return None
 
@@ -63,7 +63,7 @@ SHOWN_PROBLEMS = 50
 
 
 @dataclass(slots=True, kw_only=True)
-class Loaded:
+class LoadedBatch:
     """A manifest that was read to its end."""
 
     manifest: Manifest
@@ -97,14 +97,14 @@ class Loaded:
 
 
 def load(
-    manifest: Manifest, target: Target, *, spool_dir: Path | None = None, keep: bool = True
-) -> Loaded:
+    manifest: Manifest, target: BatchRef, *, spool_dir: Path | None = None, keep: bool = True
+) -> LoadedBatch:
     """Read and check every row; without `keep` only to say what is wrong.
 
     To be closed after use (`with`). Raises `ManifestError` for what makes reading on pointless.
     """
     spool = Spool(_spool_directory(spool_dir, manifest.base_dir), keep=keep)
-    loaded = Loaded(manifest=manifest, spool=spool, names=FileNames(manifest.head))
+    loaded = LoadedBatch(manifest=manifest, spool=spool, names=FileNames(manifest.head))
     with ExitStack() as on_error:
         on_error.enter_context(loaded)
         _read_rows(loaded, target.manifest)
@@ -112,7 +112,7 @@ def load(
     return loaded
 
 
-def _read_rows(loaded: Loaded, path: str) -> None:
+def _read_rows(loaded: LoadedBatch, path: str) -> None:
     for row in loaded.manifest.rows():
         if isinstance(row, BadRow):
             _add_bad(loaded, row)
@@ -135,14 +135,16 @@ def _spool_directory(*candidates: Path | None) -> Path | None:
     return None
 
 
-def _spooled(job: Job) -> Row:
-    return Row(job.id, job.model, dict(job.input), job.where.file, job.where.row, dict(job.columns))
+def _spooled(job: Job) -> SpooledRow:
+    return SpooledRow(
+        job.id, job.model, dict(job.input), job.where.file, job.where.row, dict(job.columns)
+    )
 
 
-def _add_bad(loaded: Loaded, bad: BadRow) -> None:
+def _add_bad(loaded: LoadedBatch, bad: BadRow) -> None:
     texts = tuple(str(problem) for problem in bad.problems)
     loaded.spool.add(
-        Row(bad.id or "", "", {}, bad.where.file, bad.where.row, dict(bad.columns), texts)
+        SpooledRow(bad.id or "", "", {}, bad.where.file, bad.where.row, dict(bad.columns), texts)
     )
     loaded.problem_count += len(bad.problems)
     loaded.fatal = loaded.fatal or bad.fatal
@@ -158,7 +160,7 @@ def make_directory(path: Path) -> None:
         raise LocalIOError(f"{path}: {error.strerror}") from error
 
 
-def entries_of(loaded: Loaded, models: KnownModels, kept: KeptSchemas) -> list[ModelEntry]:
+def entries_of(loaded: LoadedBatch, models: ModelRegistry, kept: PinnedSchemas) -> list[ModelEntry]:
     """What to keep: each model of a batch with the schema that its rows were checked against.
 
     What is kept already is not asked for again: a run that has nothing to do calls nobody.

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from batchgen.app.signals import signals_heard
 from batchgen.core.errors import LockHeld
-from batchgen.core.run_limits import IfLocked, Stance
+from batchgen.core.run_limits import IfLocked, LockedAction
 from batchgen.core.units import duration_text
 from batchgen.ledger import LOCK_NAME, RunLock, holder_in
 from batchgen.system.clock import SystemClock
@@ -21,7 +21,7 @@ TRY_EVERY_S = 1.0
 
 
 @dataclass(slots=True, kw_only=True)
-class Turn:
+class LockWait:
     """The turn of one command, which may need it in several run directories, one by one."""
 
     if_locked: IfLocked
@@ -31,7 +31,7 @@ class Turn:
     @property
     def waits(self) -> bool:
         """Whether another one is waited for."""
-        return self.if_locked.stance is Stance.WAIT
+        return self.if_locked.stance is LockedAction.WAIT
 
     async def take(self, run_dir: Path) -> RunLock | None:
         """The lock of a run directory; None where nobody ever had it, so nobody has it now.

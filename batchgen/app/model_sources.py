@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from batchgen.api.catalogue import Catalogue, T
 from batchgen.core.api_base import ApiBase
 from batchgen.core.errors import ServiceUnreachable, TokenMissing, UsageError
-from batchgen.core.model_entry import ModelEntry, Unanswered
+from batchgen.core.model_entry import ModelEntry, NoCatalogueEntry
 from batchgen.core.secret import Secret
 from batchgen.models.bundled import packaged_models
 from batchgen.models.cache import CatalogueCache, age_text
-from batchgen.models.registry import LIVE, PACKAGE, Ask, Kept, KnownModels, Price
+from batchgen.models.registry import LIVE, PACKAGE, Ask, ModelRegistry, PinnedEntries, Price
 from batchgen.system import environment
 from batchgen.system.clock import SystemClock
 
@@ -78,23 +78,23 @@ def _unknown(base: ApiBase, model_id: str) -> str:
     return f"{listing.source} has no model {model_id[:200]!r}{near}{only}"
 
 
-def offline_models(base: ApiBase, kept: Kept | None = None) -> KnownModels:
+def offline_models(base: ApiBase, kept: PinnedEntries | None = None) -> ModelRegistry:
     """What is known without a network: kept, cache and package. For `check`."""
-    return KnownModels(packaged=packaged_models(), cache=_cache(base), kept=kept)
+    return ModelRegistry(packaged=packaged_models(), cache=_cache(base), kept=kept)
 
 
 def online_models(
     base: ApiBase,
     *,
     token: Callable[[], Secret] = environment.token,
-    kept: Kept | None = None,
+    kept: PinnedEntries | None = None,
     refresh: bool = False,
-) -> KnownModels:
+) -> ModelRegistry:
     """What is known where the live catalogue may be asked. For `run` and `models`.
 
     Without a token the rest is used, with a note. Nothing is asked before a model is.
     """
-    return KnownModels(
+    return ModelRegistry(
         packaged=packaged_models(),
         cache=_cache(base),
         kept=kept,
@@ -116,8 +116,8 @@ def list_models(
     except TokenMissing:
         if refresh:
             raise
-        answer = Unanswered(why="there is no token", reached=False)
-    if isinstance(answer, Unanswered):
+        answer = NoCatalogueEntry(why="there is no token", reached=False)
+    if isinstance(answer, NoCatalogueEntry):
         if refresh:
             raise ServiceUnreachable(f"{base.origin}: the catalogue gave no list: {answer.why}")
         return _remembered(base, search, category), f"the live catalogue was not used: {answer.why}"
@@ -133,13 +133,13 @@ def _cache(base: ApiBase) -> CatalogueCache:
 
 
 def _asker(base: ApiBase, token: Callable[[], Secret]) -> Ask:
-    def ask(model_id: str) -> ModelEntry | Unanswered:
+    def ask(model_id: str) -> ModelEntry | NoCatalogueEntry:
         try:
             secret = token()
         except TokenMissing:
-            return Unanswered(why="there is no token", reached=False)
+            return NoCatalogueEntry(why="there is no token", reached=False)
 
-        async def entry() -> ModelEntry | Unanswered:
+        async def entry() -> ModelEntry | NoCatalogueEntry:
             from batchgen.api import ModelAPI
 
             async with ModelAPI(base, secret, clock=SystemClock()) as api:
@@ -152,8 +152,8 @@ def _asker(base: ApiBase, token: Callable[[], Secret]) -> Ask:
 
 def _live_listing(
     base: ApiBase, token: Secret, search: str, category: str
-) -> tuple[ModelEntry, ...] | Unanswered:
-    async def listing() -> tuple[ModelEntry, ...] | Unanswered:
+) -> tuple[ModelEntry, ...] | NoCatalogueEntry:
+    async def listing() -> tuple[ModelEntry, ...] | NoCatalogueEntry:
         from batchgen.api import ModelAPI
 
         async with ModelAPI(base, token, clock=SystemClock()) as api:

@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from batchgen.app.loading import Loaded
+from batchgen.app.loading import LoadedBatch
 from batchgen.app.run_options import RunOptions
 from batchgen.core.api_base import ApiBase
 from batchgen.core.events import Accepted, Event, Intended, OutputFile, Started, Succeeded
@@ -25,7 +25,7 @@ from batchgen.core.jobs import Batch, JSONValue
 from batchgen.core.lifecycle import IN_FLIGHT, PAID_FOR, JobRecord, JobState
 from batchgen.core.plan import Records
 from batchgen.ledger import LEDGER_NAME
-from batchgen.outputs import Directory, Guard, Keep, Names, Store
+from batchgen.outputs import Destination, FileNameClaims, LocalDirectory, Store, UrlPolicy
 from batchgen.outputs.bucket import Bucket
 from batchgen.outputs.destination import Unreachable
 from batchgen.outputs.fetcher import later
@@ -37,7 +37,7 @@ _GOES_ON = (Intended, Accepted, Started, Succeeded)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
+class SubmittedInput:
     """One submission."""
 
     model: str
@@ -54,19 +54,19 @@ class _Line(msgspec.Struct, frozen=True, gc=False):
 
 
 @dataclass(slots=True, kw_only=True)
-class Recipes:
+class SubmittedInputs:
     """By job, for as long as a job is open. An `Observer` that passes on what it hears."""
 
     batch: Batch
     records: Records
     ledger: Path
     then: Observer
-    _known: dict[str, Recipe] = field(default_factory=dict)
+    _known: dict[str, SubmittedInput] = field(default_factory=dict)
 
     def on_event(self, job: str, event: Event, record: JobRecord) -> None:
         """Remember a submission until its job has ended."""
         if isinstance(event, Intended):
-            self._known[job] = Recipe(model=event.model, values=event.input)
+            self._known[job] = SubmittedInput(model=event.model, values=event.input)
         elif not isinstance(event, _GOES_ON):
             self._known.pop(job, None)
         self.then.on_event(job, event, record)
@@ -75,7 +75,7 @@ class Recipes:
         """Nothing for this one."""
         self.then.on_note(text)
 
-    async def of(self, job: str) -> Recipe | None:
+    async def of(self, job: str) -> SubmittedInput | None:
         """None where neither manifest nor ledger know it any more. Looks it up off the loop."""
         if job not in self._known:
             wanted = {
@@ -90,7 +90,7 @@ class Recipes:
         """On a thread: the records are those of the loop and are not touched here."""
         for row in self.batch.jobs():
             if row.id in wanted and wanted[row.id] == row.fingerprint:
-                self._known[row.id] = Recipe(model=row.model, values=row.input)
+                self._known[row.id] = SubmittedInput(model=row.model, values=row.input)
                 del wanted[row.id]
         if wanted:
             self._ask_ledger(wanted)
@@ -107,41 +107,41 @@ class Recipes:
                     continue  # a torn tail, or the header; the ledger itself has had its say
                 fits = told.job in wanted and wanted[told.job] == told.fingerprint
                 if fits and told.model is not None and told.input is not None:
-                    self._known[told.job] = Recipe(model=told.model, values=told.input)
+                    self._known[told.job] = SubmittedInput(model=told.model, values=told.input)
 
 
 DEFAULT_DIR = "outputs"
 
 
 def store_of(
-    run_dir: Path, loaded: Loaded, records: Records, *, api: ApiBase, options: RunOptions
+    run_dir: Path, loaded: LoadedBatch, records: Records, *, api: ApiBase, options: RunOptions
 ) -> Store:
     """The store of a batch; to be entered before use."""
     output = loaded.manifest.head.output
     return Store(
         run_dir=run_dir,
         keep=keep_of(run_dir, output.dir),
-        guard=Guard(api=api, hosts=output.hosts),
+        guard=UrlPolicy(api=api, hosts=output.hosts),
         name_of=loaded.names,
-        names=Names(f.path for record in records.records(*PAID_FOR) for f in record.files),
+        names=FileNameClaims(f.path for record in records.records(*PAID_FOR) for f in record.files),
         prepares=options.policy.download,
     )
 
 
-def keep_of(run_dir: Path, place: str | None) -> Keep:
+def keep_of(run_dir: Path, place: str | None) -> Destination:
     """The place that `output.dir` names."""
     if place and "://" in place:
         return Bucket(url=place, parts=run_dir / NOTES_NAME)
-    return Directory(run_dir=run_dir, path=run_dir / (place or DEFAULT_DIR))
+    return LocalDirectory(run_dir=run_dir, path=run_dir / (place or DEFAULT_DIR))
 
 
 @dataclass(slots=True, kw_only=True)
-class Described:
+class SidecarStore:
     """A store that writes a sidecar beside each file (port `OutputStore`)."""
 
     store: Store
     records: Records
-    recipes: Recipes
+    recipes: SubmittedInputs
 
     async def save(
         self, job: str, urls: tuple[str, ...], known: tuple[OutputFile, ...] = ()
@@ -168,7 +168,7 @@ class Described:
 
 
 def with_sidecars(
-    store: Store, loaded: Loaded, records: Records, observer: Observer, *, wanted: bool
+    store: Store, loaded: LoadedBatch, records: Records, observer: Observer, *, wanted: bool
 ) -> tuple[OutputStore, Observer]:
     """The store that writes them, and the observer that has to hear of submissions for it.
 
@@ -177,5 +177,5 @@ def with_sidecars(
     if not wanted:
         return store, observer
     ledger = store.run_dir / LEDGER_NAME
-    recipes = Recipes(batch=loaded.spool, records=records, ledger=ledger, then=observer)
-    return Described(store=store, records=records, recipes=recipes), recipes
+    recipes = SubmittedInputs(batch=loaded.spool, records=records, ledger=ledger, then=observer)
+    return SidecarStore(store=store, records=records, recipes=recipes), recipes

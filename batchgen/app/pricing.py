@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from batchgen.app.batch_ref import Target
+from batchgen.app.batch_ref import BatchRef
 from batchgen.app.model_sources import from_a_thread
 from batchgen.app.run_options import RunOptions
 from batchgen.core.api_base import DEFAULT_BASE_URL
@@ -20,7 +20,7 @@ from batchgen.core.plan import Plan
 from batchgen.core.run_limits import Allowance, Period
 from batchgen.core.units import count_text, local_date, seconds
 from batchgen.ledger import LEDGER_NAME, replay
-from batchgen.models.registry import KnownModels
+from batchgen.models.registry import ModelRegistry
 from batchgen.runner import Spending
 from batchgen.system import environment
 from batchgen.system.clock import SystemClock
@@ -28,7 +28,7 @@ from batchgen.system.clock import SystemClock
 PriceOf = Callable[[Job], float | None]
 
 
-def price_of(models: KnownModels, options: RunOptions) -> PriceOf:
+def price_of(models: ModelRegistry, options: RunOptions) -> PriceOf:
     """The catalogue's estimate for a job, else what the user assumes; None where nobody knows."""
 
     def price(job: Job) -> float | None:
@@ -49,7 +49,7 @@ def price_sentence(plan: Plan) -> str:
     return f"{submit}, about ${plan.total_cost_usd:,.2f}{unknown}"
 
 
-def balance_sentence(target: Target, plan: Plan) -> str:
+def balance_sentence(target: BatchRef, plan: Plan) -> str:
     """Whether the balance is enough; empty where it cannot be asked."""
     base = environment.api_base(target.base_url)
     if base.url != DEFAULT_BASE_URL or target.sandbox or not plan.submissions:

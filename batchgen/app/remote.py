@@ -28,7 +28,7 @@ class Remote:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rehearsal:
+class SandboxRun:
     """A stand-in in this process.
 
     It keeps its jobs in the run directory, which must be there: a stand-in that forgot its jobs
@@ -41,7 +41,9 @@ class Rehearsal:
 
 
 @asynccontextmanager
-async def remote(base_url: str | None, rehearsal: Rehearsal | None = None) -> AsyncIterator[Remote]:
+async def remote(
+    base_url: str | None, rehearsal: SandboxRun | None = None
+) -> AsyncIterator[Remote]:
     """The API of this run, or its stand-in."""
     if rehearsal is None:
         yield Remote(base=environment.api_base(base_url))

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from glob import escape
 from pathlib import Path
 
-from batchgen.app.batch_ref import Target
+from batchgen.app.batch_ref import BatchRef
 from batchgen.core.errors import ManifestError, Problem, UsageError
-from batchgen.core.schema import Unfit
-from batchgen.manifest import Head
+from batchgen.core.schema import InvalidValue
+from batchgen.manifest import ManifestSettings
 from batchgen.manifest.templates import Template
 
 SANDBOX_SUFFIX = ".sandbox"
@@ -23,7 +23,7 @@ _HERE = "\ue000"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Dated:
+class DatedRunDirectories:
     """A run directory that has the date in its name."""
 
     before: str
@@ -52,7 +52,7 @@ def _glob(pattern: str) -> list[Path]:
     return list(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
 
 
-def plain_directory(target: Target) -> Path:
+def plain_directory(target: BatchRef) -> Path:
     """The directory where no manifest says otherwise. Raises `UsageError` for stdin without one."""
     if target.run_dir is not None:
         directory = target.run_dir
@@ -64,13 +64,13 @@ def plain_directory(target: Target) -> Path:
     return directory.with_name(directory.name + SANDBOX_SUFFIX) if target.sandbox else directory
 
 
-def named_directory(target: Target, head: Head) -> Dated | Path:
+def named_directory(target: BatchRef, head: ManifestSettings) -> DatedRunDirectories | Path:
     """The directory that this manifest names, if any. Raises `ManifestError`."""
     if target.run_dir is not None or head.run_dir is None:
         return plain_directory(target)
     try:
         text = Template(head.run_dir).render({"date": _HERE})
-    except Unfit as error:
+    except InvalidValue as error:
         raise ManifestError([Problem(where=head.where("run_dir"), what=str(error))]) from None
     base = Path(target.manifest).parent if target.manifest != "-" else Path()
     before, here, after = str(base / text).partition(_HERE)
@@ -79,7 +79,7 @@ def named_directory(target: Target, head: Head) -> Dated | Path:
     if _HERE in after:
         what = "names the date twice; once is enough"
         raise ManifestError([Problem(where=head.where("run_dir"), what=what)])
-    return Dated(before=before, after=after, sandbox=target.sandbox)
+    return DatedRunDirectories(before=before, after=after, sandbox=target.sandbox)
 
 
 def _suffixed(path: Path, *, sandbox: bool) -> Path:

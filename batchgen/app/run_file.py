@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from batchgen.core.errors import ManifestError, Problem
-from batchgen.manifest import Shape, parse_selection
+from batchgen.manifest import RowOptions, parse_selection
 from batchgen.system.files import replace_file
 
 RUN_FILE = "run.json"
@@ -27,7 +27,7 @@ _FLAGS = {
 }  # fmt: skip
 
 
-class _Kept(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class _RunFile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The file. Unknown keys are ignored, so that a later version may keep more."""
 
     model: str | None = None
@@ -42,7 +42,7 @@ class _Kept(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Whether the last run on this directory left nothing to do."""
 
 
-def recall(run_dir: Path, given: Shape) -> tuple[Shape, list[str]]:
+def recall(run_dir: Path, given: RowOptions) -> tuple[RowOptions, list[str]]:
     """The shape with what is kept filled in, and a note for each flag that differs from it.
 
     Raises `ManifestError` where the file cannot be read: guessing would be another batch.
@@ -62,9 +62,9 @@ def recall(run_dir: Path, given: Shape) -> tuple[Shape, list[str]]:
     return replace(given, **changes), notes
 
 
-def remember(run_dir: Path, shape: Shape, manifest: str) -> None:
+def remember(run_dir: Path, shape: RowOptions, manifest: str) -> None:
     """Keep it, and where the manifest is. Raises `LocalIOError`."""
-    kept = _Kept(
+    kept = _RunFile(
         manifest=None if manifest == "-" else os.path.relpath(manifest, run_dir),
         model=shape.model,
         params=dict(shape.params),
@@ -115,18 +115,18 @@ def known_jobs(run_dir: Path) -> Iterator[str]:
             yield msgspec.json.decode(line, type=str)
 
 
-def _write(run_dir: Path, kept: _Kept) -> None:
+def _write(run_dir: Path, kept: _RunFile) -> None:
     if kept == _read(run_dir / RUN_FILE):
         return
     text = msgspec.json.format(msgspec.json.encode(kept), indent=1).decode() + "\n"
     replace_file(run_dir / RUN_FILE, lambda file: file.write(text))
 
 
-def _read(path: Path) -> _Kept:
+def _read(path: Path) -> _RunFile:
     try:
-        return msgspec.json.decode(path.read_bytes(), type=_Kept)
+        return msgspec.json.decode(path.read_bytes(), type=_RunFile)
     except FileNotFoundError:
-        return _Kept()
+        return _RunFile()
     except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
         what = f"cannot be read ({error}); mend it, or remove it and give its flags again"
         raise ManifestError([Problem(where=str(path), what=what)]) from None

@@ -19,7 +19,7 @@ from batchgen.core.run_limits import (
     parse_failures,
 )
 from batchgen.core.units import parse_duration_s
-from batchgen.manifest import Head
+from batchgen.manifest import ManifestSettings
 from batchgen.runner import Limits
 
 T = TypeVar("T")
@@ -79,7 +79,7 @@ class RunOptions:
     jobs: frozenset[str]
 
 
-def decide(flags: Flags, head: Head) -> RunOptions:
+def decide(flags: Flags, head: ManifestSettings) -> RunOptions:
     """Merge. Raises `ManifestError` for values of `run:` that make no sense, all at once."""
     reader = _RunKeys(head)
     policy = Policy(
@@ -131,7 +131,7 @@ def _optional(flag: T | None, key: T | None) -> T | None:
 class _RunKeys:
     """Reads the `run:` mapping and collects what is wrong with it."""
 
-    def __init__(self, head: Head) -> None:
+    def __init__(self, head: ManifestSettings) -> None:
         self._head = head
         self._run: Mapping[str, object] = head.run
         self._problems: list[Problem] = []

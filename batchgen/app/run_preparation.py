@@ -9,11 +9,11 @@ from pathlib import Path
 from batchgen.core.errors import LocalIOError
 from batchgen.core.events import FilesLost, Granted
 from batchgen.core.lifecycle import JobRecord, JobState
-from batchgen.ledger import LedgerBook
+from batchgen.ledger import RunLedger
 from batchgen.outputs.verify import BadFile, bad_files
 
 
-async def reopen_damaged(run_dir: Path, book: LedgerBook, *, now: str) -> tuple[BadFile, ...]:
+async def reopen_damaged(run_dir: Path, book: RunLedger, *, now: str) -> tuple[BadFile, ...]:
     """Put jobs with a bad file back to `completed`, so that this run downloads them; says which.
 
     What lies under the name of a bad file is moved aside: it may be somebody's work. Raises
@@ -52,7 +52,7 @@ class Retry:
         return record.state in self.states
 
 
-async def grant(retry: Retry, book: LedgerBook, rows: Iterable[str]) -> frozenset[str]:
+async def grant(retry: Retry, book: RunLedger, rows: Iterable[str]) -> frozenset[str]:
     """Allow one more attempt for the chosen jobs that still have a row; their ids."""
     chosen = {record.job for record in book.records(*RETRIABLE) if retry.chooses(record)}
     chosen.intersection_update(rows)

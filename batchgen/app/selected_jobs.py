@@ -13,7 +13,7 @@ from batchgen.core.plan import SUBMISSIONS, Disposition, Plan, Records, disposit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Selected:
+class SelectedJobs:
     """A batch narrowed by `--job` and `--limit` (port `Batch`)."""
 
     batch: Batch
@@ -32,7 +32,7 @@ class Selected:
         options: RunOptions,
         *,
         matches_state: Callable[[str], bool] | None = None,
-    ) -> Selected:
+    ) -> SelectedJobs:
         """Decide now which jobs `--limit` and a state mean; later it would drift."""
         everything = cls(batch=batch, ledger=ledger, options=options)
         if matches_state is not None:

@@ -36,7 +36,7 @@ def signals_stop(runner: Runner) -> Iterator[None]:
             loop.remove_signal_handler(number)
 
 
-class Heard:
+class SignalWatch:
     """Signals that arrived while nothing could be lost by them."""
 
     def __init__(self) -> None:
@@ -57,9 +57,9 @@ class Heard:
 
 
 @contextmanager
-def signals_heard() -> Iterator[Heard]:
+def signals_heard() -> Iterator[SignalWatch]:
     """SIGINT and SIGTERM set an event instead of ending the process."""
-    loop, heard = asyncio.get_running_loop(), Heard()
+    loop, heard = asyncio.get_running_loop(), SignalWatch()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, heard.note, number)
     try:

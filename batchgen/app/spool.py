@@ -22,7 +22,7 @@ from batchgen.core.ledger_codec import Position, scan
 _BLOCK_BYTES = 1 << 17
 
 
-class Row(msgspec.Struct, frozen=True, array_like=True):
+class SpooledRow(msgspec.Struct, frozen=True, array_like=True):
     """One row of the expanded manifest: a job, or what is wrong with it."""
 
     id: str
@@ -48,12 +48,12 @@ class Spool:
         """In `directory`, else the system's; without `keep` rows are only counted."""
         self._keep = keep
         self._encoder = msgspec.json.Encoder()
-        self._decoder = msgspec.json.Decoder(Row)
+        self._decoder = msgspec.json.Decoder(SpooledRow)
         self._file: IO[bytes] = tempfile.TemporaryFile(dir=directory)  # noqa: SIM115
         self.valid = 0
         self.invalid = 0
 
-    def add(self, row: Row) -> None:
+    def add(self, row: SpooledRow) -> None:
         """Append a row. Raises `LocalIOError` where the disk is full."""
         if self._keep:
             self._write(row)
@@ -62,13 +62,13 @@ class Spool:
         else:
             self.valid += 1
 
-    def _write(self, row: Row) -> None:
+    def _write(self, row: SpooledRow) -> None:
         try:
             self._file.write(self._encoder.encode(row) + b"\n")
         except OSError as error:
             raise LocalIOError(f"temporary file: {error.strerror}") from error
 
-    def rows(self) -> Iterator[Row]:
+    def rows(self) -> Iterator[SpooledRow]:
         """Every row in the manifest's order.
 
         Several passes may go on at the same time, also in different threads: none moves the

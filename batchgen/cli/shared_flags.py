@@ -14,7 +14,7 @@ from batchgen.core.errors import UsageError
 from batchgen.core.run_limits import (
     AT_ONCE,
     IfLocked,
-    Stance,
+    LockedAction,
     parse_allowance,
     parse_failures,
     parse_if_locked,
@@ -74,7 +74,7 @@ def if_locked(text: str) -> IfLocked:
 def patience(text: str) -> IfLocked:
     """The same for a command that a person types: to skip it would be to fail."""
     found = if_locked(text)
-    if found.stance is Stance.SKIP:
+    if found.stance is LockedAction.SKIP:
         raise argparse.ArgumentTypeError(f"{text!r} is for run; here it is fail or wait=DURATION")
     return found
 

@@ -8,27 +8,27 @@ from __future__ import annotations
 import argparse
 import asyncio
 
-from batchgen.app.batch_ref import Target, target_of, turn_of
-from batchgen.app.lock_wait import Turn
+from batchgen.app.batch_ref import BatchRef, batch_ref_of, lock_wait_of
+from batchgen.app.lock_wait import LockWait
 from batchgen.app.open_batch import latest, open_batch
-from batchgen.app.remote import Rehearsal, remote
+from batchgen.app.remote import SandboxRun, remote
 from batchgen.core.lifecycle import IN_FLIGHT
 from batchgen.core.units import count_text
-from batchgen.ledger import LedgerBook
+from batchgen.ledger import RunLedger
 from batchgen.runner.stopping import Cancellation
 from batchgen.system.clock import SystemClock
 
 
-async def cancel(target: Target, turn: Turn) -> tuple[int, list[str]]:
+async def cancel(target: BatchRef, turn: LockWait) -> tuple[int, list[str]]:
     """The exit code and what to say. Raises `LockHeld` while a run is at work."""
     from batchgen.api import ModelAPI
 
     clock = SystemClock()
     opened = open_batch(target, pick=latest)
     lock = await turn.take(opened.run_dir)
-    rehearsal = Rehearsal(run_dir=opened.run_dir) if target.sandbox else None
+    rehearsal = SandboxRun(run_dir=opened.run_dir) if target.sandbox else None
     async with remote(target.base_url, rehearsal) as api:
-        book = LedgerBook.open(opened.run_dir, api=api.base.origin, clock=clock, lock=lock)
+        book = RunLedger.open(opened.run_dir, api=api.base.origin, clock=clock, lock=lock)
         try:
             open_records = list(book.records(*IN_FLIGHT))
             if not open_records:
@@ -52,6 +52,6 @@ async def cancel(target: Target, turn: Turn) -> tuple[int, list[str]]:
 
 def handle(args: argparse.Namespace) -> int:
     """Cancel what is still queued remotely; its exit code."""
-    code, lines = asyncio.run(cancel(target_of(args), turn_of(args)))
+    code, lines = asyncio.run(cancel(batch_ref_of(args), lock_wait_of(args)))
     print("\n".join(lines))
     return code

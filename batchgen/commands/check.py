@@ -12,20 +12,20 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from batchgen.app.batch_ref import target_of
-from batchgen.app.loading import SHOWN_PROBLEMS, Loaded, load
+from batchgen.app.batch_ref import batch_ref_of
+from batchgen.app.loading import SHOWN_PROBLEMS, LoadedBatch, load
 from batchgen.app.model_sources import offline_models
 from batchgen.app.open_batch import latest, open_batch
 from batchgen.core.errors import Problem
 from batchgen.core.input_files import MediaInput, MediaRules
 from batchgen.core.jobs import Job
 from batchgen.core.units import count_text
-from batchgen.models.registry import KnownModels
+from batchgen.models.registry import ModelRegistry
 from batchgen.reports.terminal import tame
 from batchgen.system import environment
 
 
-def ask_online(loaded: Loaded, base_url: str | None = None) -> int:
+def ask_online(loaded: LoadedBatch, base_url: str | None = None) -> int:
     """Ask every distinct address once and add what is wrong to `loaded`; how many were asked.
 
     A finding stands at the first row that has the address.
@@ -38,7 +38,7 @@ def ask_online(loaded: Loaded, base_url: str | None = None) -> int:
     return len(inputs)
 
 
-def distinct_inputs(jobs: Iterable[Job], known: KnownModels) -> list[MediaInput]:
+def distinct_inputs(jobs: Iterable[Job], known: ModelRegistry) -> list[MediaInput]:
     """The files of all jobs, each address once, with the place of the first row that has it."""
     rules: dict[str, MediaRules] = {}
     inputs: dict[str, MediaInput] = {}
@@ -59,7 +59,7 @@ async def _problems(inputs: list[MediaInput], *, local: bool) -> list[Problem]:
 
 def handle(args: argparse.Namespace) -> int:
     """Check every row. Raises `ManifestError` with everything that is wrong."""
-    target = target_of(args)
+    target = batch_ref_of(args)
     opened = open_batch(target, pick=latest)
     with load(opened.manifest, opened.target, keep=args.online) as loaded:
         asked = ask_online(loaded, args.base_url) if args.online else 0
@@ -74,7 +74,7 @@ def handle(args: argparse.Namespace) -> int:
     return 0
 
 
-def _grounds(loaded: Loaded, asked: int) -> Iterator[str]:
+def _grounds(loaded: LoadedBatch, asked: int) -> Iterator[str]:
     """What the rows were checked against."""
     for model, origin in loaded.manifest.origins.items():
         yield f"  schema of {model}: {tame(origin)}"
@@ -82,7 +82,7 @@ def _grounds(loaded: Loaded, asked: int) -> Iterator[str]:
         yield f"  {count_text(asked, 'distinct URL')} asked, each could be fetched"
 
 
-def _findings(loaded: Loaded) -> dict[str, object]:
+def _findings(loaded: LoadedBatch) -> dict[str, object]:
     return {
         "jobs": loaded.spool.valid,
         "invalid": loaded.spool.invalid,

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import msgspec
 
-from batchgen.app.batch_ref import Target, target_of, turn_of
+from batchgen.app.batch_ref import BatchRef, batch_ref_of, lock_wait_of
 from batchgen.app.loading import load
-from batchgen.app.lock_wait import Turn
+from batchgen.app.lock_wait import LockWait
 from batchgen.app.open_batch import latest, open_at, place_of
-from batchgen.app.run_directory import Dated
+from batchgen.app.run_directory import DatedRunDirectories
 from batchgen.app.run_file import manifest_of
 from batchgen.core.errors import BatchgenError, LedgerError, LedgerForeign, UsageError
 from batchgen.core.lifecycle import JobRecord, JobState
@@ -25,7 +25,7 @@ from batchgen.core.plan import Records
 from batchgen.core.units import count_text, size_text, timestamp
 from batchgen.ledger import LEDGER_NAME, RunLock, replay
 from batchgen.ledger.compact import Compacted, compact
-from batchgen.ledger.damage import Examination, examine
+from batchgen.ledger.damage import DamageReport, examine
 from batchgen.ledger.repair import Repaired, repair
 from batchgen.ledger.replay import story_of
 from batchgen.outputs.verify import BadFile, bad_files
@@ -33,7 +33,7 @@ from batchgen.reports.terminal import tame
 from batchgen.system.clock import SystemClock
 
 
-def directory_of(target: Target) -> Path:
+def directory_of(target: BatchRef) -> Path:
     """The run directory that is meant; of a dated series the newest.
 
     Raises `UsageError` where neither a manifest nor a directory is named.
@@ -41,21 +41,21 @@ def directory_of(target: Target) -> Path:
     if not target.manifest and target.run_dir is None:
         raise UsageError("which ledger? name its MANIFEST, or --run-dir DIR")
     place = place_of(target)
-    return latest(place) if isinstance(place, Dated) else place
+    return latest(place) if isinstance(place, DatedRunDirectories) else place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verified:
     """What `verify` found."""
 
-    examination: Examination
+    examination: DamageReport
     bad_files: tuple[BadFile, ...] | None
     """None where the files were not looked at."""
     files: int = 0
     """How many were looked at."""
 
 
-def verify(target: Target, *, files: bool) -> Verified:
+def verify(target: BatchRef, *, files: bool) -> Verified:
     """Read the ledger to its end, and with `files` every file that it names. Changes nothing."""
     run_dir = directory_of(target)
     examination = examine(run_dir / LEDGER_NAME)
@@ -68,7 +68,7 @@ def verify(target: Target, *, files: bool) -> Verified:
     )
 
 
-async def mend(target: Target, turn: Turn, *, accept_loss: bool) -> Repaired:
+async def mend(target: BatchRef, turn: LockWait, *, accept_loss: bool) -> Repaired:
     """Raises `LockHeld` while a run is at work, else as `repair`."""
     run_dir = directory_of(target)
     with await _lock(run_dir, turn):
@@ -79,7 +79,7 @@ async def mend(target: Target, turn: Turn, *, accept_loss: bool) -> Repaired:
         )
 
 
-def _all_known(target: Target, run_dir: Path, records: Records) -> bool:
+def _all_known(target: BatchRef, run_dir: Path, records: Records) -> bool:
     """Whether every row has a record: then no lost line can lead to another submission."""
     manifest = target.manifest or manifest_of(run_dir)
     if not manifest or manifest == "-":
@@ -95,21 +95,21 @@ def _all_known(target: Target, run_dir: Path, records: Records) -> bool:
         return False
 
 
-async def shorten(target: Target, turn: Turn) -> Compacted:
+async def shorten(target: BatchRef, turn: LockWait) -> Compacted:
     """Raises `LockHeld` while a run is at work, else as `compact`."""
     run_dir = directory_of(target)
     with await _lock(run_dir, turn):
         return compact(run_dir, now=timestamp(SystemClock().now_s()))
 
 
-async def _lock(run_dir: Path, turn: Turn) -> RunLock:
+async def _lock(run_dir: Path, turn: LockWait) -> RunLock:
     """Where no ledger is, no lock file is left behind either."""
     if not (run_dir / LEDGER_NAME).exists():
         raise LedgerForeign(f"{run_dir}: no ledger here; is this the right --run-dir?")
     return await turn.take(run_dir) or RunLock.acquire(run_dir, now_s=SystemClock().now_s())
 
 
-def story(target: Target, job: str) -> list[tuple[bytes, JobRecord]]:
+def story(target: BatchRef, job: str) -> list[tuple[bytes, JobRecord]]:
     """The lines of one job. Raises `UsageError` where there are none."""
     run_dir = directory_of(target)
     lines = story_of(run_dir, job)
@@ -118,7 +118,7 @@ def story(target: Target, job: str) -> list[tuple[bytes, JobRecord]]:
     return lines
 
 
-def present(target: Target) -> Iterator[JobRecord]:
+def present(target: BatchRef) -> Iterator[JobRecord]:
     """The last record of every job."""
     return replay(directory_of(target) / LEDGER_NAME).memory.records()
 
@@ -130,10 +130,10 @@ BAD_FILES = 1
 
 def handle(args: argparse.Namespace) -> int:
     """One of the four; its exit code."""
-    return _ACTIONS[args.action](args, target_of(args))
+    return _ACTIONS[args.action](args, batch_ref_of(args))
 
 
-def _verify(args: argparse.Namespace, target: Target) -> int:
+def _verify(args: argparse.Namespace, target: BatchRef) -> int:
     found = verify(target, files=args.files)
     print(_encoded(_findings(found)) if args.json else "\n".join(_verified(found, target)))
     if found.examination.faults:
@@ -141,7 +141,7 @@ def _verify(args: argparse.Namespace, target: Target) -> int:
     return BAD_FILES if found.bad_files else 0
 
 
-def _verified(found: Verified, target: Target) -> Iterator[str]:
+def _verified(found: Verified, target: BatchRef) -> Iterator[str]:
     one = found.examination
     run_dir = one.path.parent
     size = size_text(one.position.offset)
@@ -203,8 +203,8 @@ def _findings(found: Verified) -> dict[str, object]:
     }
 
 
-def _repair(args: argparse.Namespace, target: Target) -> int:
-    done = asyncio.run(mend(target, turn_of(args), accept_loss=args.accept_loss))
+def _repair(args: argparse.Namespace, target: BatchRef) -> int:
+    done = asyncio.run(mend(target, lock_wait_of(args), accept_loss=args.accept_loss))
     if done.aside is None:
         print("nothing to mend: every line is whole")
         return 0
@@ -225,8 +225,8 @@ def _repair(args: argparse.Namespace, target: Target) -> int:
     return 0
 
 
-def _compact(args: argparse.Namespace, target: Target) -> int:
-    done = asyncio.run(shorten(target, turn_of(args)))
+def _compact(args: argparse.Namespace, target: BatchRef) -> int:
+    done = asyncio.run(shorten(target, lock_wait_of(args)))
     print(
         f"{done.lines_before:,} lines, {size_text(done.bytes_before)}"
         f" -> {done.lines:,} lines, {size_text(done.bytes)}; it says the same of every job"
@@ -234,7 +234,7 @@ def _compact(args: argparse.Namespace, target: Target) -> int:
     return 0
 
 
-def _show(args: argparse.Namespace, target: Target) -> int:
+def _show(args: argparse.Namespace, target: BatchRef) -> int:
     if args.job is None:
         for record in present(target):
             print(_encoded(record) if args.json else _line(record, f"{tame(record.job)}  "))

@@ -6,7 +6,7 @@ import argparse
 import asyncio
 from dataclasses import replace
 
-from batchgen.app.batch_ref import target_of
+from batchgen.app.batch_ref import batch_ref_of
 from batchgen.app.run_preparation import Retry
 from batchgen.commands.run import flags_of, run
 from batchgen.core.lifecycle import JobState
@@ -21,4 +21,4 @@ def handle(args: argparse.Namespace) -> int:
     chosen = frozenset(state for state, wanted in states.items() if wanted)
     retry = Retry(states=chosen or frozenset({JobState.FAILED}), jobs=frozenset(args.jobs))
     flags = replace(flags_of(args), jobs=(), retry=retry, retry_rest=args.all)
-    return asyncio.run(run(target_of(args), flags))
+    return asyncio.run(run(batch_ref_of(args), flags))

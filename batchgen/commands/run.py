@@ -15,32 +15,32 @@ from pathlib import Path
 import msgspec
 
 from batchgen.app import loading as batches
-from batchgen.app.batch_ref import Target, target_of
-from batchgen.app.batch_run import Night
-from batchgen.app.console import Talk
-from batchgen.app.loading import Loaded, entries_of
-from batchgen.app.lock_wait import Turn
-from batchgen.app.open_batch import Opened, open_at, place_of
+from batchgen.app.batch_ref import BatchRef, batch_ref_of
+from batchgen.app.batch_run import BatchRun
+from batchgen.app.console import Console
+from batchgen.app.loading import LoadedBatch, entries_of
+from batchgen.app.lock_wait import LockWait
+from batchgen.app.open_batch import OpenBatch, open_at, place_of
 from batchgen.app.pricing import balance_sentence, price_of, price_sentence
-from batchgen.app.remote import Rehearsal, remote
-from batchgen.app.run_directory import Dated
+from batchgen.app.remote import SandboxRun, remote
+from batchgen.app.run_directory import DatedRunDirectories
 from batchgen.app.run_file import known_jobs, unfinished
 from batchgen.app.run_options import Flags, RunOptions, decide
-from batchgen.app.selected_jobs import Selected
+from batchgen.app.selected_jobs import SelectedJobs
 from batchgen.core.adoption import adoptions
 from batchgen.core.errors import BatchgenError, Interrupted, LockHeld, Terminated
-from batchgen.core.run_limits import Stance
+from batchgen.core.run_limits import LockedAction
 from batchgen.core.stop_reasons import StopReason, worst
 from batchgen.core.units import local_date
-from batchgen.ledger import LEDGER_NAME, LedgerBook, RunLock, replay
-from batchgen.models.pinned import KeptSchemas
+from batchgen.ledger import LEDGER_NAME, RunLedger, RunLock, replay
+from batchgen.models.pinned import PinnedSchemas
 from batchgen.reports.plan_text import plan_json, plan_sentence, plan_table
 from batchgen.system.clock import SystemClock
 
 
-async def run(target: Target, flags: Flags) -> int:
+async def run(target: BatchRef, flags: Flags) -> int:
     """The exit code. Raises `BatchgenError` for what keeps the run from beginning."""
-    with Talk(flags) as talk:
+    with Console(flags) as talk:
         try:
             return await _run(target, flags, talk)
         except (LockHeld, Interrupted, Terminated) as error:
@@ -50,10 +50,10 @@ async def run(target: Target, flags: Flags) -> int:
             raise
 
 
-async def _run(target: Target, flags: Flags, talk: Talk) -> int:
+async def _run(target: BatchRef, flags: Flags, talk: Console) -> int:
     today = flags.date or local_date(SystemClock().now_s())
     place = place_of(target)
-    turn = Turn(if_locked=flags.if_locked, say=talk.say)
+    turn = LockWait(if_locked=flags.if_locked, say=talk.say)
     codes = []
     for directory in _earlier(place, today, flags):
         talk.insist(f"{directory} still has work left; it goes first")
@@ -62,28 +62,28 @@ async def _run(target: Target, flags: Flags, talk: Talk) -> int:
         codes.append(await _run_in(target, directory, continued, talk, turn))
         if codes[-1] not in (0, 1) and not flags.dry_run:
             return codes[-1]
-    if isinstance(place, Dated):
+    if isinstance(place, DatedRunDirectories):
         codes.append(await _run_in(target, place.on(today), flags, talk, turn, place=place))
     else:
         codes.append(await _run_in(target, place, flags, talk, turn))
     return worst(codes)
 
 
-def _earlier(place: Dated | Path, today: str, flags: Flags) -> Sequence[Path]:
+def _earlier(place: DatedRunDirectories | Path, today: str, flags: Flags) -> Sequence[Path]:
     """Directories of earlier days whose night did not come to its end."""
-    if not isinstance(place, Dated) or flags.date or flags.fresh:
+    if not isinstance(place, DatedRunDirectories) or flags.date or flags.fresh:
         return ()
     return [path for date, path in place.existing() if date < today and unfinished(path)]
 
 
 async def _run_in(
-    target: Target,
+    target: BatchRef,
     run_dir: Path,
     flags: Flags,
-    talk: Talk,
-    turn: Turn,
+    talk: Console,
+    turn: LockWait,
     *,
-    place: Dated | None = None,
+    place: DatedRunDirectories | None = None,
 ) -> int:
     """One night. The lock comes first, so that what is read is what is so when it begins."""
     lock = None if flags.dry_run else await turn.take(run_dir)
@@ -97,11 +97,11 @@ async def _run_in(
 
 
 async def _locked(
-    target: Target,
+    target: BatchRef,
     run_dir: Path,
     flags: Flags,
-    talk: Talk,
-    place: Dated | None,
+    talk: Console,
+    place: DatedRunDirectories | None,
     lock: RunLock | None,
 ) -> int:
     """`lock` is None in a directory that nobody has begun yet."""
@@ -125,23 +125,23 @@ async def _locked(
 
 
 async def _spend(
-    opened: Opened,
+    opened: OpenBatch,
     flags: Flags,
-    loaded: Loaded,
+    loaded: LoadedBatch,
     options: RunOptions,
-    talk: Talk,
+    talk: Console,
     lock: RunLock,
 ) -> int:
     target, run_dir = opened.target, opened.run_dir
-    kept = KeptSchemas(run_dir)
+    kept = PinnedSchemas(run_dir)
     entries = entries_of(loaded, opened.models, kept)
-    rehearsal = Rehearsal(run_dir=run_dir, entries=tuple(entries)) if target.sandbox else None
+    rehearsal = SandboxRun(run_dir=run_dir, entries=tuple(entries)) if target.sandbox else None
     async with remote(target.base_url, rehearsal) as api:
-        book = LedgerBook.open(run_dir, api=api.base.origin, clock=SystemClock(), lock=lock)
+        book = RunLedger.open(run_dir, api=api.base.origin, clock=SystemClock(), lock=lock)
         try:
             for entry in entries:
                 kept.keep(entry)
-            return await Night(
+            return await BatchRun(
                 opened=opened, flags=flags, loaded=loaded, options=options, remote=api, book=book,
                 talk=talk,
             ).spend()  # fmt: skip
@@ -149,12 +149,12 @@ async def _spend(
             await book.close()
 
 
-def _dry_run(opened: Opened, loaded: Loaded, options: RunOptions, flags: Flags) -> int:
+def _dry_run(opened: OpenBatch, loaded: LoadedBatch, options: RunOptions, flags: Flags) -> int:
     records = replay(opened.run_dir / LEDGER_NAME).memory
     for old, new in adoptions(loaded.spool, records):
         records.adopt(old, new)
     prices = price_of(opened.models, options)
-    plan = Selected.of(loaded.spool, records, options, matches_state=loaded.matches_state).plan(
+    plan = SelectedJobs.of(loaded.spool, records, options, matches_state=loaded.matches_state).plan(
         prices
     )
     if flags.json:
@@ -171,7 +171,7 @@ def _dry_run(opened: Opened, loaded: Loaded, options: RunOptions, flags: Flags) 
 
 def handle(args: argparse.Namespace) -> int:
     """Run the batch; its exit code."""
-    return asyncio.run(run(target_of(args), flags_of(args)))
+    return asyncio.run(run(batch_ref_of(args), flags_of(args)))
 
 
 def flags_of(args: argparse.Namespace) -> Flags:
@@ -212,7 +212,7 @@ IN_USE = "run directory in use"
 SKIPPED = "skipped"
 
 
-def turned_away(error: LockHeld | Interrupted | Terminated, flags: Flags, talk: Talk) -> int:
+def turned_away(error: LockHeld | Interrupted | Terminated, flags: Flags, talk: Console) -> int:
     """Say why the run did not even begin; the exit code."""
     code, text = error.exit_code, str(error)
     reasons = [IN_USE]
@@ -220,7 +220,7 @@ def turned_away(error: LockHeld | Interrupted | Terminated, flags: Flags, talk: 
         reasons = [StopReason.SIGINT.value]
     elif isinstance(error, Terminated):
         reasons = [StopReason.SIGTERM.value]
-    elif flags.if_locked.stance is Stance.SKIP:
+    elif flags.if_locked.stance is LockedAction.SKIP:
         code, text = flags.if_locked.skip_code, f"skipped, nothing was done: {error}"
         reasons = [SKIPPED, IN_USE]
     if flags.json:

@@ -6,19 +6,23 @@ import argparse
 
 import msgspec
 
-from batchgen.app.batch_ref import target_of
+from batchgen.app.batch_ref import batch_ref_of
 from batchgen.app.batch_snapshot import has_ledger, ledger_summary
 from batchgen.app.open_batch import latest, open_batch
-from batchgen.app.run_directory import Dated
+from batchgen.app.run_directory import DatedRunDirectories
 from batchgen.app.run_file import unfinished
 from batchgen.reports.status_text import state_phrases, summary_json
 
 
 def handle(args: argparse.Namespace) -> int:
     """One line for each directory, oldest first. Reads ledgers only."""
-    opened = open_batch(target_of(args), pick=latest)
+    opened = open_batch(batch_ref_of(args), pick=latest)
     place = opened.place
-    directories = [path for _, path in place.existing()] if isinstance(place, Dated) else [place]
+    directories = (
+        [path for _, path in place.existing()]
+        if isinstance(place, DatedRunDirectories)
+        else [place]
+    )
     found = [(path, ledger_summary(path)) for path in directories if has_ledger(path)]
     if args.json:
         shown = [

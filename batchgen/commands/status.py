@@ -22,22 +22,22 @@ from typing import Self
 
 import msgspec
 
-from batchgen.app.batch_ref import Target, target_of
-from batchgen.app.batch_snapshot import has_ledger, read_history
-from batchgen.app.loading import Loaded, load
+from batchgen.app.batch_ref import BatchRef, batch_ref_of
+from batchgen.app.batch_snapshot import has_ledger, read_snapshot
+from batchgen.app.loading import LoadedBatch, load
 from batchgen.app.open_batch import latest, open_at, place_of
-from batchgen.app.run_directory import Dated, plain_directory
+from batchgen.app.run_directory import DatedRunDirectories, plain_directory
 from batchgen.app.run_file import RUN_FILE
 from batchgen.app.signals import signals_heard
 from batchgen.core.errors import BatchgenError, Terminated
 from batchgen.core.stop_reasons import SOME_ENDED_BADLY
-from batchgen.core.summary import Standing, summarise
+from batchgen.core.summary import LiveSummary, summarise
 from batchgen.core.units import duration_text
 from batchgen.ledger import LEDGER_NAME, follow
 from batchgen.ledger.lock import at_work, work_sentence
 from batchgen.reports.status_text import status_lines, summary_json
 from batchgen.reports.terminal import visible
-from batchgen.reports.watch_view import JsonLines, PlainLines, Screen, Shown, Sight
+from batchgen.reports.watch_view import JsonLines, PlainLines, Screen, WatchFrame, WatchView
 from batchgen.system.clock import SystemClock
 
 IDLE_S = 10.0
@@ -46,17 +46,17 @@ LOOKING_SHARE = 4
 """A look that takes long is followed by a pause of at least so many times as long."""
 
 
-class Watch:
+class StatusWatcher:
     """A batch that is looked at; to be closed after use (`with`)."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: BatchRef) -> None:
         """Reads the manifest. Raises what that raises only where there is no ledger either."""
         self._target = target
         self._clock = SystemClock()
         self._note = ""
-        self._loaded: Loaded | None = None
+        self._loaded: LoadedBatch | None = None
         try:
-            self._place: Dated | Path = place_of(target)
+            self._place: DatedRunDirectories | Path = place_of(target)
         except BatchgenError as error:
             self._place = plain_directory(target)
             self._leave_out(error)
@@ -74,7 +74,7 @@ class Watch:
         if self._loaded is not None:
             self._loaded.spool.close()
 
-    def look(self) -> Sight:
+    def look(self) -> WatchFrame:
         """Read what is new. Raises `LedgerError` or `LocalIOError`."""
         self._run_dir = self._pick()
         # Before the ledger is read: what one who has just left had written is in this look.
@@ -89,7 +89,7 @@ class Watch:
             self._begin_anew()
         self._told.read_on()
         now_s = self._clock.now_s()
-        return Sight(
+        return WatchFrame(
             run_dir=self._run_dir,
             summary=self._standing.summary,
             eta_s=self._standing.eta_s(now_s),
@@ -115,7 +115,7 @@ class Watch:
         return self._holder is not None or self._code == 0
 
     def _pick(self) -> Path:
-        return latest(self._place) if isinstance(self._place, Dated) else self._place
+        return latest(self._place) if isinstance(self._place, DatedRunDirectories) else self._place
 
     def _signs(self) -> tuple[object, ...]:
         """What changes when a run begins, which reads the manifest anew, or keeps other flags."""
@@ -145,7 +145,7 @@ class Watch:
         self._note = f"{self._target.manifest}: not readable; this is what the ledger alone knows"
 
     def _begin_anew(self) -> None:
-        standing = self._standing = Standing(self._jobs())
+        standing = self._standing = LiveSummary(self._jobs())
         self._told = follow(self._run_dir / LEDGER_NAME, lambda record, _: standing.take(record))
 
     def _jobs(self) -> list[str] | None:
@@ -157,7 +157,9 @@ class Watch:
 NOBODY = "no run is at work"
 
 
-async def watch(watched: Watch, show: Callable[[Sight], None], *, every_s: float) -> int:
+async def watch(
+    watched: StatusWatcher, show: Callable[[WatchFrame], None], *, every_s: float
+) -> int:
     """Show every look until nobody is at work any more, or a signal comes; the exit code.
 
     Ended by itself, it is that of a run that ended like this; Ctrl-C is a viewer's usual end.
@@ -187,13 +189,13 @@ async def watch(watched: Watch, show: Callable[[Sight], None], *, every_s: float
 def follow_status(args: argparse.Namespace) -> int:
     """Show where a batch stands until nobody is at work any more; its exit code."""
     try:
-        with Watch(target_of(args)) as watched, _shown(as_json=args.json) as shown:
+        with StatusWatcher(batch_ref_of(args)) as watched, _shown(as_json=args.json) as shown:
             return asyncio.run(watch(watched, shown.show, every_s=args.watch_s))
     except KeyboardInterrupt:
         return 0  # while the manifest was read, before there was anything to see
 
 
-def _shown(*, as_json: bool) -> Shown:
+def _shown(*, as_json: bool) -> WatchView:
     if as_json:
         return JsonLines()
     is_terminal = sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
@@ -204,7 +206,7 @@ def handle(args: argparse.Namespace) -> int:
     """Say where a batch stands; beside a writer too."""
     if args.watch_s is not None:
         return follow_status(args)
-    with read_history(target_of(args)) as history:
+    with read_snapshot(batch_ref_of(args)) as history:
         if history.note:
             print(f"batchgen: {history.note}", file=sys.stderr)
         run_dir, holder, now_s = history.run_dir, history.holder, history.now_s

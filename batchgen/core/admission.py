@@ -20,7 +20,7 @@ from enum import Enum, auto
 BREAKER_LIMIT = 10
 
 
-class Verdict(Enum):
+class AdmissionDecision(Enum):
     """What may be done with a job of a model now."""
 
     GO = auto()
@@ -61,17 +61,17 @@ class Admission:
     _streaks: dict[str, _Streak] = field(default_factory=dict)
     _outage_counted: set[str] = field(default_factory=set)
 
-    def verdict(self, model: str) -> Verdict:
+    def verdict(self, model: str) -> AdmissionDecision:
         """Whether a job of this model may be submitted now."""
         if model in self.stopped:
-            return Verdict.STOPPED
+            return AdmissionDecision.STOPPED
         if self.held:
-            return Verdict.WAIT
+            return AdmissionDecision.WAIT
         if self.solo and self._on_their_way.total():
-            return Verdict.WAIT
+            return AdmissionDecision.WAIT
         if model not in self._proven and self._on_their_way[model]:
-            return Verdict.WAIT
-        return Verdict.GO
+            return AdmissionDecision.WAIT
+        return AdmissionDecision.GO
 
     def sent(self, model: str) -> None:
         """A job of this model is on its way to an answer."""

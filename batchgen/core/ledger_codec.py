@@ -23,7 +23,7 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 """What some editors put before the first line."""
 
 
-class Header(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class LedgerHeader(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The first line of a ledger."""
 
     ledger: str
@@ -39,16 +39,16 @@ class BadLine(Exception):
 
 _encoder = msgspec.json.Encoder()
 _record_decoder = msgspec.json.Decoder(JobRecord)
-_header_decoder = msgspec.json.Decoder(Header)
+_header_decoder = msgspec.json.Decoder(LedgerHeader)
 
 
 def encode_header(*, api: str | None, created: str) -> bytes:
     """The header line of a new ledger; without an API where that is not known."""
-    header = Header(ledger=FORMAT_NAME, v=FORMAT_VERSION, api=api, created=created)
+    header = LedgerHeader(ledger=FORMAT_NAME, v=FORMAT_VERSION, api=api, created=created)
     return _encoder.encode(header) + b"\n"
 
 
-def decode_header(line: bytes) -> Header:
+def decode_header(line: bytes) -> LedgerHeader:
     """Raises `BadLine` where the line is no header of this format and version."""
     try:
         header = _header_decoder.decode(line.removeprefix(_BYTE_ORDER_MARK))

@@ -31,7 +31,7 @@ _HOLE = re.compile(rb"\x00{%d,}" % SMALLEST_LINE_BYTES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Remains:
+class SalvagedFields:
     """What can still be read of a damaged line."""
 
     jobs: tuple[str, ...] = ()
@@ -51,11 +51,11 @@ class Remains:
         return self.jobs[0] if len(set(self.jobs)) == 1 and not self.has_hole else None
 
 
-def remains_of(line: bytes) -> Remains:
+def remains_of(line: bytes) -> SalvagedFields:
     """Read what there is to read; never raises."""
     jobs = tuple(name for text in _JOB.findall(line) if (name := _text(text)) is not None)
     price = _PRICE.search(line)
-    return Remains(
+    return SalvagedFields(
         jobs=jobs,
         state=_first(_STATE, line),
         request_id=_first(_REQUEST, line),
@@ -83,7 +83,7 @@ def records_in(line: bytes) -> Sequence[bytes]:
 
 
 def put_back(
-    before: JobRecord | None, remains: Remains, *, job: str, ts: str, aside: str
+    before: JobRecord | None, remains: SalvagedFields, *, job: str, ts: str, aside: str
 ) -> JobRecord | None:
     """The record that a job needs because its last line is damaged; None: it needs none.
 
@@ -107,7 +107,7 @@ def put_back(
     return apply(begun, AnswerLost(error=error), job=job, ts=ts)
 
 
-def _may_follow(before: JobRecord | None, remains: Remains) -> bool:
+def _may_follow(before: JobRecord | None, remains: SalvagedFields) -> bool:
     """Whether the lost line can have been the trace of a submission that nothing else shows."""
     if remains.state == JobState.PENDING:
         return False
@@ -120,7 +120,7 @@ def _may_follow(before: JobRecord | None, remains: Remains) -> bool:
     )
 
 
-def _other(before: JobRecord | None, remains: Remains) -> str:
+def _other(before: JobRecord | None, remains: SalvagedFields) -> str:
     """The fingerprint of the lost attempt; unreadable, it is surely not that of a paid one."""
     if remains.fingerprint or before is None:
         return remains.fingerprint

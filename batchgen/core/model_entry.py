@@ -145,7 +145,7 @@ def _text(payload: Mapping[str, object], key: str) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Unanswered:
+class NoCatalogueEntry:
     """The catalogue gave no entry."""
 
     why: str

@@ -71,7 +71,7 @@ def parse_allowance(text: str) -> Allowance:
     return Allowance(float(match[1]), Period((match[2] or "run").lower()))
 
 
-class Stance(Enum):
+class LockedAction(Enum):
     """What to do where another is at work."""
 
     FAIL = "fail"
@@ -83,7 +83,7 @@ class Stance(Enum):
 class IfLocked:
     """`--if-locked`."""
 
-    stance: Stance = Stance.FAIL
+    stance: LockedAction = LockedAction.FAIL
     wait_s: float = 0.0
     skip_code: int = LockHeld.exit_code
     """The exit code of a night that was skipped; a success only where that was said."""
@@ -97,9 +97,9 @@ def parse_if_locked(text: str) -> IfLocked:
     """`fail`, `skip`, `skip=0`, `wait=10m`. Raises ValueError with a sentence."""
     word, equals, value = text.strip().partition("=")
     if word == "wait" and equals:
-        return IfLocked(stance=Stance.WAIT, wait_s=parse_duration_s(value))
+        return IfLocked(stance=LockedAction.WAIT, wait_s=parse_duration_s(value))
     if text == "skip=0":
-        return IfLocked(stance=Stance.SKIP, skip_code=0)
+        return IfLocked(stance=LockedAction.SKIP, skip_code=0)
     if text in ("fail", "skip"):
-        return IfLocked(stance=Stance(text))
+        return IfLocked(stance=LockedAction(text))
     raise ValueError(f"{text!r} is none of fail, skip, skip=0 and wait=DURATION, as in wait=10m")

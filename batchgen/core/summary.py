@@ -116,7 +116,7 @@ class _Share(NamedTuple):
 _NOTHING_KNOWN = _Share(JobState.PENDING)
 
 
-class Standing:
+class LiveSummary:
     """The totals over some jobs, and what each of them adds."""
 
     def __init__(self, jobs: Iterable[str] | None) -> None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 
 @dataclass(slots=True)
-class Rate:
+class RateLimiter:
     """At most `per_s` calls a second, evenly spaced; None is no limit."""
 
     per_s: float | None
@@ -55,7 +55,7 @@ ROUND = 16
 
 
 @dataclass(slots=True)
-class Window:
+class ConcurrencyWindow:
     """Starts open to the cap."""
 
     cap: int

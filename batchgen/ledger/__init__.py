@@ -18,19 +18,19 @@ written is to them a torn tail, which they leave alone.
 
 from __future__ import annotations
 
-from batchgen.ledger.lock import LOCK_NAME, Holder, Life, RunLock, holder_in
-from batchgen.ledger.record_index import Memory
+from batchgen.ledger.lock import LOCK_NAME, LockHolder, ProcessState, RunLock, holder_in
+from batchgen.ledger.record_index import RecordIndex
 from batchgen.ledger.replay import LEDGER_NAME, Replay, follow, replay
-from batchgen.ledger.run_ledger import LedgerBook
+from batchgen.ledger.run_ledger import RunLedger
 
 __all__ = [
     "LEDGER_NAME",
     "LOCK_NAME",
-    "Holder",
-    "LedgerBook",
-    "Life",
-    "Memory",
+    "LockHolder",
+    "ProcessState",
+    "RecordIndex",
     "Replay",
+    "RunLedger",
     "RunLock",
     "follow",
     "holder_in",

@@ -17,7 +17,7 @@ from typing import IO
 from batchgen.core.errors import LedgerDamaged, LedgerForeign, LocalIOError
 from batchgen.core.ledger_codec import Position, decode, scan
 from batchgen.core.lifecycle import JobState
-from batchgen.ledger.record_index import LineFile
+from batchgen.ledger.record_index import LineReader
 from batchgen.ledger.replay import LEDGER_NAME, Replay, replay
 from batchgen.ledger.torn_tail import cut_torn_tail
 from batchgen.system.crash_points import CrashPoint, reached
@@ -73,7 +73,7 @@ def _write(old: Replay, file: IO[bytes]) -> None:
         file.write(old.lines.at(offset, old.position.offset) + b"\n")
 
 
-def _wanted(old: Replay, lines: LineFile) -> list[int]:
+def _wanted(old: Replay, lines: LineReader) -> list[int]:
     """Offsets of the lines that stay, in order."""
     last, made = set(old.memory.last_offsets()), set(old.memory.made_offsets())
     begun: dict[str, tuple[int, ...]] = {}

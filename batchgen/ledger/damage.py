@@ -9,20 +9,20 @@ from pathlib import Path
 from batchgen.core.errors import LedgerForeign, LocalIOError
 from batchgen.core.ledger_codec import (
     BadLine,
-    Header,
+    LedgerHeader,
     Position,
     decode,
     decode_header,
     is_header,
     scan,
 )
-from batchgen.core.ledger_salvage import Remains, remains_of
+from batchgen.core.ledger_salvage import SalvagedFields, remains_of
 from batchgen.core.lifecycle import JobRecord, JobState
-from batchgen.ledger.record_index import LineFile, Memory
+from batchgen.ledger.record_index import LineReader, RecordIndex
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fault:
+class DamagedLine:
     """A line that is no record."""
 
     line: int
@@ -31,23 +31,23 @@ class Fault:
     """Byte at which it begins."""
     data: bytes
     why: str
-    remains: Remains
+    remains: SalvagedFields
     before: JobRecord | None = None
     """What was known of its job before it, if it still says which."""
 
 
 @dataclass(slots=True)
-class Examination:
+class DamageReport:
     """A whole ledger, with all that is wrong with it."""
 
     path: Path
-    lines: LineFile
-    header: Header | None = None
+    lines: LineReader
+    header: LedgerHeader | None = None
     """None where the first line is none; then it is the first fault."""
-    memory: Memory = field(default_factory=Memory)
+    memory: RecordIndex = field(default_factory=RecordIndex)
     position: Position = field(default_factory=Position)
     size_bytes: int = 0
-    faults: list[Fault] = field(default_factory=list)
+    faults: list[DamagedLine] = field(default_factory=list)
     unknown_states: int = 0
     """Lines with a state that only a later version knows; they are kept as they are."""
 
@@ -61,15 +61,15 @@ class Examination:
         return b"".join(self.lines.blocks(self.position.offset, self.size_bytes))
 
 
-def examine(path: Path) -> Examination:
+def examine(path: Path) -> DamageReport:
     """Read all of it.
 
     Raises `LedgerForeign` for a file of another program or version, or where there is none, and
     `LocalIOError` where it cannot be read.
     """
     try:
-        lines = LineFile.open(path)
-        found = Examination(path=path, lines=lines, memory=Memory(lines))
+        lines = LineReader.open(path)
+        found = DamageReport(path=path, lines=lines, memory=RecordIndex(lines))
         _read(found)
     except FileNotFoundError:
         message = f"{path.parent}: no ledger here; is this the right --run-dir?"
@@ -79,7 +79,7 @@ def examine(path: Path) -> Examination:
     return found
 
 
-def _read(found: Examination) -> None:
+def _read(found: DamageReport) -> None:
     position, learn = found.position, found.memory.learn
     for line in scan(_counted(found), position):
         if position.line == 0 and _take_header(found, line):
@@ -95,13 +95,13 @@ def _read(found: Examination) -> None:
     found.memory.reaches(position.offset)
 
 
-def _counted(found: Examination) -> Iterator[bytes]:
+def _counted(found: DamageReport) -> Iterator[bytes]:
     for block in found.lines.blocks(0):
         found.size_bytes += len(block)
         yield block
 
 
-def _take_header(found: Examination, line: bytes) -> bool:
+def _take_header(found: DamageReport, line: bytes) -> bool:
     """Whether the first line is done with; a record there is read like any other."""
     try:
         found.header = decode_header(line)
@@ -118,11 +118,11 @@ def _take_header(found: Examination, line: bytes) -> bool:
     return True
 
 
-def _take_fault(found: Examination, line: bytes, why: str) -> None:
+def _take_fault(found: DamageReport, line: bytes, why: str) -> None:
     position, remains = found.position, remains_of(line)
     found.memory.reaches(position.offset)
     found.faults.append(
-        Fault(
+        DamagedLine(
             line=position.line + 1,
             offset=position.offset,
             data=line,
@@ -133,7 +133,7 @@ def _take_fault(found: Examination, line: bytes, why: str) -> None:
     )
 
 
-def _foreign(found: Examination, line: bytes) -> str:
+def _foreign(found: DamageReport, line: bytes) -> str:
     """Raises `LedgerForeign` where from here on the lines are not this ledger's."""
     if found.header is None or not is_header(line):
         return ""

@@ -5,7 +5,7 @@ append costs one fsync and a thousand at once cost hardly more.
 
 What may go wrong, and what is promised then
 - No space: the batch is cut off again. Lines that say what was paid for are written into the room
-  that was set aside for them (`Reserve`); lines that would lead to a payment fail.
+  that was set aside for them (`DiskReserve`); lines that would lead to a payment fail.
 - A failed fsync is final: the kernel may have dropped what it could not write, so nobody knows
   what is on disk.
 - The file is gone, or longer than what was written: somebody else has a hand in it. Final too.
@@ -37,14 +37,14 @@ RESERVE_BYTES = 256 << 10
 """Enough for some hundred answers, more than are ever on their way at once."""
 
 
-class Reserve:
+class DiskReserve:
     """One file of `RESERVE_BYTES`."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     @classmethod
-    def take(cls, run_dir: Path) -> Reserve:
+    def take(cls, run_dir: Path) -> DiskReserve:
         """Raises `LocalIOError` where there is no room: nothing may be submitted then."""
         path = run_dir / RESERVE_NAME
         reserve = cls(path)
@@ -102,7 +102,7 @@ class GroupCommit:
         path: Path,
         *,
         size_bytes: int,
-        reserve: Reserve | None = None,
+        reserve: DiskReserve | None = None,
         sync: Callable[[int], None] | None = None,
     ) -> None:
         self._path = path

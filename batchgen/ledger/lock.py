@@ -29,16 +29,16 @@ from batchgen.core.errors import LocalIOError, LockHeld
 from batchgen.core.units import duration_text, local_time, seconds, timestamp
 
 
-def at_work(run_dir: Path) -> Holder | None:
+def at_work(run_dir: Path) -> LockHolder | None:
     """Who is at work in a run directory, as its lock file says. Takes no lock.
 
     One that is known to have ended is not; of one on another machine that cannot be known.
     """
     holder = holder_in(run_dir)
-    return None if holder is None or holder.life() is Life.ENDED else holder
+    return None if holder is None or holder.life() is ProcessState.ENDED else holder
 
 
-def work_sentence(holder: Holder, now_s: float) -> str:
+def work_sentence(holder: LockHolder, now_s: float) -> str:
     """Who is at work, for a person who looks."""
     there = "" if holder.is_here else "; whether it still is can be seen there only"
     return f"at work: {holder.phrase(now_s)}, as the lock file says{there}"
@@ -49,7 +49,7 @@ _LABEL_BYTES = 4096
 _MAX_PID = 2**31 - 1
 
 
-class Life(Enum):
+class ProcessState(Enum):
     """What can be said of a process from here."""
 
     RUNS = "runs"
@@ -58,7 +58,7 @@ class Life(Enum):
     """It is, or was, on another machine."""
 
 
-class Holder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class LockHolder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Who holds the lock."""
 
     pid: Annotated[int, msgspec.Meta(gt=0, le=_MAX_PID)]
@@ -68,7 +68,7 @@ class Holder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Tells this process from a later one with its number, also after a reboot; "" unknown."""
 
     @classmethod
-    def myself(cls, *, now: str) -> Holder:
+    def myself(cls, *, now: str) -> LockHolder:
         """This process."""
         pid = os.getpid()
         return cls(pid=pid, host=socket.gethostname(), since=now, born=_born(pid))
@@ -78,19 +78,19 @@ class Holder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         """Whether it is a process of this machine."""
         return self.host == socket.gethostname()
 
-    def life(self) -> Life:
+    def life(self) -> ProcessState:
         """Whether it still runs."""
         if not self.is_here:
-            return Life.UNKNOWN
+            return ProcessState.UNKNOWN
         try:
             os.kill(self.pid, 0)
         except PermissionError:
             pass  # it runs, under another user
         except OSError:
-            return Life.ENDED
+            return ProcessState.ENDED
         born = _born(self.pid)
         is_another = bool(self.born and born) and self.born != born
-        return Life.ENDED if is_another or born == _DEAD else Life.RUNS
+        return ProcessState.ENDED if is_another or born == _DEAD else ProcessState.RUNS
 
     def phrase(self, now_s: float) -> str:
         """`process 4242 on box (this host), since 02:00 (3 h 10 min ago)`."""
@@ -112,7 +112,7 @@ class Holder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             return ""  # a year that no calendar of this machine has
 
 
-def holder_in(run_dir: Path) -> Holder | None:
+def holder_in(run_dir: Path) -> LockHolder | None:
     """The name in the lock file of a run directory; None where there is none that makes sense."""
     try:
         fd = os.open(
@@ -126,16 +126,16 @@ def holder_in(run_dir: Path) -> Holder | None:
         os.close(fd)
 
 
-def read_label(fd: int) -> Holder | None:
+def read_label(fd: int) -> LockHolder | None:
     """The name in an open lock file; None for anything else that stands there."""
     try:
-        holder = msgspec.json.decode(os.pread(fd, _LABEL_BYTES, 0), type=Holder)
+        holder = msgspec.json.decode(os.pread(fd, _LABEL_BYTES, 0), type=LockHolder)
     except (OSError, ValueError, RecursionError):
         return None
     return holder if holder.host.isprintable() else None
 
 
-def write_label(fd: int, holder: Holder | None) -> None:
+def write_label(fd: int, holder: LockHolder | None) -> None:
     """Put a name into a lock file; None: take it out."""
     with suppress(OSError):  # a full disk: the lock itself holds, only its label is missing
         os.ftruncate(fd, 0)
@@ -186,7 +186,7 @@ class RunLock:
         except LocalIOError:
             os.close(fd)
             raise
-        write_label(fd, Holder.myself(now=timestamp(now_s)))
+        write_label(fd, LockHolder.myself(now=timestamp(now_s)))
         return cls(fd)
 
     def release(self) -> None:
@@ -230,26 +230,26 @@ def _unlockable(path: Path, error: OSError) -> LocalIOError:
     )
 
 
-def held_message(run_dir: Path, holder: Holder | None, *, now_s: float) -> str:
+def held_message(run_dir: Path, holder: LockHolder | None, *, now_s: float) -> str:
     """Who is in the way, whether that is alive, and what to do."""
     if holder is None:
         return f"{run_dir}: in use by another process; wait for it: --if-locked wait=10m"
     return f"{run_dir}: in use by {holder.phrase(now_s)}; {_advice(run_dir, holder)}"
 
 
-def _advice(run_dir: Path, holder: Holder) -> str:
+def _advice(run_dir: Path, holder: LockHolder) -> str:
     match holder.life():
-        case Life.RUNS:
+        case ProcessState.RUNS:
             return (
                 "it is still at work. Wait for it (--if-locked wait=10m), or stop it:"
                 f" kill {holder.pid}"
             )
-        case Life.UNKNOWN:
+        case ProcessState.UNKNOWN:
             return (
                 "whether it is still at work can be seen there only. Wait for it"
                 " (--if-locked wait=10m), or stop it there"
             )
-        case Life.ENDED:
+        case ProcessState.ENDED:
             return (
                 "that process has ended, so the lock is held by one that it started, or from"
                 " another machine over a network file system. On this host,"

@@ -28,7 +28,7 @@ FAR_BYTES = 256 << 10
 """Read where lines are asked for one behind the other."""
 
 
-class LineFile:
+class LineReader:
     """One open ledger. What is replaced or removed under its name stays readable here."""
 
     def __init__(self, fd: int) -> None:
@@ -38,7 +38,7 @@ class LineFile:
         self._size = NEAR_BYTES
 
     @classmethod
-    def open(cls, path: Path) -> LineFile:
+    def open(cls, path: Path) -> LineReader:
         """Raises OSError."""
         return cls(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
 
@@ -96,10 +96,10 @@ _HELD = IN_FLIGHT | {JobState.SUBMITTING}
 """States whose next event is near, so that the record stays at hand."""
 
 
-class Memory:
+class RecordIndex:
     """Records by job (port `Records`)."""
 
-    def __init__(self, lines: LineFile | None = None) -> None:
+    def __init__(self, lines: LineReader | None = None) -> None:
         self._lines = lines
         self._end = 0
         self._rows: dict[str, int] = {}
@@ -140,7 +140,7 @@ class Memory:
                 del self._fresh[record.job]
 
     def adopt(self, old: str, new: str) -> None:
-        """Let `new` go on with what is known of `old`, here only; `LedgerBook.adopt` writes it."""
+        """Let `new` go on with what is known of `old`, here only; `RunLedger.adopt` writes it."""
         record = self.get(old)
         if record is not None:
             taken, left = adopted(record, job=new, ts=record.ts)

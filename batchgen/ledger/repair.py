@@ -13,8 +13,8 @@ from batchgen.core.errors import LedgerDamaged, LocalIOError
 from batchgen.core.ledger_codec import encode, encode_header
 from batchgen.core.ledger_salvage import put_back, records_in
 from batchgen.core.lifecycle import JobRecord
-from batchgen.ledger.damage import Examination, Fault, examine
-from batchgen.ledger.record_index import Memory
+from batchgen.ledger.damage import DamagedLine, DamageReport, examine
+from batchgen.ledger.record_index import RecordIndex
 from batchgen.ledger.replay import LEDGER_NAME, replay
 from batchgen.ledger.torn_tail import cut_torn_tail
 from batchgen.system.files import remove_leftovers, replacing
@@ -26,7 +26,7 @@ class Repaired:
 
     aside: Path | None = None
     """Where the bad lines are now; None: nothing was wrong."""
-    faults: list[Fault] = field(default_factory=list)
+    faults: list[DamagedLine] = field(default_factory=list)
     torn_bytes: int = 0
     put_back: list[JobRecord] = field(default_factory=list)
     """What was put on record because of a bad line."""
@@ -35,7 +35,7 @@ class Repaired:
 
 
 def repair(
-    run_dir: Path, *, now: str, accepts_loss: Callable[[Memory], bool] = lambda _: False
+    run_dir: Path, *, now: str, accepts_loss: Callable[[RecordIndex], bool] = lambda _: False
 ) -> Repaired:
     """Mend the ledger; to be called by the holder of the lock.
 
@@ -67,7 +67,7 @@ def repair(
     return done
 
 
-def _cut(found: Examination, now: str) -> Repaired:
+def _cut(found: DamageReport, now: str) -> Repaired:
     """Only the tail is torn: what the next run would do by itself."""
     try:
         aside = cut_torn_tail(replay(found.path), now)
@@ -76,7 +76,7 @@ def _cut(found: Examination, now: str) -> Repaired:
     return Repaired(aside=aside, torn_bytes=found.torn_bytes)
 
 
-def _is_lost(fault: Fault) -> bool:
+def _is_lost(fault: DamagedLine) -> bool:
     """Whether nobody can tell which job this was about."""
     remains = fault.remains
     if not fault.data or remains.is_harmless or remains.job is not None:
@@ -84,7 +84,7 @@ def _is_lost(fault: Fault) -> bool:
     return not records_in(fault.data)
 
 
-def _loss(found: Examination, lost: list[Fault]) -> str:
+def _loss(found: DamageReport, lost: list[DamagedLine]) -> str:
     first = lost[0]
     more = f" (and {len(lost) - 1:,} more like it)" if len(lost) > 1 else ""
     return (
@@ -96,7 +96,7 @@ def _loss(found: Examination, lost: list[Fault]) -> str:
     )
 
 
-def _set_aside(found: Examination, aside: Path) -> None:
+def _set_aside(found: DamageReport, aside: Path) -> None:
     with replacing(aside) as file:
         for fault in found.faults:
             if fault.data:
@@ -104,7 +104,7 @@ def _set_aside(found: Examination, aside: Path) -> None:
         file.write(found.tail())
 
 
-def _put_back(found: Examination, aside: str, now: str) -> Iterator[JobRecord]:
+def _put_back(found: DamageReport, aside: str, now: str) -> Iterator[JobRecord]:
     """What jobs need whose last line is bad."""
     last = {job: fault for fault in found.faults if (job := fault.remains.job) is not None}
     for job, fault in last.items():
@@ -115,7 +115,7 @@ def _put_back(found: Examination, aside: str, now: str) -> Iterator[JobRecord]:
             yield record
 
 
-def _write(found: Examination, records: list[JobRecord], file: IO[bytes], now: str) -> None:
+def _write(found: DamageReport, records: list[JobRecord], file: IO[bytes], now: str) -> None:
     if found.header is None:
         file.write(encode_header(api=None, created=now))
     begin = 0

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from batchgen.core.errors import LedgerDamaged, LedgerForeign, LocalIOError
-from batchgen.core.ledger_codec import BadLine, Header, Position, decode, decode_header, scan
+from batchgen.core.ledger_codec import BadLine, LedgerHeader, Position, decode, decode_header, scan
 from batchgen.core.lifecycle import JobRecord
-from batchgen.ledger.record_index import LineFile, Memory
+from batchgen.ledger.record_index import LineReader, RecordIndex
 
 LEDGER_NAME = "ledger.jsonl"
 
@@ -22,11 +22,11 @@ class Replay:
     """What a ledger says, as far as it was read."""
 
     path: Path
-    lines: LineFile | None = None
+    lines: LineReader | None = None
     """None where there is no ledger."""
-    header: Header | None = None
+    header: LedgerHeader | None = None
     """None where there is no ledger, or nothing whole in it yet."""
-    memory: Memory = field(default_factory=Memory)
+    memory: RecordIndex = field(default_factory=RecordIndex)
     hear: Callable[[JobRecord, int], None] | None = None
     """Told each record with the offset of its line, instead of the memory."""
     position: Position = field(default_factory=Position)
@@ -65,7 +65,7 @@ def replay(path: Path) -> Replay:
     of another program or version, `LocalIOError` where it cannot be read.
     """
     state = Replay(path=path, lines=_open(path))
-    state.memory = Memory(state.lines)
+    state.memory = RecordIndex(state.lines)
     state.read_on()
     return state
 
@@ -78,9 +78,9 @@ def follow(path: Path, hear: Callable[[JobRecord, int], None]) -> Replay:
     return Replay(path=path, lines=_open(path), hear=hear)
 
 
-def _open(path: Path) -> LineFile | None:
+def _open(path: Path) -> LineReader | None:
     try:
-        return LineFile.open(path)
+        return LineReader.open(path)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -114,7 +114,7 @@ def _counted(state: Replay) -> Iterator[bytes]:
         yield block
 
 
-def _header(state: Replay, line: bytes) -> Header:
+def _header(state: Replay, line: bytes) -> LedgerHeader:
     try:
         return decode_header(line)
     except BadLine as error:

@@ -13,7 +13,7 @@ from batchgen.core.events import AnswerLost, Event, Intended
 from batchgen.core.ledger_codec import encode, encode_header
 from batchgen.core.lifecycle import CRASHED, JobRecord, JobState, adopted, apply, restored
 from batchgen.core.units import timestamp
-from batchgen.ledger.group_commit import GroupCommit, Reserve
+from batchgen.ledger.group_commit import DiskReserve, GroupCommit
 from batchgen.ledger.lock import RunLock
 from batchgen.ledger.replay import LEDGER_NAME, Replay, replay
 from batchgen.ledger.torn_tail import cut_torn_tail
@@ -28,7 +28,7 @@ class WallClock(Protocol):
         ...
 
 
-class LedgerBook:
+class RunLedger:
     """The open ledger of a run directory (port `Ledger`). Holds the lock until `close`."""
 
     def __init__(
@@ -44,7 +44,7 @@ class LedgerBook:
     @classmethod
     def open(
         cls, run_dir: Path, *, api: str | None, clock: WallClock, lock: RunLock | None = None
-    ) -> LedgerBook:
+    ) -> RunLedger:
         """Lock, replay, cut a torn tail, write the header of a new ledger.
 
         `api` is the origin that its requests belong to; None takes whatever stands there.
@@ -69,7 +69,7 @@ class LedgerBook:
     @classmethod
     def open_existing(
         cls, run_dir: Path, *, clock: WallClock, lock: RunLock | None = None
-    ) -> LedgerBook:
+    ) -> RunLedger:
         """The same for a ledger that is there, whatever its API: no call is going to be made.
 
         Raises `LedgerForeign` where there is none.
@@ -81,7 +81,7 @@ class LedgerBook:
     @classmethod
     def _open_locked(
         cls, lock: RunLock, run_dir: Path, *, api: str | None, clock: WallClock, now: str
-    ) -> LedgerBook:
+    ) -> RunLedger:
         path, notes = run_dir / LEDGER_NAME, []
         remove_leftovers(path)
         replayed = replay(path)
@@ -96,7 +96,7 @@ class LedgerBook:
         if replayed.header is None:
             _start(path, encode_header(api=api, created=now))
             replayed = replay(path)
-        reserve = Reserve.take(run_dir)
+        reserve = DiskReserve.take(run_dir)
         size_bytes = replayed.position.offset
         commit = GroupCommit(path, size_bytes=size_bytes, reserve=reserve)
         book = cls(lock, replayed, commit, clock)

@@ -16,16 +16,16 @@ from __future__ import annotations
 from batchgen.manifest.header import BadRow
 from batchgen.manifest.manifest import Manifest, open_manifest
 from batchgen.manifest.select_expression import Selection, parse_selection
-from batchgen.manifest.settings import Head, Output, SchemaSource, Shape
+from batchgen.manifest.settings import ManifestSettings, OutputSettings, RowOptions, SchemaSource
 
 __all__ = [
     "BadRow",
-    "Head",
     "Manifest",
-    "Output",
+    "ManifestSettings",
+    "OutputSettings",
+    "RowOptions",
     "SchemaSource",
     "Selection",
-    "Shape",
     "open_manifest",
     "parse_selection",
 ]

@@ -30,7 +30,7 @@ def shown_cells(header: Header, cells: Sequence[str]) -> dict[str, str]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Kept:
+class _CarriedColumn:
     """The carried columns of one header."""
 
     names: tuple[str, ...]
@@ -39,11 +39,11 @@ class _Kept:
     nameless: tuple[int, ...]
 
 
-class Carrier:
+class CarriedColumns:
     """Knows the input columns of a manifest, and takes each row's cells of them."""
 
     def __init__(self) -> None:
-        self._kept: dict[Header, _Kept] = {}
+        self._kept: dict[Header, _CarriedColumn] = {}
         self._names: dict[str, None] = {}
         self.dropped: dict[str, None] = {}
         """Columns that are neither sent nor shown, in the order in which they were met."""
@@ -53,7 +53,7 @@ class Carrier:
         """The input columns in the order of the file, as far as it was read."""
         return tuple(self._names)
 
-    def meet(self, header: Header) -> _Kept:
+    def meet(self, header: Header) -> _CarriedColumn:
         """Note the columns of a header; nothing is done for one that is known."""
         if header in self._kept:
             return self._kept[header]
@@ -64,7 +64,7 @@ class Carrier:
         named = [i for i in carried if header.names[i] and not is_secret(header.names[i])]
         names = tuple(header.names[i] for i in named)
         self._names.update(dict.fromkeys(names))
-        kept = self._kept[header] = _Kept(
+        kept = self._kept[header] = _CarriedColumn(
             names=names,
             places=None if len(named) == len(header.names) else tuple(named),
             nameless=tuple(i for i in carried if not header.names[i]),
@@ -85,7 +85,7 @@ class Carrier:
             columns.update(self._found_without_name(kept, cells))
         return columns
 
-    def _found_without_name(self, kept: _Kept, cells: Sequence[Given]) -> dict[str, str]:
+    def _found_without_name(self, kept: _CarriedColumn, cells: Sequence[Given]) -> dict[str, str]:
         """What somebody wrote beside the table, under the letter of its column."""
         found = {
             f"column {column_letter(index)}": text_of(cells[index])

@@ -17,12 +17,12 @@ from batchgen.core.schema import Given
 from batchgen.core.suggest import did_you_mean, one_typo_from
 from batchgen.manifest.carried_columns import is_secret
 from batchgen.manifest.header import Header, HeaderKind, folded
-from batchgen.manifest.model_binding import Target
-from batchgen.manifest.settings import OUR_WORDS, Recipe
+from batchgen.manifest.model_binding import ModelBinding
+from batchgen.manifest.settings import OUR_WORDS, RowSettings
 from batchgen.manifest.templates import Template, variable
 
 
-class Take(NamedTuple):
+class ColumnToParameter(NamedTuple):
     """A column that fills a parameter."""
 
     column: int
@@ -39,7 +39,7 @@ class Clash(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class WordSource:
     """Where one of our words comes from: a column, or a template over columns."""
 
     index: int = -1
@@ -47,14 +47,14 @@ class Source:
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
-class Layout:
+class ColumnPlan:
     """The meaning of one header for one model."""
 
     header: Header
-    takes: list[Take] = field(default_factory=list)
+    takes: list[ColumnToParameter] = field(default_factory=list)
     made: list[tuple[str, Template]] = field(default_factory=list)
     """Parameters that a template over columns fills."""
-    sources: dict[str, Source] = field(default_factory=dict)
+    sources: dict[str, WordSource] = field(default_factory=dict)
     """Of our words other than the prompt, where the header has them."""
     variables: list[tuple[str, int]] = field(default_factory=list)
     """What templates read from this header: name and column."""
@@ -73,12 +73,12 @@ class Layout:
     """Whether rows need more than `takes`."""
 
 
-class LayoutMaker:
+class ColumnMapper:
     """Works out one layout; `make` is called once."""
 
-    def __init__(self, header: Header, target: Target, recipe: Recipe) -> None:
+    def __init__(self, header: Header, target: ModelBinding, recipe: RowSettings) -> None:
         self._header, self._target, self._recipe = header, target, recipe
-        self._layout = Layout(header=header)
+        self._layout = ColumnPlan(header=header)
         self._by_name: dict[str, int] = {}
         for index, name in enumerate(header.names):
             if name and index not in header.ignored and not is_secret(name):
@@ -86,7 +86,7 @@ class LayoutMaker:
         self._mapped: set[str] = set()
         self._used: set[int] = set()
 
-    def make(self) -> Layout:
+    def make(self) -> ColumnPlan:
         """The layout, with what is wrong with the header in `problems`."""
         for word, source in self._recipe.columns.items():
             self._map(word, source)
@@ -145,10 +145,10 @@ class LayoutMaker:
             return
         self._mapped.add(meaning)
         if isinstance(source, Template):
-            self._put(meaning, Source(template=source))
+            self._put(meaning, WordSource(template=source))
         elif (index := self._by_name.get(folded(source))) is not None:
             self._used.add(index)
-            self._put(meaning, Source(index=index))
+            self._put(meaning, WordSource(index=index))
         elif self._header.kind is HeaderKind.SHEET:
             hint = did_you_mean(source, self._by_name) or f"; the columns are {self._columns()}"
             self._problem(f"{self._header.file} has no column {source!r}{hint}", where)
@@ -166,9 +166,9 @@ class LayoutMaker:
         """A column under its own name: our word, a parameter, or only carried through."""
         meaning = self._meaning(name)
         if meaning is not None and meaning not in self._mapped:
-            self._put(meaning, Source(index=index))
+            self._put(meaning, WordSource(index=index))
         elif meaning is None and self._sends_all(name):
-            self._put(f"={self._header.names[index]}", Source(index=index))
+            self._put(f"={self._header.names[index]}", WordSource(index=index))
         elif meaning is None and name == "prompt":
             self._fault_of_column(index, self._no_prompt())
         elif meaning is None:
@@ -196,7 +196,7 @@ class LayoutMaker:
         hint = f"did you mean {meant!r}? rename it, or say --column {meant}={column!r}"
         self._fault_of_column(index, f"is no parameter of {self._target.model}; {hint}")
 
-    def _put(self, meaning: str, source: Source) -> None:
+    def _put(self, meaning: str, source: WordSource) -> None:
         if not meaning.startswith("="):
             self._layout.sources.setdefault(meaning, source)
         elif source.template is not None:
@@ -212,7 +212,7 @@ class LayoutMaker:
                 reason = f"means {parameter!r}, and so does {other}; keep one"
                 self._layout.clashes.append(Clash(index, take.column, reason))
         read = self._target.reader(parameter, decimal_comma=self._header.decimal_comma)
-        self._layout.takes.append(Take(index, parameter, read))
+        self._layout.takes.append(ColumnToParameter(index, parameter, read))
         self._layout.labels.setdefault(parameter, label)
 
     def _find_clashes(self) -> None:

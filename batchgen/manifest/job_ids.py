@@ -20,7 +20,7 @@ _LABEL = 48
 _UNSAFE = re.compile(r"[^\w .,:;()+×#@%&-]")
 
 
-class Ids:
+class JobIds:
     """The ids that are taken, for one pass over a manifest."""
 
     def __init__(self) -> None:

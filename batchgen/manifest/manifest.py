@@ -13,25 +13,25 @@ from typing import BinaryIO
 
 from batchgen.core.errors import ManifestError, ManifestNotFound, Problem, UsageError
 from batchgen.core.jobs import Job, Where
-from batchgen.core.schema import Schema, Unfit
+from batchgen.core.schema import InvalidValue, Schema
 from batchgen.core.suggest import did_you_mean
-from batchgen.manifest.carried_columns import Carrier
+from batchgen.manifest.carried_columns import CarriedColumns
 from batchgen.manifest.formats.head_tree import read_tree
 from batchgen.manifest.formats.inline_rows import FileEntry, InlineRows, stretches
 from batchgen.manifest.formats.sources import Reading, RowSource, format_of, open_source
 from batchgen.manifest.formats.yaml_tree import Mapped
 from batchgen.manifest.header import BadRow, Record, fatal_row, folded
-from batchgen.manifest.job_ids import Ids
-from batchgen.manifest.model_schemas import Models, OwnSchema, read_own_schema
+from batchgen.manifest.job_ids import JobIds
+from batchgen.manifest.model_schemas import ModelSchemas, OwnSchema, read_own_schema
 from batchgen.manifest.rows import Rows
 from batchgen.manifest.select_expression import Selection, parse_selection
 from batchgen.manifest.settings import (
     OUR_WORDS,
-    Head,
-    HeadReader,
-    Recipe,
+    ManifestSettings,
+    RowOptions,
+    RowSettings,
     SchemaSource,
-    Shape,
+    SettingsReader,
     prompts_of,
 )
 from batchgen.manifest.source_files import confined, is_pipe, require_file, spooled
@@ -44,11 +44,11 @@ class Manifest:
     def __init__(
         self,
         *,
-        head: Head,
+        head: ManifestSettings,
         stem: str,
         base_dir: Path,
-        recipe: Recipe,
-        models: Models,
+        recipe: RowSettings,
+        models: ModelSchemas,
         sources: Sequence[RowSource | InlineRows],
         selection: Selection | None,
     ) -> None:
@@ -61,8 +61,8 @@ class Manifest:
         self._recipe = recipe
         self._models = models
         self._sources = sources
-        self._carrier = Carrier()
-        self._ids: Ids | None = None
+        self._carrier = CarriedColumns()
+        self._ids: JobIds | None = None
         self._meet_headers()
 
     def _meet_headers(self) -> None:
@@ -154,7 +154,7 @@ SHOWN_PROBLEMS = 50
 
 def open_manifest(
     path: str | Path,
-    shape: Shape,
+    shape: RowOptions,
     schemas: SchemaSource,
     *,
     stdin: BinaryIO | None = None,
@@ -183,7 +183,7 @@ def open_manifest(
     return opening.manifest()
 
 
-def _required(stdin: BinaryIO | None, shape: Shape) -> BinaryIO:
+def _required(stdin: BinaryIO | None, shape: RowOptions) -> BinaryIO:
     if shape.format is None:
         raise UsageError("a manifest on standard input needs --format, as in --format csv")
     if stdin is None:
@@ -211,7 +211,7 @@ class _Opening:
     shown: str
     base_dir: Path
     stem: str
-    shape: Shape
+    shape: RowOptions
     schemas: SchemaSource
     kept: SchemaSource | None
     problems: list[Problem] = field(default_factory=list)
@@ -220,10 +220,10 @@ class _Opening:
         kind = format_of(self.path, self.shape.format, self.shown)
         tree = read_tree(self.path, self.shown, kind)
         if tree is None:
-            head = Head(file=self.shown)
+            head = ManifestSettings(file=self.shown)
             sources: list[RowSource | InlineRows] = [self._rows_alone(kind)]
         else:
-            reader = HeadReader(tree, self.shown)
+            reader = SettingsReader(tree, self.shown)
             head = reader.read()
             self.problems.extend(reader.problems)
             sources = list(self._sources(tree, head))
@@ -232,19 +232,21 @@ class _Opening:
             raise _all_problems(self.problems, manifest)
         return manifest
 
-    def _put_together(self, head: Head, sources: Sequence[RowSource | InlineRows]) -> Manifest:
+    def _put_together(
+        self, head: ManifestSettings, sources: Sequence[RowSource | InlineRows]
+    ) -> Manifest:
         recipe = self._recipe(head)
         return Manifest(
             head=head,
             stem=self.stem,
             base_dir=self.base_dir,
             recipe=recipe,
-            models=Models(recipe, self.schemas, own=self._own_schema(head), kept=self.kept),
+            models=ModelSchemas(recipe, self.schemas, own=self._own_schema(head), kept=self.kept),
             sources=sources,
             selection=self._selection(head),
         )
 
-    def _selection(self, head: Head) -> Selection | None:
+    def _selection(self, head: ManifestSettings) -> Selection | None:
         text = self.shape.select or head.run.get("select")
         return parse_selection(str(text)) if text else None
 
@@ -252,7 +254,7 @@ class _Opening:
         reading = Reading(format=kind, sheet=self.shape.sheet)
         return open_source(self.path, self.shown, reading)
 
-    def _sources(self, tree: Mapped, head: Head) -> Iterator[RowSource | InlineRows]:
+    def _sources(self, tree: Mapped, head: ManifestSettings) -> Iterator[RowSource | InlineRows]:
         entries, faults = prompts_of(tree, self.shown)
         self.problems.extend(faults)
         for part in stretches(entries, self.shown) if entries else ():
@@ -261,7 +263,7 @@ class _Opening:
             except ManifestError as error:
                 self.problems.extend(error.problems)
 
-    def _file(self, entry: FileEntry, head: Head) -> RowSource:
+    def _file(self, entry: FileEntry, head: ManifestSettings) -> RowSource:
         where = f"{self.shown}:{entry.line}: file"
         path = confined(
             entry.name, self.base_dir, allow_outside=self.shape.allow_outside, where=where
@@ -278,7 +280,7 @@ class _Opening:
         )
         return open_source(path, shown, reading)
 
-    def _recipe(self, head: Head) -> Recipe:
+    def _recipe(self, head: ManifestSettings) -> RowSettings:
         flags = self.shape.columns
         columns = {
             _word(word): self._column(source, f"--column {word}")
@@ -292,7 +294,7 @@ class _Opening:
         template = None
         if head.template is not None:
             template = self._template(head.template, head.where("template"))
-        return Recipe(
+        return RowSettings(
             head=head,
             model=self.shape.model or head.model,
             params=self.shape.params,
@@ -308,11 +310,11 @@ class _Opening:
     def _template(self, source: str, where: str) -> Template | None:
         try:
             return Template(source)
-        except Unfit as unfit:
+        except InvalidValue as unfit:
             self.problems.append(Problem(where, str(unfit)))
             return None
 
-    def _own_schema(self, head: Head) -> OwnSchema | None:
+    def _own_schema(self, head: ManifestSettings) -> OwnSchema | None:
         if head.schema is None:
             return None
         try:

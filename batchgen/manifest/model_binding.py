@@ -14,10 +14,19 @@ from functools import partial
 
 from batchgen.core.errors import Problem
 from batchgen.core.jobs import JSONValue
-from batchgen.core.schema import Fault, Given, Kind, Property, Schema, Unfit, coerce, text_of
+from batchgen.core.schema import (
+    Given,
+    InputFault,
+    InvalidValue,
+    Kind,
+    Property,
+    Schema,
+    coerce,
+    text_of,
+)
 from batchgen.core.suggest import did_you_mean
 from batchgen.manifest.header import is_blank
-from batchgen.manifest.settings import Recipe
+from batchgen.manifest.settings import RowSettings
 from batchgen.manifest.templates import variable
 
 MEMO_CHARACTERS = 32
@@ -36,10 +45,10 @@ class Cell:
     value: JSONValue
 
 
-class Target:
+class ModelBinding:
     """The parameters of one model under one recipe."""
 
-    def __init__(self, model: str, schema: Schema | None, recipe: Recipe) -> None:
+    def __init__(self, model: str, schema: Schema | None, recipe: RowSettings) -> None:
         self.model = model
         self.schema = schema
         self.problems: list[Problem] = []
@@ -74,10 +83,10 @@ class Target:
         return known
 
     def read(self, parameter: str, given: Given, *, decimal_comma: bool = False) -> JSONValue:
-        """A value in the parameter's type; raises `Unfit` unless nothing is validated."""
+        """A value in the parameter's type; raises `InvalidValue` unless nothing is validated."""
         try:
             return coerce(self.property_of(parameter), given, decimal_comma=decimal_comma)
-        except Unfit:
+        except InvalidValue:
             if self._recipe.validate:
                 raise
             return coerce(Property(name=parameter), given)
@@ -103,7 +112,7 @@ class Target:
 
         return read
 
-    def check(self, values: Mapping[str, JSONValue]) -> tuple[Fault, ...]:
+    def check(self, values: Mapping[str, JSONValue]) -> tuple[InputFault, ...]:
         """What is wrong with a whole input."""
         if self.schema is not None:
             return self.schema.check(values) if self._recipe.validate else ()
@@ -159,7 +168,7 @@ class Target:
         """The value by itself; None, with a problem, where it can never be right."""
         try:
             value = self.read(parameter, given)
-        except Unfit as unfit:
+        except InvalidValue as unfit:
             self.problems.append(Problem(where, str(unfit)))
             return None
         faults = [f for f in self.check({parameter: value}) if f.parameter == parameter]
@@ -182,5 +191,5 @@ class Target:
         return Cell(key=key, text=text_of(given), parameter=parameter, value=value)
 
 
-_NO_PROMPT = Fault("prompt", "", "is missing", is_missing=True)
+_NO_PROMPT = InputFault("prompt", "", "is missing", is_missing=True)
 _TEXT = Property(name="prompt", kinds=(Kind.TEXT,))

@@ -14,8 +14,8 @@ import msgspec
 from batchgen.core.errors import ManifestError, Problem
 from batchgen.core.schema import Schema
 from batchgen.manifest.header import Header, folded
-from batchgen.manifest.model_binding import Target
-from batchgen.manifest.settings import Recipe, SchemaSource
+from batchgen.manifest.model_binding import ModelBinding
+from batchgen.manifest.settings import RowSettings, SchemaSource
 from batchgen.manifest.source_files import confined
 
 MAX_BYTES = 4 << 20
@@ -68,12 +68,12 @@ MAX_TARGETS = 500
 """Models that are kept; more than the catalogue has."""
 
 
-class Models:
+class ModelSchemas:
     """Targets by model, built when the first row names one."""
 
     def __init__(
         self,
-        recipe: Recipe,
+        recipe: RowSettings,
         schemas: SchemaSource,
         *,
         own: OwnSchema | None = None,
@@ -83,7 +83,7 @@ class Models:
         self._schemas = schemas
         self._own = own
         self._kept = kept
-        self._targets: dict[str, Target] = {}
+        self._targets: dict[str, ModelBinding] = {}
         self._columns: dict[Header, int | None] = {}
         self.origins: dict[str, str] = {}
         """Where the schema of each model came from, for people."""
@@ -92,12 +92,12 @@ class Models:
         self.notes: dict[str, None] = {}
         """What a person should know and need not do anything about, each once."""
 
-    def target(self, model: str) -> Target:
+    def target(self, model: str) -> ModelBinding:
         """The model under this manifest's recipe."""
         if model not in self._targets:
             if len(self._targets) > MAX_TARGETS:
                 self._targets.clear()
-            self._targets[model] = Target(model, self._schema(model), self._recipe)
+            self._targets[model] = ModelBinding(model, self._schema(model), self._recipe)
         return self._targets[model]
 
     def _schema(self, model: str) -> Schema | None:

@@ -16,15 +16,24 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from batchgen.core.errors import Problem
 from batchgen.core.jobs import Job, JSONValue, Where, fingerprint
 from batchgen.core.model_entry import is_model_id
-from batchgen.core.schema import Fault, Given, Kind, Property, Unfit, coerce, shown, text_of
-from batchgen.manifest.carried_columns import Carrier
-from batchgen.manifest.column_mapper import Layout, LayoutMaker
+from batchgen.core.schema import (
+    Given,
+    InputFault,
+    InvalidValue,
+    Kind,
+    Property,
+    coerce,
+    shown,
+    text_of,
+)
+from batchgen.manifest.carried_columns import CarriedColumns
+from batchgen.manifest.column_mapper import ColumnMapper, ColumnPlan
 from batchgen.manifest.header import BadRow, Header, Record, fatal_row, is_blank
-from batchgen.manifest.job_ids import Ids, fault_of_id, suffix
-from batchgen.manifest.model_binding import Cell, Target
-from batchgen.manifest.model_schemas import Models
+from batchgen.manifest.job_ids import JobIds, fault_of_id, suffix
+from batchgen.manifest.model_binding import Cell, ModelBinding
+from batchgen.manifest.model_schemas import ModelSchemas
 from batchgen.manifest.select_expression import Selection
-from batchgen.manifest.settings import MAX_COMBINATIONS, MAX_REPEAT, Recipe
+from batchgen.manifest.settings import MAX_COMBINATIONS, MAX_REPEAT, RowSettings
 from batchgen.manifest.templates import Template, variable
 
 _SWITCH = Property(name="enabled", kinds=(Kind.TRUTH,))
@@ -32,7 +41,7 @@ _NUMBER = Property(name="enabled", kinds=(Kind.NUMBER,))
 _WHOLE = Property(name="repeat", kinds=(Kind.WHOLE,))
 
 
-class Draft:
+class RowDraft:
     """A row under its layout. `read` fills it; problems are collected, not raised."""
 
     __slots__ = (
@@ -48,7 +57,7 @@ class Draft:
     )
 
     def __init__(
-        self, record: Record, target: Target, layout: Layout, columns: Mapping[str, str]
+        self, record: Record, target: ModelBinding, layout: ColumnPlan, columns: Mapping[str, str]
     ) -> None:
         self.record = record
         self.target = target
@@ -76,7 +85,7 @@ class Draft:
                 continue
             try:
                 values[parameter] = read(given)
-            except Unfit as unfit:
+            except InvalidValue as unfit:
                 self.unfit.append(parameter)
                 self.fault(self.record.header.label(index), str(unfit))
         if self.layout.needs_care:
@@ -93,7 +102,7 @@ class Draft:
             try:
                 text = template.render(self.texts)
                 self.values[parameter] = self.target.read(parameter, text)
-            except Unfit as unfit:
+            except InvalidValue as unfit:
                 self.unfit.append(parameter)
                 self.fault(parameter, str(unfit))
         for index, other, reason in self.layout.clashes:
@@ -118,7 +127,7 @@ class Draft:
             return None
         try:
             return source.template.render(self.texts)
-        except Unfit as unfit:
+        except InvalidValue as unfit:
             self.fault(word, str(unfit))
             return None
 
@@ -134,11 +143,11 @@ class Draft:
             return False
         try:
             return not coerce(_NUMBER, given)
-        except Unfit:
+        except InvalidValue:
             pass
         try:
             return not coerce(_SWITCH, given)
-        except Unfit as unfit:
+        except InvalidValue as unfit:
             self.fault_of_word("enabled", str(unfit))
             return False
 
@@ -149,7 +158,7 @@ class Draft:
             return default
         try:
             number = coerce(_WHOLE, given)
-        except Unfit as unfit:
+        except InvalidValue as unfit:
             self.fault_of_word("repeat", str(unfit))
             return 1
         if isinstance(number, int) and 1 <= number <= MAX_REPEAT:
@@ -169,7 +178,7 @@ class Draft:
         return self.id
 
 
-def expand(draft: Draft, recipe: Recipe, ids: Ids) -> list[Job]:
+def expand(draft: RowDraft, recipe: RowSettings, ids: JobIds) -> list[Job]:
     """The jobs of a row; unusable where the draft has problems afterwards."""
     own_id = _own_id(draft, ids) if "id" in draft.layout.sources else None
     repeat = recipe.head.repeat
@@ -188,7 +197,7 @@ def expand(draft: Draft, recipe: Recipe, ids: Ids) -> list[Job]:
     return jobs
 
 
-def _own_id(draft: Draft, ids: Ids) -> str | None:
+def _own_id(draft: RowDraft, ids: JobIds) -> str | None:
     own_id = draft.read_id()
     if own_id is None:
         return None
@@ -198,7 +207,9 @@ def _own_id(draft: Draft, ids: Ids) -> str | None:
     return own_id
 
 
-def _combined(draft: Draft, recipe: Recipe, cells: tuple[Cell, ...]) -> dict[str, JSONValue]:
+def _combined(
+    draft: RowDraft, recipe: RowSettings, cells: tuple[Cell, ...]
+) -> dict[str, JSONValue]:
     """The row's values with those of one combination, and the rendered prompt."""
     values = draft.values.copy()
     for cell in cells:
@@ -210,7 +221,7 @@ def _combined(draft: Draft, recipe: Recipe, cells: tuple[Cell, ...]) -> dict[str
     texts = {**draft.texts, **{variable(cell.key): cell.text for cell in cells}}
     try:
         values[text] = draft.target.read(text, _rendered(recipe.template, texts))
-    except Unfit as unfit:
+    except InvalidValue as unfit:
         draft.unfit.append(text)
         draft.fault(draft.layout.labels.get(text, text), str(unfit))
     return values
@@ -219,11 +230,11 @@ def _combined(draft: Draft, recipe: Recipe, cells: tuple[Cell, ...]) -> dict[str
 def _rendered(template: Template, texts: Mapping[str, str]) -> str:
     text = template.render(texts)
     if not text.strip():
-        raise Unfit("the template gives an empty text for this row")
+        raise InvalidValue("the template gives an empty text for this row")
     return text
 
 
-def _keep(draft: Draft, fault: Fault) -> None:
+def _keep(draft: RowDraft, fault: InputFault) -> None:
     """A fault of the whole input, under the name of the column that it came from."""
     name = fault.parameter
     if name in draft.unfit:
@@ -238,11 +249,11 @@ def _keep(draft: Draft, fault: Fault) -> None:
 
 
 def _copies(
-    draft: Draft,
+    draft: RowDraft,
     values: dict[str, JSONValue],
     cells: tuple[Cell, ...],
     repeat: int,
-    ids: Ids,
+    ids: JobIds,
     own_id: str | None,
 ) -> list[Job]:
     record, model = draft.record, draft.target.model
@@ -270,15 +281,20 @@ class Rows:
     """One pass over the records of a manifest."""
 
     def __init__(
-        self, *, recipe: Recipe, models: Models, carrier: Carrier, selection: Selection | None
+        self,
+        *,
+        recipe: RowSettings,
+        models: ModelSchemas,
+        carrier: CarriedColumns,
+        selection: Selection | None,
     ) -> None:
         self._recipe = recipe
         self._models = models
         self._carrier = carrier
         self._selection = selection
-        self.ids = Ids()
-        self._layouts: dict[tuple[Header, str], tuple[Target, Layout]] = {}
-        self._met: set[tuple[Target, Layout]] = set()
+        self.ids = JobIds()
+        self._layouts: dict[tuple[Header, str], tuple[ModelBinding, ColumnPlan]] = {}
+        self._met: set[tuple[ModelBinding, ColumnPlan]] = set()
         self._said: set[Problem] = set()
         self._count = 0
         self._switched_off = 0
@@ -308,7 +324,7 @@ class Rows:
             what = f"all {self._switched_off:,} rows are switched off by their `enabled` column"
         return fatal_row(Problem(file, what), where=Where(file=file))
 
-    def _known(self, record: Record) -> tuple[Target, Layout] | Problem:
+    def _known(self, record: Record) -> tuple[ModelBinding, ColumnPlan] | Problem:
         """What the row's model and header mean; a problem where it names no model."""
         index = self._models.column_of(record.header)
         given = None if index is None else record.cells[index]
@@ -320,8 +336,10 @@ class Rows:
             return self._model_problem(record, index, model)
         return self._layout(record.header, model)
 
-    def _row(self, record: Record, target: Target, layout: Layout) -> Sequence[Job | BadRow]:
-        draft = Draft(record, target, layout, self._carrier.columns(record))
+    def _row(
+        self, record: Record, target: ModelBinding, layout: ColumnPlan
+    ) -> Sequence[Job | BadRow]:
+        draft = RowDraft(record, target, layout, self._carrier.columns(record))
         draft.read()
         if "enabled" in layout.sources and draft.is_off():
             self._switched_off += 1
@@ -336,15 +354,17 @@ class Rows:
             return ()  # a faulty header makes no jobs, whatever else may be left out
         return jobs
 
-    def _layout(self, header: Header, model: str) -> tuple[Target, Layout]:
+    def _layout(self, header: Header, model: str) -> tuple[ModelBinding, ColumnPlan]:
         if len(self._layouts) > MAX_LAYOUTS:
             self._layouts.clear()
         target = self._models.target(model)
-        known = target, LayoutMaker(header, target, self._recipe).make()
+        known = target, ColumnMapper(header, target, self._recipe).make()
         self._layouts[header, model] = known
         return known
 
-    def _first_meeting(self, known: tuple[Target, Layout], header: Header) -> Iterator[BadRow]:
+    def _first_meeting(
+        self, known: tuple[ModelBinding, ColumnPlan], header: Header
+    ) -> Iterator[BadRow]:
         """Faults of settings and header: said at the first row that meets them."""
         if len(self._met) > MAX_LAYOUTS:
             self._met.clear()

@@ -6,7 +6,7 @@ A spreadsheet manifest has all of them empty; a YAML manifest fills them in `hea
 
 What shapes the jobs besides the manifest itself, and where schemas come from.
 
-`Shape` is what the command line says; it is plain and can be kept and used again by a later run.
+`RowOptions` is what the command line says; it is plain, and a later run can use it again.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ MAX_COMBINATIONS = 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Output:
+class OutputSettings:
     """How the manifest wants its files to be called and where from they may come."""
 
     dir: str | None = None
@@ -39,7 +39,7 @@ class Output:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Head:
+class ManifestSettings:
     """What a manifest says besides its rows. All empty for a spreadsheet."""
 
     file: str
@@ -55,7 +55,7 @@ class Head:
     sheet: str | None = None
     header_row: int | None = None
     schema: str | None = None
-    output: Output = field(default_factory=Output)
+    output: OutputSettings = field(default_factory=OutputSettings)
     run_dir: str | None = None
     """A template over `date`, relative to the manifest."""
     lines: Mapping[str, int] = field(default_factory=dict)
@@ -68,10 +68,10 @@ class Head:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
+class RowSettings:
     """Head and command line together, templates compiled."""
 
-    head: Head
+    head: ManifestSettings
     model: str | None
     params: Mapping[str, str]
     columns: Mapping[str, str | Template]
@@ -110,19 +110,19 @@ PERSONAL_KEYS = frozenset({
 OUTPUT_KEYS = ("dir", "name", "hosts", "sidecar")
 
 
-class HeadReader:
-    """Reads one mapping into a `Head`, and keeps the problems that it met."""
+class SettingsReader:
+    """Reads one mapping into a `ManifestSettings`, and keeps the problems that it met."""
 
     def __init__(self, tree: Mapped, file: str) -> None:
         self.file = file
         self.problems: list[Problem] = []
         self._tree = tree
 
-    def read(self) -> Head:
+    def read(self) -> ManifestSettings:
         """The head; where a value is wrong its default stands in, and a problem is kept."""
         tree = self._tree
         self._refuse_unknown(tree, HEAD_KEYS, "")
-        return Head(
+        return ManifestSettings(
             file=self.file,
             model=self._get("model", self._text),
             defaults=self._mapping("defaults"),
@@ -209,7 +209,7 @@ class HeadReader:
                 what = f"expected the name of a column, got {shown(value)}"
                 self._fault(mapping.lines[key], f"columns.{key}", what)
 
-    def _output(self) -> Output:
+    def _output(self) -> OutputSettings:
         mapping = self._mapping("output")
         self._refuse_unknown(mapping, OUTPUT_KEYS, "output.")
         texts: dict[str, str | None] = {"dir": None, "name": None}
@@ -221,7 +221,7 @@ class HeadReader:
                 self._fault(
                     mapping.lines[key], f"output.{key}", f"expected text, got {shown(value)}"
                 )
-        return Output(
+        return OutputSettings(
             dir=texts["dir"],
             name=texts["name"],
             hosts=self._hosts(mapping),
@@ -272,7 +272,7 @@ def prompts_of(tree: Mapped, file: str) -> tuple[Listed | None, list[Problem]]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shape:
+class RowOptions:
     """What the command line says about how rows become jobs."""
 
     model: str | None = None

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from jinja2 import StrictUndefined, TemplateError, UndefinedError, meta, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from batchgen.core.schema import Unfit
+from batchgen.core.schema import InvalidValue
 
 MAX_TEMPLATE = 20_000
 """Characters of one template."""
@@ -43,7 +43,7 @@ def variable(name: str) -> str:
 
 
 class Template:
-    """One template, checked and compiled; raises `Unfit` for what it may not contain."""
+    """One template, checked and compiled; raises `InvalidValue` for what it may not contain."""
 
     def __init__(self, source: str) -> None:
         self.source = source
@@ -51,16 +51,16 @@ class Template:
             self._check(source)
             self._compiled = _environment.from_string(source)
         except RecursionError:
-            raise Unfit("is nested too deeply") from None
+            raise InvalidValue("is nested too deeply") from None
         except TemplateError as error:
-            raise Unfit(f"is no valid template: {error}") from None
+            raise InvalidValue(f"is no valid template: {error}") from None
 
     def _check(self, source: str) -> None:
         if len(source) > MAX_TEMPLATE:
-            raise Unfit(f"has {len(source)} characters; at most {MAX_TEMPLATE} are allowed")
+            raise InvalidValue(f"has {len(source)} characters; at most {MAX_TEMPLATE} are allowed")
         tree = _environment.parse(source)
         for fault in _faults(tree):
-            raise Unfit(fault)
+            raise InvalidValue(fault)
         self._names = {name: variable(name) for name in meta.find_undeclared_variables(tree)}
         self.optional = frozenset(variable(name) for name in _asked_after(tree))
         """Variables that it may do without: it gives them a default or asks whether they are."""
@@ -73,7 +73,7 @@ class Template:
     def render(self, values: Mapping[str, str]) -> str:
         """The text for one row; `values` by `variable` name, empty cells left out.
 
-        Raises `Unfit` where the row does not give what the template needs.
+        Raises `InvalidValue` where the row does not give what the template needs.
         """
         known = {name: values[key] for name, key in self._names.items() if key in values}
         try:
@@ -82,11 +82,13 @@ class Template:
             missing = sorted(name for name in self._names if name not in known)
             names = ", ".join(repr(name) for name in missing)
             hint = f"; fill it, or write {{{{ {missing[0]} | default('') }}}}" if missing else ""
-            raise Unfit(f"the template needs {names}, which this row does not give{hint}") from None
+            raise InvalidValue(
+                f"the template needs {names}, which this row does not give{hint}"
+            ) from None
         except (TemplateError, ArithmeticError, TypeError, ValueError, LookupError) as error:
-            raise Unfit(f"the template cannot be rendered: {error}") from None
+            raise InvalidValue(f"the template cannot be rendered: {error}") from None
         if len(text) > MAX_RENDERED:
-            raise Unfit(f"the rendered text has more than {MAX_RENDERED} characters")
+            raise InvalidValue(f"the rendered text has more than {MAX_RENDERED} characters")
         return text
 
 

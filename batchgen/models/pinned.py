@@ -18,7 +18,7 @@ from batchgen.system.files import replacing
 SCHEMAS_NAME = "schemas"
 
 
-class KeptSchemas:
+class PinnedSchemas:
     """The entries in `schemas/` of one run directory, one JSON file a model."""
 
     def __init__(self, run_dir: Path) -> None:
@@ -57,11 +57,11 @@ class KeptSchemas:
         return self._directory / f"{file_stem(model_id)}.json"
 
 
-class KeptSource:
+class PinnedSchemaSource:
     """What was kept, as a source of schemas that beats the manifest's own `schema:`."""
 
     def __init__(self, run_dir: Path) -> None:
-        self._kept = KeptSchemas(run_dir)
+        self._kept = PinnedSchemas(run_dir)
 
     def schema_for(self, model_id: str) -> Schema | None:
         """The schema that the run directory began with, if any."""

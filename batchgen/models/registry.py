@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol, TypeAlias
 
 from batchgen.core.jobs import JSONValue
-from batchgen.core.model_entry import ModelEntry, Unanswered, estimate_usd
+from batchgen.core.model_entry import ModelEntry, NoCatalogueEntry, estimate_usd
 from batchgen.core.schema import Schema
 from batchgen.models.cache import CatalogueCache
 
-Ask: TypeAlias = Callable[[str], ModelEntry | Unanswered]
+Ask: TypeAlias = Callable[[str], ModelEntry | NoCatalogueEntry]
 """Asks the live catalogue about a model; bounded in time, never raises."""
 
 KEPT = "the run directory, where the first run kept it"
@@ -27,7 +27,7 @@ SHOWN_MODELS = 3
 """Named in one note."""
 
 
-class Kept(Protocol):
+class PinnedEntries(Protocol):
     """The schemas that a run directory began with."""
 
     def entry(self, model_id: str) -> ModelEntry | None:
@@ -51,7 +51,7 @@ class Sourced:
     origin: str
 
 
-class KnownModels:
+class ModelRegistry:
     """Schemas and prices of models (a `SchemaSource` of the manifest).
 
     `ask` None means that no network is wanted; `refresh` asks even where the cache is fresh.
@@ -62,7 +62,7 @@ class KnownModels:
         *,
         packaged: Mapping[str, ModelEntry],
         cache: CatalogueCache | None = None,
-        kept: Kept | None = None,
+        kept: PinnedEntries | None = None,
         ask: Ask | None = None,
         refresh: bool = False,
     ) -> None:
@@ -73,7 +73,7 @@ class KnownModels:
         self._refresh = refresh
         self._described: dict[str, Sourced | None] = {}
         self._listed: dict[str, Sourced | None] = {}
-        self._away: Unanswered | None = None
+        self._away: NoCatalogueEntry | None = None
         self._failures: dict[str, list[str]] = {}
         self._old_prices: dict[str, None] = {}
 
@@ -185,7 +185,7 @@ class KnownModels:
         if self._ask is None:
             return None
         answer = self._away or self._ask(model_id)
-        if isinstance(answer, Unanswered):
+        if isinstance(answer, NoCatalogueEntry):
             self._failures.setdefault(answer.why, []).append(model_id)
             # One wait of some seconds is enough: a manifest may name hundreds of models.
             self._away = None if answer.reached else answer

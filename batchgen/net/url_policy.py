@@ -80,14 +80,14 @@ class CheckedResolver(AbstractResolver):
         await self._resolver.close()
 
 
-__all__ = ["Forbidden", "Guard", "GuardedResolver"]
+__all__ = ["Forbidden", "GuardedResolver", "UrlPolicy"]
 
 TRUSTED_DOMAINS = ("runcomfy.net", "runcomfy.com")
 """Where the API keeps its outputs (vendor's CLI trusts the same two)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Guard:
+class UrlPolicy:
     """The rules for one API."""
 
     api: ApiBase
@@ -134,5 +134,5 @@ def _below(host: str, domains: Collection[str]) -> bool:
 class GuardedResolver(CheckedResolver):
     """Resolves names by the rules of a guard."""
 
-    def __init__(self, guard: Guard) -> None:
+    def __init__(self, guard: UrlPolicy) -> None:
         super().__init__(guard.check_address)

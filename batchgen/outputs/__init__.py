@@ -12,10 +12,10 @@ store      the port that the runner sees: all of it together
 
 from __future__ import annotations
 
-from batchgen.net.url_policy import Guard
-from batchgen.outputs.destination import Keep
-from batchgen.outputs.file_names import Names
-from batchgen.outputs.local_directory import Directory
+from batchgen.net.url_policy import UrlPolicy
+from batchgen.outputs.destination import Destination
+from batchgen.outputs.file_names import FileNameClaims
+from batchgen.outputs.local_directory import LocalDirectory
 from batchgen.outputs.store import Store
 
-__all__ = ["Directory", "Guard", "Keep", "Names", "Store"]
+__all__ = ["Destination", "FileNameClaims", "LocalDirectory", "Store", "UrlPolicy"]

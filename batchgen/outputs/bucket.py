@@ -1,4 +1,4 @@
-"""Outputs kept in an object store: S3 and what speaks like it, Google Cloud, Azure (a `Keep`).
+"""Outputs kept in an object store (a `Destination`): S3 and its likes, Google Cloud, Azure.
 
 The library comes with an extra and is imported when it is needed. Credentials are its own matter:
 it takes them from the environment, and nothing of them is known in here.

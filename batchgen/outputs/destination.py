@@ -8,7 +8,7 @@ from typing import Protocol
 from batchgen.core.events import OutputFile
 
 
-class Keep(Protocol):
+class Destination(Protocol):
     """A place for outputs. All of it blocks and is called on threads.
 
     Methods raise OSError or `LocalIOError` where the place itself refuses, so that every further

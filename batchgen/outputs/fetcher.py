@@ -18,8 +18,8 @@ from yarl import URL
 
 from batchgen import __version__
 from batchgen.core.events import ErrorKind, JobError
-from batchgen.net.url_policy import Forbidden, Guard, GuardedResolver
-from batchgen.outputs.part_file import Intake, Note, Part
+from batchgen.net.url_policy import Forbidden, GuardedResolver, UrlPolicy
+from batchgen.outputs.part_file import PartFile, PartWriter, ResumeNote
 from batchgen.ports import LinkExpired, SaveLater
 
 
@@ -29,14 +29,14 @@ def _content_range(response: aiohttp.ClientResponse) -> tuple[str, str]:
     return span.removeprefix("bytes ").partition("-")[0].strip(), total.strip()
 
 
-def goes_on(response: aiohttp.ClientResponse, note: Note, part: Part) -> bool:
+def goes_on(response: aiohttp.ClientResponse, note: ResumeNote, part: PartFile) -> bool:
     """Whether the answer goes on exactly where the part ends, in a file of the same length."""
     first, total = _content_range(response)
     same = note.total_bytes is None or total in ("*", str(note.total_bytes))
     return bool(part.size_bytes) and first == str(part.size_bytes) and same
 
 
-def total_bytes(response: aiohttp.ClientResponse, note: Note) -> int | None:
+def total_bytes(response: aiohttp.ClientResponse, note: ResumeNote) -> int | None:
     """Of the whole file; None where the server does not say."""
     if response.status == 206:
         total = _content_range(response)[1]
@@ -85,7 +85,7 @@ BUFFER_BYTES = 1 << 18
 """What may wait to be read, for each connection; the network is told to wait at twice that."""
 
 
-class NotNow(Exception):
+class DownloadPostponed(Exception):
     """This try has come to nothing; carries the answer for the runner."""
 
     def __init__(self, answer: LinkExpired | SaveLater) -> None:
@@ -97,7 +97,7 @@ class Fetcher:
     """Fetches outputs into parts; used inside `async with`."""
 
     def __init__(
-        self, guard: Guard, threads: Executor, *, max_file_bytes: int, stall_s: float = STALL_S
+        self, guard: UrlPolicy, threads: Executor, *, max_file_bytes: int, stall_s: float = STALL_S
     ) -> None:
         self._guard, self._threads = guard, threads
         self._max_file_bytes, self._stall_s = max_file_bytes, stall_s
@@ -118,11 +118,13 @@ class Fetcher:
         if self._session is not None:
             await self._session.close()
 
-    async def fetch(self, note: Note, part: Part, url: str, mark: Callable[[], None]) -> None:
+    async def fetch(
+        self, note: ResumeNote, part: PartFile, url: str, mark: Callable[[], None]
+    ) -> None:
         """Bring the part to its full length, from where it is if the server allows.
 
-        `mark` notes how far it is. Raises `NotNow` for what the network or the server does, with
-        the part and its note as far as they got; OSError for what the disk does.
+        `mark` notes how far it is. Raises `DownloadPostponed` for what the network or the server
+        does, with the part and its note as far as they got; OSError for what the disk does.
         """
         had_bytes = note.high_water_bytes
         try:
@@ -134,25 +136,27 @@ class Fetcher:
                 self._begin(response, note, part, url)
                 await self._receive(response, note, part, mark, watchdog)
         except Forbidden as error:
-            raise NotNow(later(str(error), hopeless=True)) from None
+            raise DownloadPostponed(later(str(error), hopeless=True)) from None
         except TimeoutError as error:
             message = str(error) or f"less than {MIN_PROGRESS_BYTES:,} bytes in {self._stall_s:g} s"
             gained_bytes = part.size_bytes - had_bytes
             # A trickle is no progress: a server that sends it would be listened to for ever.
             enough = gained_bytes if gained_bytes >= MIN_PROGRESS_BYTES else 0
-            raise NotNow(later(f"the download stalled: {message}", received_bytes=enough)) from None
+            raise DownloadPostponed(
+                later(f"the download stalled: {message}", received_bytes=enough)
+            ) from None
         except aiohttp.ClientError as error:
             gained_bytes = max(0, part.size_bytes - had_bytes)
             message = str(error) or "the connection broke"
-            raise NotNow(later(message, received_bytes=gained_bytes)) from None
+            raise DownloadPostponed(later(message, received_bytes=gained_bytes)) from None
         if note.total_bytes not in (None, part.size_bytes):
             message = f"{part.size_bytes:,} bytes came instead of {note.total_bytes:,}"
             note.forget_bytes()
-            raise NotNow(later(message))
+            raise DownloadPostponed(later(message))
 
     # The answer.
 
-    async def _open(self, note: Note, part: Part, text: str) -> aiohttp.ClientResponse:
+    async def _open(self, note: ResumeNote, part: PartFile, text: str) -> aiohttp.ClientResponse:
         """The answer at the end of the redirects, each hop of which is checked."""
         url = self._guard.check(text)
         for _ in range(MAX_REDIRECTS + 1):
@@ -164,30 +168,34 @@ class Fetcher:
             url = self._guard.check(str(url.join(URL(location, encoded=True))))
         raise Forbidden(f"more than {MAX_REDIRECTS} redirects")
 
-    async def _get(self, url: URL, note: Note, part: Part) -> aiohttp.ClientResponse:
+    async def _get(self, url: URL, note: ResumeNote, part: PartFile) -> aiohttp.ClientResponse:
         assert self._session is not None, "used inside `async with`"  # noqa: S101
         headers = {}
         if part.size_bytes and note.validator:
             headers = {"Range": f"bytes={part.size_bytes}-", "If-Range": note.validator}
         return await self._session.get(url, headers=headers, allow_redirects=False)
 
-    def _check_answer(self, response: aiohttp.ClientResponse, note: Note, part: Part) -> None:
+    def _check_answer(
+        self, response: aiohttp.ClientResponse, note: ResumeNote, part: PartFile
+    ) -> None:
         status = response.status
         if status in EXPIRED:
             error = JobError(
                 kind=ErrorKind.EXPIRED, message=f"the link answers {status}", http_status=status
             )
-            raise NotNow(LinkExpired(error=error))
+            raise DownloadPostponed(LinkExpired(error=error))
         fits = status == 200 or (status == 206 and goes_on(response, note, part))
         if status in (206, 416) and not fits:  # the part and the file do not match: begin anew
             note.forget_bytes()
         if not fits:
             message = f"the download answers {status}"
             wait_s = retry_after_s(response)
-            raise NotNow(later(message, http_status=status, retry_after_s=wait_s))
+            raise DownloadPostponed(later(message, http_status=status, retry_after_s=wait_s))
         self._check_size(total_bytes(response, note) or 0)
 
-    def _begin(self, response: aiohttp.ClientResponse, note: Note, part: Part, url: str) -> None:
+    def _begin(
+        self, response: aiohttp.ClientResponse, note: ResumeNote, part: PartFile, url: str
+    ) -> None:
         """Note what the server says of these bytes."""
         if response.status != 206:
             part.begin_anew()
@@ -199,13 +207,13 @@ class Fetcher:
     async def _receive(
         self,
         response: aiohttp.ClientResponse,
-        note: Note,
-        part: Part,
+        note: ResumeNote,
+        part: PartFile,
         mark: Callable[[], None],
         watchdog: asyncio.Timeout,
     ) -> None:
         loop = asyncio.get_running_loop()
-        intake = Intake(part, self._threads, mark)
+        intake = PartWriter(part, self._threads, mark)
         size_bytes, since_bytes = part.size_bytes, 0
         try:
             async for chunk in response.content.iter_any():
@@ -230,7 +238,7 @@ class Fetcher:
     def _check_size(self, size_bytes: int) -> None:
         if size_bytes > self._max_file_bytes:
             message = f"the file is larger than {self._max_file_bytes:,} bytes"
-            raise NotNow(later(message, hopeless=True))
+            raise DownloadPostponed(later(message, hopeless=True))
 
 
 def plain(url: str) -> str:

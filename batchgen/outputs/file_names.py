@@ -32,7 +32,7 @@ _UNPRINTABLE = frozenset({"Cc", "Cs", "Cn", "Co", "Zl", "Zp"})
 def safe_stem(text: str, max_bytes: int = MAX_NAME_BYTES - TAIL_BYTES) -> str:
     """The text as a file name without extension; unchanged where it is safe already.
 
-    Two texts may become one name; `Names.claim` keeps their files apart.
+    Two texts may become one name; `FileNameClaims.claim` keeps their files apart.
     """
     name = "".join(
         "\0" if unicodedata.category(char) in _UNPRINTABLE or char in _TURNS else char
@@ -51,7 +51,7 @@ def _digest(text: str) -> str:
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=4).hexdigest()
 
 
-class Names:
+class FileNameClaims:
     """Gives out stems; two that differ only by case, or by how an accent is written, are the same.
 
     Holds one integer for each name, so that a million files fit.

@@ -1,4 +1,4 @@
-"""Outputs kept in a directory of this machine (a `Keep`)."""
+"""Outputs kept in a directory of this machine (a `Destination`)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from batchgen.system.files import replacing, sync_directory, sync_file
 
 
 @dataclass(slots=True, kw_only=True)
-class Directory:
+class LocalDirectory:
     """Files are received as `NAME.part` beside their final names, so that a rename is enough."""
 
     run_dir: Path

@@ -29,7 +29,7 @@ Key = tuple[str, int]
 """A job and the number of its output, from 1."""
 
 
-class Note(msgspec.Struct, kw_only=True, omit_defaults=True):
+class ResumeNote(msgspec.Struct, kw_only=True, omit_defaults=True):
     """One output on its way."""
 
     job: str
@@ -61,24 +61,24 @@ class Note(msgspec.Struct, kw_only=True, omit_defaults=True):
         self.received_bytes, self.sha256 = 0, ""
 
 
-class Notes:
+class ResumeNotes:
     """The directory of the notes; it exists only while there are any. Blocking."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self._encoder = msgspec.json.Encoder()
 
-    def read(self) -> list[Note]:
+    def read(self) -> list[ResumeNote]:
         """All that can be read; the others are removed."""
         found = []
         for path in sorted(self.directory.glob("*.json")):
             try:
-                found.append(msgspec.json.decode(path.read_bytes(), type=Note))
+                found.append(msgspec.json.decode(path.read_bytes(), type=ResumeNote))
             except (OSError, msgspec.DecodeError, UnicodeDecodeError):
                 path.unlink(missing_ok=True)
         return found
 
-    def write(self, note: Note) -> None:
+    def write(self, note: ResumeNote) -> None:
         """Keep it. Not durable: it is for a kill, and after a power cut its digest is checked."""
         content = self._encoder.encode(note)
         try:
@@ -120,7 +120,7 @@ MARK_AFTER_S = 0.5
 """How often a slow download is noted; a kill costs what came since."""
 
 
-class Part(io.FileIO):
+class PartFile(io.FileIO):
     """A file that knows the digest of all that was written to it. Blocking; closed after use."""
 
     def __init__(self, path: Path) -> None:
@@ -175,10 +175,10 @@ class Part(io.FileIO):
         self.truncate(self.size_bytes)
 
 
-class Intake:
+class PartWriter:
     """Lets bytes be written while the next ones are on their way."""
 
-    def __init__(self, part: Part, threads: Executor, mark: Callable[[], None]) -> None:
+    def __init__(self, part: PartFile, threads: Executor, mark: Callable[[], None]) -> None:
         """`mark` notes how far the part is; called on a thread, now and then."""
         self._file = wrap(part, executor=threads)
         self._threads, self._mark = threads, mark

@@ -6,23 +6,23 @@ from typing import BinaryIO, cast
 
 from batchgen.core.events import OutputFile
 from batchgen.outputs import file_type
-from batchgen.outputs.destination import Keep
-from batchgen.outputs.fetcher import NotNow, later
-from batchgen.outputs.file_names import Names
+from batchgen.outputs.destination import Destination
+from batchgen.outputs.fetcher import DownloadPostponed, later
+from batchgen.outputs.file_names import FileNameClaims
 from batchgen.outputs.file_type import is_cut_short
-from batchgen.outputs.part_file import Note, Notes, Part
+from batchgen.outputs.part_file import PartFile, ResumeNote, ResumeNotes
 
 
-class Landing:
+class Publisher:
     """Checks, names and puts."""
 
-    def __init__(self, keep: Keep, names: Names, notes: Notes) -> None:
+    def __init__(self, keep: Destination, names: FileNameClaims, notes: ResumeNotes) -> None:
         self._keep, self._names, self._notes = keep, names, notes
 
-    def finish(self, note: Note, part: Part, path: str | None) -> OutputFile:
+    def finish(self, note: ResumeNote, part: PartFile, path: str | None) -> OutputFile:
         """Check a part that was received to its end, close it, put it under its name, or `path`.
 
-        Raises `NotNow` where it is not what it should be; then nothing of it counts any more.
+        Raises `DownloadPostponed` if it is not what it should be; then nothing of it counts.
         """
         with part:
             part.cut()
@@ -33,11 +33,13 @@ class Landing:
                 part.begin_anew()
                 part.cut()
                 note.forget_bytes()
-                raise NotNow(later(fault))
+                raise DownloadPostponed(later(fault))
         note.total_bytes = part.size_bytes
         return self._put(note, part, file_type.extension(start, note.content_type), path)
 
-    def _put(self, note: Note, part: Part, extension: str, path: str | None) -> OutputFile:
+    def _put(
+        self, note: ResumeNote, part: PartFile, extension: str, path: str | None
+    ) -> OutputFile:
         """Under its final name; where another file has that, under the next."""
         note.received_bytes, note.sha256 = part.size_bytes, part.sha256
         stem = note.stem
@@ -52,7 +54,7 @@ class Landing:
             if self._keep.put(part.path, file, note.content_type):
                 return file
             if path is not None:
-                raise NotNow(later(f"another file lies at {path}", hopeless=True))
+                raise DownloadPostponed(later(f"another file lies at {path}", hopeless=True))
             stem = self._names.claim(stem)
 
     def describe(self, path: str, content: bytes, marker: bytes) -> None:
@@ -66,7 +68,7 @@ class Landing:
                 return
 
 
-def _fault(part: Part, start: bytes, note: Note) -> str:
+def _fault(part: PartFile, start: bytes, note: ResumeNote) -> str:
     """Why what came is not the file; empty where it is."""
     if not start:
         return "the file is empty"

@@ -18,12 +18,12 @@ from typing import Self, TypeVar
 
 from batchgen.core.errors import LocalIOError
 from batchgen.core.events import OutputFile
-from batchgen.net.url_policy import Guard
-from batchgen.outputs.destination import Keep, Unreachable
-from batchgen.outputs.fetcher import STALL_S, Fetcher, NotNow, later, plain
-from batchgen.outputs.file_names import Names
-from batchgen.outputs.part_file import Key, Note, Notes, Part, digest_of
-from batchgen.outputs.publish import Landing
+from batchgen.net.url_policy import UrlPolicy
+from batchgen.outputs.destination import Destination, Unreachable
+from batchgen.outputs.fetcher import STALL_S, DownloadPostponed, Fetcher, later, plain
+from batchgen.outputs.file_names import FileNameClaims
+from batchgen.outputs.part_file import Key, PartFile, ResumeNote, ResumeNotes, digest_of
+from batchgen.outputs.publish import Publisher
 from batchgen.ports import FilesSaved, SaveAnswer, SaveLater
 
 T = TypeVar("T")
@@ -40,9 +40,9 @@ class Store:
     """Fetches outputs and puts them where they are kept; used inside `async with`."""
 
     run_dir: Path
-    keep: Keep
-    guard: Guard
-    names: Names
+    keep: Destination
+    guard: UrlPolicy
+    names: FileNameClaims
     name_of: Callable[[str, int], str] = lambda job, index: f"{job}-{index}"
     """What an output is to be called, before that is made safe and claimed."""
     max_file_bytes: int = MAX_FILE_BYTES
@@ -50,20 +50,20 @@ class Store:
     prepares: bool = True
     """Whether the place is made ready at the start; not where nothing is to be fetched."""
     _saved: dict[Key, OutputFile] = field(default_factory=dict)
-    _open: dict[Key, Note] = field(default_factory=dict)
-    _notes: Notes = field(init=False)
+    _open: dict[Key, ResumeNote] = field(default_factory=dict)
+    _notes: ResumeNotes = field(init=False)
     _threads: ThreadPoolExecutor = field(init=False)
     _fetcher: Fetcher = field(init=False)
-    _landing: Landing = field(init=False)
+    _landing: Publisher = field(init=False)
 
     async def __aenter__(self) -> Self:
         """Raises `LocalIOError` where the place for the outputs cannot be used."""
-        self._notes = Notes(self.run_dir / NOTES_NAME)
+        self._notes = ResumeNotes(self.run_dir / NOTES_NAME)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="downloads")
         self._fetcher = Fetcher(
             self.guard, self._threads, max_file_bytes=self.max_file_bytes, stall_s=self.stall_s
         )
-        self._landing = Landing(self.keep, self.names, self._notes)
+        self._landing = Publisher(self.keep, self.names, self._notes)
         await self._on_thread(self._make_ready)
         await self._fetcher.open()
         return self
@@ -139,7 +139,7 @@ class Store:
                     else self._bring_again(key, url, had)
                 )
             return self._saved[key]
-        except NotNow as stopped:
+        except DownloadPostponed as stopped:
             if isinstance(stopped.answer, SaveLater) and stopped.answer.hopeless:
                 await self._on_thread(self._discard, key)
             elif self._open[key].received_bytes == 0:
@@ -154,20 +154,20 @@ class Store:
         place, text = error.filename or self.keep.path_of(""), error.strerror or str(error)
         return LocalIOError(f"{place}: {text}; what was received is kept")
 
-    def _note_of(self, key: Key) -> Note:
+    def _note_of(self, key: Key) -> ResumeNote:
         if key not in self._open:
             stem = self.names.claim(self.name_of(*key))
-            self._open[key] = Note(job=key[0], index=key[1], stem=stem)
+            self._open[key] = ResumeNote(job=key[0], index=key[1], stem=stem)
         return self._open[key]
 
     async def _bring_again(self, key: Key, url: str, had: OutputFile) -> OutputFile:
         if await self._on_thread(self.keep.holds, had):
             return had
         stem = had.path.rpartition("/")[2].rpartition(".")[0]
-        note = self._open.setdefault(key, Note(job=key[0], index=key[1], stem=stem))
+        note = self._open.setdefault(key, ResumeNote(job=key[0], index=key[1], stem=stem))
         return await self._bring(note, url, had.path)
 
-    async def _bring(self, note: Note, url: str, path: str | None) -> OutputFile:
+    async def _bring(self, note: ResumeNote, url: str, path: str | None) -> OutputFile:
         if note.url != plain(url):
             note.forget_bytes()  # another output: an ETag says nothing across URLs
         if note.name and path is None:
@@ -186,15 +186,15 @@ class Store:
 
     # On threads.
 
-    def _take_up(self, note: Note) -> Part:
+    def _take_up(self, note: ResumeNote) -> PartFile:
         path = self._part_path(note)
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = Part(path)
+        part = PartFile(path)
         if not part.take_up(note.received_bytes, note.sha256):
             note.forget_bytes()
         return part
 
-    def _mark(self, note: Note, part: Part) -> None:
+    def _mark(self, note: ResumeNote, part: PartFile) -> None:
         note.received_bytes, note.sha256 = part.size_bytes, part.sha256
         if note.validator:
             self._notes.write(note)
@@ -205,7 +205,7 @@ class Store:
             self._part_path(note).unlink(missing_ok=True)
             self._notes.drop(key)
 
-    def _part_path(self, note: Note) -> Path:
+    def _part_path(self, note: ResumeNote) -> Path:
         return self.keep.part_path(note.stem, digest_of(note.key))
 
     async def _on_thread(self, work: Callable[..., T], *args: object) -> T:

@@ -21,7 +21,7 @@ from batchgen.core.lifecycle import JobState
 from batchgen.core.plan import Records
 
 if TYPE_CHECKING:
-    from batchgen.outputs.destination import Keep
+    from batchgen.outputs.destination import Destination
 
 
 _AT_ONCE = 256
@@ -87,7 +87,7 @@ def _look_in_bucket(run_dir: Path, file: OutputFile) -> tuple[str, bool]:
 
 
 @cache
-def _bucket(url: str, run_dir: Path) -> Keep:
+def _bucket(url: str, run_dir: Path) -> Destination:
     from batchgen.outputs.bucket import Bucket, fault_of
     from batchgen.outputs.store import NOTES_NAME
 

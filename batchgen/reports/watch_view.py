@@ -20,7 +20,7 @@ from batchgen.reports.terminal import visible
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sight:
+class WatchFrame:
     """What was seen in one look."""
 
     run_dir: Path
@@ -51,7 +51,7 @@ USUAL_SIZE = os.terminal_size((80, 24))
 """Of a terminal that does not know its own."""
 
 
-class Shown(Protocol):
+class WatchView(Protocol):
     """Somewhere to show it; what it did to a terminal is undone at the end (`with`)."""
 
     def __enter__(self) -> Self: ...
@@ -61,7 +61,7 @@ class Shown(Protocol):
         trace: TracebackType | None,
     ) -> None: ...  # fmt: skip
 
-    def show(self, sight: Sight) -> None:
+    def show(self, sight: WatchFrame) -> None:
         """One look; called for each, whether anything changed or not."""
         ...
 
@@ -70,7 +70,7 @@ class JsonLines:
     """A line of JSON for each change."""
 
     def __init__(self) -> None:
-        self._last: Sight | None = None
+        self._last: WatchFrame | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -78,7 +78,7 @@ class JsonLines:
     def __exit__(self, *_: object) -> None:
         """Nothing to undo."""
 
-    def show(self, sight: Sight) -> None:
+    def show(self, sight: WatchFrame) -> None:
         """The same keys as `status --json`; the last line says how it ended."""
         if self._last is not None and self._last.gist == sight.gist:
             return
@@ -92,7 +92,7 @@ class PlainLines:
     """A line for each change, at most one a minute; who comes and goes is said at once."""
 
     def __init__(self) -> None:
-        self._last: Sight | None = None
+        self._last: WatchFrame | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -100,7 +100,7 @@ class PlainLines:
     def __exit__(self, *_: object) -> None:
         """Nothing to undo."""
 
-    def show(self, sight: Sight) -> None:
+    def show(self, sight: WatchFrame) -> None:
         """Without control codes: it goes to a log."""
         last = self._last
         if last is None and sight.note:
@@ -127,7 +127,7 @@ class Screen:
     _CLOSE = "\x1b[?7h\x1b[?25h\x1b[?1049l"
 
     def __init__(self) -> None:
-        self._last: Sight | None = None
+        self._last: WatchFrame | None = None
 
     def __enter__(self) -> Self:
         sys.stdout.write(self._OPEN)
@@ -139,7 +139,7 @@ class Screen:
             end = _ending(self._last) if self._last.over else self._last.holder_text
             _print(*_page(self._last), end)
 
-    def show(self, sight: Sight) -> None:
+    def show(self, sight: WatchFrame) -> None:
         """In one write, each line over the old one: nothing flickers."""
         self._last = sight
         lines = [
@@ -166,7 +166,7 @@ def _print(*lines: str) -> None:
     sys.stdout.flush()
 
 
-def _page(sight: Sight) -> Iterator[str]:
+def _page(sight: WatchFrame) -> Iterator[str]:
     """Everything that `status` says."""
     yield f"{sight.run_dir}, {_clock(sight)}"
     if sight.note:
@@ -176,13 +176,13 @@ def _page(sight: Sight) -> Iterator[str]:
         yield f"about {duration_text(sight.eta_s)} left at the pace of the last jobs"
 
 
-def _line(sight: Sight) -> str:
+def _line(sight: WatchFrame) -> str:
     left = "" if sight.eta_s is None else f", about {duration_text(sight.eta_s)} left"
     phrases = ", ".join(state_phrases(sight.summary))
     return f"{_clock(sight)}  {count_text(sight.summary.jobs, 'job')}: {phrases}{left}"
 
 
-def _ending(sight: Sight) -> str:
+def _ending(sight: WatchFrame) -> str:
     """How it ended, as far as a look can tell."""
     if sight.left or not sight.summary.jobs:
         return f"no run is at work; {count_text(sight.left, 'job')} left for the next one"
@@ -190,5 +190,5 @@ def _ending(sight: Sight) -> str:
     return f"no run is at work; nothing is left to do, {how}"
 
 
-def _clock(sight: Sight) -> str:
+def _clock(sight: WatchFrame) -> str:
     return f"{datetime.fromtimestamp(sight.now_s).astimezone():%H:%M:%S}"

@@ -27,7 +27,7 @@ from batchgen.ports import (
     SaveLater,
 )
 from batchgen.runner.stopping import Stop
-from batchgen.runner.tasks import Crew
+from batchgen.runner.tasks import TaskGroup
 from batchgen.system.crash_points import CrashPoint, reached
 
 MAX_FRUITLESS_TRIES = 5
@@ -125,7 +125,7 @@ class Downloads:
     def __init__(
         self,
         collector: Collector,
-        crew: Crew,
+        crew: TaskGroup,
         stop: Stop,
         *,
         at_once: int,

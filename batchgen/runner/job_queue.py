@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from enum import Enum, auto
 
-from batchgen.core.admission import Verdict
+from batchgen.core.admission import AdmissionDecision
 from batchgen.core.jobs import Batch, Job
 from batchgen.core.lifecycle import IN_FLIGHT, JobRecord, JobState
 from batchgen.core.plan import SUBMISSIONS, Disposition, Policy, Records, disposition_of
@@ -54,7 +54,7 @@ PARKED_LIMIT = 2_000
 NEEDS_A_TURN = SUBMISSIONS | {Disposition.RESTORE}
 
 
-class Nothing(Enum):
+class NoJob(Enum):
     """Why no job is given."""
 
     MORE = auto()
@@ -65,7 +65,7 @@ class Nothing(Enum):
     """There is nothing to submit, for now."""
 
 
-class Source:
+class JobQueue:
     """Jobs that need a submission: first those put back by this run, then rows in their order."""
 
     def __init__(
@@ -73,7 +73,7 @@ class Source:
         jobs: Iterable[Job],
         ledger: Ledger,
         policy: Policy,
-        verdict: Callable[[str], Verdict],
+        verdict: Callable[[str], AdmissionDecision],
     ) -> None:
         self._rows: Iterator[Job] | None = iter(jobs)
         self._waiting: deque[Job] = deque()
@@ -89,33 +89,33 @@ class Source:
         """Give a job another turn, if the plan still says so when that comes."""
         self._waiting.append(job)
 
-    def next(self) -> Job | Nothing:
+    def next(self) -> Job | NoJob:
         """The next job that may be submitted now, or why there is none."""
-        verdicts: dict[str, Verdict] = {}
+        verdicts: dict[str, AdmissionDecision] = {}
         for _ in range(len(self._waiting)):
             job = self._waiting.popleft()
             verdict = verdicts.setdefault(job.model, self._verdict(job.model))
-            if verdict is Verdict.WAIT:
+            if verdict is AdmissionDecision.WAIT:
                 self._waiting.append(job)
-            elif verdict is Verdict.GO and self.needs_submission(job):
+            elif verdict is AdmissionDecision.GO and self.needs_submission(job):
                 return job
         if self._rows is None:
-            return Nothing.WAIT if self._waiting else Nothing.EXHAUSTED
+            return NoJob.WAIT if self._waiting else NoJob.EXHAUSTED
         return self._next_row(self._rows)
 
-    def _next_row(self, rows: Iterator[Job]) -> Job | Nothing:
+    def _next_row(self, rows: Iterator[Job]) -> Job | NoJob:
         for _ in range(SKIP_LIMIT):
             if len(self._waiting) >= PARKED_LIMIT:
-                return Nothing.WAIT
+                return NoJob.WAIT
             row = next(rows, None)
             if row is None:
                 self._rows = None
-                return Nothing.WAIT if self._waiting else Nothing.EXHAUSTED
+                return NoJob.WAIT if self._waiting else NoJob.EXHAUSTED
             if not self.needs_submission(row):
                 continue
             verdict = self._verdict(row.model)
-            if verdict is Verdict.GO:
+            if verdict is AdmissionDecision.GO:
                 return row
-            if verdict is Verdict.WAIT:
+            if verdict is AdmissionDecision.WAIT:
                 self._waiting.append(row)
-        return Nothing.MORE
+        return NoJob.MORE

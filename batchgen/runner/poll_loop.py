@@ -12,9 +12,9 @@ from batchgen.core.jobs import Job
 from batchgen.core.lifecycle import JobRecord
 from batchgen.core.units import seconds
 from batchgen.ports import Clock
-from batchgen.runner.poller import Flight, Lookout
+from batchgen.runner.poller import InFlightJob, Poller
 from batchgen.runner.stopping import Stop
-from batchgen.runner.tasks import Crew
+from batchgen.runner.tasks import TaskGroup
 
 RESUMED_PATIENCE_S = 30.0
 """What a job gets that is older than its time-out when a run takes it up again."""
@@ -30,19 +30,19 @@ VIDEO_TIMEOUT_S = 2700.0
 """From the submission; also for a job whose model is not known any more."""
 
 
-class Watch:
+class PollLoop:
     """Looks at flights until they end, or until this run has waited for them long enough."""
 
     def __init__(
         self,
         *,
-        lookout: Lookout,
+        lookout: Poller,
         clock: Clock,
-        crew: Crew,
+        crew: TaskGroup,
         stop: Stop,
         at_once: int,
         job_timeout_s: float | None,
-        on_landed: Callable[[Flight], None],
+        on_landed: Callable[[InFlightJob], None],
     ) -> None:
         self._lookout = lookout
         self._clock = clock
@@ -51,7 +51,7 @@ class Watch:
         self._at_once = at_once
         self._job_timeout_s = job_timeout_s
         self._on_landed = on_landed
-        self._schedule = Schedule()
+        self._schedule = PollSchedule()
         self._looking = 0
         self._explorers: Counter[str] = Counter()
         self._known: set[str] = set()
@@ -64,7 +64,7 @@ class Watch:
         submitted_s = seconds(record.submitted_at)
         age_s = 0.0 if submitted_s is None else max(0.0, self._clock.now_s() - submitted_s)
         patience_s = max(self._timeout_s(job) - age_s, RESUMED_PATIENCE_S)
-        flight = Flight(
+        flight = InFlightJob(
             record=record, job=job, resumed=resumed, give_up_at_s=now_s + patience_s,
             since_s=now_s - age_s if resumed else now_s, explores=self._explores(job),
         )  # fmt: skip
@@ -86,7 +86,7 @@ class Watch:
             timeout_s = None if due_s is None else due_s - self._clock.monotonic_s()
             await self._clock.wait(self.wake, timeout_s)
 
-    async def _look(self, flight: Flight) -> None:
+    async def _look(self, flight: InFlightJob) -> None:
         failures = flight.failures
         try:
             delay_s = await self._lookout.look(flight)
@@ -103,7 +103,7 @@ class Watch:
         else:
             self._schedule.add(flight, min(now_s + delay_s, flight.give_up_at_s))
 
-    def _share_news(self, flight: Flight, now_s: float) -> None:
+    def _share_news(self, flight: InFlightJob, now_s: float) -> None:
         """Once enough is known of a model, look anew at when to look at its other jobs."""
         model = flight.job.model if flight.job else None
         if model is None or model in self._known or not self._lookout.knows(model):
@@ -130,22 +130,22 @@ class Watch:
         return VIDEO_TIMEOUT_S if job is None or "video" in job.model else IMAGE_TIMEOUT_S
 
 
-class Schedule:
+class PollSchedule:
     """Flights by the time of their next look. No loop and no clock of its own."""
 
     def __init__(self) -> None:
-        self._heap: list[tuple[float, int, Flight]] = []
+        self._heap: list[tuple[float, int, InFlightJob]] = []
         self._sequence = 0
 
     def __len__(self) -> int:
         return len(self._heap)
 
-    def add(self, flight: Flight, due_s: float) -> None:
+    def add(self, flight: InFlightJob, due_s: float) -> None:
         """Look at this flight at that monotonic time."""
         self._sequence += 1
         heapq.heappush(self._heap, (due_s, self._sequence, flight))
 
-    def bring_forward(self, due_s_of: Callable[[Flight], float]) -> None:
+    def bring_forward(self, due_s_of: Callable[[InFlightJob], float]) -> None:
         """Look at each flight at the time that is given for it, if that is sooner."""
         self._heap = [
             (min(due_s, due_s_of(flight)), number, flight) for due_s, number, flight in self._heap
@@ -156,6 +156,6 @@ class Schedule:
         """When the first look is due; None where nothing flies."""
         return self._heap[0][0] if self._heap else None
 
-    def pop_due(self, now_s: float) -> Flight | None:
+    def pop_due(self, now_s: float) -> InFlightJob | None:
         """The flight that has been due for longest; None where none is due yet."""
         return heapq.heappop(self._heap)[2] if self._heap and self._heap[0][0] <= now_s else None

@@ -26,19 +26,19 @@ from batchgen.core.api_answers import (
 from batchgen.core.events import Cancelled, ErrorKind, Event, Failed, JobError, Started, Succeeded
 from batchgen.core.jobs import Job
 from batchgen.core.lifecycle import JobRecord, JobState
-from batchgen.core.polling.forecast import Forecast, Forecasts, Sighting
+from batchgen.core.polling.forecast import Forecast, Forecasts, PollObservations
 from batchgen.core.polling.poll_plan import PollPace
 from batchgen.core.stop_reasons import StopReason
 from batchgen.core.throttle import Backoff
 from batchgen.ports import Clock, GenerationAPI, Ledger, Observer
-from batchgen.runner.reachability import Reach
+from batchgen.runner.reachability import Reachability
 from batchgen.runner.stopping import Stop
-from batchgen.runner.throttling import Gate
+from batchgen.runner.throttling import SubmissionPause
 from batchgen.system.crash_points import CrashPoint, reached
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
-class Flight:
+class InFlightJob:
     """One accepted job on its way."""
 
     record: JobRecord
@@ -50,7 +50,7 @@ class Flight:
     """Monotonic time after which this run no longer waits for it."""
     resumed: bool = False
     """Whether an earlier run submitted it; then it may have ended long ago."""
-    seen: Sighting = field(default_factory=Sighting)
+    seen: PollObservations = field(default_factory=PollObservations)
     explores: bool = False
     """One of the first of a model that nothing is known of: looked at closely, so that the many
     others need not be."""
@@ -68,7 +68,7 @@ HEALTHY_S = 3.0
 
 
 @dataclass(slots=True)
-class Shortcut:
+class ResultFirst:
     """Whether `result` may be asked before `status` said that a job has ended.
 
     The API documents `result` as readable in every state, and its own ComfyUI nodes poll nothing
@@ -90,20 +90,20 @@ class Shortcut:
 
 
 @dataclass(slots=True, kw_only=True)
-class Lookout:
+class Poller:
     """Looks at flights and puts what it learns on record."""
 
     api: GenerationAPI
     ledger: Ledger
     clock: Clock
     observer: Observer
-    reach: Reach
+    reach: Reachability
     stop: Stop
     jitter: Callable[[], float]
     forecasts: Forecasts = field(default_factory=Forecasts)
     backoff: Backoff = field(default_factory=Backoff)
-    shortcut: Shortcut = field(default_factory=Shortcut)
-    gate: Gate | None = None
+    shortcut: ResultFirst = field(default_factory=ResultFirst)
+    gate: SubmissionPause | None = None
     """What is told when a look is turned away for its rate: submissions make room first."""
     _words: set[str] = field(default_factory=set)
     _good_at_s: float = -inf
@@ -113,19 +113,19 @@ class Lookout:
         """Whether enough jobs of a model have ended to foretell the others."""
         return self.forecasts.of(model).whole.plan is not None
 
-    def delay_s(self, flight: Flight) -> float:
+    def delay_s(self, flight: InFlightJob) -> float:
         """Seconds until the next look at a job that is in flight, as things are known now."""
         return self._forecast(flight).next_delay_s(
             flight.seen, self._age_s(flight), flight.looks, jitter=self.jitter()
         )
 
-    def first_delay_s(self, flight: Flight) -> float:
+    def first_delay_s(self, flight: InFlightJob) -> float:
         """Seconds until the first look; what an earlier run left may have ended already."""
         if flight.resumed:
             return 0.0
         return self._forecast(flight).next_delay_s(flight.seen, 0.0, 0, jitter=self.jitter())
 
-    async def look(self, flight: Flight) -> float | None:
+    async def look(self, flight: InFlightJob) -> float | None:
         """Look once. Seconds until the next look; None where the job has ended.
 
         Raises `LocalIOError` where the ledger could not be written.
@@ -146,7 +146,7 @@ class Lookout:
             return None
         return self._delay_s(flight, answer)
 
-    async def _keep(self, flight: Flight, event: Event) -> None:
+    async def _keep(self, flight: InFlightJob, event: Event) -> None:
         if isinstance(event, Succeeded):
             reached(CrashPoint.RESULT_HEARD)
         flight.record = await self.ledger.record(flight.record.job, event)
@@ -154,7 +154,7 @@ class Lookout:
             reached(CrashPoint.RESULT_DURABLE)
         self.observer.on_event(flight.record.job, event, flight.record)
 
-    async def _ask(self, flight: Flight, age_s: float) -> Look:
+    async def _ask(self, flight: InFlightJob, age_s: float) -> Look:
         request_id = flight.record.request_id or ""
         likely = self._forecast(flight).may_have_ended(flight.seen, age_s)
         # After a failure `status` is asked, which tells an outage from a refusal of `result`.
@@ -171,7 +171,7 @@ class Lookout:
             flight.shortcut_failed = False
         return await self.api.result(request_id) if isinstance(answer, Ended) else answer
 
-    def _learn(self, flight: Flight, answer: Look, age_s: float) -> None:
+    def _learn(self, flight: InFlightJob, answer: Look, age_s: float) -> None:
         forecast, seen = self._forecast(flight), flight.seen
         match answer:
             case Queued():
@@ -181,10 +181,10 @@ class Lookout:
             case Produced() | Broke() if seen.alive_s is not None or not flight.resumed:
                 forecast.saw_end(seen, age_s)
 
-    def _forecast(self, flight: Flight) -> Forecast:
+    def _forecast(self, flight: InFlightJob) -> Forecast:
         return self.forecasts.of(flight.job.model if flight.job else "")
 
-    def _age_s(self, flight: Flight) -> float:
+    def _age_s(self, flight: InFlightJob) -> float:
         return self.clock.monotonic_s() - flight.since_s
 
     def _listen(self, answer: Look) -> None:
@@ -201,7 +201,7 @@ class Lookout:
             self._words.add(word)
             self.observer.on_note(f"the API reports a status {word!r}; taken as still running")
 
-    def _delay_s(self, flight: Flight, answer: Look) -> float:
+    def _delay_s(self, flight: InFlightJob, answer: Look) -> float:
         if isinstance(answer, (TryAgain, TokenRejected)):
             flight.failures += 1
             retry_after_s = answer.retry_after_s if isinstance(answer, TryAgain) else None

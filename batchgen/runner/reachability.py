@@ -14,7 +14,7 @@ from batchgen.ports import Clock, GenerationAPI
 from batchgen.runner.stopping import Stop
 
 
-class Reach:
+class Reachability:
     """Turns silence into a reason to stop: soon where nothing ever answered, late otherwise."""
 
     def __init__(
@@ -41,7 +41,7 @@ class Reach:
             self._stop.request(StopReason.SILENT)
 
 
-class Hold:
+class OutageProbe:
     """One probe at a time, for as long as submissions are held."""
 
     def __init__(
@@ -49,7 +49,7 @@ class Hold:
         api: GenerationAPI,
         clock: Clock,
         admission: Admission,
-        reach: Reach,
+        reach: Reachability,
         jitter: Callable[[], float],
     ) -> None:
         self._api = api

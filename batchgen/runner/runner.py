@@ -18,18 +18,18 @@ from batchgen.core.lifecycle import IN_FLIGHT, JobRecord, JobState
 from batchgen.core.plan import Policy
 from batchgen.core.polling.durations import Expectation
 from batchgen.core.stop_reasons import StopReason
-from batchgen.core.throttle import Backoff, Window
+from batchgen.core.throttle import Backoff, ConcurrencyWindow
 from batchgen.ports import Clock, GenerationAPI, Ledger, Observer, OutputStore
 from batchgen.runner.downloads import Collector, Downloads
-from batchgen.runner.job_queue import Nothing, Source, left_open, rows_of
-from batchgen.runner.poll_loop import Watch
-from batchgen.runner.poller import Flight, Lookout
-from batchgen.runner.reachability import Hold, Reach
-from batchgen.runner.spending import Purse, Spending
+from batchgen.runner.job_queue import JobQueue, NoJob, left_open, rows_of
+from batchgen.runner.poll_loop import PollLoop
+from batchgen.runner.poller import InFlightJob, Poller
+from batchgen.runner.reachability import OutageProbe, Reachability
+from batchgen.runner.spending import Spending, SpendingGuard
 from batchgen.runner.stopping import Cancellation, Limits, Stop
-from batchgen.runner.submission import Submission, Turn
-from batchgen.runner.tasks import Crew
-from batchgen.runner.throttling import Gate, PacedAPI
+from batchgen.runner.submission import AfterSubmission, Submission
+from batchgen.runner.tasks import TaskGroup
+from batchgen.runner.throttling import PacedAPI, SubmissionPause
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,27 +62,27 @@ class Runner:
         self._policy, self._limits = policy, limits
         self._wake = asyncio.Event()
         self.stop = Stop(self._on_change)
-        self._crew = Crew(self._on_change, lambda: self.stop.request(StopReason.DISK))
-        self._admission, self._window = Admission(), Window(cap=limits.concurrency)
+        self._crew = TaskGroup(self._on_change, lambda: self.stop.request(StopReason.DISK))
+        self._admission, self._window = Admission(), ConcurrencyWindow(cap=limits.concurrency)
         spending = spending or Spending()
-        self._purse = Purse(spending.budgets, spending.price_of)
+        self._purse = SpendingGuard(spending.budgets, spending.price_of)
         self._api = api = PacedAPI(api, clock, limits.rate_per_s)
         jitter = rng.random
-        reach = Reach(
+        reach = Reachability(
             clock, self.stop, wait_for_api_s=limits.wait_for_api_s, silence_s=limits.silence_s
         )
-        self._gate = Gate(clock, jitter, Backoff(first_s=0.2))
-        self._hold = Hold(api, clock, self._admission, reach, jitter)
+        self._gate = SubmissionPause(clock, jitter, Backoff(first_s=0.2))
+        self._hold = OutageProbe(api, clock, self._admission, reach, jitter)
         self._submission = Submission(
             api=api, ledger=ledger, clock=clock, observer=observer, reach=reach, stop=self.stop,
             gate=self._gate, window=self._window, admission=self._admission, purse=self._purse,
         )  # fmt: skip
-        lookout = Lookout(
+        lookout = Poller(
             api=api, ledger=ledger, clock=clock, observer=observer, reach=reach, stop=self.stop,
             jitter=jitter, gate=self._gate,
         )  # fmt: skip
         self.forecasts = lookout.forecasts
-        self._watch = Watch(
+        self._watch = PollLoop(
             lookout=lookout, clock=clock, crew=self._crew, stop=self.stop, at_once=limits.looks,
             job_timeout_s=limits.job_timeout_s, on_landed=self._landed,
         )  # fmt: skip
@@ -98,7 +98,7 @@ class Runner:
 
     async def run(self, batch: Batch) -> Outcome:
         """Work until nothing is left to do or a reason to stop was given."""
-        self._source = Source(batch.jobs(), self._ledger, self._policy, self._admission.verdict)
+        self._source = JobQueue(batch.jobs(), self._ledger, self._policy, self._admission.verdict)
         self._exhausted = False
         self._resume(batch)
         self._crew.spawn(self._watch.keep())
@@ -156,9 +156,9 @@ class Runner:
             if self._gate.wait_s or self._crew.posting >= self._limits.posts:
                 return False
             job = self._source.next()
-            if isinstance(job, Nothing):
-                self._exhausted = job is Nothing.EXHAUSTED
-                return job is Nothing.MORE
+            if isinstance(job, NoJob):
+                self._exhausted = job is NoJob.EXHAUSTED
+                return job is NoJob.MORE
             if not self._fits(job):
                 return False
             self._in_flight += 1
@@ -185,7 +185,7 @@ class Runner:
         return False
 
     async def _submit(self, job: Job) -> None:
-        record: JobRecord | Turn = Turn.OVER
+        record: JobRecord | AfterSubmission = AfterSubmission.OVER
         try:
             made = self._ledger.made_before(job.id, job.fingerprint)
             if made is not None:
@@ -200,12 +200,12 @@ class Runner:
             self._crew.spawn(self._hold.probe(job.model, self._on_change))
         if isinstance(record, JobRecord):
             self._watch.add(record, job)
-        elif record is Turn.AGAIN:
+        elif record is AfterSubmission.AGAIN:
             self._put_back(job)
         else:
             self._settle(job.id, job)
 
-    def _landed(self, flight: Flight) -> None:
+    def _landed(self, flight: InFlightJob) -> None:
         """A job has ended, or was waited for long enough."""
         self._in_flight -= 1
         record = flight.record

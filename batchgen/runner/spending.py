@@ -10,7 +10,7 @@ from batchgen.core.jobs import Job
 from batchgen.core.lifecycle import JobRecord
 
 
-class Purse:
+class SpendingGuard:
     """Reserves before a POST and settles after the job; knows what jobs of a model really cost."""
 
     def __init__(

@@ -35,16 +35,16 @@ from batchgen.core.events import (
 from batchgen.core.jobs import Job
 from batchgen.core.lifecycle import JobRecord
 from batchgen.core.stop_reasons import StopReason
-from batchgen.core.throttle import Window
+from batchgen.core.throttle import ConcurrencyWindow
 from batchgen.ports import Clock, GenerationAPI, Ledger, Observer
-from batchgen.runner.reachability import Reach
-from batchgen.runner.spending import Purse
+from batchgen.runner.reachability import Reachability
+from batchgen.runner.spending import SpendingGuard
 from batchgen.runner.stopping import Stop
-from batchgen.runner.throttling import Gate
+from batchgen.runner.throttling import SubmissionPause
 from batchgen.system.crash_points import CrashPoint, reached
 
 
-class Turn(Enum):
+class AfterSubmission(Enum):
     """How a submission that was not accepted goes on."""
 
     AGAIN = auto()
@@ -68,14 +68,14 @@ class Submission:
     ledger: Ledger
     clock: Clock
     observer: Observer
-    gate: Gate
-    window: Window
+    gate: SubmissionPause
+    window: ConcurrencyWindow
     admission: Admission
-    purse: Purse
-    reach: Reach
+    purse: SpendingGuard
+    reach: Reachability
     stop: Stop
 
-    async def submit(self, job: Job) -> JobRecord | Turn:
+    async def submit(self, job: Job) -> JobRecord | AfterSubmission:
         """Submit once. The record of the accepted job, or how it goes on.
 
         Raises `LocalIOError` where the ledger could not be written.
@@ -97,7 +97,7 @@ class Submission:
             self.purse.settle(record, job.model)
         else:
             self.purse.release(job.id)
-        return Turn.AGAIN if isinstance(event, NotAccepted) else Turn.OVER
+        return AfterSubmission.AGAIN if isinstance(event, NotAccepted) else AfterSubmission.OVER
 
     async def _post(self, job: Job) -> SubmitAnswer:
         intent = Intended(

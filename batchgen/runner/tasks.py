@@ -9,7 +9,7 @@ from typing import Any
 from batchgen.core.errors import LocalIOError
 
 
-class Crew:
+class TaskGroup:
     """Short tasks. Each end is told to `on_end`; what went wrong is kept."""
 
     def __init__(self, on_end: Callable[[], None], on_trouble: Callable[[], None]) -> None:

@@ -9,11 +9,11 @@ from collections.abc import Callable, Mapping
 
 from batchgen.core.api_answers import CancelOutcome, Look, SubmitAnswer
 from batchgen.core.jobs import JSONValue
-from batchgen.core.throttle import Backoff, Rate
+from batchgen.core.throttle import Backoff, RateLimiter
 from batchgen.ports import Clock, GenerationAPI
 
 
-class Gate:
+class SubmissionPause:
     """Closed for a while after a submission that was not accepted; longer each time in a row."""
 
     def __init__(self, clock: Clock, jitter: Callable[[], float], backoff: Backoff) -> None:
@@ -48,7 +48,7 @@ class PacedAPI:
     def __init__(self, api: GenerationAPI, clock: Clock, per_s: float | None) -> None:
         self._api = api
         self._clock = clock
-        self._rate = Rate(per_s=per_s)
+        self._rate = RateLimiter(per_s=per_s)
         self.waiting_s = 0.0
         """How long the last call had to wait for its place."""
 

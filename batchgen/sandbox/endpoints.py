@@ -18,7 +18,7 @@ from batchgen.sandbox.faults.kinds import Call, Fault, On
 from batchgen.sandbox.faults.rules import FaultPlan
 from batchgen.sandbox.faults.table import ending_of, spoil
 from batchgen.sandbox.http_answer import Answer, Delivery, error, of_json
-from batchgen.sandbox.model_catalogue import Catalogue, Model, no_model
+from batchgen.sandbox.model_catalogue import Model, SandboxCatalogue, no_model
 from batchgen.sandbox.remote_queue import TicketState
 from batchgen.sandbox.request_book import Request, RequestBook, body_digest
 from batchgen.sandbox.response_bodies import (
@@ -41,7 +41,7 @@ class Endpoints:
     def __init__(
         self,
         config: SandboxConfig,
-        catalogue: Catalogue,
+        catalogue: SandboxCatalogue,
         book: RequestBook,
         audit: Audit,
         plan: FaultPlan,

@@ -164,7 +164,7 @@ class Model:
         return round(price * 1_000_000)
 
 
-class Catalogue:
+class SandboxCatalogue:
     """All models by id. Raises `UsageError` for entries that cannot be read."""
 
     def __init__(self, added: Iterable[Path | ModelEntry], *, price_usd: float) -> None:

@@ -38,7 +38,7 @@ class Ticket:
     """When it ends or ended; None while it waits."""
 
 
-class JobQueue:
+class RemoteQueue:
     """A queue in front of `capacity` machines."""
 
     def __init__(self, capacity: int) -> None:

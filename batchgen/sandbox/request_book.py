@@ -32,8 +32,8 @@ from batchgen.sandbox.config import SandboxConfig
 from batchgen.sandbox.faults.kinds import Fault
 from batchgen.sandbox.faults.rules import chance
 from batchgen.sandbox.http_answer import Answer
-from batchgen.sandbox.model_catalogue import Catalogue, Model
-from batchgen.sandbox.remote_queue import JobQueue, Ticket
+from batchgen.sandbox.model_catalogue import Model, SandboxCatalogue
+from batchgen.sandbox.remote_queue import RemoteQueue, Ticket
 
 
 class AcceptedLine(msgspec.Struct, frozen=True, kw_only=True, tag="accepted", tag_field="line"):
@@ -165,8 +165,10 @@ def body_digest(model_id: str, body: object) -> str:
 class RequestBook:
     """All requests of one sandbox. `LocalIOError` where the journal cannot be read or written."""
 
-    def __init__(self, config: SandboxConfig, catalogue: Catalogue, rng: random.Random) -> None:
-        self.queue = JobQueue(config.capacity)
+    def __init__(
+        self, config: SandboxConfig, catalogue: SandboxCatalogue, rng: random.Random
+    ) -> None:
+        self.queue = RemoteQueue(config.capacity)
         self.requests: dict[str, Request] = {}
         self.balance_microusd = round(config.balance_usd * 1_000_000)
         self._config = config

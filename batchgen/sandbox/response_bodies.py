@@ -18,7 +18,7 @@ from batchgen.sandbox.faults.json_faults import error_of
 from batchgen.sandbox.faults.table import ending_of
 from batchgen.sandbox.http_answer import gateway_error
 from batchgen.sandbox.pictures import draw, size_of
-from batchgen.sandbox.remote_queue import JobQueue, TicketState
+from batchgen.sandbox.remote_queue import RemoteQueue, TicketState
 from batchgen.sandbox.request_book import Request
 from batchgen.sandbox.served_file import File, file_with
 
@@ -80,7 +80,7 @@ def links(origin: str, request_id: str, *names: str) -> Body:
     return {"request_id": request_id, **{f"{name}_url": f"{base}/{name}" for name in names}}
 
 
-def status_body(origin: str, request: Request, queue: JobQueue) -> Body:
+def status_body(origin: str, request: Request, queue: RemoteQueue) -> Body:
     """The state in the queue; `completed` says nothing about how the job ended."""
     ticket = request.ticket
     told: Body = {"request_id": request.request_id, "status": ticket.state}

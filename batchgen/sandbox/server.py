@@ -36,7 +36,7 @@ from batchgen.sandbox.http_answer import (
     sized_request,
     styled,
 )
-from batchgen.sandbox.model_catalogue import Catalogue
+from batchgen.sandbox.model_catalogue import SandboxCatalogue
 from batchgen.sandbox.request_book import RequestBook, token_fingerprint
 
 HOST = "127.0.0.1"
@@ -146,7 +146,7 @@ class Sandbox:
         self._sleep = sleep
         self._clock = clock
         self._rng = rng or random.SystemRandom()
-        self._catalogue = Catalogue(self.config.models, price_usd=self.config.price_usd)
+        self._catalogue = SandboxCatalogue(self.config.models, price_usd=self.config.price_usd)
         self._rules = parsed((*self.config.faults, *chaos(self.config.chaos)))
         self._style = ErrorStyle(self.config.error_style)
         self._tokens = {

@@ -16,11 +16,17 @@ from batchgen.api.catalogue import Catalogue
 from batchgen.app.model_sources import list_models, offline_models, online_models
 from batchgen.core.api_base import DEFAULT_BASE_URL, parse_base_url
 from batchgen.core.errors import ManifestError
-from batchgen.core.model_entry import ModelEntry, Unanswered, estimate_usd, file_stem, read_entry
+from batchgen.core.model_entry import (
+    ModelEntry,
+    NoCatalogueEntry,
+    estimate_usd,
+    file_stem,
+    read_entry,
+)
 from batchgen.core.secret import Secret
 from batchgen.models.cache import CatalogueCache, age_text
-from batchgen.models.pinned import KeptSchemas
-from batchgen.models.registry import Ask, KnownModels
+from batchgen.models.pinned import PinnedSchemas
+from batchgen.models.registry import Ask, ModelRegistry
 from batchgen.sandbox import Sandbox, SandboxConfig
 from batchgen.system import environment
 from batchgen.system.clock import SystemClock
@@ -51,16 +57,16 @@ def entry(model_id: str = "a/b", *, price: float | None = 0.03, **more: object) 
 class Asked:
     """A live catalogue in memory, which counts what it is asked."""
 
-    def __init__(self, answer: ModelEntry | Unanswered) -> None:
+    def __init__(self, answer: ModelEntry | NoCatalogueEntry) -> None:
         self.answer = answer
         self.calls: list[str] = []
 
-    def __call__(self, model_id: str) -> ModelEntry | Unanswered:
+    def __call__(self, model_id: str) -> ModelEntry | NoCatalogueEntry:
         self.calls.append(model_id)
         return self.answer
 
 
-DOWN = Unanswered(why="connection refused", reached=False)
+DOWN = NoCatalogueEntry(why="connection refused", reached=False)
 _: Ask = Asked(DOWN)
 
 
@@ -99,10 +105,10 @@ async def test_an_entry_of_the_live_catalogue() -> None:
     assert isinstance(found, ModelEntry)
     assert (found.base_price_usd, found.price_unit) == (0.04, "output")
     assert found.input_schema
-    assert unknown == Unanswered(why="it does not know this model", reached=True)
-    assert isinstance(rejected, Unanswered)
+    assert unknown == NoCatalogueEntry(why="it does not know this model", reached=True)
+    assert isinstance(rejected, NoCatalogueEntry)
     assert "token was rejected" in rejected.why
-    assert isinstance(path, Unanswered)
+    assert isinstance(path, NoCatalogueEntry)
 
 
 async def test_a_catalogue_that_hangs_is_given_up_in_time() -> None:
@@ -118,7 +124,7 @@ async def test_a_catalogue_that_hangs_is_given_up_in_time() -> None:
         answer = await models.entry("a/b", timeout_s=0.05)
         release.set()
 
-    assert isinstance(answer, Unanswered)
+    assert isinstance(answer, NoCatalogueEntry)
     assert not answer.reached
 
 
@@ -129,7 +135,7 @@ async def test_an_answer_about_another_model_is_none() -> None:
         return web.json_response({"model_id": "c/d", "base_price_usd": 0})
 
     async with catalogue(other) as models:
-        assert isinstance(await models.entry("a/b"), Unanswered)
+        assert isinstance(await models.entry("a/b"), NoCatalogueEntry)
 
 
 async def test_the_listing_is_read_page_by_page() -> None:
@@ -180,7 +186,7 @@ async def test_only_an_id_goes_into_a_path() -> None:
 
     async with catalogue(remember) as models:
         for odd in ("../requests", "a", "a/../b", "a/b?x=1", "a/b#c"):
-            assert isinstance(await models.entry(odd), Unanswered)
+            assert isinstance(await models.entry(odd), NoCatalogueEntry)
 
     assert paths == []
 
@@ -325,20 +331,20 @@ def test_a_fresh_cache_is_used_without_asking(tmp_path: Path) -> None:
     books = cache(tmp_path, clock)
     books.put(entry(price=0.03))
 
-    fresh = KnownModels(packaged={}, cache=books, ask=ask)
+    fresh = ModelRegistry(packaged={}, cache=books, ask=ask)
     assert fresh.price_of("a/b") == (0.03, "output", "")
     assert fresh.origin_of("a/b") == "the catalogue, less than a minute old"
     assert ask.calls == []
 
     clock.at_s += 25 * HOUR_S
-    stale = KnownModels(packaged={}, cache=books, ask=ask)
+    stale = ModelRegistry(packaged={}, cache=books, ask=ask)
     assert stale.price_of("a/b") == (0.05, "output", "")
     assert stale.schema_for("a/b") is not None
     assert stale.origin_of("a/b") == "the live catalogue"
     assert ask.calls == ["a/b"]
     assert stale.notes == ()
 
-    again = KnownModels(packaged={}, cache=books, ask=ask)
+    again = ModelRegistry(packaged={}, cache=books, ask=ask)
     assert again.price_of("a/b") == (0.05, "output", "")
     assert ask.calls == ["a/b"]
 
@@ -348,7 +354,7 @@ def test_refresh_asks_whatever_is_cached(tmp_path: Path) -> None:
     books = cache(tmp_path, SetClock())
     books.put(entry(price=0.03))
 
-    known = KnownModels(packaged={}, cache=books, ask=Asked(entry(price=0.05)), refresh=True)
+    known = ModelRegistry(packaged={}, cache=books, ask=Asked(entry(price=0.05)), refresh=True)
 
     assert known.price_of("a/b") == (0.05, "output", "")
 
@@ -361,7 +367,7 @@ def test_a_stale_entry_is_used_with_a_note_when_the_api_is_down(tmp_path: Path) 
         books.put(entry(name))
     clock.at_s += 48 * HOUR_S
 
-    known = KnownModels(packaged={"e/f": entry("e/f", price=None)}, cache=books, ask=ask)
+    known = ModelRegistry(packaged={"e/f": entry("e/f", price=None)}, cache=books, ask=ask)
     for name in ("a/b", "c/d", "e/f", "g/h"):
         known.schema_for(name)
 
@@ -376,8 +382,8 @@ def test_a_stale_entry_is_used_with_a_note_when_the_api_is_down(tmp_path: Path) 
 
 def test_one_unknown_model_does_not_stop_the_asking() -> None:
     """Only an API that is not there is left alone."""
-    ask = Asked(Unanswered(why="it does not know this model", reached=True))
-    known = KnownModels(packaged={}, ask=ask)
+    ask = Asked(NoCatalogueEntry(why="it does not know this model", reached=True))
+    known = ModelRegistry(packaged={}, ask=ask)
 
     assert known.schema_for("a/b") is None
     assert known.price_of("a/b") is None
@@ -388,7 +394,7 @@ def test_one_unknown_model_does_not_stop_the_asking() -> None:
 def test_an_entry_without_a_schema_supplies_the_price_only() -> None:
     """The packaged schema decides then."""
     packaged = {"a/b": entry(price=None)}
-    known = KnownModels(packaged=packaged, ask=Asked(entry(input_schema=None, price=0.0)))
+    known = ModelRegistry(packaged=packaged, ask=Asked(entry(input_schema=None, price=0.0)))
 
     assert known.schema_for("a/b") is not None
     assert known.origin_of("a/b") == "the package"
@@ -401,11 +407,11 @@ def test_an_entry_without_a_schema_supplies_the_price_only() -> None:
 
 def test_the_schema_that_a_run_directory_kept_decides_there(tmp_path: Path) -> None:
     """Today's schema does not; today's price does; and no network is needed for the schema."""
-    kept, ask = KeptSchemas(tmp_path), Asked(DOWN)
+    kept, ask = PinnedSchemas(tmp_path), Asked(DOWN)
     old = entry(input_schema={"properties": {"size": {"type": "integer"}}}, price=0.02)
     kept.keep(old)
 
-    known = KnownModels(packaged={"a/b": entry()}, kept=kept, ask=ask)
+    known = ModelRegistry(packaged={"a/b": entry()}, kept=kept, ask=ask)
     schema = known.schema_for("a/b")
     assert schema is not None
     assert list(schema.properties) == ["size"]
@@ -414,7 +420,7 @@ def test_the_schema_that_a_run_directory_kept_decides_there(tmp_path: Path) -> N
     assert known.price_of("a/b") == (0.02, "output", "")
     assert "first run" in known.notes[-1]
 
-    today = KnownModels(packaged={}, kept=kept, ask=Asked(entry(price=0.09)))
+    today = ModelRegistry(packaged={}, kept=kept, ask=Asked(entry(price=0.09)))
     assert today.price_of("a/b") == (0.09, "output", "")
     whole = today.entry_for("a/b")
     assert whole is not None
@@ -423,12 +429,12 @@ def test_the_schema_that_a_run_directory_kept_decides_there(tmp_path: Path) -> N
 
 def test_what_was_kept_first_stays(tmp_path: Path) -> None:
     """Until a person removes the file; one that cannot be read is no reason to guess."""
-    kept = KeptSchemas(tmp_path)
+    kept = PinnedSchemas(tmp_path)
     assert kept.entry("a/b") is None
     kept.keep(entry(price=0.01))
     kept.keep(entry(price=0.02))
 
-    found = KeptSchemas(tmp_path).entry("a/b")
+    found = PinnedSchemas(tmp_path).entry("a/b")
     assert found == entry(price=0.01)
     assert [path.name for path in (tmp_path / "schemas").iterdir()] == ["a__b.json"]
 

@@ -43,10 +43,10 @@ def read_bare(path: Path) -> int:
 def read_jobs(path: Path) -> int:
     """All of it: columns, types, schema, identity."""
     from batchgen.core.jobs import Job
-    from batchgen.manifest import Shape, open_manifest
+    from batchgen.manifest import RowOptions, open_manifest
     from batchgen.models.bundled import PackagedSchemas
 
-    manifest = open_manifest(path, Shape(model=MODEL), PackagedSchemas())
+    manifest = open_manifest(path, RowOptions(model=MODEL), PackagedSchemas())
     return sum(isinstance(row, Job) for row in manifest.rows())
 
 

@@ -44,16 +44,17 @@ from batchgen.core.api_base import parse_base_url
 from batchgen.core.events import Accepted, Event, Intended, Succeeded
 from batchgen.core.jobs import Job, JSONValue
 from batchgen.core.lifecycle import JobRecord
-from batchgen.core.polling.forecast import Forecast, Forecasts, Sighting
-from batchgen.core.polling.poll_plan import LookPlan, cheapest_looks
+from batchgen.core.polling.forecast import Forecast, Forecasts, PollObservations
+from batchgen.core.polling.poll_plan import PollPlan, cheapest_looks
 from batchgen.core.secret import Secret
-from batchgen.ledger import LedgerBook
+from batchgen.ledger import RunLedger
 from batchgen.ports import Clock, GenerationAPI, Ledger
-from batchgen.runner.poller import Flight, Lookout
-from batchgen.runner.reachability import Reach
+from batchgen.runner.poller import InFlightJob, Poller
+from batchgen.runner.reachability import Reachability
 from batchgen.runner.stopping import Stop
 from batchgen.sandbox import Sandbox, SandboxConfig
-from batchgen.sandbox.remote_queue import JobQueue, Ticket, TicketState
+from batchgen.sandbox.remote_queue import RemoteQueue as SandboxQueue
+from batchgen.sandbox.remote_queue import Ticket, TicketState
 from batchgen.system.clock import SystemClock
 from tests.kit.fakes import MODEL, MemoryLedger, job
 from tests.kit.time import LoopClock, leap
@@ -109,10 +110,12 @@ class FixedPolling(Forecast):
         super().__init__()
         self._every_s = every_s
 
-    def may_have_ended(self, seen: Sighting, age_s: float) -> bool:
+    def may_have_ended(self, seen: PollObservations, age_s: float) -> bool:
         return False
 
-    def next_delay_s(self, seen: Sighting, age_s: float, looks: int, *, jitter: float) -> float:
+    def next_delay_s(
+        self, seen: PollObservations, age_s: float, looks: int, *, jitter: float
+    ) -> float:
         return self._every_s if looks else 0.0
 
 
@@ -144,7 +147,7 @@ class Watcher:
 class RemoteQueue:
     """A `GenerationAPI` in virtual time over the sandbox's queue; counts calls by request."""
 
-    queue: JobQueue
+    queue: SandboxQueue
     draw_s: Callable[[], float]
     answer_s: float = 0.02
     tickets: dict[str, Ticket] = field(default_factory=dict)
@@ -186,7 +189,7 @@ class RemoteQueue:
 def simulate(case: Case, jobs: int, every_s: float | None) -> Measured:
     """One run in virtual time; `every_s` for fixed polling, None for the learned looks."""
     dice = random.Random(11)
-    remote = RemoteQueue(JobQueue(case.capacity), lambda: case.draw_s(dice))
+    remote = RemoteQueue(SandboxQueue(case.capacity), lambda: case.draw_s(dice))
 
     async def play() -> Watcher:
         watcher = Watcher(asyncio.get_running_loop().time)
@@ -206,9 +209,10 @@ async def _run(
     if every_s is not None:
         forecasts._of[MODEL] = FixedPolling(every_s)
     stop = Stop(lambda: None)
-    lookout = Lookout(
+    lookout = Poller(
         api=api, ledger=ledger, clock=clock, observer=watcher, stop=stop, forecasts=forecasts,
-        jitter=random.Random(5).random, reach=Reach(clock, stop, wait_for_api_s=60, silence_s=60),
+        jitter=random.Random(5).random,
+        reach=Reachability(clock, stop, wait_for_api_s=60, silence_s=60),
     )  # fmt: skip
     slots = asyncio.Semaphore(case.concurrency)
 
@@ -219,7 +223,9 @@ async def _run(
             answer = await api.submit(one.model, one.input)
             assert isinstance(answer, Submitted)
             record = await ledger.record(one.id, Accepted(request_id=answer.request_id))
-            flight = Flight(record=record, job=one, since_s=clock.monotonic_s(), give_up_at_s=inf)
+            flight = InFlightJob(
+                record=record, job=one, since_s=clock.monotonic_s(), give_up_at_s=inf
+            )
             delay_s: float | None = lookout.first_delay_s(flight)
             while delay_s is not None:
                 await clock.sleep(delay_s)
@@ -264,7 +270,7 @@ def best_lag_s(low_s: float, high_s: float, looks: float) -> float:
     raise ValueError(f"no schedule with {looks} looks was computed")
 
 
-def _looks_and_lag(plan: LookPlan, mass: list[float]) -> tuple[float, float]:
+def _looks_and_lag(plan: PollPlan, mass: list[float]) -> tuple[float, float]:
     at, looks, lag_s = 0, 0.0, 0.0
     while at < len(mass):
         look = plan.following[at]
@@ -313,7 +319,7 @@ async def rehearse(case: Case, low_s: float, high_s: float, every_s: float | Non
     with tempfile.TemporaryDirectory() as directory:
         async with Sandbox(config) as sandbox:
             base = parse_base_url(sandbox.base_url)
-            ledger = LedgerBook.open(Path(directory), api=base.origin, clock=clock)
+            ledger = RunLedger.open(Path(directory), api=base.origin, clock=clock)
             watcher = Watcher(time.time)
             async with ModelAPI(base, Secret(sandbox.token), clock=clock) as api:
                 counted = Counted(api)

@@ -12,7 +12,7 @@ from typing import IO
 import pytest
 
 from batchgen.cli import main
-from batchgen.core.run_limits import IfLocked, Stance, parse_if_locked
+from batchgen.core.run_limits import IfLocked, LockedAction, parse_if_locked
 from batchgen.sandbox import SandboxConfig
 from tests.kit.fakes import MODEL
 from tests.kit.holding import held
@@ -52,10 +52,10 @@ def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
     ("text", "meant"),
     [
         ("fail", IfLocked()),
-        ("skip", IfLocked(stance=Stance.SKIP)),
-        ("skip=0", IfLocked(stance=Stance.SKIP, skip_code=0)),
-        ("wait=10m", IfLocked(stance=Stance.WAIT, wait_s=600.0)),
-        ("wait=1h30m", IfLocked(stance=Stance.WAIT, wait_s=5400.0)),
+        ("skip", IfLocked(stance=LockedAction.SKIP)),
+        ("skip=0", IfLocked(stance=LockedAction.SKIP, skip_code=0)),
+        ("wait=10m", IfLocked(stance=LockedAction.WAIT, wait_s=600.0)),
+        ("wait=1h30m", IfLocked(stance=LockedAction.WAIT, wait_s=5400.0)),
     ],
 )
 def test_the_words_of_the_flag(text: str, meant: IfLocked) -> None:

@@ -12,9 +12,9 @@ import pytest
 from batchgen.cli import main
 from batchgen.core.api_base import DEFAULT_BASE_URL, parse_base_url
 from batchgen.core.model_entry import ModelEntry, read_entry
-from batchgen.manifest import BadRow, Shape, open_manifest
+from batchgen.manifest import BadRow, RowOptions, open_manifest
 from batchgen.models.cache import CatalogueCache
-from batchgen.models.registry import KnownModels
+from batchgen.models.registry import ModelRegistry
 from batchgen.reports.manifest_starter import starter
 from batchgen.sandbox import SandboxConfig
 from batchgen.system.clock import SystemClock
@@ -289,8 +289,8 @@ def starts_well(entry: ModelEntry, directory: Path) -> None:
     path = directory / "s.yaml"
     for text in (starter(entry, "s.yaml"), _uncommented(starter(entry, "s.yaml"))):
         path.write_text(text)
-        known = KnownModels(packaged={entry.model_id: entry})
-        rows = list(open_manifest(str(path), Shape(), known).rows())
+        known = ModelRegistry(packaged={entry.model_id: entry})
+        rows = list(open_manifest(str(path), RowOptions(), known).rows())
         assert rows
         assert [row.problems for row in rows if isinstance(row, BadRow)] == [], text
 

@@ -22,16 +22,16 @@ from typing import Any
 
 import pytest
 
-from batchgen.app.batch_ref import Target
+from batchgen.app.batch_ref import BatchRef
 from batchgen.cli import main
-from batchgen.commands.status import Watch
+from batchgen.commands.status import StatusWatcher
 from batchgen.core.events import JobError, OutputFile
 from batchgen.core.ledger_codec import encode, encode_header
 from batchgen.core.lifecycle import JobRecord, JobState
-from batchgen.core.summary import Standing, Summary, summarise
-from batchgen.ledger import LEDGER_NAME, Memory
-from batchgen.manifest import Shape
-from batchgen.reports.watch_view import PlainLines, Sight
+from batchgen.core.summary import LiveSummary, Summary, summarise
+from batchgen.ledger import LEDGER_NAME, RecordIndex
+from batchgen.manifest import RowOptions
+from batchgen.reports.watch_view import PlainLines, WatchFrame
 from batchgen.sandbox import SandboxConfig
 from tests.kit.fakes import MODEL
 from tests.kit.live import (
@@ -194,7 +194,7 @@ def test_a_log_gets_a_line_a_minute_at_most(capsys: pytest.CaptureFixture[str]) 
     holder = {"pid": 1, "host": "farm2"}
     for second in range(121):
         summary.states[JobState.DOWNLOADED] += 1
-        sight = Sight(
+        sight = WatchFrame(
             run_dir=Path("m.run"), summary=summary + Summary(), eta_s=None, holder=holder,
             holder_text="at work",
             now_s=1e9 + second, left=1, code=75, is_settled=False,
@@ -224,9 +224,11 @@ def a_record(job: str, state: JobState = JobState.DOWNLOADED, **more: Any) -> Jo
     return JobRecord(ts=TS, job=job, state=state, **more)
 
 
-def target(tmp_path: Path) -> Target:
+def target(tmp_path: Path) -> BatchRef:
     """A batch whose manifest is gone."""
-    return Target(manifest=str(tmp_path / "gone.csv"), shape=Shape(), run_dir=tmp_path / "run")
+    return BatchRef(
+        manifest=str(tmp_path / "gone.csv"), shape=RowOptions(), run_dir=tmp_path / "run"
+    )
 
 
 def test_only_what_is_new_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -241,7 +243,7 @@ def test_only_what_is_new_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         read_bytes += len(block)
         return block
 
-    with Watch(target(tmp_path)) as watch:
+    with StatusWatcher(target(tmp_path)) as watch:
         watch.look()
         monkeypatch.setattr(os, "pread", counted)
         line = encode(a_record("new", JobState.IN_QUEUE))
@@ -258,7 +260,7 @@ def test_a_ledger_that_was_replaced_is_read_from_its_start(tmp_path: Path) -> No
     """As compaction does it: what the old file said counts no longer, and nothing counts twice."""
     old = [a_record("a", JobState.IN_QUEUE), a_record("a"), a_record("b", JobState.IN_QUEUE)]
     path = ledger_of(tmp_path / "run", *old)
-    with Watch(target(tmp_path)) as watch:
+    with StatusWatcher(target(tmp_path)) as watch:
         assert watch.look().summary.jobs == 2
         new = ledger_of(tmp_path / "new", a_record("a"), a_record("b", JobState.IN_QUEUE))
         new.replace(path)
@@ -271,7 +273,7 @@ def test_a_ledger_that_was_replaced_is_read_from_its_start(tmp_path: Path) -> No
 def test_a_watch_may_begin_before_there_is_a_ledger(tmp_path: Path) -> None:
     """The rows are pending; what a first run writes is seen from its first line."""
     manifest = prompts(tmp_path / "m.csv", 2)
-    with Watch(Target(manifest=str(manifest), shape=Shape(model=MODEL))) as watch:
+    with StatusWatcher(BatchRef(manifest=str(manifest), shape=RowOptions(model=MODEL))) as watch:
         first = watch.look()
         ledger_of(tmp_path / "m.run", a_record("j0001"), a_record("no such row"))
         second = watch.look()
@@ -283,7 +285,7 @@ def test_a_watch_may_begin_before_there_is_a_ledger(tmp_path: Path) -> None:
 def test_the_totals_are_those_of_a_whole_reading() -> None:
     """Kept up line by line, through failures, further attempts and adoptions alike."""
     rng = random.Random(20261122)
-    memory, standing = Memory(), Standing(None)
+    memory, standing = RecordIndex(), LiveSummary(None)
     for _ in range(3000):
         name = f"j{rng.randrange(50)}"
         error = JobError(kind="generation", message=f"m{rng.randrange(3)}")

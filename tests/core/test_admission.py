@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchgen.core.admission import BREAKER_LIMIT, Admission, Verdict
+from batchgen.core.admission import BREAKER_LIMIT, Admission, AdmissionDecision
 from batchgen.core.budget import Budget, charged_usd
 from batchgen.core.events import JobError
 from batchgen.core.lifecycle import JobRecord, JobState
-from batchgen.core.throttle import Rate, Window
+from batchgen.core.throttle import ConcurrencyWindow, RateLimiter
 
-GO, WAIT, STOPPED = Verdict.GO, Verdict.WAIT, Verdict.STOPPED
+GO, WAIT, STOPPED = AdmissionDecision.GO, AdmissionDecision.WAIT, AdmissionDecision.STOPPED
 
 
 def proven(*models: str) -> Admission:
@@ -160,7 +160,7 @@ def test_never_two_jobs_on_their_way_to_an_unproven_or_held_api(steps: list[str]
 
 def test_the_window_starts_at_the_cap_and_comes_back_to_it() -> None:
     """Halved by a round of refusals, less by fewer; grown by one for each window of successes."""
-    window = Window(cap=64)
+    window = ConcurrencyWindow(cap=64)
 
     for _ in range(16):
         window.turned_away()
@@ -179,7 +179,7 @@ def test_the_window_starts_at_the_cap_and_comes_back_to_it() -> None:
 @given(st.integers(1, 1000), st.lists(st.booleans(), max_size=200))
 def test_the_window_stays_between_one_and_the_cap(cap: int, steps: list[bool]) -> None:
     """Whatever the API says."""
-    window = Window(cap=cap)
+    window = ConcurrencyWindow(cap=cap)
     for taken in steps:
         window.accepted() if taken else window.turned_away()
         assert 1 <= window.size <= cap
@@ -188,7 +188,7 @@ def test_the_window_stays_between_one_and_the_cap(cap: int, steps: list[bool]) -
 @given(st.floats(0.1, 1000), st.lists(st.floats(0, 5), min_size=1, max_size=100))
 def test_a_rate_is_never_exceeded(per_s: float, gaps: list[float]) -> None:
     """Two calls are at least an interval apart, and no call waits longer than it must."""
-    rate, now_s, starts = Rate(per_s=per_s), 0.0, []
+    rate, now_s, starts = RateLimiter(per_s=per_s), 0.0, []
     for gap in gaps:
         now_s += gap
         starts.append(now_s + rate.wait_s(now_s))
@@ -199,7 +199,7 @@ def test_a_rate_is_never_exceeded(per_s: float, gaps: list[float]) -> None:
 
 def test_no_rate_is_no_wait() -> None:
     """Nothing of our own where the user asked for nothing."""
-    assert Rate(per_s=None).wait_s(5.0) == 0.0
+    assert RateLimiter(per_s=None).wait_s(5.0) == 0.0
 
 
 @given(

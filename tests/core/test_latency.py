@@ -10,8 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchgen.core.lifecycle import JobRecord, JobState
-from batchgen.core.polling.durations import ENOUGH, OPEN, SEEDS, WINDOW, Latency, past_duration_s
-from batchgen.core.polling.poll_plan import LookPlan, cells, cheapest_looks
+from batchgen.core.polling.durations import (
+    ENOUGH,
+    OPEN,
+    SEEDS,
+    WINDOW,
+    DurationEstimate,
+    past_duration_s,
+)
+from batchgen.core.polling.poll_plan import PollPlan, cells, cheapest_looks
 
 AGES = st.floats(0, 10_000, allow_nan=False)
 
@@ -66,14 +73,14 @@ def test_an_end_lies_in_the_cells_between_two_looks(
     assert cells([0.0, 0.0, 1.0, 2.0, 3.0], after_s, by_s) == found
 
 
-def learned(seen: list[tuple[float | None, float]]) -> Latency:
-    latency = Latency()
+def learned(seen: list[tuple[float | None, float]]) -> DurationEstimate:
+    latency = DurationEstimate()
     for after_s, by_s in seen:
         latency.learn(after_s=after_s, by_s=by_s)
     return latency
 
 
-def plan_of(latency: Latency) -> LookPlan:
+def plan_of(latency: DurationEstimate) -> PollPlan:
     plan = latency.plan
     assert plan is not None
     return plan
@@ -142,7 +149,7 @@ def test_the_first_ends_of_a_run_do_not_promise_that_all_are_quick() -> None:
 
 def test_an_end_takes_its_job_from_the_living() -> None:
     """A job that has ended is not counted as alive for ever."""
-    latency = Latency()
+    latency = DurationEstimate()
     for n in range(60):
         latency.still_alive(n, 9.0)
         latency.learn(after_s=9.0, by_s=10.0, job=n)
@@ -152,7 +159,7 @@ def test_an_end_takes_its_job_from_the_living() -> None:
 
 def test_seeds_are_outweighed_by_what_is_seen() -> None:
     """A model that changed since the last run is known anew after a few dozen ends."""
-    latency = Latency()
+    latency = DurationEstimate()
     latency.seed([100.0] * 5000)
     assert len(latency) == SEEDS
     assert plan_of(latency).first_age_s(jitter=0.5) > 50
@@ -193,7 +200,7 @@ def test_every_next_look_lies_ahead(
 @given(st.lists(st.floats(-5, 1e6), max_size=400))
 def test_memory_is_bounded(durations: list[float]) -> None:
     """No run is so long that what is kept of it grows."""
-    latency = Latency()
+    latency = DurationEstimate()
     latency.seed(durations)
     for n, duration_s in enumerate(durations * 3):
         latency.still_alive(n, abs(duration_s))
@@ -207,7 +214,7 @@ def test_memory_is_bounded(durations: list[float]) -> None:
 
 def test_ten_thousand_jobs_in_flight_are_remembered_by_a_few() -> None:
     """A sample of the living is enough."""
-    latency = Latency()
+    latency = DurationEstimate()
     for n in range(10_000):
         latency.still_alive(n, 1.0)
 

@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchgen.core.polling.forecast import MAX_WAIT_S, Forecast, Forecasts, QueueMovement, Sighting
+from batchgen.core.polling.forecast import (
+    MAX_WAIT_S,
+    Forecast,
+    Forecasts,
+    PollObservations,
+    QueueMovement,
+)
 from batchgen.core.polling.poll_plan import OverduePace, PollPace
 
 CHANCE = st.floats(0, 0.999)
@@ -68,7 +74,7 @@ def known(run_s: float = 20.0, *, s_per_place: float | None = None) -> Forecast:
     """A model of which many jobs were seen that started at once."""
     forecast = Forecast()
     for n in range(90):
-        seen = Sighting()
+        seen = PollObservations()
         forecast.saw_running(seen, 0.0)
         forecast.saw_running(seen, run_s - 1)
         forecast.saw_end(seen, run_s + n / 90)
@@ -79,21 +85,21 @@ def known(run_s: float = 20.0, *, s_per_place: float | None = None) -> Forecast:
 
 def test_the_first_look_is_immediate_while_nothing_is_known() -> None:
     """A very quick model is not made slow by waiting."""
-    assert Forecast().next_delay_s(Sighting(), 0.0, 0, jitter=0.5) == 0.0
+    assert Forecast().next_delay_s(PollObservations(), 0.0, 0, jitter=0.5) == 0.0
 
 
 def test_a_slow_model_is_not_asked_at_once() -> None:
     """Once it is known that jobs take 20 s, the first look comes shortly before that."""
-    assert 17 < known().next_delay_s(Sighting(), 0.0, 0, jitter=0.5) < 21
+    assert 17 < known().next_delay_s(PollObservations(), 0.0, 0, jitter=0.5) < 21
 
 
 def test_the_result_is_asked_only_where_a_job_may_have_ended() -> None:
     """Before the earliest end ever seen the cheap `status` is asked, after it the result."""
     forecast = known()
 
-    assert not Forecast().may_have_ended(Sighting(), 1e6)
-    assert not forecast.may_have_ended(Sighting(), 19.9)
-    assert forecast.may_have_ended(Sighting(), 20.0)
+    assert not Forecast().may_have_ended(PollObservations(), 1e6)
+    assert not forecast.may_have_ended(PollObservations(), 19.9)
+    assert forecast.may_have_ended(PollObservations(), 20.0)
 
 
 def test_a_job_that_has_probably_ended_is_looked_at_twice_a_minute() -> None:
@@ -101,7 +107,7 @@ def test_a_job_that_has_probably_ended_is_looked_at_twice_a_minute() -> None:
     forecast = Forecast()
     for n in range(60):
         forecast.whole.learn(after_s=60.0 * n, by_s=60.0 * n + 10)
-    early, late = Sighting(), Sighting()
+    early, late = PollObservations(), PollObservations()
     forecast.saw_running(early, 600.0)
     forecast.saw_running(late, 3000.0)
 
@@ -111,7 +117,7 @@ def test_a_job_that_has_probably_ended_is_looked_at_twice_a_minute() -> None:
 
 def test_a_position_foretells_the_start() -> None:
     """Place 6 of a queue that moves every 2 s starts in 11 s."""
-    forecast, seen = known(s_per_place=2.0), Sighting()
+    forecast, seen = known(s_per_place=2.0), PollObservations()
 
     forecast.saw_waiting(seen, 1.0, 6)
 
@@ -121,7 +127,7 @@ def test_a_position_foretells_the_start() -> None:
 
 def test_a_far_place_is_looked_at_again_on_the_way() -> None:
     """A long wait is foretold badly, so it is foretold again at three quarters of it."""
-    forecast, seen = known(s_per_place=2.0), Sighting()
+    forecast, seen = known(s_per_place=2.0), PollObservations()
 
     forecast.saw_waiting(seen, 0.0, 40)
 
@@ -130,7 +136,7 @@ def test_a_far_place_is_looked_at_again_on_the_way() -> None:
 
 def test_only_the_status_tells_a_lost_position() -> None:
     """Where a result said `waiting`, the next look asks the status, which names the place."""
-    forecast, seen = known(s_per_place=2.0), Sighting()
+    forecast, seen = known(s_per_place=2.0), PollObservations()
 
     forecast.saw_waiting(seen, 30.0, None)
 
@@ -139,7 +145,7 @@ def test_only_the_status_tells_a_lost_position() -> None:
 
 def test_a_queue_that_moves_faster_than_foretold_is_believed() -> None:
     """A job that ran sooner than foretold corrects the pace, not only those that still wait."""
-    forecast, seen = known(s_per_place=10.0), Sighting()
+    forecast, seen = known(s_per_place=10.0), PollObservations()
     forecast.saw_waiting(seen, 0.0, 8)
 
     forecast.saw_running(seen, 16.0)
@@ -171,7 +177,7 @@ def test_no_job_starves_whatever_was_seen(
     story: list[tuple[str, float, int | None]], jitter: float
 ) -> None:
     """Every delay is positive and bounded, and 30 s bound it once a job has outlived its plan."""
-    forecast, seen, age_s = Forecast(), Sighting(), 0.0
+    forecast, seen, age_s = Forecast(), PollObservations(), 0.0
     for what, step_s, position in story:
         age_s += step_s
         if what == "waiting":
@@ -180,7 +186,7 @@ def test_no_job_starves_whatever_was_seen(
             forecast.saw_running(seen, age_s)
         else:
             forecast.saw_end(seen, age_s)
-            seen, age_s = Sighting(), 0.0
+            seen, age_s = PollObservations(), 0.0
         delay_s = forecast.next_delay_s(
             seen, age_s, 0 if seen.alive_s is None else 1, jitter=jitter
         )

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchgen.core.schema import Property, Schema, Unfit, Written, coerce
+from batchgen.core.schema import InvalidValue, Property, Schema, Written, coerce
 from batchgen.core.schema.properties import read_property
 from batchgen.models.bundled import packaged_models
 
@@ -52,7 +52,7 @@ def test_a_size_that_is_not_clear_is_never_guessed(
     dreamina: Schema, text: str, message: str
 ) -> None:
     """Ambiguous ones list their candidates, unknown ones the nearest."""
-    with pytest.raises(Unfit) as unfit:
+    with pytest.raises(InvalidValue) as unfit:
         coerce(dreamina.properties["width×height"], text)
     assert str(unfit.value).startswith(message)
 
@@ -131,7 +131,7 @@ def test_what_cannot_have_the_type_is_said_in_plain_words(
     raw: dict[str, object], value: object, message: str
 ) -> None:
     """What is wrong, and what would be right."""
-    with pytest.raises(Unfit) as unfit:
+    with pytest.raises(InvalidValue) as unfit:
         coerce(prop(**raw), value)  # type: ignore[arg-type]
     assert str(unfit.value) == message
 
@@ -237,7 +237,7 @@ STRANGE = [
 def test_strange_schemas_stop_nothing(raw: dict[str, object]) -> None:
     """What is not understood is not checked; everything else goes on."""
     schema = Schema(raw)
-    with contextlib.suppress(Unfit):
+    with contextlib.suppress(InvalidValue):
         coerce(schema.properties.get("a", Property(name="a")), "x")
     schema.check({"a": "x"})
 
@@ -261,7 +261,7 @@ def test_any_json_can_be_a_schema(raw: dict[str, object], cell: str) -> None:
     for name, one in schema.properties.items():
         try:
             value = coerce(one, cell)
-        except Unfit:
+        except InvalidValue:
             continue
         schema.check({name: value})
 

@@ -27,7 +27,7 @@ from batchgen.core.events import (
     Succeeded,
 )
 from batchgen.core.lifecycle import JobState
-from batchgen.ledger import LEDGER_NAME, LedgerBook, replay
+from batchgen.ledger import LEDGER_NAME, RunLedger, replay
 from batchgen.system.clock import SystemClock
 from tests.kit.disks import file_limit
 
@@ -41,9 +41,9 @@ def run(main: Coroutine[Any, Any, T]) -> T:
     return asyncio.run(main)
 
 
-def opened(run_dir: Path, api: str = API) -> LedgerBook:
+def opened(run_dir: Path, api: str = API) -> RunLedger:
     """Open with the real clock."""
-    return LedgerBook.open(run_dir, api=api, clock=SystemClock())
+    return RunLedger.open(run_dir, api=api, clock=SystemClock())
 
 
 async def write_jobs(run_dir: Path, *names: str) -> None:
@@ -248,8 +248,8 @@ HOLD = """
 import sys, time
 from pathlib import Path
 from batchgen.system.clock import SystemClock
-from batchgen.ledger import LedgerBook
-book = LedgerBook.open(Path(sys.argv[1]), api="https://model-api.runcomfy.net", clock=SystemClock())
+from batchgen.ledger import RunLedger
+book = RunLedger.open(Path(sys.argv[1]), api="https://model-api.runcomfy.net", clock=SystemClock())
 print("held", flush=True)
 time.sleep(60)
 """

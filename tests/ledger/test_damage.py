@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from batchgen.core.errors import LedgerDamaged, LedgerForeign
 from batchgen.core.ledger_codec import decode, encode
-from batchgen.core.ledger_salvage import Remains, put_back
+from batchgen.core.ledger_salvage import SalvagedFields, put_back
 from batchgen.core.lifecycle import JobRecord, JobState, adopted, apply
 from batchgen.core.plan import SUBMISSIONS, Disposition, Policy, disposition
-from batchgen.ledger import LEDGER_NAME, Memory, replay
+from batchgen.ledger import LEDGER_NAME, RecordIndex, replay
 from batchgen.ledger.compact import compact
 from batchgen.ledger.damage import examine
 from batchgen.ledger.repair import Repaired, repair
@@ -263,7 +263,7 @@ def test_a_line_that_names_no_job_needs_a_persons_word(tmp_path: Path) -> None:
     assert replay(path).memory.get("a") is not None
 
 
-LOST = Remains(jobs=("a",))
+LOST = SalvagedFields(jobs=("a",))
 PAID = life().known["a"]
 FAILED = msgspec.structs.replace(PAID, state=JobState.FAILED, files=(), outputs=())
 
@@ -272,20 +272,22 @@ FAILED = msgspec.structs.replace(PAID, state=JobState.FAILED, files=(), outputs=
     ("before", "remains", "state"),
     [
         (None, LOST, "in_doubt"),
-        (None, Remains(jobs=("a",), state="pending"), None),
-        (None, Remains(jobs=("a",), request_id="r-9"), "in_queue"),
+        (None, SalvagedFields(jobs=("a",), state="pending"), None),
+        (None, SalvagedFields(jobs=("a",), request_id="r-9"), "in_queue"),
         (FAILED, LOST, "in_doubt"),
-        (FAILED, Remains(jobs=("a",), request_id="r-1"), None),
-        (FAILED, Remains(jobs=("a",), request_id="r-9"), "in_queue"),
+        (FAILED, SalvagedFields(jobs=("a",), request_id="r-1"), None),
+        (FAILED, SalvagedFields(jobs=("a",), request_id="r-9"), "in_queue"),
         (PAID, LOST, "in_doubt"),
-        (PAID, Remains(jobs=("a",), fingerprint="f1"), None),
-        (PAID, Remains(jobs=("a",), fingerprint="f2"), "in_doubt"),
-        (PAID, Remains(jobs=("a",), fingerprint="f2", request_id="r-9"), "in_queue"),
+        (PAID, SalvagedFields(jobs=("a",), fingerprint="f1"), None),
+        (PAID, SalvagedFields(jobs=("a",), fingerprint="f2"), "in_doubt"),
+        (PAID, SalvagedFields(jobs=("a",), fingerprint="f2", request_id="r-9"), "in_queue"),
         (msgspec.structs.replace(PAID, state=JobState.IN_QUEUE), LOST, None),
         (msgspec.structs.replace(PAID, state=JobState.SUBMITTING), LOST, None),
     ],
 )
-def test_what_is_put_back(before: JobRecord | None, remains: Remains, state: str | None) -> None:
+def test_what_is_put_back(
+    before: JobRecord | None, remains: SalvagedFields, state: str | None
+) -> None:
     """Only what may have been the trace of a submission that nothing else shows."""
     record = put_back(before, remains, job="a", ts=NOW, aside="x")
 
@@ -312,7 +314,7 @@ def test_a_hole_may_hold_more_than_the_job_at_its_edge(tmp_path: Path) -> None:
         mend(tmp_path)
 
 
-def pays_again(records: Memory, truth: dict[str, JobRecord]) -> set[str]:
+def pays_again(records: RecordIndex, truth: dict[str, JobRecord]) -> set[str]:
     """Jobs that the next run would submit though it would not have, had nothing been lost."""
     found = set()
     for job, record in truth.items():

@@ -12,8 +12,8 @@ import pytest
 
 from batchgen.core.errors import LocalIOError
 from batchgen.core.events import Accepted
-from batchgen.ledger import LEDGER_NAME, LedgerBook, replay
-from batchgen.ledger.group_commit import RESERVE_BYTES, RESERVE_NAME, GroupCommit, Reserve
+from batchgen.ledger import LEDGER_NAME, RunLedger, replay
+from batchgen.ledger.group_commit import RESERVE_BYTES, RESERVE_NAME, DiskReserve, GroupCommit
 from batchgen.system.clock import SystemClock
 from tests.kit.disks import file_limit, fill, remount, small_disk
 from tests.ledger.histories import API, intent
@@ -21,9 +21,9 @@ from tests.ledger.histories import API, intent
 INTENT = intent("f1")
 
 
-def opened(run_dir: Path) -> LedgerBook:
+def opened(run_dir: Path) -> RunLedger:
     """Open with the real clock."""
-    return LedgerBook.open(run_dir, api=API, clock=SystemClock())
+    return RunLedger.open(run_dir, api=API, clock=SystemClock())
 
 
 def test_a_full_disk_takes_answers_and_no_intents(tmp_path: Path) -> None:
@@ -181,7 +181,7 @@ def test_every_append_learns_where_its_line_stands(tmp_path: Path) -> None:
 def test_on_a_full_disk_every_line_that_was_taken_is_found(tmp_path: Path) -> None:
     """Answers among intents that were left out stand where their offsets say."""
 
-    async def main(path: Path, reserve: Reserve) -> None:
+    async def main(path: Path, reserve: DiskReserve) -> None:
         commit = GroupCommit(path, size_bytes=0, reserve=reserve)
         lines = [f"line {n} ".encode() + b"x" * (n % 7) + b"\n" for n in range(100)]
         found = await asyncio.gather(
@@ -198,7 +198,7 @@ def test_on_a_full_disk_every_line_that_was_taken_is_found(tmp_path: Path) -> No
     with small_disk(tmp_path / "disk", "1m") as directory:
         path = directory / "ledger"
         path.write_bytes(b"")
-        reserve = Reserve.take(directory)
+        reserve = DiskReserve.take(directory)
         fill(directory)
         asyncio.run(main(path, reserve))
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from batchgen.core.errors import LocalIOError, LockHeld
-from batchgen.ledger import LOCK_NAME, Holder, Life, RunLock, holder_in
+from batchgen.ledger import LOCK_NAME, LockHolder, ProcessState, RunLock, holder_in
 from batchgen.system.clock import SystemClock
 from tests.kit.holding import held
 
@@ -63,7 +63,7 @@ def test_a_holder_on_another_machine_is_not_judged(tmp_path: Path) -> None:
     assert "can be seen there only" in said
     assert "kill" not in said
     assert seen is not None
-    assert seen.life() is Life.UNKNOWN
+    assert seen.life() is ProcessState.UNKNOWN
 
 
 HOSTILE = {
@@ -100,7 +100,7 @@ def test_a_label_that_makes_no_sense_is_nobody(tmp_path: Path, label: bytes) -> 
 @pytest.mark.parametrize("since", ["soon", "9999-12-31T23:59:59Z", "0001-01-01T00:00:00+14:00"])
 def test_a_moment_that_no_calendar_has_is_left_out(since: str) -> None:
     """The rest of the label still counts."""
-    said = Holder(pid=7, host="farm2", since=since).phrase(NOW_S)
+    said = LockHolder(pid=7, host="farm2", since=since).phrase(NOW_S)
 
     assert said.startswith("process 7 on farm2")
 
@@ -160,23 +160,27 @@ def test_a_name_that_a_kill_left_is_known_to_be_dead(tmp_path: Path) -> None:
     with held(tmp_path) as holder:
         seen = holder_in(tmp_path)
         assert seen is not None
-        assert (seen.pid, seen.host, seen.life()) == (holder.pid, socket.gethostname(), Life.RUNS)
+        assert (seen.pid, seen.host, seen.life()) == (
+            holder.pid,
+            socket.gethostname(),
+            ProcessState.RUNS,
+        )
         holder.send_signal(signal.SIGKILL)
         os.waitid(os.P_PID, holder.pid, os.WEXITED | os.WNOWAIT)
 
         left = holder_in(tmp_path)
         assert left is not None
-        assert left.life() is Life.ENDED
+        assert left.life() is ProcessState.ENDED
         RunLock.acquire(tmp_path, now_s=NOW_S).release()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells when a process began")
 def test_a_number_that_another_process_got_is_not_mistaken() -> None:
     """A reboot or a full circle of numbers does not bring a dead run to life."""
-    me = Holder.myself(now="2026-11-22T02:00:00Z")
-    earlier = Holder(pid=me.pid, host=me.host, born="another boot/1")
+    me = LockHolder.myself(now="2026-11-22T02:00:00Z")
+    earlier = LockHolder(pid=me.pid, host=me.host, born="another boot/1")
 
-    assert (me.life(), earlier.life()) == (Life.RUNS, Life.ENDED)
+    assert (me.life(), earlier.life()) == (ProcessState.RUNS, ProcessState.ENDED)
 
 
 def test_looking_never_gets_in_the_way(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from batchgen.core.lifecycle import PAID_FOR, JobRecord, JobState
-from batchgen.ledger import LEDGER_NAME, LedgerBook, replay
+from batchgen.ledger import LEDGER_NAME, RunLedger, replay
 from batchgen.ledger.compact import compact
 from batchgen.system.clock import SystemClock
 from tests.ledger.histories import API, JOBS, events_after
@@ -35,9 +35,9 @@ class LedgerMachine(RuleBasedStateMachine):
         self.fresh = 0
         self.book = self.opened()
 
-    def opened(self) -> LedgerBook:
-        async def main() -> LedgerBook:
-            return LedgerBook.open(self.run_dir, api=API, clock=SystemClock())
+    def opened(self) -> RunLedger:
+        async def main() -> RunLedger:
+            return RunLedger.open(self.run_dir, api=API, clock=SystemClock())
 
         return self.runner.run(main())
 

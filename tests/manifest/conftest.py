@@ -12,7 +12,7 @@ import pytest
 from batchgen.core.errors import ManifestError
 from batchgen.core.jobs import Job
 from batchgen.core.schema import Schema
-from batchgen.manifest import BadRow, Manifest, SchemaSource, Shape, open_manifest
+from batchgen.manifest import BadRow, Manifest, RowOptions, SchemaSource, open_manifest
 from batchgen.models.bundled import PackagedSchemas
 
 MODEL = "bytedance/dreamina-4-0/text-to-image"
@@ -87,7 +87,7 @@ def read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Read:
         source = schemas or PackagedSchemas()
         stream = None if stdin is None else io.BytesIO(stdin)
         shape = {"model": MODEL, **shape}
-        manifest = open_manifest(name, Shape(**shape), source, stdin=stream, kept=kept)  # type: ignore[arg-type]
+        manifest = open_manifest(name, RowOptions(**shape), source, stdin=stream, kept=kept)  # type: ignore[arg-type]
         rows = list(manifest.rows())
         return Seen(
             manifest,

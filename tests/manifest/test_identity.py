@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from batchgen.core.jobs import fingerprint
-from batchgen.manifest.job_ids import Ids, suffix
+from batchgen.manifest.job_ids import JobIds, suffix
 from tests.manifest.conftest import MODEL, Read, problems_of
 
 
@@ -90,7 +90,7 @@ def test_no_two_jobs_share_a_name(read: Read, rows: list[tuple[str, str, int]]) 
 
 def test_a_name_asked_for_again_gets_the_next_number() -> None:
     """Numbers that a row's own id has taken are passed over."""
-    ids = Ids()
+    ids = JobIds()
     assert ids.claim("x~2", "a.csv", 2) is None
     assert [ids.take("x", "a.csv", row) for row in (3, 4, 5)] == ["x", "x~3", "x~4"]
     assert str(ids.claim("x~3", "b.csv", 9)) == "a.csv:4"

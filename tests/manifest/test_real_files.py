@@ -10,7 +10,7 @@ import pytest
 
 from batchgen.core.errors import ManifestError
 from batchgen.core.jobs import Job
-from batchgen.manifest import BadRow, Manifest, Shape, open_manifest
+from batchgen.manifest import BadRow, Manifest, RowOptions, open_manifest
 from batchgen.models.bundled import PackagedSchemas
 from tests.manifest.conftest import MODEL
 
@@ -70,7 +70,7 @@ def opened(path: Path, name: str) -> Manifest:
     """The file with its prompt column mapped where it has another name."""
     column = next((column for key, column in PROMPTS.items() if name.startswith(key)), None)
     columns = {"prompt": column} if column else {}
-    return open_manifest(path, Shape(model=MODEL, columns=columns), PackagedSchemas())
+    return open_manifest(path, RowOptions(model=MODEL, columns=columns), PackagedSchemas())
 
 
 def test_every_row_is_there(shared: Path) -> None:
@@ -103,7 +103,7 @@ def test_what_is_wrong_is_found(shared: Path, name: str, count: int, what: str) 
     column = {"prompt": "a"} if "null" in name or "extra" in name else column
     column = {"prompt": "IIW"} if "DOCCI" in name else column
     manifest = open_manifest(
-        shared / "data" / name, Shape(model=MODEL, columns=column), PackagedSchemas()
+        shared / "data" / name, RowOptions(model=MODEL, columns=column), PackagedSchemas()
     )
     bad = [row for row in manifest.rows() if isinstance(row, BadRow) and not row.fatal]
     assert len(bad) == count
@@ -142,4 +142,4 @@ def test_yaml_of_other_programs_is_refused_with_its_keys(shared: Path) -> None:
     """Nothing is read into a file that is no manifest of ours."""
     for path in sorted((shared / "data").rglob("*.y*ml")):
         with pytest.raises(ManifestError, match="unknown key"):
-            open_manifest(path, Shape(model=MODEL), PackagedSchemas())
+            open_manifest(path, RowOptions(model=MODEL), PackagedSchemas())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from batchgen.core.schema import Unfit
+from batchgen.core.schema import InvalidValue
 from batchgen.manifest.templates import Template
 from tests.manifest.conftest import OneSchema, Read, problems_of
 
@@ -92,14 +92,14 @@ def test_a_matrix_key_must_mean_something(read: Read) -> None:
 )  # fmt: skip
 def test_a_template_can_only_put_texts_together(source: str) -> None:
     """Whatever could run, loop, reach out or grow is refused before the first row."""
-    with pytest.raises(Unfit):
+    with pytest.raises(InvalidValue):
         Template(source)
 
 
 def test_replacing_cannot_be_chained_into_gigabytes() -> None:
     """Growth is stopped at a million characters."""
     chain = "{{ 'a' " + "| replace('a', 'aaaaaaaaaa') " * 12 + "}}"
-    with pytest.raises(Unfit, match="too long"):
+    with pytest.raises(InvalidValue, match="too long"):
         Template(chain).render({})
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from aiohttp import web
 
 from batchgen.core.api_base import ApiBase, parse_base_url
-from batchgen.outputs import Directory, Guard, Names, Store
+from batchgen.outputs import FileNameClaims, LocalDirectory, Store, UrlPolicy
 
 LOOPBACK = parse_base_url("http://127.0.0.1:1/v1")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -119,8 +119,8 @@ def store(
     run_dir: Path, *, api: ApiBase = LOOPBACK, taken: tuple[str, ...] = (), **more: Any
 ) -> Store:
     """A store that keeps files in `outputs` of a run directory."""
-    keep = Directory(run_dir=run_dir, path=run_dir / "outputs")
-    more = {"keep": keep, "guard": Guard(api=api), "names": Names(taken)} | more
+    keep = LocalDirectory(run_dir=run_dir, path=run_dir / "outputs")
+    more = {"keep": keep, "guard": UrlPolicy(api=api), "names": FileNameClaims(taken)} | more
     return Store(run_dir=run_dir, **more)
 
 

@@ -7,14 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchgen.core.api_base import parse_base_url
-from batchgen.net.url_policy import Forbidden, Guard
-from batchgen.outputs.file_names import Names, safe_stem
+from batchgen.net.url_policy import Forbidden, UrlPolicy
+from batchgen.outputs.file_names import FileNameClaims, safe_stem
 from batchgen.outputs.file_type import extension, is_web_page
 
-PUBLIC = Guard(
+PUBLIC = UrlPolicy(
     api=parse_base_url("https://model-api.runcomfy.net/v1"), hosts=("cdn.me", "*.own.org")
 )
-LOCAL = Guard(api=parse_base_url("http://127.0.0.1:8000/v1"))
+LOCAL = UrlPolicy(api=parse_base_url("http://127.0.0.1:8000/v1"))
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_any_text_becomes_a_safe_name(text: str) -> None:
 @given(st.lists(st.sampled_from(["fox", "Fox", "FOX", "fox~2", "a/b", "a-b", "a|b"]), max_size=12))
 def test_no_two_claims_get_one_name(texts: list[str]) -> None:
     """Also not where a file system ignores case."""
-    names = Names()
+    names = FileNameClaims()
 
     claimed = [names.claim(text).casefold() for text in texts]
 
@@ -121,7 +121,7 @@ def test_no_two_claims_get_one_name(texts: list[str]) -> None:
 @given(st.text(max_size=300))
 def test_a_file_name_has_at_most_200_bytes(text: str) -> None:
     """With counter, extension and the one of its sidecar, also where every name is taken."""
-    names = Names()
+    names = FileNameClaims()
 
     claimed = [names.claim(text) for _ in range(20)]
 
@@ -130,7 +130,7 @@ def test_a_file_name_has_at_most_200_bytes(text: str) -> None:
 
 def test_a_place_with_short_names_gets_short_names() -> None:
     """Encrypted home directories allow 143 bytes; long ids keep apart by a digest."""
-    names = Names()
+    names = FileNameClaims()
     names.limit(60)
 
     first, second = names.claim("x" * 100), names.claim("x" * 99 + "y")
@@ -142,7 +142,7 @@ def test_a_place_with_short_names_gets_short_names() -> None:
 
 def test_an_accent_written_in_two_ways_is_one_name() -> None:
     """macOS may turn one into the other, so they must not be two jobs' files."""
-    names = Names()
+    names = FileNameClaims()
 
     assert names.claim("für") == "für"
     assert names.claim("fu\u0308r") == "für~2"
@@ -151,7 +151,7 @@ def test_an_accent_written_in_two_ways_is_one_name() -> None:
 
 def test_names_of_earlier_runs_are_taken() -> None:
     """A new job does not get the name of a file that the ledger knows."""
-    assert Names(["outputs/Fox-1.png"]).claim("fox-1") == "fox-1~2"
+    assert FileNameClaims(["outputs/Fox-1.png"]).claim("fox-1") == "fox-1~2"
 
 
 def test_kinds() -> None:

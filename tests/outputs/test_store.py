@@ -12,7 +12,7 @@ from aiohttp import web
 from batchgen.core.api_base import parse_base_url
 from batchgen.core.errors import LocalIOError
 from batchgen.core.events import OutputFile
-from batchgen.outputs import Directory
+from batchgen.outputs import LocalDirectory
 from batchgen.outputs.destination import Unreachable
 from batchgen.ports import FilesSaved, LinkExpired, SaveLater
 from tests.outputs.host import Handler, server, store
@@ -165,7 +165,7 @@ async def test_of_several_files_only_the_lost_one_is_fetched_again(tmp_path: Pat
     assert (tmp_path / first.files[1].path).read_bytes() == PNG
 
 
-class Away(Directory):
+class Away(LocalDirectory):
     """A place that answers nobody just now."""
 
     def holds(self, file: OutputFile) -> bool:

@@ -16,9 +16,9 @@ from batchgen.core.api_answers import Ended, Gone, Look, Produced, Queued, Runni
 from batchgen.core.events import Accepted, Intended, JobError
 from batchgen.core.lifecycle import JobState
 from batchgen.core.polling.forecast import Forecasts
-from batchgen.runner.poll_loop import Schedule
-from batchgen.runner.poller import Flight, Lookout, Shortcut
-from batchgen.runner.reachability import Reach
+from batchgen.runner.poll_loop import PollSchedule
+from batchgen.runner.poller import InFlightJob, Poller, ResultFirst
+from batchgen.runner.reachability import Reachability
 from batchgen.runner.stopping import Stop
 from tests.kit.fakes import MODEL, MemoryAPI, MemoryLedger, Notes, job
 from tests.kit.time import LoopClock, leap
@@ -62,25 +62,25 @@ class Sky:
         self.clock = LoopClock()
         self._stop = stop
 
-    def lookout(self) -> Lookout:
-        reach = Reach(self.clock, self._stop, wait_for_api_s=20.0, silence_s=3600.0)
-        return Lookout(
+    def lookout(self) -> Poller:
+        reach = Reachability(self.clock, self._stop, wait_for_api_s=20.0, silence_s=3600.0)
+        return Poller(
             api=self.api, ledger=self.ledger, clock=self.clock, observer=self.notes, reach=reach,
             stop=self._stop, jitter=random.Random(1).random, forecasts=self.forecasts,
         )  # fmt: skip
 
-    async def flight(self, name: str, duration_s: float, *, resumed: bool = False) -> Flight:
+    async def flight(self, name: str, duration_s: float, *, resumed: bool = False) -> InFlightJob:
         one = job(name, name)
         intent = Intended(model=one.model, input=one.input, fingerprint=one.fingerprint)
         await self.ledger.record(name, intent)
         record = await self.ledger.record(name, Accepted(request_id=name))
         now_s = self.clock.monotonic_s()
         self.api.ends_s[name] = now_s + duration_s
-        return Flight(
+        return InFlightJob(
             record=record, job=one, since_s=now_s, give_up_at_s=now_s + 900, resumed=resumed
         )
 
-    async def land(self, lookout: Lookout, flight: Flight) -> float:
+    async def land(self, lookout: Poller, flight: InFlightJob) -> float:
         """Look until it has ended; how late that was learned."""
         delay_s: float | None = lookout.first_delay_s(flight)
         while delay_s is not None:
@@ -149,7 +149,7 @@ def test_unfinished_results_that_are_errors_send_the_run_back_to_status() -> Non
 
 def test_an_outage_does_not_end_the_shortcut_of_a_server_that_knows_it() -> None:
     """Where an unfinished result was answered before, errors are errors; elsewhere three end it."""
-    known, unknown = Shortcut(), Shortcut()
+    known, unknown = ResultFirst(), ResultFirst()
     known.answered()
 
     for _ in range(3):
@@ -256,8 +256,8 @@ def test_jobs_accepted_together_are_not_looked_at_together() -> None:
     assert len(set(firsts)) > 90
 
 
-def bare(name: str) -> Flight:
-    async def one() -> Flight:
+def bare(name: str) -> InFlightJob:
+    async def one() -> InFlightJob:
         return await Sky().flight(name, 1.0)
 
     return leap(one())
@@ -266,7 +266,7 @@ def bare(name: str) -> Flight:
 @given(st.lists(st.floats(0, 1e5), max_size=60))
 def test_the_schedule_gives_back_what_is_due_in_its_order(dues: list[float]) -> None:
     """Earliest first, nothing before its time, nothing lost."""
-    schedule, flight = Schedule(), FLIGHT
+    schedule, flight = PollSchedule(), FLIGHT
     for due_s in dues:
         schedule.add(flight, due_s)
 
@@ -284,7 +284,7 @@ FLIGHT = bare("j0")
 
 def test_ten_thousand_flights_are_one_heap() -> None:
     """After an hour's leap all of them are due, each once."""
-    schedule = Schedule()
+    schedule = PollSchedule()
     for n in range(10_000):
         schedule.add(FLIGHT, float(n % 97))
 

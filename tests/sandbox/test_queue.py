@@ -7,7 +7,7 @@ import time
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchgen.sandbox.remote_queue import JobQueue, Ticket, TicketState
+from batchgen.sandbox.remote_queue import RemoteQueue, Ticket, TicketState
 
 SUBMIT, CANCEL, LEAP = "submit", "cancel", "leap"
 steps = st.lists(
@@ -73,7 +73,7 @@ class NaiveQueue:
 @settings(max_examples=300, deadline=None)
 def test_agrees_with_a_naive_list(steps: list[tuple[str, int]], capacity: int) -> None:
     """After any submissions, cancellations and leaps, states and positions are the naive ones."""
-    queue, naive = JobQueue(capacity), NaiveQueue(capacity)
+    queue, naive = RemoteQueue(capacity), NaiveQueue(capacity)
     tickets: list[Ticket] = []
     for step, number in steps:
         naive.settle()
@@ -103,7 +103,7 @@ def _state(ticket: Ticket) -> str:
 @given(leaps=st.lists(st.floats(0, 3), max_size=8))
 def test_one_leap_is_many_small_ones(leaps: list[float]) -> None:
     """When things happen does not depend on how often anybody looks."""
-    often, once = JobQueue(2), JobQueue(2)
+    often, once = RemoteQueue(2), RemoteQueue(2)
     pairs = [(often.submit(d, 0.0), once.submit(d, 0.0)) for d in (1.0, 0.5, 2.0, 0.25, 1.5)]
     now = 0.0
     for leap in leaps:
@@ -116,7 +116,7 @@ def test_one_leap_is_many_small_ones(leaps: list[float]) -> None:
 
 def test_time_never_runs_backwards() -> None:
     """A clock that is set back changes nothing that has happened."""
-    queue = JobQueue(1)
+    queue = RemoteQueue(1)
     first = queue.submit(5.0, now=100.0)
     queue.advance(106.0)
     queue.advance(50.0)
@@ -127,7 +127,7 @@ def test_time_never_runs_backwards() -> None:
 
 def test_ten_thousand_waiting_are_no_burden() -> None:
     """Submitting, asking for and cancelling among 20,000 in flight stays far from quadratic."""
-    queue = JobQueue(16)
+    queue = RemoteQueue(16)
     begin = time.process_time()
     tickets = [queue.submit(10.0, 0.0) for _ in range(20_000)]
     assert [queue.position(ticket) for ticket in tickets[16:]] == list(range(1, 19_985))

@@ -20,7 +20,7 @@ from collections.abc import Iterable, Sequence
 from itertools import accumulate, pairwise
 
 from batchgen.core.lifecycle import PAID_FOR, JobRecord
-from batchgen.core.polling.poll_plan import LookPlan, cells, cheapest_looks
+from batchgen.core.polling.poll_plan import PollPlan, cells, cheapest_looks
 from batchgen.core.units import seconds
 
 REMEMBERED = 50
@@ -65,14 +65,14 @@ HORIZON = 8.0
 Interval = tuple[float | None, float]
 
 
-class Latency:
+class DurationEstimate:
     """The durations of one model, in seconds from some beginning to the end of the job."""
 
     def __init__(self) -> None:
         self._seen: deque[Interval] = deque(maxlen=WINDOW)
         self._alive: dict[object, float] = {}
         self._unfitted = 0
-        self._plan: LookPlan | None = None
+        self._plan: PollPlan | None = None
         self._soonest_s = 0.0
 
     def __len__(self) -> int:
@@ -98,7 +98,7 @@ class Latency:
         self._unfitted += 1
 
     @property
-    def plan(self) -> LookPlan | None:
+    def plan(self) -> PollPlan | None:
         """The looks that cost least; None while too little is known."""
         if len(self._seen) < ENOUGH:
             return None
@@ -121,7 +121,7 @@ def past_duration_s(record: JobRecord) -> float | None:
     return ended_s - began_s
 
 
-def _plan(ended: Sequence[Interval], alive_s: Sequence[float]) -> LookPlan:
+def _plan(ended: Sequence[Interval], alive_s: Sequence[float]) -> PollPlan:
     # An end that was learned late (a machine that slept) says little about the range.
     ends = sorted(by_s for _, by_s in ended)
     known = [ends[(len(ends) * 19) // 20], *(after_s or 0.0 for after_s, _ in ended), *alive_s]

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from batchgen.core.polling.durations import AT_ONCE_S, Latency
+from batchgen.core.polling.durations import AT_ONCE_S, DurationEstimate
 from batchgen.core.polling.poll_plan import OverduePace, PollPace
 
 MAX_WAIT_S = 120.0
@@ -26,7 +26,7 @@ MAX_LATE_S = 30.0
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
-class Sighting:
+class PollObservations:
     """What looks have learned about one job in flight; ages in seconds since its acceptance."""
 
     alive_s: float | None = None
@@ -67,8 +67,8 @@ class QueueMovement:
 class Forecast:
     """One model's latencies and queue, and the looks that they call for."""
 
-    whole: Latency = field(default_factory=Latency)
-    running: Latency = field(default_factory=Latency)
+    whole: DurationEstimate = field(default_factory=DurationEstimate)
+    running: DurationEstimate = field(default_factory=DurationEstimate)
     queue: QueueMovement = field(default_factory=QueueMovement)
     unknown: PollPace = field(default_factory=PollPace)
     overdue: OverduePace = field(default_factory=OverduePace)
@@ -77,7 +77,7 @@ class Forecast:
 
     # What was seen.
 
-    def saw_waiting(self, seen: Sighting, age_s: float, position: int | None) -> None:
+    def saw_waiting(self, seen: PollObservations, age_s: float, position: int | None) -> None:
         """The job waited, with a position or without."""
         if position is not None and seen.position is not None and seen.waiting_s is not None:
             moved = seen.position - position
@@ -92,7 +92,7 @@ class Forecast:
         elif seen.start_s is not None:
             seen.start_s = max(seen.start_s, age_s)
 
-    def saw_running(self, seen: Sighting, age_s: float) -> None:
+    def saw_running(self, seen: PollObservations, age_s: float) -> None:
         """The job ran."""
         seen.alive_s = age_s
         if seen.running_s is None:
@@ -104,7 +104,7 @@ class Forecast:
         if seen.start_s is not None:
             self.running.still_alive(seen, age_s - seen.start_s)
 
-    def saw_end(self, seen: Sighting, age_s: float) -> None:
+    def saw_end(self, seen: PollObservations, age_s: float) -> None:
         """The job had ended at this age."""
         self.whole.learn(after_s=seen.alive_s, by_s=age_s, job=seen)
         start_s = self._known_start_s(seen, age_s)
@@ -117,7 +117,7 @@ class Forecast:
             alive_s = None if seen.alive_s is None else max(0.0, seen.alive_s - start_s)
             self.running.learn(after_s=alive_s, by_s=max(0.0, age_s - start_s), job=seen)
 
-    def _known_start_s(self, seen: Sighting, age_s: float) -> float | None:
+    def _known_start_s(self, seen: PollObservations, age_s: float) -> float | None:
         """When the job started, where looks saw that closely."""
         if seen.running_s is None:
             return None
@@ -125,7 +125,7 @@ class Forecast:
         closely = seen.running_s - waiting_s < (age_s - waiting_s) / 10
         return (seen.running_s + waiting_s) / 2 if closely else None
 
-    def _started_by(self, seen: Sighting, age_s: float) -> None:
+    def _started_by(self, seen: PollObservations, age_s: float) -> None:
         """A job that started sooner than foretold: the queue moves at least so fast.
 
         Only slow queues are ever seen twice by the same job; without this the foretold waits
@@ -137,7 +137,7 @@ class Forecast:
 
     # What follows.
 
-    def may_have_ended(self, seen: Sighting, age_s: float) -> bool:
+    def may_have_ended(self, seen: PollObservations, age_s: float) -> bool:
         """Whether a look at this age may well find an end, and none is needed for the queue."""
         if seen.waiting_s is not None and seen.running_s is None and seen.position is None:
             return False  # only the status tells the position
@@ -145,7 +145,9 @@ class Forecast:
             return self.running.may_have_ended(age_s - (seen.start_s or 0.0))
         return self.whole.may_have_ended(age_s)
 
-    def next_delay_s(self, seen: Sighting, age_s: float, looks: int, *, jitter: float) -> float:
+    def next_delay_s(
+        self, seen: PollObservations, age_s: float, looks: int, *, jitter: float
+    ) -> float:
         """Seconds until the next look at a job of this age that was looked at `looks` times."""
         foretold = self._is_foretold(seen)
         latency = self.running if foretold else self.whole
@@ -170,7 +172,7 @@ class Forecast:
         late = plan.chance_alive(max(age_s - start_s, 0.0)) < 0.5
         return min(max(delay_s, AT_ONCE_S), MAX_LATE_S if late else delay_s + AT_ONCE_S)
 
-    def _is_foretold(self, seen: Sighting) -> bool:
+    def _is_foretold(self, seen: PollObservations) -> bool:
         return seen.start_s is not None and self.running.plan is not None
 
     def _position_pays(self) -> bool:

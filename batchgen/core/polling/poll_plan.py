@@ -22,7 +22,7 @@ from math import inf
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LookPlan:
+class PollPlan:
     """When to look next, for every age that a job may have reached."""
 
     ages_s: tuple[float, ...]
@@ -77,7 +77,7 @@ class LookPlan:
 
 def cheapest_looks(
     ages_s: Sequence[float], mass: Sequence[float], *, lag_calls_per_s: float
-) -> LookPlan:
+) -> PollPlan:
     """Solve for `mass[k]`, the chance of an end between `ages_s[k]` and `ages_s[k + 1]`."""
     middles = [(low + high) / 2 for low, high in pairwise(ages_s)]
     alive = _sums_from(mass)
@@ -94,7 +94,7 @@ def cheapest_looks(
             if now + cost[look] < cost[here]:
                 cost[here], following[here] = now + cost[look], look
         following[here] = following[here] or here + 1
-    return LookPlan(
+    return PollPlan(
         ages_s=tuple(ages_s), following=tuple(following), alive=tuple(alive),
         cost_calls=cost[0], mean_s=moment[0] / alive[0] if alive[0] else 0.0,
     )  # fmt: skip

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from batchgen.core.jobs import JSONValue
-from batchgen.core.schema.values import Unfit, shown, text_of
+from batchgen.core.schema.values import InvalidValue, shown, text_of
 
 SHOWN_CHOICES = 16
 """Of the values of an enum in one message."""
@@ -23,7 +23,7 @@ _LABELLED = re.compile(r"(.+?)\((.+)\)")
 
 
 def meant(text: str, choices: Sequence[JSONValue]) -> JSONValue:
-    """The one choice that `text` means; raises `Unfit` where it is none or several."""
+    """The one choice that `text` means; raises `InvalidValue` where it is none or several."""
     if text in choices:
         return text
     wanted = _normal(text)
@@ -32,8 +32,8 @@ def meant(text: str, choices: Sequence[JSONValue]) -> JSONValue:
         if len(found) == 1:
             return found[0]
         if found:
-            raise Unfit(f"{shown(text)} could be any of {listed(found)}; write one of them")
-    raise Unfit(_unknown(text, choices))
+            raise InvalidValue(f"{shown(text)} could be any of {listed(found)}; write one of them")
+    raise InvalidValue(_unknown(text, choices))
 
 
 def _normal(text: str) -> str:

@@ -1,7 +1,7 @@
 """Bringing a cell or a YAML value to the type that the schema wants.
 
 A table of one function a kind, from what was given to what is sent. Nothing is checked against
-limits here; a value that cannot have the type at all raises `Unfit`.
+limits here; a value that cannot have the type at all raises `InvalidValue`.
 
 Addresses of input files: the API fetches them itself, so they must be public https.
 """
@@ -17,17 +17,17 @@ import msgspec
 from batchgen.core.jobs import JSONValue
 from batchgen.core.schema.choices import meant
 from batchgen.core.schema.properties import Kind, Property
-from batchgen.core.schema.values import Given, Unfit, Written, plain, shown, text_of
+from batchgen.core.schema.values import Given, InvalidValue, Written, plain, shown, text_of
 
 
 def checked_url(text: str) -> str:
-    """The address without outer blanks; raises `Unfit` for what the API could not fetch."""
+    """The address without outer blanks; raises `InvalidValue` for what the API could not fetch."""
     url = text.strip()
     if url.startswith("data:"):
         return url
     fault = _fault(url)
     if fault:
-        raise Unfit(f"{shown(url)} {fault}; expected a public https:// address")
+        raise InvalidValue(f"{shown(url)} {fault}; expected a public https:// address")
     return url
 
 
@@ -63,7 +63,7 @@ FALSE_WORDS = frozenset({"false", "no", "n", "off", "0", "falsch", "faux", "fals
 
 
 def coerce(prop: Property, given: Given, *, decimal_comma: bool = False) -> JSONValue:
-    """`given` in the type of `prop`; raises `Unfit`.
+    """`given` in the type of `prop`; raises `InvalidValue`.
 
     `decimal_comma`: read `0,5` as a number, as semicolon files write it.
     """
@@ -77,13 +77,13 @@ def coerce(prop: Property, given: Given, *, decimal_comma: bool = False) -> JSON
 
 
 def _first_fit(prop: Property, given: Given, decimal_comma: bool) -> JSONValue:
-    fault: Unfit | None = None
+    fault: InvalidValue | None = None
     for kind in prop.kinds:
         try:
             return _READERS[kind](prop, given, decimal_comma)
-        except Unfit as unfit:
+        except InvalidValue as unfit:
             fault = fault or unfit
-    raise fault or Unfit(f"{shown(given)} does not fit")
+    raise fault or InvalidValue(f"{shown(given)} does not fit")
 
 
 def _choice(prop: Property, given: Given, decimal_comma: bool) -> JSONValue:
@@ -91,7 +91,7 @@ def _choice(prop: Property, given: Given, decimal_comma: bool) -> JSONValue:
     if isinstance(given, (list, dict)):
         if Kind.LIST in prop.kinds:
             return [meant(text_of(item).strip(), prop.choices) for item in given]
-        raise Unfit(f"expected one of the model's values, got {shown(given)}")
+        raise InvalidValue(f"expected one of the model's values, got {shown(given)}")
     text = text_of(given).strip()
     if decimal_comma and _COMMA_NUMBER.fullmatch(text):
         text = text.replace(",", ".")
@@ -101,17 +101,17 @@ def _choice(prop: Property, given: Given, decimal_comma: bool) -> JSONValue:
 def clean_text(text: str) -> str:
     """With line feeds for line ends, so that a file saved elsewhere gives the same job.
 
-    Raises `Unfit` for characters that no prompt can hold.
+    Raises `InvalidValue` for characters that no prompt can hold.
     """
     if found := _CONTROL.search(text):
         place, code = found.start() + 1, ord(found[0])
-        raise Unfit(f"has the control character U+{code:04X} at place {place}; remove it")
+        raise InvalidValue(f"has the control character U+{code:04X} at place {place}; remove it")
     return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
 
 
 def _text(prop: Property, given: Given, _decimal_comma: bool) -> JSONValue:
     if isinstance(given, (list, dict)):
-        raise Unfit(f"expected text, got {shown(given)}")
+        raise InvalidValue(f"expected text, got {shown(given)}")
     text = given if isinstance(given, str) else text_of(given)
     return checked_url(clean_text(text)) if prop.is_url else clean_text(text)
 
@@ -124,38 +124,40 @@ def _truth(_prop: Property, given: Given, _decimal_comma: bool) -> JSONValue:
         return True
     if word in FALSE_WORDS or word == "0.0":
         return False
-    raise Unfit(f"expected true or false, got {shown(given)}")
+    raise InvalidValue(f"expected true or false, got {shown(given)}")
 
 
 def _number(_prop: Property, given: Given, decimal_comma: bool) -> int | float:
     if isinstance(given, (bool, list, dict)):
-        raise Unfit(f"expected a number, got {shown(given)}")
+        raise InvalidValue(f"expected a number, got {shown(given)}")
     if isinstance(given, (int, float)):
         return _in_range(given, given)
     text = text_of(given).strip()
     if _COMMA_NUMBER.fullmatch(text):
         if not decimal_comma:
-            raise Unfit(f"expected a number, got {text!r}; write {text.replace(',', '.')!r}")
+            raise InvalidValue(f"expected a number, got {text!r}; write {text.replace(',', '.')!r}")
         text = text.replace(",", ".")
     if not _NUMBER.fullmatch(text):
-        raise Unfit(f"expected a number, got {shown(given)}")
+        raise InvalidValue(f"expected a number, got {shown(given)}")
     digits = text.removeprefix("+").removeprefix("-")
     return _in_range(int(text) if digits.isdigit() else float(text), given)
 
 
 def _in_range(number: int | float, given: Given) -> int | float:
     if not -MAX_INTEGER <= number <= MAX_INTEGER:
-        raise Unfit(f"{shown(given)} is too large a number")
+        raise InvalidValue(f"{shown(given)} is too large a number")
     return number
 
 
 def _whole(prop: Property, given: Given, decimal_comma: bool) -> JSONValue:
     try:
         number = _number(prop, given, decimal_comma)
-    except Unfit as unfit:
-        raise Unfit(str(unfit).replace("a number", "a whole number", 1)) from None
+    except InvalidValue as unfit:
+        raise InvalidValue(str(unfit).replace("a number", "a whole number", 1)) from None
     if isinstance(number, float) and not number.is_integer():
-        raise Unfit(f"expected a whole number, got {shown(given)}; {round(number)} would be one")
+        raise InvalidValue(
+            f"expected a whole number, got {shown(given)}; {round(number)} would be one"
+        )
     return int(number)
 
 
@@ -163,15 +165,15 @@ def _list(prop: Property, given: Given, decimal_comma: bool) -> JSONValue:
     items = prop.items or Property(name=prop.name)
     values = _from_cell(given, items) if isinstance(given, (str, Written)) else given
     if not isinstance(values, list):
-        raise Unfit(f"expected a list, got {shown(given)}")
+        raise InvalidValue(f"expected a list, got {shown(given)}")
     return [_item(items, value, n, decimal_comma) for n, value in enumerate(values, 1)]
 
 
 def _item(items: Property, value: Given, number: int, decimal_comma: bool) -> JSONValue:
     try:
         return coerce(items, value, decimal_comma=decimal_comma)
-    except Unfit as unfit:
-        raise Unfit(f"entry {number}: {unfit}") from None
+    except InvalidValue as unfit:
+        raise InvalidValue(f"entry {number}: {unfit}") from None
 
 
 def _from_cell(given: str | Written, items: Property) -> Given:
@@ -182,13 +184,13 @@ def _from_cell(given: str | Written, items: Property) -> Given:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if items.is_url or all(line.startswith(("https:", "http:", "data:")) for line in lines):
         return list(lines)
-    raise Unfit(f'expected a list as JSON, such as ["a", "b"], got {shown(given)}')
+    raise InvalidValue(f'expected a list as JSON, such as ["a", "b"], got {shown(given)}')
 
 
 def _object(prop: Property, given: Given, decimal_comma: bool) -> JSONValue:
     value = _json(text_of(given)) if isinstance(given, (str, Written)) else given
     if not isinstance(value, dict):
-        raise Unfit(f'expected an object as JSON, such as {{"key": 1}}, got {shown(given)}')
+        raise InvalidValue(f'expected an object as JSON, such as {{"key": 1}}, got {shown(given)}')
     return {key: _member(prop, key, item, decimal_comma) for key, item in value.items()}
 
 
@@ -198,15 +200,15 @@ def _member(prop: Property, key: str, item: Given, decimal_comma: bool) -> JSONV
         return _untyped_tree(item)
     try:
         return coerce(known, item, decimal_comma=decimal_comma)
-    except Unfit as unfit:
-        raise Unfit(f"{key}: {unfit}") from None
+    except InvalidValue as unfit:
+        raise InvalidValue(f"{key}: {unfit}") from None
 
 
 def _json(text: str) -> Given:
     try:
         value: Given = msgspec.json.decode(text.encode(errors="surrogatepass"))
     except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
-        raise Unfit(f"is not valid JSON ({error}): {shown(text)}") from None
+        raise InvalidValue(f"is not valid JSON ({error}): {shown(text)}") from None
     return value
 
 
@@ -218,7 +220,7 @@ def _untyped(given: Given) -> JSONValue:
     if text.startswith(("{", "[")) or text in ("true", "false") or _NUMBER.fullmatch(text):
         try:
             return _untyped_tree(_json(text))
-        except Unfit:
+        except InvalidValue:
             pass
     return clean_text(given)
 

@@ -136,7 +136,7 @@ SIZE_ALIASES = ("size", "resolution", "width_height", "widthxheight")
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class InputFault:
     """One thing that is wrong in an input."""
 
     parameter: str
@@ -201,14 +201,14 @@ class Schema:
                 return name
         return None
 
-    def check(self, values: Mapping[str, JSONValue]) -> tuple[Fault, ...]:
+    def check(self, values: Mapping[str, JSONValue]) -> tuple[InputFault, ...]:
         """What is wrong with an input, in plain words; nothing for a right one."""
         if self._validator is None or self._validator.is_valid(values):
             return ()
         found = (self._fault(error) for error in self._validator.iter_errors(values))
         return tuple(dict.fromkeys(fault for faults in found for fault in faults))
 
-    def _fault(self, error: jsonschema_rs.ValidationError) -> list[Fault]:
+    def _fault(self, error: jsonschema_rs.ValidationError) -> list[InputFault]:
         path = list(error.instance_path)
         *place, keyword = error.schema_path
         rules = _at(self._rules, place)
@@ -219,10 +219,10 @@ class Schema:
         return [_fault(path, explain(str(keyword), rules, value))]
 
 
-def _fault(path: Sequence[str | int], what: str, *, is_missing: bool = False) -> Fault:
+def _fault(path: Sequence[str | int], what: str, *, is_missing: bool = False) -> InputFault:
     first, *rest = path or [""]
     inside = "".join(f"[{step + 1}]" if isinstance(step, int) else f".{step}" for step in rest)
-    return Fault(str(first), inside, what, is_missing)
+    return InputFault(str(first), inside, what, is_missing)
 
 
 def _strings(value: object) -> tuple[str, ...]:

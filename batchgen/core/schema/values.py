@@ -28,7 +28,7 @@ Given: TypeAlias = (
 """A value of a cell, of YAML or of JSON. Every JSONValue is one too."""
 
 
-class Unfit(ValueError):
+class InvalidValue(ValueError):
     """A value cannot become what the schema wants; says what is wrong and what would be right."""
 
 

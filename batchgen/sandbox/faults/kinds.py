@@ -127,7 +127,7 @@ def untouched(_fault: Fault, answer: Answer, _call: Call) -> Delivery:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class FaultKind:
     """One kind of fault."""
 
     spoil: Spoiler = untouched

@@ -31,7 +31,7 @@ import msgspec
 from batchgen.core.errors import UsageError
 from batchgen.sandbox.faults.connection_faults import BODIES
 from batchgen.sandbox.faults.json_faults import MISSING, SHAPES
-from batchgen.sandbox.faults.kinds import EVERYWHERE, Call, Fault, On, Row
+from batchgen.sandbox.faults.kinds import EVERYWHERE, Call, Fault, FaultKind, On
 from batchgen.sandbox.faults.table import FAULTS, row_of
 
 
@@ -136,7 +136,7 @@ class Rule:
 
     on: On
     fault: Fault
-    row: Row
+    row: FaultKind
     rate: float | None = None
     first: int | None = None
     every: int | None = None
@@ -220,7 +220,7 @@ def _rule(where: str, on: str, do: str, pairs: Iterable[tuple[str, str]]) -> Rul
     return Rule(on=place, fault=fault, row=row, **selectors)
 
 
-def _value(where: str, row: Row, place: On, key: str, text: str) -> object:
+def _value(where: str, row: FaultKind, place: On, key: str, text: str) -> object:
     """The value of one option or selector, read as the table says."""
     posts = place in (On.SUBMIT, On.ANY)
     allowed = [name for name in row.options if name != "accepted" or posts]
