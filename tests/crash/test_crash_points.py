@@ -15,7 +15,7 @@ import pytest
 from batchgen import cli
 from batchgen.sandbox import SandboxConfig
 from batchgen.system.crash_points import CrashPoint
-from tests.cli.test_run import is_whole_png
+from tests.commands.test_run import is_whole_png
 from tests.kit import crashing
 from tests.kit.accounts import Books, findings
 from tests.kit.fakes import MODEL

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from batchgen.sandbox import SandboxConfig
-from tests.cli.test_run import QUICK, results, states
+from tests.commands.test_run import QUICK, results, states
 from tests.kit.fakes import MODEL
 from tests.kit.live import accepted, batchgen, live_sandbox, prompts, write_csv
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from batchgen.sandbox import SandboxConfig
-from tests.cli.test_run import is_whole_png, states
+from tests.commands.test_run import is_whole_png, states
 from tests.kit.live import accepted, batchgen, live_sandbox, start
 
 KILLS = 5

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from batchgen.sandbox import SandboxConfig
-from tests.cli.test_run import QUICK, ledger, results, states
+from tests.commands.test_run import QUICK, ledger, results, states
 from tests.kit.live import accepted, batchgen, live_sandbox, prompts, start
 
 
