@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from batchgen.core.api_answers import CancelOutcome, Look, SubmitAnswer
+from batchgen.core.api_answers import CancelOutcome, PollAnswer, SubmitAnswer
 from batchgen.core.events import Event, JobError, OutputFile
 from batchgen.core.jobs import JSONValue
 from batchgen.core.lifecycle import JobRecord
@@ -45,11 +45,11 @@ class GenerationAPI(Protocol):
         """POST one job. Called once for each intent; never repeats by itself."""
         ...
 
-    async def status(self, request_id: str) -> Look:
+    async def status(self, request_id: str) -> PollAnswer:
         """Where a job is."""
         ...
 
-    async def result(self, request_id: str) -> Look:
+    async def result(self, request_id: str) -> PollAnswer:
         """How a job ended, with its outputs and cost."""
         ...
 

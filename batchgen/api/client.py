@@ -20,7 +20,7 @@ import msgspec
 from yarl import URL
 
 from batchgen import __version__
-from batchgen.core.api_answers import CancelOutcome, Look, Lost, NoReply, Reply, SubmitAnswer
+from batchgen.core.api_answers import CancelOutcome, Lost, NoReply, PollAnswer, Reply, SubmitAnswer
 from batchgen.core.api_base import DEFAULT_BASE_URL, ApiBase
 from batchgen.core.api_decoding import (
     read_cancel,
@@ -80,11 +80,11 @@ class ModelAPI:
         body = msgspec.json.encode(values)
         return read_submit(await self._call("POST", f"/models/{model}", body=body))
 
-    async def status(self, request_id: str) -> Look:
+    async def status(self, request_id: str) -> PollAnswer:
         """`GET /requests/{request_id}/status`."""
         return read_status(await self._call("GET", f"{_request_path(request_id)}/status"))
 
-    async def result(self, request_id: str) -> Look:
+    async def result(self, request_id: str) -> PollAnswer:
         """`GET /requests/{request_id}/result`, with the cost (a query of the vendor's CLI)."""
         path = f"{_request_path(request_id)}/result?include_cost=true"
         return read_result(await self._call("GET", path))

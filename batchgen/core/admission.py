@@ -61,7 +61,7 @@ class Admission:
     _streaks: dict[str, _Streak] = field(default_factory=dict)
     _outage_counted: set[str] = field(default_factory=set)
 
-    def verdict(self, model: str) -> AdmissionDecision:
+    def decision(self, model: str) -> AdmissionDecision:
         """Whether a job of this model may be submitted now."""
         if model in self.stopped:
             return AdmissionDecision.STOPPED
@@ -96,7 +96,7 @@ class Admission:
             self._outage_counted.add(model)
             self._count(model, kind)
 
-    def heard(self) -> None:
+    def api_answered(self) -> None:
         """A free call was answered: one job may try, alone."""
         if self.held:
             self.held, self.solo = False, True

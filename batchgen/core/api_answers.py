@@ -136,7 +136,9 @@ class Gone:
     error: JobError
 
 
-Look = Queued | Running | Ended | Produced | Broke | WasCancelled | Gone | TryAgain | TokenRejected
+PollAnswer = (
+    Queued | Running | Ended | Produced | Broke | WasCancelled | Gone | TryAgain | TokenRejected
+)
 
 
 class CancelOutcome(StrEnum):

@@ -27,10 +27,10 @@ from batchgen.core.api_answers import (
     Doubt,
     Ended,
     Gone,
-    Look,
     Lost,
     NoBalance,
     NoReply,
+    PollAnswer,
     Produced,
     Queued,
     Reply,
@@ -239,7 +239,7 @@ def _request_id(payload: object) -> str | None:
     return None
 
 
-def read_status(reply: Reply | NoReply) -> Look:
+def read_status(reply: Reply | NoReply) -> PollAnswer:
     """What `GET .../status` came to. Never a success: that is the result's to say."""
     problem = _unusable(reply)
     if problem is not None:
@@ -255,7 +255,7 @@ def read_status(reply: Reply | NoReply) -> Look:
     return Running(unknown_word=word)
 
 
-def read_result(reply: Reply | NoReply) -> Look:
+def read_result(reply: Reply | NoReply) -> PollAnswer:
     """What `GET .../result` came to: the only place where a success or a failure is learned."""
     problem = _unusable(reply)
     if problem is not None:

@@ -8,21 +8,19 @@ from __future__ import annotations
 
 import re
 
-ADDED_BY_US = (
+RESULT_COLUMNS = (
     "job", "state", "request_id", "outputs", "files", "cost_usd", "attempts", "error",
     "submitted_at", "finished_at",
 )  # fmt: skip
-"""What our results file has after the input columns."""
-
-OUR_COLUMNS = (
-    "job", "state", "request_id", "outputs", "files", "cost_usd", "attempts", "error",
-    "submitted_at", "finished_at",
-)  # fmt: skip
+"""What results.csv has after the input columns."""
 
 
-def column_name(name: str) -> str:
-    """An input column that has the name of one of ours is carried under another."""
-    return f"input.{name}" if name in OUR_COLUMNS else name
+def carried_name(name: str) -> str:
+    """Return the name under which results.csv carries an input column.
+
+    An input column that is called like one of `RESULT_COLUMNS` gets the prefix `input.`.
+    """
+    return f"input.{name}" if name in RESULT_COLUMNS else name
 
 
 _FORMULA = re.compile(r"'*[=+\-@\t\r]")

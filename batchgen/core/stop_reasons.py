@@ -34,7 +34,7 @@ class Effect:
     """What a reason ends besides submissions, and the exit code it leads to."""
 
     exit_code: int
-    looks: bool = True
+    polls: bool = True
     downloads: bool = False
     only_if_work_left: bool = False
 
@@ -47,11 +47,11 @@ EFFECTS: dict[StopReason, Effect] = {
     StopReason.UNREACHABLE: Effect(69),
     StopReason.SILENT: Effect(75),
     StopReason.TIME_OVER: Effect(75, downloads=True, only_if_work_left=True),
-    StopReason.BALANCE: Effect(75, looks=False, only_if_work_left=True),
-    StopReason.BUDGET: Effect(75, looks=False, only_if_work_left=True),
-    StopReason.RUNTIME: Effect(75, looks=False, only_if_work_left=True),
-    StopReason.FAILURES: Effect(75, looks=False, only_if_work_left=True),
-    StopReason.BREAKER: Effect(75, looks=False, only_if_work_left=True),
+    StopReason.BALANCE: Effect(75, polls=False, only_if_work_left=True),
+    StopReason.BUDGET: Effect(75, polls=False, only_if_work_left=True),
+    StopReason.RUNTIME: Effect(75, polls=False, only_if_work_left=True),
+    StopReason.FAILURES: Effect(75, polls=False, only_if_work_left=True),
+    StopReason.BREAKER: Effect(75, polls=False, only_if_work_left=True),
 }
 
 _WORST_FIRST = (130, 143, 77, 74, 69, 75, 1, 0)

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from batchgen.core.errors import ManifestError, Problem
 from batchgen.core.jobs import Where
 from batchgen.core.schema import Given, Written
-from batchgen.core.spreadsheet import ADDED_BY_US, restore
+from batchgen.core.spreadsheet import RESULT_COLUMNS, restore
 
 
 class HeaderKind(Enum):
@@ -141,16 +141,16 @@ def added_by_us(names: Sequence[str]) -> frozenset[int]:
     A column called `state` or `error` alone is somebody's own: all must be there, side by side.
     """
     folded = tuple(name.casefold() for name in names)
-    for start in range(len(folded) - len(ADDED_BY_US), -1, -1):
-        if folded[start : start + len(ADDED_BY_US)] == ADDED_BY_US:
-            return frozenset(range(start, start + len(ADDED_BY_US)))
+    for start in range(len(folded) - len(RESULT_COLUMNS), -1, -1):
+        if folded[start : start + len(RESULT_COLUMNS)] == RESULT_COLUMNS:
+            return frozenset(range(start, start + len(RESULT_COLUMNS)))
     return frozenset()
 
 
 def _original(name: str) -> str:
     """An input column that had the name of one of ours was carried as `input.NAME`."""
     bare = restore(name).removeprefix("input.")
-    return bare if bare in ADDED_BY_US else restore(name)
+    return bare if bare in RESULT_COLUMNS else restore(name)
 
 
 def _bad_names(names: Sequence[str], where: str) -> list[Problem]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from batchgen.core.lifecycle import JobRecord, JobState
-from batchgen.core.spreadsheet import OUR_COLUMNS, column_name, defuse
+from batchgen.core.spreadsheet import RESULT_COLUMNS, carried_name, defuse
 from batchgen.system.files import replace_file
 
 RESULTS_NAME = "results.csv"
@@ -32,11 +32,11 @@ class ResultRow:
 
 def write_results(path: Path, columns: Sequence[str], rows: Iterable[ResultRow]) -> None:
     """Replace the file at once. Raises `LocalIOError`."""
-    carried = [column_name(name) for name in columns]
+    carried = [carried_name(name) for name in columns]
 
     def write(file: IO[str]) -> None:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([defuse(name) for name in (*carried, *OUR_COLUMNS)])
+        writer.writerow([defuse(name) for name in (*carried, *RESULT_COLUMNS)])
         for row in rows:
             given = (row.columns.get(name, "") for name in columns)
             writer.writerow([defuse(cell) for cell in (*given, *our_cells(row))])
@@ -45,7 +45,7 @@ def write_results(path: Path, columns: Sequence[str], rows: Iterable[ResultRow])
 
 
 def our_cells(row: ResultRow) -> tuple[str, ...]:
-    """The cells of `OUR_COLUMNS`."""
+    """The cells of `RESULT_COLUMNS`."""
     record = row.record
     if record is None:
         state = "invalid" if row.problems else JobState.PENDING.value

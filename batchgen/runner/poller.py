@@ -15,7 +15,7 @@ from batchgen.core.api_answers import (
     Broke,
     Ended,
     Gone,
-    Look,
+    PollAnswer,
     Produced,
     Queued,
     Running,
@@ -154,7 +154,7 @@ class Poller:
             reached(CrashPoint.RESULT_DURABLE)
         self.observer.on_event(flight.record.job, event, flight.record)
 
-    async def _ask(self, flight: InFlightJob, age_s: float) -> Look:
+    async def _ask(self, flight: InFlightJob, age_s: float) -> PollAnswer:
         request_id = flight.record.request_id or ""
         likely = self._forecast(flight).may_have_ended(flight.seen, age_s)
         # After a failure `status` is asked, which tells an outage from a refusal of `result`.
@@ -171,7 +171,7 @@ class Poller:
             flight.shortcut_failed = False
         return await self.api.result(request_id) if isinstance(answer, Ended) else answer
 
-    def _learn(self, flight: InFlightJob, answer: Look, age_s: float) -> None:
+    def _learn(self, flight: InFlightJob, answer: PollAnswer, age_s: float) -> None:
         forecast, seen = self._forecast(flight), flight.seen
         match answer:
             case Queued():
@@ -187,7 +187,7 @@ class Poller:
     def _age_s(self, flight: InFlightJob) -> float:
         return self.clock.monotonic_s() - flight.since_s
 
-    def _listen(self, answer: Look) -> None:
+    def _listen(self, answer: PollAnswer) -> None:
         unheard = isinstance(answer, TryAgain) and not answer.answered
         (self.reach.silent if unheard else self.reach.heard)()
         if isinstance(answer, TokenRejected):
@@ -201,7 +201,7 @@ class Poller:
             self._words.add(word)
             self.observer.on_note(f"the API reports a status {word!r}; taken as still running")
 
-    def _delay_s(self, flight: InFlightJob, answer: Look) -> float:
+    def _delay_s(self, flight: InFlightJob, answer: PollAnswer) -> float:
         if isinstance(answer, (TryAgain, TokenRejected)):
             flight.failures += 1
             retry_after_s = answer.retry_after_s if isinstance(answer, TryAgain) else None
@@ -218,7 +218,7 @@ class Poller:
         return self.delay_s(flight)
 
 
-def _fact(answer: Look, record: JobRecord) -> Event | None:
+def _fact(answer: PollAnswer, record: JobRecord) -> Event | None:
     """What a look adds to the record; None where it adds nothing."""
     match answer:
         case Produced(outputs=()):

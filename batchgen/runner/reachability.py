@@ -75,5 +75,5 @@ class OutageProbe:
             await self._clock.sleep(self._backoff.delay_s(failures, jitter=self._jitter()))
         self._reach.heard()
         self._probing = False
-        self._admission.heard()
+        self._admission.api_answered()
         on_heard()

@@ -98,7 +98,7 @@ class Runner:
 
     async def run(self, batch: Batch) -> Outcome:
         """Work until nothing is left to do or a reason to stop was given."""
-        self._source = JobQueue(batch.jobs(), self._ledger, self._policy, self._admission.verdict)
+        self._source = JobQueue(batch.jobs(), self._ledger, self._policy, self._admission.decision)
         self._exhausted = False
         self._resume(batch)
         self._crew.spawn(self._watch.keep())

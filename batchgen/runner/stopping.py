@@ -85,7 +85,7 @@ class Stop:
     @property
     def looks(self) -> bool:
         """Whether polling has ended."""
-        return any(EFFECTS[reason].looks for reason in self.reasons)
+        return any(EFFECTS[reason].polls for reason in self.reasons)
 
     @property
     def downloads(self) -> bool:

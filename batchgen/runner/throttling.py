@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from batchgen.core.api_answers import CancelOutcome, Look, SubmitAnswer
+from batchgen.core.api_answers import CancelOutcome, PollAnswer, SubmitAnswer
 from batchgen.core.jobs import JSONValue
 from batchgen.core.throttle import Backoff, RateLimiter
 from batchgen.ports import Clock, GenerationAPI
@@ -57,12 +57,12 @@ class PacedAPI:
         await self._turn()
         return await self._api.submit(model, values)
 
-    async def status(self, request_id: str) -> Look:
+    async def status(self, request_id: str) -> PollAnswer:
         """As the API does, in its turn."""
         await self._turn()
         return await self._api.status(request_id)
 
-    async def result(self, request_id: str) -> Look:
+    async def result(self, request_id: str) -> PollAnswer:
         """As the API does, in its turn."""
         await self._turn()
         return await self._api.result(request_id)

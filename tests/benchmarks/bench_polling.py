@@ -33,7 +33,7 @@ from batchgen.api import ModelAPI
 from batchgen.core.api_answers import (
     CancelOutcome,
     Ended,
-    Look,
+    PollAnswer,
     Produced,
     Queued,
     Running,
@@ -45,7 +45,7 @@ from batchgen.core.events import Accepted, Event, Intended, Succeeded
 from batchgen.core.jobs import Job, JSONValue
 from batchgen.core.lifecycle import JobRecord
 from batchgen.core.polling.forecast import Forecast, Forecasts, PollObservations
-from batchgen.core.polling.poll_plan import PollPlan, cheapest_looks
+from batchgen.core.polling.poll_plan import PollPlan, cheapest_polls
 from batchgen.core.secret import Secret
 from batchgen.ledger import RunLedger
 from batchgen.ports import Clock, GenerationAPI, Ledger
@@ -114,9 +114,9 @@ class FixedPolling(Forecast):
         return False
 
     def next_delay_s(
-        self, seen: PollObservations, age_s: float, looks: int, *, jitter: float
+        self, seen: PollObservations, age_s: float, polls: int, *, jitter: float
     ) -> float:
-        return self._every_s if looks else 0.0
+        return self._every_s if polls else 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,13 +160,13 @@ class RemoteQueue:
         self.calls[name] += 1
         return Submitted(request_id=name)
 
-    async def status(self, request_id: str) -> Look:
+    async def status(self, request_id: str) -> PollAnswer:
         ticket = await self._look(request_id)
         if ticket.state is TicketState.IN_QUEUE:
             return Queued(position=self.queue.position(ticket))
         return Running() if ticket.state is TicketState.IN_PROGRESS else Ended()
 
-    async def result(self, request_id: str) -> Look:
+    async def result(self, request_id: str) -> PollAnswer:
         ticket = await self._look(request_id)
         if ticket.state is TicketState.COMPLETED:
             return Produced(outputs=("https://files.runcomfy.net/a.png",))
@@ -262,7 +262,7 @@ def best_lag_s(low_s: float, high_s: float, looks: float) -> float:
     size = round((high_s - low_s) / 0.1)
     ages_s = [0.0, *(low_s + (high_s - low_s) * n / size for n in range(size + 1))]
     mass = [0.0, *([1 / size] * size)]
-    hull = [_looks_and_lag(cheapest_looks(ages_s, mass, lag_calls_per_s=1.25**n / 50), mass)
+    hull = [_looks_and_lag(cheapest_polls(ages_s, mass, lag_calls_per_s=1.25**n / 50), mass)
             for n in range(40)]  # fmt: skip
     for (fewer, later_s), (more, sooner_s) in pairwise(hull):
         if fewer <= looks <= more and more > fewer:
@@ -295,11 +295,11 @@ class Counted:
             self.calls[answer.request_id] += 1
         return answer
 
-    async def status(self, request_id: str) -> Look:
+    async def status(self, request_id: str) -> PollAnswer:
         self.calls[request_id] += 1
         return await self._api.status(request_id)
 
-    async def result(self, request_id: str) -> Look:
+    async def result(self, request_id: str) -> PollAnswer:
         self.calls[request_id] += 1
         return await self._api.result(request_id)
 

@@ -32,10 +32,10 @@ def test_the_first_job_of_a_model_goes_alone() -> None:
     admission = Admission()
     admission.sent("a")
 
-    assert (admission.verdict("a"), admission.verdict("b")) == (WAIT, GO)
+    assert (admission.decision("a"), admission.decision("b")) == (WAIT, GO)
     admission.ended("a")
     admission.accepted("a")
-    assert admission.verdict("a") is GO
+    assert admission.decision("a") is GO
 
 
 def test_a_refused_canary_is_followed_by_the_next_row() -> None:
@@ -44,9 +44,9 @@ def test_a_refused_canary_is_followed_by_the_next_row() -> None:
     admission.sent("a")
     admission.ended("a")
 
-    assert admission.verdict("a") is GO
+    assert admission.decision("a") is GO
     admission.sent("a")
-    assert admission.verdict("a") is WAIT
+    assert admission.decision("a") is WAIT
 
 
 def test_after_a_lost_answer_nothing_goes_until_the_api_is_heard() -> None:
@@ -56,14 +56,14 @@ def test_after_a_lost_answer_nothing_goes_until_the_api_is_heard() -> None:
     admission.ended("a")
     admission.lost("a", "lost_answer")
 
-    assert (admission.verdict("a"), admission.verdict("b")) == (WAIT, WAIT)
-    admission.heard()
-    assert admission.verdict("b") is GO
+    assert (admission.decision("a"), admission.decision("b")) == (WAIT, WAIT)
+    admission.api_answered()
+    assert admission.decision("b") is GO
     admission.sent("b")
-    assert admission.verdict("a") is WAIT
+    assert admission.decision("a") is WAIT
     admission.ended("b")
     admission.accepted("b")
-    assert admission.verdict("a") is GO
+    assert admission.decision("a") is GO
 
 
 def test_an_acceptance_from_before_the_outage_does_not_end_the_hold() -> None:
@@ -73,17 +73,17 @@ def test_an_acceptance_from_before_the_outage_does_not_end_the_hold() -> None:
 
     admission.accepted("a")
 
-    assert admission.verdict("a") is WAIT
+    assert admission.decision("a") is WAIT
 
 
 def test_ten_failures_of_one_kind_in_a_row_stop_the_model() -> None:
     """That model only."""
     admission = proven("a", "b")
     for _ in range(BREAKER_LIMIT):
-        assert admission.verdict("a") is GO
+        assert admission.decision("a") is GO
         admission.failed("a", "generation")
 
-    assert (admission.verdict("a"), admission.verdict("b")) == (STOPPED, GO)
+    assert (admission.decision("a"), admission.decision("b")) == (STOPPED, GO)
 
 
 def test_a_success_or_another_kind_begins_the_count_anew() -> None:
@@ -96,7 +96,7 @@ def test_a_success_or_another_kind_begins_the_count_anew() -> None:
         admission.failed("a", "generation")
     admission.failed("a", "content")
 
-    assert admission.verdict("a") is GO
+    assert admission.decision("a") is GO
 
 
 def test_the_doubts_of_one_outage_count_once() -> None:
@@ -106,19 +106,19 @@ def test_the_doubts_of_one_outage_count_once() -> None:
     for _ in range(64):
         admission.lost("a", "lost_answer")
 
-    admission.heard()
-    assert admission.verdict("a") is GO
+    admission.api_answered()
+    assert admission.decision("a") is GO
 
 
 def test_an_api_that_loses_every_answer_is_given_up() -> None:
     """Each job that goes alone and is lost again counts, and the tenth stops the model."""
     admission = proven("a")
     lost = 0
-    while admission.verdict("a") is not STOPPED:
+    while admission.decision("a") is not STOPPED:
         admission.sent("a")
         admission.ended("a")
         admission.lost("a", "lost_answer")
-        admission.heard()
+        admission.api_answered()
         lost += 1
 
     assert lost == BREAKER_LIMIT
@@ -129,7 +129,7 @@ def test_a_withdrawn_model_is_stopped() -> None:
     admission = proven("a", "b")
     admission.withdrawn("a")
 
-    assert (admission.verdict("a"), admission.verdict("b")) == (STOPPED, GO)
+    assert (admission.decision("a"), admission.decision("b")) == (STOPPED, GO)
     assert "no longer" in admission.stopped["a"]
 
 
@@ -139,7 +139,7 @@ def test_never_two_jobs_on_their_way_to_an_unproven_or_held_api(steps: list[str]
     admission, on_their_way, ever_accepted = Admission(), 0, False
     for step in steps:
         if step == "sent":
-            if admission.verdict("a") is not GO:
+            if admission.decision("a") is not GO:
                 continue
             if not ever_accepted or admission.solo:
                 assert on_their_way == 0
@@ -147,7 +147,7 @@ def test_never_two_jobs_on_their_way_to_an_unproven_or_held_api(steps: list[str]
             admission.sent("a")
             on_their_way += 1
         elif step == "heard":
-            admission.heard()
+            admission.api_answered()
         elif on_their_way:
             admission.ended("a")
             on_their_way -= 1

@@ -18,7 +18,7 @@ from batchgen.core.polling.durations import (
     DurationEstimate,
     past_duration_s,
 )
-from batchgen.core.polling.poll_plan import PollPlan, cells, cheapest_looks
+from batchgen.core.polling.poll_plan import PollPlan, cells, cheapest_polls
 
 AGES = st.floats(0, 10_000, allow_nan=False)
 
@@ -48,14 +48,14 @@ def test_no_schedule_costs_less(shares: list[int], weight: float) -> None:
     mass = [share / total for share in shares]
     ages = [0.0, *(float(n) for n in range(len(shares)))]
 
-    plan = cheapest_looks(ages, mass, lag_calls_per_s=weight)
+    plan = cheapest_polls(ages, mass, lag_calls_per_s=weight)
 
     assert plan.cost_calls == pytest.approx(brute_force(ages, mass, weight))
 
 
 def test_a_known_duration_takes_one_look() -> None:
     """Where every job ends in one cell, the only look is at its end."""
-    plan = cheapest_looks([0.0, 0.0, 9.0, 10.0, 11.0], [0, 0, 1, 0], lag_calls_per_s=1)
+    plan = cheapest_polls([0.0, 0.0, 9.0, 10.0, 11.0], [0, 0, 1, 0], lag_calls_per_s=1)
 
     assert plan.ages_s[plan.following[0]] == 10.0
     assert plan.cost_calls == pytest.approx(1.5)

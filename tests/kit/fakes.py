@@ -12,7 +12,7 @@ from batchgen.core.api_answers import (
     CancelOutcome,
     Ended,
     Gone,
-    Look,
+    PollAnswer,
     Produced,
     Queued,
     Running,
@@ -87,8 +87,8 @@ class MemoryAPI:
 
     duration_s: float = 10.0
     on_submit: Callable[[Mapping[str, JSONValue], int], SubmitAnswer | None] = lambda v, n: None
-    on_look: Callable[[str, int], Look | None] = lambda rid, n: None
-    on_result: Callable[[str], Look | None] = lambda rid: None
+    on_look: Callable[[str, int], PollAnswer | None] = lambda rid, n: None
+    on_result: Callable[[str], PollAnswer | None] = lambda rid: None
     on_probe: Callable[[int], bool | None] = lambda n: True
     answer_s: float = 0.01
     probes: int = 0
@@ -116,7 +116,7 @@ class MemoryAPI:
         self.high_water = max(self.high_water, len(self._ends))
         return Submitted(request_id=request_id)
 
-    async def status(self, request_id: str) -> Look:
+    async def status(self, request_id: str) -> PollAnswer:
         self.looks[request_id] += 1
         await asyncio.sleep(self.answer_s)
         told = self.on_look(request_id, self.looks[request_id])
@@ -129,7 +129,7 @@ class MemoryAPI:
             return Ended()
         return Running() if left_s < self.duration_s / 2 else Queued(position=1)
 
-    async def result(self, request_id: str) -> Look:
+    async def result(self, request_id: str) -> PollAnswer:
         await asyncio.sleep(self.answer_s)
         left_s = self._end_s.get(request_id, 0.0) - asyncio.get_running_loop().time()
         if left_s > 0:

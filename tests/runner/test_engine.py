@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import pytest
 
-from batchgen.core.api_answers import Broke, Doubt, Look, RowRefused, SubmitAnswer, TryAgain
+from batchgen.core.api_answers import Broke, Doubt, PollAnswer, RowRefused, SubmitAnswer, TryAgain
 from batchgen.core.budget import Budget
 from batchgen.core.events import JobError
 from batchgen.core.lifecycle import JobState
@@ -99,7 +99,7 @@ def test_ten_failures_in_a_row_stop_the_model_and_leave_the_others() -> None:
     world = World(limits=Limits(concurrency=2))
     bad = {"bad"}
 
-    def result(rid: str) -> Look | None:
+    def result(rid: str) -> PollAnswer | None:
         prompt = str(dict(world.api.created)[rid]["prompt"])
         return broke if prompt.split(maxsplit=1)[0] in bad else None
 
@@ -283,7 +283,7 @@ def test_cancel_on_interrupt_cancels_what_is_queued_and_confirms_it() -> None:
             cancelled.add(request_id)
             return CancelOutcome.CANCELLED
 
-        async def result(self, request_id: str) -> Look:
+        async def result(self, request_id: str) -> PollAnswer:
             return WasCancelled() if request_id in cancelled else await super().result(request_id)
 
     world = World(
@@ -321,7 +321,7 @@ def test_an_api_that_hangs_every_tenth_call_stalls_nothing() -> None:
     calls = 0
 
     class Hanging(MemoryAPI):
-        async def status(self, request_id: str) -> Look:
+        async def status(self, request_id: str) -> PollAnswer:
             nonlocal calls
             calls += 1
             if calls % 10 == 0:
@@ -445,7 +445,7 @@ def test_a_look_that_is_turned_away_slows_submissions_down() -> None:
     )
     first = True
 
-    def look(rid: str, n: int) -> Look | None:
+    def look(rid: str, n: int) -> PollAnswer | None:
         nonlocal first
         if first and now_s() > 12.0:
             first = False

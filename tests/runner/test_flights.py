@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchgen.core.api_answers import Ended, Gone, Look, Produced, Queued, Running, TryAgain
+from batchgen.core.api_answers import Ended, Gone, PollAnswer, Produced, Queued, Running, TryAgain
 from batchgen.core.events import Accepted, Intended, JobError
 from batchgen.core.lifecycle import JobState
 from batchgen.core.polling.forecast import Forecasts
@@ -32,14 +32,14 @@ class Remote(MemoryAPI):
 
     ends_s: dict[str, float] = field(default_factory=dict)
     calls: Counter[str] = field(default_factory=Counter)
-    unfinished: Callable[[], Look] = Running
+    unfinished: Callable[[], PollAnswer] = Running
 
-    async def status(self, request_id: str) -> Look:
+    async def status(self, request_id: str) -> PollAnswer:
         self.calls["status"] += 1
         await asyncio.sleep(self.answer_s)
         return Ended() if self._ended(request_id) else Running()
 
-    async def result(self, request_id: str) -> Look:
+    async def result(self, request_id: str) -> PollAnswer:
         self.calls["result"] += 1
         await asyncio.sleep(self.answer_s)
         return DONE if self._ended(request_id) else self.unfinished()
@@ -181,7 +181,7 @@ def test_a_failing_look_backs_off_and_fails_nothing() -> None:
         flight = await sky.flight("j0", 10.0)
         lookout = sky.lookout()
 
-        async def no_answer(request_id: str) -> Look:
+        async def no_answer(request_id: str) -> PollAnswer:
             return failing
 
         sky.api.status = no_answer  # type: ignore[method-assign]
@@ -296,7 +296,7 @@ def test_ten_thousand_flights_are_one_heap() -> None:
 
 
 @pytest.mark.parametrize("answer", [Queued(position=3), Queued(), Running(unknown_word="odd")])
-def test_an_unfinished_job_is_looked_at_again(answer: Look) -> None:
+def test_an_unfinished_job_is_looked_at_again(answer: PollAnswer) -> None:
     """Every state but an end leads to another look, soon."""
     sky = Sky(api=Remote(unfinished=lambda: answer))
 

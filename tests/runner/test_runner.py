@@ -15,8 +15,8 @@ from batchgen.core.api_answers import (
     Broke,
     Doubt,
     Gone,
-    Look,
     NoBalance,
+    PollAnswer,
     Produced,
     RowRefused,
     SubmitAnswer,
@@ -286,7 +286,7 @@ def test_a_forgotten_request_is_expired_and_is_not_paid_again() -> None:
 def test_polling_outlasts_a_long_outage() -> None:
     """Half an hour of failing polls costs time and nothing else."""
 
-    def outage(rid: str, n: int) -> Look | None:
+    def outage(rid: str, n: int) -> PollAnswer | None:
         down = asyncio.get_running_loop().time() < 1800
         error = JobError(kind="lost_answer", message="bad gateway", http_status=504)
         return TryAgain(error=error) if down and n > 1 else None
@@ -543,7 +543,7 @@ def test_money_is_safe_under_any_mixture_of_answers(seed: int, cap: int, count: 
             return Doubt(error=error)
         return RowRefused(error=error) if roll < 0.4 else None
 
-    def results(rid: str) -> Look | None:
+    def results(rid: str) -> PollAnswer | None:
         if chance.random() < 0.2:
             prompt = str(dict(world.api.created)[rid]["prompt"])
             allowed[prompt] += 1

@@ -20,7 +20,7 @@ from collections.abc import Iterable, Sequence
 from itertools import accumulate, pairwise
 
 from batchgen.core.lifecycle import PAID_FOR, JobRecord
-from batchgen.core.polling.poll_plan import PollPlan, cells, cheapest_looks
+from batchgen.core.polling.poll_plan import PollPlan, cells, cheapest_polls
 from batchgen.core.units import seconds
 
 REMEMBERED = 50
@@ -131,7 +131,7 @@ def _plan(ended: Sequence[Interval], alive_s: Sequence[float]) -> PollPlan:
     mass = _fit(ages_s, [cells(ages_s, after_s, by_s) for after_s, by_s in seen], far_s)
     middles = [(low + high) / 2 for low, high in pairwise(ages_s)]
     mean_s = sum(share * middle for share, middle in zip(mass, middles, strict=True))
-    return cheapest_looks(ages_s, mass, lag_calls_per_s=LAG_WEIGHT / max(mean_s, AT_ONCE_S))
+    return cheapest_polls(ages_s, mass, lag_calls_per_s=LAG_WEIGHT / max(mean_s, AT_ONCE_S))
 
 
 def _grid(seen: Sequence[Interval], far_s: float) -> list[float]:

@@ -146,14 +146,14 @@ class Forecast:
         return self.whole.may_have_ended(age_s)
 
     def next_delay_s(
-        self, seen: PollObservations, age_s: float, looks: int, *, jitter: float
+        self, seen: PollObservations, age_s: float, polls: int, *, jitter: float
     ) -> float:
-        """Seconds until the next look at a job of this age that was looked at `looks` times."""
+        """Seconds until the next look at a job of this age that was looked at `polls` times."""
         foretold = self._is_foretold(seen)
         latency = self.running if foretold else self.whole
         plan = latency.plan
         if plan is None:
-            delay_s = self.unknown.delay_s(age_s, looks, jitter=jitter)
+            delay_s = self.unknown.delay_s(age_s, polls, jitter=jitter)
             return delay_s * min(max(seen.position or 1, 1), FAR_BACK)
         if seen.alive_s is None and self._position_pays():
             return 0.0
@@ -167,7 +167,7 @@ class Forecast:
         if next_s is None:
             return self.overdue.delay_s(age_s, age_s - start_s - plan.end_s, jitter=jitter)
         delay_s = start_s + next_s - age_s
-        if looks == 0 and delay_s < AT_ONCE_S:
+        if polls == 0 and delay_s < AT_ONCE_S:
             return 0.0
         late = plan.chance_alive(max(age_s - start_s, 0.0)) < 0.5
         return min(max(delay_s, AT_ONCE_S), MAX_LATE_S if late else delay_s + AT_ONCE_S)

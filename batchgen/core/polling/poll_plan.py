@@ -75,7 +75,7 @@ class PollPlan:
         return planned_s + gap_s * (jitter - 0.5) / 2
 
 
-def cheapest_looks(
+def cheapest_polls(
     ages_s: Sequence[float], mass: Sequence[float], *, lag_calls_per_s: float
 ) -> PollPlan:
     """Solve for `mass[k]`, the chance of an end between `ages_s[k]` and `ages_s[k + 1]`."""
@@ -129,12 +129,12 @@ class PollPace:
     max_s: float = 5.0
     share: float = 0.25
 
-    def delay_s(self, age_s: float, looks: int, *, jitter: float) -> float:
-        """Seconds until the next look at a job of this age that was looked at `looks` times.
+    def delay_s(self, age_s: float, polls: int, *, jitter: float) -> float:
+        """Seconds until the next look at a job of this age that was looked at `polls` times.
 
         `jitter` is a random number in [0, 1); it spreads jobs that were accepted together.
         """
-        if looks == 0:
+        if polls == 0:
             return self.first_s
         step = min(max(self.min_s, age_s * self.share), self.max_s)
         return step * (0.85 + 0.3 * jitter)
