@@ -55,11 +55,11 @@ def test_records_read_in_two_threads_are_those_that_were_asked_for(tmp_path: Pat
         await book.close()
 
     asyncio.run(write())
-    memory = replay(tmp_path / LEDGER_NAME).memory
+    index = replay(tmp_path / LEDGER_NAME).index
 
     def look(step: int) -> bool:
         chosen = names[::step] * 3
-        return all((found := memory.get(name)) and found.job == name for name in chosen)
+        return all((found := index.get(name)) and found.job == name for name in chosen)
 
     with ThreadPoolExecutor(4) as pool:
         assert all(pool.map(look, (1, -1, 7, -11, 3, -2, 1, -1)))

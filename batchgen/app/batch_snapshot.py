@@ -82,7 +82,7 @@ def has_ledger(run_dir: Path) -> bool:
 
 def ledger_summary(run_dir: Path) -> Summary:
     """What the ledger alone says."""
-    return summarise(replay(run_dir / LEDGER_NAME).memory.records())
+    return summarise(replay(run_dir / LEDGER_NAME).index.records())
 
 
 def read_snapshot(target: BatchRef) -> BatchSnapshot:
@@ -98,14 +98,14 @@ def read_snapshot(target: BatchRef) -> BatchSnapshot:
     except BatchgenError as error:
         run_dir = plain_directory(target)
         replayed = replay(run_dir / LEDGER_NAME)
-        records = replayed.memory
+        records = replayed.index
         if replayed.header is None:
             raise
         gone = isinstance(error, ManifestNotFound)
         why = "is gone" if gone else "cannot be read (see: batchgen check)"
         note = f"{target.manifest} {why}; this is what the ledger alone knows"
         return BatchSnapshot(run_dir=run_dir, records=records, loaded=None, note=note)
-    records = replayed.memory
+    records = replayed.index
     for old, new in adoptions(loaded.spool, records):
         records.adopt(old, new)
     return BatchSnapshot(run_dir=run_dir, records=records, loaded=loaded)

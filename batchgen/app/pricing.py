@@ -112,7 +112,7 @@ def _counts(record: JobRecord, period: Period, today: str) -> bool:
 
 def _records_of(directories: Sequence[Path]) -> Iterable[JobRecord]:
     for directory in directories:
-        yield from replay(directory / LEDGER_NAME).memory.records()
+        yield from replay(directory / LEDGER_NAME).index.records()
 
 
 def require_prices(jobs: Iterable[Job], price_of: PriceOf, *, manifest: str) -> None:

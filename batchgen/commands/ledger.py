@@ -61,10 +61,10 @@ def verify(target: BatchRef, *, files: bool) -> Verified:
     examination = examine(run_dir / LEDGER_NAME)
     if not files:
         return Verified(examination=examination, bad_files=None)
-    memory = examination.memory
-    count = sum(len(record.files) for record in memory.records(JobState.DOWNLOADED))
+    index = examination.index
+    count = sum(len(record.files) for record in index.records(JobState.DOWNLOADED))
     return Verified(
-        examination=examination, bad_files=tuple(bad_files(run_dir, memory)), files=count
+        examination=examination, bad_files=tuple(bad_files(run_dir, index)), files=count
     )
 
 
@@ -120,7 +120,7 @@ def story(target: BatchRef, job: str) -> list[tuple[bytes, JobRecord]]:
 
 def present(target: BatchRef) -> Iterator[JobRecord]:
     """The last record of every job."""
-    return replay(directory_of(target) / LEDGER_NAME).memory.records()
+    return replay(directory_of(target) / LEDGER_NAME).index.records()
 
 
 SHOWN = 20
@@ -146,7 +146,7 @@ def _verified(found: Verified, target: BatchRef) -> Iterator[str]:
     run_dir = one.path.parent
     size = size_text(one.position.offset)
     lines = count_text(one.position.line, "line")
-    yield f"{one.path}: {lines}, {count_text(len(one.memory), 'job')}, {size}"
+    yield f"{one.path}: {lines}, {count_text(len(one.index), 'job')}, {size}"
     for fault in one.faults[:SHOWN]:
         start = tame(fault.data[:60].decode("utf-8", "backslashreplace"))
         yield f"{one.path}:{fault.line}: byte {fault.offset:,}: {tame(fault.why)}: {start}"
@@ -189,7 +189,7 @@ def _findings(found: Verified) -> dict[str, object]:
     return {
         "path": str(one.path),
         "lines": one.position.line,
-        "jobs": len(one.memory),
+        "jobs": len(one.index),
         "torn_bytes": one.torn_bytes,
         "unknown_states": one.unknown_states,
         "faults": [

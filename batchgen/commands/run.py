@@ -150,7 +150,7 @@ async def _spend(
 
 
 def _dry_run(opened: OpenBatch, loaded: LoadedBatch, options: RunOptions, flags: Flags) -> int:
-    records = replay(opened.run_dir / LEDGER_NAME).memory
+    records = replay(opened.run_dir / LEDGER_NAME).index
     for old, new in adoptions(loaded.spool, records):
         records.adopt(old, new)
     prices = price_of(opened.models, options)

@@ -75,7 +75,7 @@ def _write(old: Replay, file: IO[bytes]) -> None:
 
 def _wanted(old: Replay, lines: LineReader) -> list[int]:
     """Offsets of the lines that stay, in order."""
-    last, made = set(old.memory.last_offsets()), set(old.memory.made_offsets())
+    last, made = set(old.index.last_offsets()), set(old.index.made_offsets())
     begun: dict[str, tuple[int, ...]] = {}
     left_behind: set[str] = set()
     wanted: set[int] = set()
@@ -102,12 +102,11 @@ def _wanted(old: Replay, lines: LineReader) -> list[int]:
 
 def _require_same(old: Replay, new: Replay) -> None:
     """Raises `LedgerDamaged` unless both say the same of every job: then nothing is replaced."""
-    same = len(old.memory) == len(new.memory) and all(
-        new.memory.get(record.job) == record for record in old.memory.records()
+    same = len(old.index) == len(new.index) and all(
+        new.index.get(record.job) == record for record in old.index.records()
     )
     earlier = all(
-        new.memory.made_before(*key) == old.memory.made_before(*key)
-        for key in old.memory.made_keys()
+        new.index.made_before(*key) == old.index.made_before(*key) for key in old.index.made_keys()
     )
     if not (same and earlier):
         raise LedgerDamaged(

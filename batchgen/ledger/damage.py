@@ -44,7 +44,7 @@ class DamageReport:
     lines: LineReader
     header: LedgerHeader | None = None
     """None where the first line is none; then it is the first fault."""
-    memory: RecordIndex = field(default_factory=RecordIndex)
+    index: RecordIndex = field(default_factory=RecordIndex)
     position: Position = field(default_factory=Position)
     size_bytes: int = 0
     faults: list[DamagedLine] = field(default_factory=list)
@@ -69,7 +69,7 @@ def examine(path: Path) -> DamageReport:
     """
     try:
         lines = LineReader.open(path)
-        found = DamageReport(path=path, lines=lines, memory=RecordIndex(lines))
+        found = DamageReport(path=path, lines=lines, index=RecordIndex(lines))
         _read(found)
     except FileNotFoundError:
         message = f"{path.parent}: no ledger here; is this the right --run-dir?"
@@ -80,7 +80,7 @@ def examine(path: Path) -> DamageReport:
 
 
 def _read(found: DamageReport) -> None:
-    position, learn = found.position, found.memory.learn
+    position, learn = found.position, found.index.learn
     for line in scan(_counted(found), position):
         if position.line == 0 and _take_header(found, line):
             continue
@@ -92,7 +92,7 @@ def _read(found: DamageReport) -> None:
             continue
         found.unknown_states += record.state is JobState.UNKNOWN
         learn(record, position.offset)
-    found.memory.reaches(position.offset)
+    found.index.reaches(position.offset)
 
 
 def _counted(found: DamageReport) -> Iterator[bytes]:
@@ -120,7 +120,7 @@ def _take_header(found: DamageReport, line: bytes) -> bool:
 
 def _take_fault(found: DamageReport, line: bytes, why: str) -> None:
     position, remains = found.position, remains_of(line)
-    found.memory.reaches(position.offset)
+    found.index.reaches(position.offset)
     found.faults.append(
         DamagedLine(
             line=position.line + 1,
@@ -128,7 +128,7 @@ def _take_fault(found: DamageReport, line: bytes, why: str) -> None:
             data=line,
             why=_foreign(found, line) or why,
             remains=remains,
-            before=found.memory.get(remains.job) if remains.job is not None else None,
+            before=found.index.get(remains.job) if remains.job is not None else None,
         )
     )
 

@@ -50,7 +50,7 @@ def repair(
     if not found.faults:
         return _cut(found, now)
     lost = [fault for fault in found.faults if _is_lost(fault)]
-    if lost and not accepts_loss(found.memory):
+    if lost and not accepts_loss(found.index):
         raise LedgerDamaged(_loss(found, lost))
     aside = path.with_name(f"{path.name}.damaged-{now.replace(':', '')}")
     done = Repaired(aside=aside, faults=found.faults, torn_bytes=found.torn_bytes, lost=len(lost))
@@ -108,7 +108,7 @@ def _put_back(found: DamageReport, aside: str, now: str) -> Iterator[JobRecord]:
     """What jobs need whose last line is bad."""
     last = {job: fault for fault in found.faults if (job := fault.remains.job) is not None}
     for job, fault in last.items():
-        if records_in(fault.data) or found.memory.offset_of(job) > fault.offset:
+        if records_in(fault.data) or found.index.offset_of(job) > fault.offset:
             continue
         record = put_back(fault.before, fault.remains, job=job, ts=now, aside=aside)
         if record is not None:

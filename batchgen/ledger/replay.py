@@ -26,7 +26,7 @@ class Replay:
     """None where there is no ledger."""
     header: LedgerHeader | None = None
     """None where there is no ledger, or nothing whole in it yet."""
-    memory: RecordIndex = field(default_factory=RecordIndex)
+    index: RecordIndex = field(default_factory=RecordIndex)
     hear: Callable[[JobRecord, int], None] | None = None
     """Told each record with the offset of its line, instead of the memory."""
     position: Position = field(default_factory=Position)
@@ -65,7 +65,7 @@ def replay(path: Path) -> Replay:
     of another program or version, `LocalIOError` where it cannot be read.
     """
     state = Replay(path=path, lines=_open(path))
-    state.memory = RecordIndex(state.lines)
+    state.index = RecordIndex(state.lines)
     state.read_on()
     return state
 
@@ -88,7 +88,7 @@ def _open(path: Path) -> LineReader | None:
 
 
 def _read(state: Replay) -> None:
-    position, learn = state.position, state.hear or state.memory.learn
+    position, learn = state.position, state.hear or state.index.learn
     lines = scan(_counted(state), position)
     if state.header is None:
         first = next(lines, None)
@@ -103,7 +103,7 @@ def _read(state: Replay) -> None:
                 continue  # an editor's: it says nothing, and nothing of it is lost
             raise LedgerDamaged(_damage(state, line, error)) from None
         learn(record, position.offset)
-    state.memory.reaches(position.offset)
+    state.index.reaches(position.offset)
 
 
 def _counted(state: Replay) -> Iterator[bytes]:

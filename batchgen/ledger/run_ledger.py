@@ -35,7 +35,7 @@ class RunLedger:
         self, lock: RunLock, replayed: Replay, commit: GroupCommit, clock: WallClock
     ) -> None:
         self._lock = lock
-        self._memory = replayed.memory
+        self._index = replayed.index
         self._commit = commit
         self._clock = clock
         self.notes: list[str] = []
@@ -105,20 +105,20 @@ class RunLedger:
 
     def get(self, job: str) -> JobRecord | None:
         """The record of a job, if anything is known of it."""
-        return self._memory.get(job)
+        return self._index.get(job)
 
     def records(self, *states: JobState) -> Iterable[JobRecord]:
         """The records in these states; none named: every record."""
-        return self._memory.records(*states)
+        return self._index.records(*states)
 
     def made_before(self, job: str, fingerprint: str) -> JobRecord | None:
         """An earlier record of this job with this input and an output."""
-        return self._memory.made_before(job, fingerprint)
+        return self._index.made_before(job, fingerprint)
 
     async def record(self, job: str, event: Event) -> JobRecord:
         """Fold and append; durable when this returns."""
         now = timestamp(self._clock.now_s())
-        record = apply(self._memory.get(job), event, job=job, ts=now)
+        record = apply(self._index.get(job), event, job=job, ts=now)
         if isinstance(event, Intended):
             line = encode(record, model=event.model, values=event.input)
             await self._append(record, line, optional=True)
@@ -128,14 +128,14 @@ class RunLedger:
 
     async def restore(self, made: JobRecord) -> JobRecord:
         """Make an earlier record of a job its present one again."""
-        current = self._memory.get(made.job) or made
+        current = self._index.get(made.job) or made
         record = restored(current, made, ts=timestamp(self._clock.now_s()))
         await self._append(record, encode(record))
         return record
 
     async def adopt(self, old: str, new: str) -> None:
         """Let the job `new` go on with what is known of the job `old`."""
-        record = self._memory.get(old)
+        record = self._index.get(old)
         if record is not None:
             taken, left = adopted(record, job=new, ts=timestamp(self._clock.now_s()))
             await asyncio.gather(
@@ -144,13 +144,13 @@ class RunLedger:
 
     async def _append(self, record: JobRecord, line: bytes, *, optional: bool = False) -> None:
         """Known at once, so that the next event folds into it; on disk when this returns."""
-        self._memory.keep(record)
+        self._index.keep(record)
         offset = await self._commit.append(line, optional=optional)
-        self._memory.settle(record, offset, offset + len(line))
+        self._index.settle(record, offset, offset + len(line))
 
     async def doubt_crashed_submissions(self) -> int:
         """Put on record that intents without an answer are in doubt; says how many."""
-        crashed = [record.job for record in self._memory.records(JobState.SUBMITTING)]
+        crashed = [record.job for record in self._index.records(JobState.SUBMITTING)]
         await asyncio.gather(*(self.record(job, AnswerLost(error=CRASHED)) for job in crashed))
         return len(crashed)
 

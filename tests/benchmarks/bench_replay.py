@@ -66,7 +66,7 @@ def ours(path: Path) -> int:
     """The program's replay."""
     from batchgen.ledger import replay
 
-    return len(replay(path).memory)
+    return len(replay(path).index)
 
 
 def bare(path: Path) -> int:

@@ -78,7 +78,7 @@ def test_what_is_recorded_is_there_for_another_reader_at_once(tmp_path: Path) ->
         book = opened(tmp_path)
         for n in range(5):
             await book.record(f"j{n}", INTENT)
-            assert replay(tmp_path / LEDGER_NAME).memory.get(f"j{n}") is not None
+            assert replay(tmp_path / LEDGER_NAME).index.get(f"j{n}") is not None
         await book.close()
 
     run(main())
@@ -121,7 +121,7 @@ def test_records_survive_reopening(tmp_path: Path) -> None:
 
     run(main())
 
-    again = replay(tmp_path / LEDGER_NAME).memory.get("b")
+    again = replay(tmp_path / LEDGER_NAME).index.get("b")
     assert again is not None
     assert (again.state, again.outputs, again.cost_usd) == ("completed", ("https://x/1",), 0.03)
 
@@ -163,8 +163,8 @@ def test_a_torn_tail_is_cut_kept_and_written_over_at_every_byte(tmp_path: Path) 
         state = replay(run_dir / LEDGER_NAME)
         kept = b"".join(path.read_bytes() for path in run_dir.glob("*.torn-*"))
         assert kept == whole[last:cut]
-        assert [state.memory.get(name) is not None for name in "abc"] == [True, True, True]
-        record = state.memory.get("b")
+        assert [state.index.get(name) is not None for name in "abc"] == [True, True, True]
+        record = state.index.get("b")
         assert record is not None
         only_newline_lost = cut == len(whole) - 1
         assert record.state == ("in_queue" if only_newline_lost else "submitting")
@@ -292,7 +292,7 @@ def test_a_caller_that_is_cancelled_loses_the_answer_not_the_line(tmp_path: Path
 
     run(main())
 
-    record = replay(tmp_path / LEDGER_NAME).memory.get("a")
+    record = replay(tmp_path / LEDGER_NAME).index.get("a")
     assert record is not None
     assert record.request_id == "r"
 
@@ -314,7 +314,7 @@ def test_records_are_read_back_whatever_their_length_and_place(tmp_path: Path) -
 
     run(main())
 
-    assert [record.job for record in replay(tmp_path / LEDGER_NAME).memory.records()] == names
+    assert [record.job for record in replay(tmp_path / LEDGER_NAME).index.records()] == names
 
 
 ERROR = JobError(kind="k", message="m")
@@ -352,6 +352,4 @@ def test_a_ledger_is_what_was_put_in(
 
     run(main())
 
-    assert {
-        record.job: record for record in replay(run_dir / LEDGER_NAME).memory.records()
-    } == model
+    assert {record.job: record for record in replay(run_dir / LEDGER_NAME).index.records()} == model

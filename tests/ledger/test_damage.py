@@ -68,7 +68,7 @@ def test_what_an_editor_or_a_later_version_adds_is_read_over(
     night = life()
     path = write(tmp_path, change(night.data))
 
-    assert replay(path).memory.get("a") == night.known["a"]
+    assert replay(path).index.get("a") == night.known["a"]
     assert examine(path).faults == []
 
 
@@ -77,7 +77,7 @@ def test_a_state_of_a_later_version_is_kept_and_left_alone(tmp_path: Path) -> No
     strange = life().lines[-1].replace(b'"downloaded"', b'"upscaling","scale":2')
     path = write(tmp_path, life().data + strange)
 
-    record = replay(path).memory.get("a")
+    record = replay(path).index.get("a")
     compact(tmp_path, now=NOW)
 
     assert record is not None
@@ -96,7 +96,7 @@ def test_a_copy_taken_while_a_run_writes_is_a_ledger(tmp_path: Path) -> None:
         copied = replay(write(tmp_path, data[:cut]))
         whole = data[:cut].rpartition(b"\n")[0].split(b"\n")[1:] if b"\n" in data[:cut] else []
         said = {(r := decode(line)).job: r for line in whole}
-        assert {r.job: r for r in copied.memory.records()} == said
+        assert {r.job: r for r in copied.index.records()} == said
         assert copied.torn_bytes == len(data[:cut].rpartition(b"\n")[2])
 
 
@@ -109,7 +109,7 @@ def test_nuls_behind_the_last_line_are_a_torn_tail(tmp_path: Path, size_bytes: i
     found = replay(path)
 
     assert found.torn_bytes == size_bytes
-    assert found.memory.get("a") == night.known["a"]
+    assert found.index.get("a") == night.known["a"]
 
 
 # What stops.
@@ -137,7 +137,7 @@ def test_a_second_header_stops(tmp_path: Path) -> None:
     with pytest.raises(LedgerDamaged, match="second header"):
         replay(path)
     mend(tmp_path)
-    assert replay(path).memory.get("a") == night.known["a"]
+    assert replay(path).index.get("a") == night.known["a"]
 
     other = header.replace(API.encode(), b"https://other.example")
     before = write(tmp_path, night.data + other + night.lines[-1]).read_bytes()
@@ -222,7 +222,7 @@ def test_a_missing_header_is_written_anew(tmp_path: Path) -> None:
     found = replay(tmp_path / LEDGER_NAME)
     assert found.header is not None
     assert found.header.api is None
-    assert found.memory.get("a") == night.known["a"]
+    assert found.index.get("a") == night.known["a"]
 
 
 def test_a_request_id_that_can_still_be_read_is_collected(tmp_path: Path) -> None:
@@ -260,7 +260,7 @@ def test_a_line_that_names_no_job_needs_a_persons_word(tmp_path: Path) -> None:
     assert [entry.name for entry in tmp_path.glob("*ledger*")] == [LEDGER_NAME]
 
     assert mend(tmp_path, accept_loss=True).lost == 1
-    assert replay(path).memory.get("a") is not None
+    assert replay(path).index.get("a") is not None
 
 
 LOST = SalvagedFields(jobs=("a",))
@@ -302,7 +302,7 @@ def test_a_bad_line_with_a_good_one_behind_it_changes_nothing(tmp_path: Path) ->
     write(tmp_path, b"".join(lines))
 
     assert mend(tmp_path).put_back == []
-    assert replay(tmp_path / LEDGER_NAME).memory.get("a") == PAID
+    assert replay(tmp_path / LEDGER_NAME).index.get("a") == PAID
 
 
 def test_a_hole_may_hold_more_than_the_job_at_its_edge(tmp_path: Path) -> None:
@@ -372,7 +372,7 @@ def test_mending_never_forgets_a_payment(
     except LedgerDamaged:
         pass
     else:
-        assert pays_again(replay(run_dir / LEDGER_NAME).memory, night.known) == set()
+        assert pays_again(replay(run_dir / LEDGER_NAME).index, night.known) == set()
     shutil.rmtree(run_dir)
 
 
@@ -382,7 +382,7 @@ def test_a_compacted_ledger_bears_a_bad_last_line(tmp_path: Path) -> None:
     compact(tmp_path, now=NOW)
     path.write_bytes(path.read_bytes()[:-20])
 
-    found = replay(path).memory.get("a")
+    found = replay(path).index.get("a")
 
     assert found is not None
     assert (found.state, found.request_id) == ("in_queue", "r-1")
@@ -394,11 +394,11 @@ def test_compaction_keeps_outputs_of_earlier_inputs_and_adoptions(tmp_path: Path
     night = night_of([*to_file, ("a", 0, "f2"), ("a", 1, "f1"), ("a", 0, "f1"), ("b", 0, "f1")])
     taken, left = adopted(night.known["b"], job="c", ts=NOW)
     path = write(tmp_path, night.data + encode(taken) + encode(left))
-    before = replay(path).memory
+    before = replay(path).index
 
     compact(tmp_path, now=NOW)
 
-    after = replay(path).memory
+    after = replay(path).index
     assert before.made_before("a", "f1") is not None
     assert after.made_before("a", "f1") == before.made_before("a", "f1")
     assert {r.job for r in after.records()} == {r.job for r in before.records()} == {"a", "c"}
@@ -423,7 +423,7 @@ def test_a_compacted_ledger_says_the_same(
     after = path.read_bytes().splitlines(keepends=True)
     rest = iter(night.lines)
     assert all(line in rest for line in after)
-    assert {r.job: r for r in replay(path).memory.records()} == night.known
+    assert {r.job: r for r in replay(path).index.records()} == night.known
     for job, record in night.known.items():
         sent = [line for line in after if b'"input"' in line and decode(line).job == job]
         assert record.attempt in {decode(line).attempt for line in sent}

@@ -51,8 +51,8 @@ def test_a_full_disk_takes_answers_and_no_intents(tmp_path: Path) -> None:
         asyncio.run(main(run_dir))
         found = replay(run_dir / LEDGER_NAME)
         assert found.torn_bytes == 0
-        assert {record.state.value for record in found.memory.records()} == {"in_queue"}
-        assert len(found.memory) == 50
+        assert {record.state.value for record in found.index.records()} == {"in_queue"}
+        assert len(found.index) == 50
 
 
 def test_a_run_does_not_begin_where_nothing_could_be_written_down(tmp_path: Path) -> None:

@@ -111,13 +111,13 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @invariant()
     def it_knows_what_was_put_in(self) -> None:
-        for memory in (self.book, replay(self.path).memory):
-            assert {record.job: record for record in memory.records()} == self.known
+        for index in (self.book, replay(self.path).index):
+            assert {record.job: record for record in index.records()} == self.known
             for state in JobState:
-                found = {record.job for record in memory.records(state)}
+                found = {record.job for record in index.records(state)}
                 assert found == {r.job for r in self.known.values() if r.state is state}
             for (job, fingerprint), record in self.made.items():
-                assert memory.made_before(job, fingerprint) == record
+                assert index.made_before(job, fingerprint) == record
 
     def teardown(self) -> None:
         self.run(self.book.close())
