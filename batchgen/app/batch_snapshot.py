@@ -14,8 +14,7 @@ from batchgen.app.result_files import result_rows, write_views, write_views_of_l
 from batchgen.app.run_directory import plain_directory
 from batchgen.core.adoption import adoptions
 from batchgen.core.errors import BatchgenError, ManifestNotFound
-from batchgen.core.lifecycle import IN_FLIGHT, JobState
-from batchgen.core.summary import Summary, eta_s, summarise
+from batchgen.core.summary import Summary, summarise, time_left_s
 from batchgen.core.units import seconds
 from batchgen.ledger import LEDGER_NAME, LockHolder, RecordIndex, replay
 from batchgen.ledger.lock import at_work
@@ -59,11 +58,9 @@ class BatchSnapshot:
 
     def eta_s(self, summary: Summary) -> float | None:
         """Seconds until the rest has ended, while a run is at work; None where none seems to be."""
-        states = (JobState.PENDING, JobState.SUBMITTING, *IN_FLIGHT)
-        left = sum(summary.states[state] for state in states)
         moments = (seconds(record.finished_at) for record in self.records.records())
         ended = (moment for moment in moments if moment is not None)
-        return eta_s(ended, left, now_s=self.now_s)
+        return time_left_s(ended, summary.unfinished, now_s=self.now_s)
 
     def write_views(self) -> None:
         """results.csv and report.html."""

@@ -28,9 +28,10 @@ from batchgen.app.loading import LoadedBatch, load
 from batchgen.app.open_batch import latest, open_at, place_of
 from batchgen.app.run_directory import DatedRunDirectories, plain_directory
 from batchgen.app.run_file import RUN_FILE
+from batchgen.app.run_options import Flags, decide
 from batchgen.app.signals import signals_heard
-from batchgen.core.errors import BatchgenError, Terminated
-from batchgen.core.stop_reasons import SOME_ENDED_BADLY
+from batchgen.core.errors import BatchgenError, ManifestError, Terminated
+from batchgen.core.plan import Policy
 from batchgen.core.summary import LiveSummary, summarise
 from batchgen.core.units import duration_text
 from batchgen.ledger import LEDGER_NAME, follow
@@ -92,27 +93,22 @@ class StatusWatcher:
         return WatchFrame(
             run_dir=self._run_dir,
             summary=self._standing.summary,
-            eta_s=self._standing.eta_s(now_s),
+            eta_s=self._standing.time_left_s(now_s),
             holder=None if holder is None else holder.as_json(),
             holder_text=NOBODY if holder is None else work_sentence(holder, now_s),
             now_s=now_s,
             left=self._standing.left,
-            code=self._code,
+            code=self._standing.exit_code,
             is_settled=self._is_settled,
             note=self._note,
         )
-
-    @property
-    def _code(self) -> int:
-        invalid = self._loaded.spool.invalid if self._loaded is not None else 0
-        return self._standing.exit_code or (SOME_ENDED_BADLY if invalid else 0)
 
     @property
     def _is_settled(self) -> bool:
         """What ended badly is settled only if a run was seen to leave it so."""
         if self._standing.left or not has_ledger(self._run_dir):
             return False
-        return self._holder is not None or self._code == 0
+        return self._holder is not None or self._standing.exit_code == 0
 
     def _pick(self) -> Path:
         return latest(self._place) if isinstance(self._place, DatedRunDirectories) else self._place
@@ -145,13 +141,19 @@ class StatusWatcher:
         self._note = f"{self._target.manifest}: not readable; this is what the ledger alone knows"
 
     def _begin_anew(self) -> None:
-        standing = self._standing = LiveSummary(self._jobs())
+        standing = self._standing = self._live_summary()
         self._told = follow(self._run_dir / LEDGER_NAME, lambda record, _: standing.take(record))
 
-    def _jobs(self) -> list[str] | None:
+    def _live_summary(self) -> LiveSummary:
         if self._loaded is None:
-            return None
-        return [row.id for row in self._loaded.spool.rows() if not row.problems]
+            return LiveSummary(None)
+        spool = self._loaded.spool
+        try:
+            policy = decide(Flags(), self._loaded.manifest.head).policy
+        except ManifestError:  # in `run:`, which stops a run and not a reader
+            policy = Policy()
+        rows = {job.id: job.fingerprint for job in spool.jobs()}
+        return LiveSummary(rows, policy, invalid=spool.invalid)
 
 
 NOBODY = "no run is at work"

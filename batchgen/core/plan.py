@@ -179,6 +179,11 @@ class Plan:
         return sum(self.counts[kind] for kind in SUBMISSIONS)
 
     @property
+    def work_left(self) -> int:
+        """Jobs that a run still has to do something about, with or without a row."""
+        return sum(self.counts[kind] + self.removed[kind] for kind in WORK_LEFT)
+
+    @property
     def total_cost_usd(self) -> float:
         """Expected for all submissions with a known price."""
         return sum(self.cost_usd.values())

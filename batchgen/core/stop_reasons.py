@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from batchgen.core.plan import BADLY_ENDED, WORK_LEFT, Plan
+from batchgen.core.plan import BADLY_ENDED, Plan
 
 
 class StopReason(StrEnum):
@@ -66,8 +66,7 @@ def exit_code(reasons: Iterable[StopReason], final: Plan, *, invalid: int = 0) -
     `final` is the plan made anew after the run: what is left and what ended badly.
     """
     stopped = set(reasons)
-    counts = final.counts + final.removed
-    left = any(counts[kind] for kind in WORK_LEFT)
+    left = final.work_left
     for reason, effect in EFFECTS.items():
         if reason in stopped and (left or not effect.only_if_work_left):
             return effect.exit_code

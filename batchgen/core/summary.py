@@ -1,37 +1,78 @@
-"""What became of many jobs: counts, cost, failures by cause. Summaries add with `+`.
-
-How long what is left may take, from how fast jobs ended lately. In numbers only.
-
-Where the jobs of a batch stand, kept up line by line: a new line costs the same in a batch of
-any size.
-"""
+"""Totals over many jobs, counted once or kept up to date line by line, and the time left."""
 
 from __future__ import annotations
 
 import heapq
-from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from batchgen.core.lifecycle import IN_FLIGHT, JobRecord, JobState
-from batchgen.core.stop_reasons import SOME_ENDED_BADLY, STOPPED_EARLY
+from batchgen.core.plan import Disposition, Plan, Policy, disposition
+from batchgen.core.stop_reasons import exit_code
 from batchgen.core.units import seconds
 
-LATELY_JOBS = 100
-LATELY_S = 600.0
-"""A batch whose last job ended longer ago is not running, and has no ETA."""
+RECENT_JOBS = 100
+"""The pace is that of the last jobs, because a batch may be faster or slower than it was."""
+RECENT_S = 600.0
+"""A batch in which no job has ended for so long is not running, as far as its ledger tells."""
 
 
-def eta_s(ended_at_s: Iterable[float], left: int, *, now_s: float) -> float | None:
-    """Seconds until `left` more jobs have ended; None where nothing can be said.
+def time_left_s(
+    ended_at_s: Iterable[float], left: int, *, now_s: float, begun_s: float | None = None
+) -> float | None:
+    """Return the seconds until `left` more jobs have ended, or None if nothing can be said.
 
-    `ended_at_s` are the moments, in seconds since 1970, at which jobs ended so far.
+    `ended_at_s` are the moments at which jobs ended. `begun_s` is when the run began that is
+    active now, if that is known: then the time before its first end counts, and a long silence
+    does not mean that it is over.
     """
-    last = heapq.nlargest(LATELY_JOBS, ended_at_s)
-    if left <= 0 or len(last) < 2 or now_s - last[0] > LATELY_S:
+    recent = heapq.nlargest(RECENT_JOBS, ended_at_s)
+    if left <= 0 or not recent:
         return None
-    return left * (max(now_s, last[0]) - last[-1]) / len(last)
+    since_s = recent[-1]
+    if begun_s is None:
+        if len(recent) < 2 or now_s - recent[0] > RECENT_S:
+            return None
+    elif len(recent) < RECENT_JOBS:
+        since_s = begun_s
+    return left * (max(now_s, recent[0]) - since_s) / len(recent)
+
+
+class JobShare(NamedTuple):
+    """The contribution of one job to the totals."""
+
+    state: JobState
+    cost_usd: float = 0.0
+    files: int = 0
+    file_bytes: int = 0
+    error: tuple[str, str] | None = None
+    """Kind and message of a failure or a doubt."""
+    finished_at: str | None = None
+
+    @classmethod
+    def of(cls, record: JobRecord | None) -> JobShare:
+        """Return the share of the job with this record; None: a job that has no record."""
+        if record is None:
+            return _NO_RECORD
+        failed = record.state in (JobState.FAILED, JobState.IN_DOUBT)
+        return cls(
+            state=record.state,
+            cost_usd=record.total_cost_usd,
+            files=len(record.files),
+            file_bytes=sum(file.bytes for file in record.files),
+            error=(record.error.kind, record.error.message) if failed and record.error else None,
+            finished_at=record.finished_at,
+        )
+
+    @property
+    def uncollected_since(self) -> str | None:
+        """When the job ended, if it is completed and not downloaded."""
+        return self.finished_at if self.state is JobState.COMPLETED else None
+
+
+_NO_RECORD = JobShare(JobState.PENDING)
 
 
 @dataclass(slots=True)
@@ -46,165 +87,140 @@ class Summary:
     files: int = 0
     file_bytes: int = 0
     oldest_uncollected: str | None = None
-    """When the first of the jobs ended that are completed and not downloaded; RFC 3339."""
+    """The end of the job that has waited longest for its download; RFC 3339."""
 
-    def add(self, record: JobRecord | None) -> None:
-        """Count one job; None is one that nothing is known of."""
-        if record is None:
-            self.states[JobState.PENDING] += 1
-            return
-        self.states[record.state] += 1
-        self.cost_usd += record.total_cost_usd
-        self.files += len(record.files)
-        self.file_bytes += sum(file.bytes for file in record.files)
-        if record.state is JobState.COMPLETED:
-            self.oldest_uncollected = _earlier(self.oldest_uncollected, record.finished_at)
-        if record.error is not None and record.state in (JobState.FAILED, JobState.IN_DOUBT):
-            self.errors[record.error.kind, record.error.message] += 1
+    def add(self, share: JobShare, sign: int = 1) -> None:
+        """Count one job, or with `sign` -1 take back what it added.
 
-    def __add__(self, other: Summary) -> Summary:
-        return Summary(
-            states=self.states + other.states,
-            errors=self.errors + other.errors,
-            cost_usd=self.cost_usd + other.cost_usd,
-            files=self.files + other.files,
-            file_bytes=self.file_bytes + other.file_bytes,
-            oldest_uncollected=_earlier(self.oldest_uncollected, other.oldest_uncollected),
-        )
+        `oldest_uncollected` is a minimum and cannot be taken back, so it is the caller's.
+        """
+        self.states[share.state] += sign
+        self.cost_usd += sign * share.cost_usd
+        self.files += sign * share.files
+        self.file_bytes += sign * share.file_bytes
+        if share.error is not None:
+            self.errors[share.error] += sign
 
     @property
     def jobs(self) -> int:
         """How many were counted."""
         return self.states.total()
 
-
-def _earlier(first: str | None, second: str | None) -> str | None:
-    """Moments of one form sort as text."""
-    known = [moment for moment in (first, second) if moment]
-    return min(known, default=None)
+    @property
+    def unfinished(self) -> int:
+        """Jobs that have not ended, submitted or not."""
+        return sum(
+            self.states[state] for state in (JobState.PENDING, JobState.SUBMITTING, *IN_FLIGHT)
+        )
 
 
 def summarise(records: Iterable[JobRecord | None]) -> Summary:
-    """The summary of these records."""
+    """Return the summary of these records; None stands for a job without a record."""
     summary = Summary()
     for record in records:
-        summary.add(record)
+        share = JobShare.of(record)
+        summary.add(share)
+        since, oldest = share.uncollected_since, summary.oldest_uncollected
+        if since and (oldest is None or since < oldest):  # moments of one form sort as text
+            summary.oldest_uncollected = since
     return summary
 
 
-_LEFT = (JobState.PENDING, *IN_FLIGHT, JobState.COMPLETED)
-"""What another run would have to do something about; COMPLETED still has to be downloaded."""
-_ENDED_BADLY = (
-    JobState.FAILED, JobState.CANCELLED, JobState.IN_DOUBT, JobState.SUBMITTING, JobState.UNKNOWN,
-)  # fmt: skip
-"""Where no run is at work, a submission without an answer is a doubt."""
-_TO_COME = (JobState.PENDING, JobState.SUBMITTING, *IN_FLIGHT)
+class _Counted(NamedTuple):
+    """How a job is counted in a live summary at the moment."""
+
+    share: JobShare
+    disposition: Disposition
+    has_row: bool = True
 
 
-class _Share(NamedTuple):
-    """What one job adds to the totals."""
-
-    state: JobState
-    cost_usd: float = 0.0
-    files: int = 0
-    file_bytes: int = 0
-    error: tuple[str, str] | None = None
-    given_up: bool = False
-    is_finished: bool = False
-
-
-_NOTHING_KNOWN = _Share(JobState.PENDING)
+_NEW_ROW = _Counted(_NO_RECORD, Disposition.SUBMIT_NEW)
 
 
 class LiveSummary:
-    """The totals over some jobs, and what each of them adds."""
+    """Totals that follow a ledger: each line takes back what its job added before, and adds anew.
 
-    def __init__(self, jobs: Iterable[str] | None) -> None:
-        """`jobs`: those of the manifest, which alone count; None: all that the ledger names."""
+    So a line costs the same in a batch of any size.
+    """
+
+    def __init__(
+        self, rows: Mapping[str, str] | None, policy: Policy | None = None, *, invalid: int = 0
+    ) -> None:
+        """Begin with the rows of the manifest: job to fingerprint, and how many are invalid.
+
+        The totals are those of the rows. Without a manifest (None) they are those of every job
+        of the ledger, as if its row were still as it was submitted.
+        """
+        self._rows = rows
+        self._policy = policy or Policy()
+        self._invalid = invalid
         self._summary = Summary()
-        self._shares: dict[str, _Share] = {}
-        self._only = jobs is not None
-        self._given_up = 0
-        self._finished_at_s: list[float] = []
+        self._plan = Plan()
+        self._jobs: dict[str, _Counted] = {}
+        self._finished_at_s: deque[float] = deque(maxlen=RECENT_JOBS)
         self._uncollected: dict[str, str] = {}
-        for job in jobs or ():
-            self._put(job, _NOTHING_KNOWN)
+        for job in rows or ():
+            self._put(job, _NEW_ROW)
 
     @property
     def summary(self) -> Summary:
         """A copy of the totals."""
-        waiting = Summary(oldest_uncollected=min(self._uncollected.values(), default=None))
-        return self._summary + waiting
+        return replace(
+            self._summary,
+            states=+self._summary.states,
+            errors=+self._summary.errors,
+            oldest_uncollected=min(self._uncollected.values(), default=None),
+        )
 
     @property
     def left(self) -> int:
         """Jobs that a run still has to do something about."""
-        return sum(self._summary.states[state] for state in _LEFT)
+        return self._plan.work_left
 
     @property
     def exit_code(self) -> int:
-        """What a run that ended like this would say."""
-        if self.left:
-            return STOPPED_EARLY
-        badly = sum(self._summary.states[state] for state in _ENDED_BADLY)
-        return SOME_ENDED_BADLY if badly > self._given_up else 0
+        """The exit code of a run that went to its end and left the jobs like this."""
+        return exit_code((), self._plan, invalid=self._invalid)
 
-    def eta_s(self, now_s: float) -> float | None:
-        """Seconds until the rest has ended, at the pace of the last jobs; None: nobody knows."""
-        to_come = sum(self._summary.states[state] for state in _TO_COME)
-        return eta_s(self._finished_at_s, to_come, now_s=now_s)
+    def time_left_s(self, now_s: float) -> float | None:
+        """Return the seconds until the rest has ended, or None if nothing can be said."""
+        return time_left_s(self._finished_at_s, self._summary.unfinished, now_s=now_s)
 
     def take(self, record: JobRecord) -> None:
         """Count the next line of the ledger."""
-        before = self._shares.get(record.job)
-        if before is None and self._only:
-            return  # no row of the manifest
-        if record.adopted_by is not None:
-            self._remove(record.job)
+        before = self._jobs.get(record.job)
+        counted = self._counted(record)
+        self._put(record.job, counted)
+        if counted is None or not counted.has_row:
             return
-        share = _share(record)
-        if share.is_finished and not (before and before.is_finished):
-            self._note_finished(record)
-        self._put(record.job, share)
-        if record.state is JobState.COMPLETED and record.finished_at:
-            self._uncollected[record.job] = record.finished_at
+        finished_at = counted.share.finished_at
+        if finished_at is not None and (before is None or before.share.finished_at is None):
+            moment_s = seconds(finished_at)
+            if moment_s is not None:
+                self._finished_at_s.append(moment_s)
 
-    def _note_finished(self, record: JobRecord) -> None:
-        moment_s = seconds(record.finished_at)
-        if moment_s is not None:
-            keep = heapq.heappush if len(self._finished_at_s) < LATELY_JOBS else heapq.heappushpop
-            keep(self._finished_at_s, moment_s)
+    def _counted(self, record: JobRecord) -> _Counted | None:
+        has_row = self._rows is None or record.job in self._rows
+        if record.adopted_by is not None:  # another job goes on with it, this one is unknown again
+            return _NEW_ROW if self._rows is not None and has_row else None
+        fingerprint = record.fingerprint if self._rows is None else self._rows.get(record.job)
+        kind = disposition(record, self._policy, fingerprint=fingerprint)
+        return _Counted(JobShare.of(record), kind, has_row)
 
-    def _put(self, job: str, share: _Share) -> None:
-        self._remove(job)
-        self._shares[job] = share
-        self._count(share, 1)
-
-    def _remove(self, job: str) -> None:
-        before = self._shares.pop(job, None)
+    def _put(self, job: str, counted: _Counted | None) -> None:
+        before = self._jobs.pop(job, None)
         if before is not None:
-            self._count(before, -1)
+            self._add(before, -1)
             self._uncollected.pop(job, None)
+        if counted is not None:
+            self._jobs[job] = counted
+            self._add(counted, 1)
+            if counted.has_row and counted.share.uncollected_since is not None:
+                self._uncollected[job] = counted.share.uncollected_since
 
-    def _count(self, share: _Share, sign: int) -> None:
-        summary = self._summary
-        summary.states[share.state] += sign
-        summary.cost_usd += sign * share.cost_usd
-        summary.files += sign * share.files
-        summary.file_bytes += sign * share.file_bytes
-        self._given_up += sign * share.given_up
-        if share.error is not None:
-            summary.errors[share.error] += sign
-
-
-def _share(record: JobRecord) -> _Share:
-    has_error = record.error is not None and record.state in (JobState.FAILED, JobState.IN_DOUBT)
-    return _Share(
-        state=record.state,
-        cost_usd=record.total_cost_usd,
-        files=len(record.files),
-        file_bytes=sum(file.bytes for file in record.files),
-        error=(record.error.kind, record.error.message) if has_error and record.error else None,
-        given_up=record.given_up,
-        is_finished=record.finished_at is not None,
-    )
+    def _add(self, counted: _Counted, sign: int) -> None:
+        if counted.has_row:
+            self._plan.counts[counted.disposition] += sign
+            self._summary.add(counted.share, sign)
+        else:
+            self._plan.removed[counted.disposition] += sign

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Never, TextIO
@@ -26,6 +27,7 @@ from batchgen.core.events import (
     Succeeded,
 )
 from batchgen.core.lifecycle import JobRecord
+from batchgen.core.summary import RECENT_JOBS, time_left_s
 from batchgen.core.units import duration_text
 from batchgen.ports import Clock
 
@@ -108,12 +110,15 @@ class LineProgress:
         self._quiet = quiet
         self._stream = stream or sys.stderr
         self._begun_s = self._said_s = clock.monotonic_s()
+        self._ended_at_s: deque[float] = deque(maxlen=RECENT_JOBS)
 
     def on_event(self, job: str, event: Event, record: JobRecord) -> None:
         """Count; say where the run is once a minute."""
         del record
-        self._tally.count(job, event)
         now_s = self._clock.monotonic_s()
+        ended = self._tally.ended
+        self._tally.count(job, event)
+        self._ended_at_s.extend([now_s] * (self._tally.ended - ended))
         if now_s - self._said_s >= LINE_INTERVAL_S and not self._quiet:
             self._said_s = now_s
             self._print(self._line(now_s))
@@ -128,11 +133,10 @@ class LineProgress:
     def _line(self, now_s: float) -> str:
         tally = self._tally
         rest = f" ({tally.phrase()})" if tally.phrase() else ""
-        elapsed_s = now_s - self._begun_s
-        eta = ""
-        if tally.ended:
-            left_s = elapsed_s / tally.ended * max(0, tally.total - tally.ended)
-            eta = f", about {duration_text(left_s)} left"
+        left_s = time_left_s(
+            self._ended_at_s, tally.total - tally.ended, now_s=now_s, begun_s=self._begun_s
+        )
+        eta = "" if left_s is None else f", about {duration_text(left_s)} left"
         return f"{tally.ended:,} of {tally.total:,} jobs{rest}{eta}"
 
     def _print(self, text: str) -> None:

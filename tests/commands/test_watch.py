@@ -195,7 +195,8 @@ def test_a_log_gets_a_line_a_minute_at_most(capsys: pytest.CaptureFixture[str]) 
     for second in range(121):
         summary.states[JobState.DOWNLOADED] += 1
         sight = WatchFrame(
-            run_dir=Path("m.run"), summary=summary + Summary(), eta_s=None, holder=holder,
+            run_dir=Path("m.run"), summary=replace(summary, states=summary.states.copy()),
+            eta_s=None, holder=holder,
             holder_text="at work",
             now_s=1e9 + second, left=1, code=75, is_settled=False,
         )  # fmt: skip
@@ -282,10 +283,47 @@ def test_a_watch_may_begin_before_there_is_a_ledger(tmp_path: Path) -> None:
     assert second.summary.states == {JobState.PENDING: 1, JobState.DOWNLOADED: 1}
 
 
+GENERATION = JobError(kind="generation", message="out of memory")
+
+
+@pytest.mark.parametrize(
+    ("record", "run", "code"),
+    [
+        (a_record("j0000", JobState.FAILED, error=GENERATION), "", 75),
+        (a_record("j0000", JobState.FAILED, error=GENERATION), "max_attempts: 1", 1),
+        (a_record("j0000", JobState.FAILED, granted=True, cost_usd=0.1), "", 75),
+        (a_record("j0000", JobState.FAILED, given_up=True), "", 0),
+        (a_record("j0000", JobState.CANCELLED, given_up=True), "", 0),
+        (a_record("j0000", JobState.CANCELLED), "", 1),
+        (a_record("j0000", JobState.UNKNOWN, given_up=True), "", 1),
+        (a_record("j0000", JobState.DOWNLOADED, fingerprint="of before an edit"), "", 75),
+        (a_record("j0000", JobState.DOWNLOADED, fingerprint="edited"), "changed: keep", 0),
+        (a_record("j0000", JobState.COMPLETED), "", 75),
+        (a_record("j0000", JobState.COMPLETED), "no_download: true", 0),
+        (a_record("j0000", JobState.IN_DOUBT), "", 1),
+        (a_record("j0000", JobState.IN_DOUBT), "in_doubt: resubmit", 75),
+        (a_record("its row is gone", JobState.IN_QUEUE), "", 75),
+        (a_record("its row is gone", JobState.FAILED), "", 0),
+    ],
+)  # fmt: skip
+def test_a_watch_ends_with_the_exit_code_of_the_run(
+    tmp_path: Path, record: JobRecord, run: str, code: int
+) -> None:
+    """Decided by what a run would do with each job, by the same rule and the same policy."""
+    manifest = tmp_path / "m.yaml"
+    manifest.write_text(f"model: {MODEL}\nprompts: [{{id: j0000, prompt: a}}]\nrun: {{{run}}}\n")
+    ledger_of(tmp_path / "m.run", a_record("j0000"), record)
+
+    with StatusWatcher(BatchRef(manifest=str(manifest), shape=RowOptions())) as watch:
+        seen = watch.look()
+
+    assert (seen.code, seen.left > 0) == (code, code == 75)
+
+
 def test_the_totals_are_those_of_a_whole_reading() -> None:
     """Kept up line by line, through failures, further attempts and adoptions alike."""
     rng = random.Random(20261122)
-    memory, standing = RecordIndex(), LiveSummary(None)
+    memory, live = RecordIndex(), LiveSummary(None)
     for _ in range(3000):
         name = f"j{rng.randrange(50)}"
         error = JobError(kind="generation", message=f"m{rng.randrange(3)}")
@@ -296,8 +334,8 @@ def test_the_totals_are_those_of_a_whole_reading() -> None:
             adopted_by=rng.choice((None,) * 9 + ("other",)),
         )  # fmt: skip
         memory.keep(record)
-        standing.take(record)
-        assert standing.summary == summarise(memory.records())
+        live.take(record)
+        assert live.summary == summarise(memory.records())
 
 
 def test_watching_costs_nothing_at_the_start_of_other_commands() -> None:
