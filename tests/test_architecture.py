@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -38,10 +39,18 @@ LIBRARIES: dict[str, set[str]] = {
 """Library -> the only rooms that know it."""
 
 IMPURE = {
-    "aiofiles", "aiohttp", "asyncio", "datetime.now", "io", "logging", "os", "pathlib", "random",
+    "aiofiles", "aiohttp", "asyncio", "io", "logging", "os", "pathlib", "random",
     "shutil", "socket", "subprocess", "sys", "tempfile", "threading", "time", "urllib.request",
 }  # fmt: skip
 """What no module of the core may import: it decides, it does not do."""
+
+READS_THE_TIME = re.compile(
+    r"(?:.*\.)?(?:datetime\.(?:now|today|utcnow)|date\.today"
+    r"|time\.(?:localtime|monotonic(?:_ns)?|perf_counter(?:_ns)?|time(?:_ns)?))"
+)
+"""Calls that ask the machine for the time. An import does not show it: `datetime` has both."""
+
+DRAWS_AT_RANDOM = re.compile(r"(?:random|secrets)\..+|uuid\.uuid[14]|os\.urandom")
 
 
 def _room(path: Path) -> str:
@@ -49,10 +58,14 @@ def _room(path: Path) -> str:
     return "version" if first == "__init__" else first
 
 
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def _imports(path: Path) -> list[str]:
-    """Dotted names that a module imports anywhere, functions included."""
+    """Return the dotted names that a module imports anywhere, functions included."""
     names: list[str] = []
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(_tree(path)):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -60,6 +73,12 @@ def _imports(path: Path) -> list[str]:
             module = node.module or ""
             names += [f"{module}.{alias.name}" for alias in node.names]
     return names
+
+
+def _calls(tree: ast.Module, pattern: re.Pattern[str]) -> list[str]:
+    """Return the functions that a module calls and whose dotted name matches the pattern."""
+    names = [ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    return [name for name in names if pattern.fullmatch(name)]
 
 
 MODULES = sorted(PACKAGE.rglob("*.py"))
@@ -93,15 +112,48 @@ def test_core_is_pure(path: Path) -> None:
     for name in _imports(path):
         assert name not in IMPURE, name
         assert name.split(".")[0] not in IMPURE, name
+    assert _calls(_tree(path), READS_THE_TIME) == []
+    assert _calls(_tree(path), DRAWS_AT_RANDOM) == []
+
+
+@pytest.mark.parametrize(
+    ("pattern", "code", "found"),
+    [
+        (READS_THE_TIME, "from datetime import datetime, UTC\nx = datetime.now(UTC)", True),
+        (READS_THE_TIME, "import datetime\ndef f():\n  return datetime.datetime.now()", True),
+        (READS_THE_TIME, "datetime.today().year", True),
+        (READS_THE_TIME, "f'{date.today()}'", True),
+        (READS_THE_TIME, "ages = [n - time.time() for n in moments]", True),
+        (READS_THE_TIME, "time.monotonic()", True),
+        (READS_THE_TIME, "datetime.fromtimestamp(now_s, UTC)", False),
+        (READS_THE_TIME, "clock.now()", False),
+        (READS_THE_TIME, "uptime.time()", False),
+        (DRAWS_AT_RANDOM, "random.random()", True),
+        (DRAWS_AT_RANDOM, "random.Random(7).choice(states)", True),
+        (DRAWS_AT_RANDOM, "jitter()", False),
+    ],
+)
+def test_an_impure_call_is_found(pattern: re.Pattern[str], code: str, *, found: bool) -> None:
+    """However it is imported and wherever it occurs; a call that is given the time is not one."""
+    assert bool(_calls(ast.parse(code), pattern)) == found
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_only_the_clock_reads_the_time(path: Path) -> None:
-    """Time comes in as an argument everywhere else; the stand-in is another machine's program."""
+    """Time comes in as an argument everywhere else; the sandbox plays another machine."""
     if path == PACKAGE / "system/clock.py" or _room(path) == "sandbox":
         return
     for name in _imports(path):
         assert name.split(".")[0] != "time", f"{path}: imports {name}"
+    assert _calls(_tree(path), READS_THE_TIME) == []
+
+
+def test_no_two_modules_share_a_file_name() -> None:
+    """A name leads to one file; a command may be called like its room, which is a directory."""
+    names = Counter(path.name for path in MODULES)
+    del names["__init__.py"]
+
+    assert [name for name, count in names.items() if count > 1] == []
 
 
 def test_every_room_has_its_arrows() -> None:
