@@ -1,7 +1,7 @@
-"""What the runner needs from the world, as Protocols. Types only: nothing here does anything.
+"""The ports: what the runner needs from the outside world, as Protocols.
 
-Each port has a real implementation in a room of its own and a small fake in the tests; both pass
-the same tests. What crosses a port is a plain value of `core`.
+Each port has a real implementation in a room of its own and a small fake in `tests/kit`. Both pass
+the same tests, in `tests/contract`. What crosses a port is a plain value of `core`.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from batchgen.core.plan import Records
 
 
 class Clock(Protocol):
-    """The time, and waiting for it. Only `batchgen.system.clock` reads the real one."""
+    """The time, and waiting for it. Only `batchgen.system.clock` reads the real time."""
 
     def now_s(self) -> float:
-        """Seconds since 1970, for what is written down."""
+        """Return the seconds since 1970, for what is written down."""
         ...
 
     def monotonic_s(self) -> float:
-        """Seconds since some moment; never goes back. For intervals."""
+        """Return the seconds since some moment, for intervals; they never go back."""
         ...
 
     async def sleep(self, delay_s: float) -> None:
@@ -34,49 +34,52 @@ class Clock(Protocol):
         ...
 
     async def wait(self, event: asyncio.Event, timeout_s: float | None) -> None:
-        """Wait for the event, at most for `timeout_s` (None: without end)."""
+        """Wait for the event, at most `timeout_s` (None: without end)."""
         ...
 
 
 class GenerationAPI(Protocol):
-    """The remote side. Never raises for what the network or the server does."""
+    """The Model API. Never raises for what the network or the server does."""
 
     async def submit(self, model: str, values: Mapping[str, JSONValue]) -> SubmitAnswer:
-        """POST one job. Called once for each intent; never repeats by itself."""
+        """POST one job, once: never repeat by itself. Called once for each intent."""
         ...
 
     async def status(self, request_id: str) -> PollAnswer:
-        """Where a job is."""
+        """Ask for the state of a job."""
         ...
 
     async def result(self, request_id: str) -> PollAnswer:
-        """How a job ended, with its outputs and cost."""
+        """Ask how a job ended, with its outputs and cost."""
         ...
 
     async def cancel(self, request_id: str) -> CancelOutcome:
-        """Ask for a queued job to be cancelled; confirm with `result`."""
+        """Ask for a queued job to be cancelled; `result` tells whether it was."""
         ...
 
     async def has_model(self, model: str) -> bool | None:
-        """Ask the catalogue, which costs nothing: False where it does not know the model.
+        """Ask the catalogue, which costs nothing, whether it has this model.
 
-        None where the API is not there: no answer, 408, 429 or a 5xx.
+        None if the API cannot be reached: no answer, 408, 429 or a 5xx.
         """
         ...
 
 
 class Ledger(Records, Protocol):
-    """What is known of every job, and the way to add to it durably."""
+    """The record of every job, and the way to add to it durably."""
 
     async def record(self, job: str, event: Event) -> JobRecord:
         """Fold the event into the job's record. When this returns, it is on disk.
 
-        Raises `LocalIOError` where it could not be written, now and ever after.
+        Raise `LocalIOError` if it could not be written, and from then on always.
         """
         ...
 
     async def restore(self, made: JobRecord) -> JobRecord:
-        """Make an earlier record of a job its present one again. Durable, like `record`."""
+        """Make an earlier record of a job its present one again. Durable, like `record`.
+
+        What was spent on the job in all stays the same.
+        """
         ...
 
 
@@ -89,18 +92,18 @@ class FilesSaved:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkExpired:
-    """A URL answered 403, 404 or 410: the result has to be asked for fresh ones."""
+    """A URL answered 403, 404 or 410; the result may have fresh ones."""
 
     error: JobError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SaveLater:
-    """Not this time. The job stays `completed`, and what was received is kept."""
+    """Not saved this time. The job stays `completed`, and what was received is kept."""
 
     error: JobError
     received_bytes: int = 0
-    """New bytes in this try; a try with none counts against the limit of tries."""
+    """New bytes in this try; only tries without any count against the limit of tries."""
     retry_after_s: float | None = None
     hopeless: bool = False
     """Another try in this run cannot succeed (a forbidden host, a file over the limit)."""
@@ -110,30 +113,30 @@ SaveAnswer = FilesSaved | LinkExpired | SaveLater
 
 
 class OutputStore(Protocol):
-    """Where outputs end up."""
+    """The place where outputs are stored."""
 
     async def save(
         self, job: str, urls: tuple[str, ...], known: tuple[OutputFile, ...] = ()
     ) -> SaveAnswer:
-        """Fetch every URL and put it under its final name, whole. Raises `LocalIOError`.
+        """Fetch every URL and put it under its final name, whole. Raise `LocalIOError`.
 
         `known` are the files that this job once had, in the order of the URLs: those that are
-        whole still are left alone, the others fetched to the very same paths.
+        still whole are left alone, the others are fetched to the same paths.
         """
         ...
 
     def settled(self, job: str) -> None:
-        """The ledger knows the files of this job; what was kept to prove them may go."""
+        """Delete what proves the files of this job: the ledger has them now."""
         ...
 
 
 class Observer(Protocol):
-    """Someone who is told what happens; must be quick and must not raise."""
+    """A receiver of what happens; must be quick and must not raise."""
 
     def on_event(self, job: str, event: Event, record: JobRecord) -> None:
-        """After the event became durable."""
+        """Receive an event, after it became durable."""
         ...
 
     def on_note(self, text: str) -> None:
-        """Something a person should know, one sentence."""
+        """Receive one sentence for the user."""
         ...

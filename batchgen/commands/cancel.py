@@ -15,7 +15,7 @@ from batchgen.app.remote import SandboxRun, remote
 from batchgen.core.lifecycle import IN_FLIGHT
 from batchgen.core.units import count_text
 from batchgen.ledger import RunLedger
-from batchgen.runner.stopping import Cancellation
+from batchgen.runner.stopping import cancel_all
 from batchgen.system.clock import SystemClock
 
 
@@ -34,7 +34,7 @@ async def cancel(target: BatchRef, turn: LockWait) -> tuple[int, list[str]]:
             if not open_records:
                 return 0, ["nothing is in flight"]
             async with ModelAPI(api.base, api.token(), clock=clock) as client:
-                outcome = await Cancellation(api=client, ledger=book).cancel_all(open_records)
+                outcome = await cancel_all(client, book, open_records)
         finally:
             await book.close()
     lines = [f"{count_text(outcome.cancelled, 'job')} cancelled"]

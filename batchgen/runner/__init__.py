@@ -1,14 +1,15 @@
-"""The worker pool. It knows ports and core, and no room that implements a port.
+"""The runner: what is done next with each job. It knows ports and core, and no implementation.
 
-runner      fills free slots with work until none is left, or until it is told to stop
-source      which job is next: what failed and may be tried again, then the manifest
-submission  one job from intent to accepted, refused or in doubt
-hold        listening for the API after a lost answer
-gate, paced the shared pause after a refusal for the rate; the user's own rate
-purse       prices and budgets
-flights     one look at what was accepted; `watch` makes each at its time
-collection  downloads, in a pool of their own
-cancellation, reach, stopping, limits, crew
+runner      the run: fills free slots until no work is left or there is a reason to stop
+job_queue   which job is submitted next: jobs put back by this run, then the manifest's rows
+submission  one job from its intent to the API's answer; the free calls after a lost answer
+throttling  the pause of all submissions after a 429 or 503, and the user's `--rate`
+spending    prices and budgets
+poller      one poll of one job in flight, and what its answer means
+poll_loop   which job is polled when
+downloads   the download pool
+stopping    limits, reasons to stop, silence of the API, and cancelling what is queued
+context     what all of these share; `tasks`: the asyncio tasks in which they work
 """
 
 from __future__ import annotations

@@ -1,32 +1,20 @@
-"""What is to be downloaded, and how many at once. No generation slot waits for any of it.
+"""The download pool: which outputs are fetched next, and what follows each try.
 
-Downloads, in a pool of their own: a slow one holds no generation slot.
-
-Nothing in here can lead back to a submission. What cannot be fetched now stays `completed`.
+No generation slot waits for a download, and nothing in here can lead back to a submission: what
+cannot be fetched now stays `completed`.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from batchgen.core.api_answers import Gone, Produced
-from batchgen.core.events import Event, Failed, JobError, OutputFile, Saved
+from batchgen.core.events import Failed, Saved
 from batchgen.core.jobs import Job
-from batchgen.core.lifecycle import JobRecord
 from batchgen.core.throttle import Backoff
-from batchgen.ports import (
-    Clock,
-    FilesSaved,
-    GenerationAPI,
-    Ledger,
-    LinkExpired,
-    Observer,
-    OutputStore,
-    SaveLater,
-)
-from batchgen.runner.stopping import Stop
+from batchgen.ports import FilesSaved, LinkExpired, OutputStore, SaveLater
+from batchgen.runner.context import RunContext
 from batchgen.runner.tasks import TaskGroup
 from batchgen.system.crash_points import CrashPoint, reached
 
@@ -34,133 +22,96 @@ MAX_FRUITLESS_TRIES = 5
 """Tries in a row without a new byte, after which a download is left for the next run."""
 
 
-@dataclass(slots=True, kw_only=True)
-class Collector:
-    """Fetches the outputs of one job after another."""
+class Downloads:
+    """Fetches the outputs of completed jobs, first come, first served."""
 
-    api: GenerationAPI
-    ledger: Ledger
-    outputs: OutputStore
-    clock: Clock
-    observer: Observer
-    jitter: Callable[[], float]
-    backoff: Backoff = field(default_factory=Backoff)
+    def __init__(
+        self,
+        context: RunContext,
+        outputs: OutputStore,
+        tasks: TaskGroup,
+        *,
+        on_ended: Callable[[str, Job | None], None],
+    ) -> None:
+        self._context, self._outputs, self._tasks = context, outputs, tasks
+        self._on_ended = on_ended
+        self._backoff = Backoff()
+        self._waiting: deque[tuple[str, Job | None]] = deque()
+        self._under_way = 0
 
-    async def collect(self, job: str) -> bool:
-        """Save every output of a completed job; whether the job has come to its end.
+    def add(self, job: str, row: Job | None) -> None:
+        """Let a completed job wait for its turn; `row` is its row, if that may be submitted."""
+        self._waiting.append((job, row))
 
-        Raises `LocalIOError` for what is wrong with the local disk.
+    @property
+    def pending(self) -> bool:
+        """Whether any is waiting or under way."""
+        return bool(self._waiting or self._under_way)
+
+    @property
+    def limits_speed(self) -> bool:
+        """Whether more wait than can be fetched at once."""
+        return len(self._waiting) > self._context.limits.downloads
+
+    def start(self) -> None:
+        """Start as many as may run."""
+        limit = self._context.limits.downloads
+        while self._waiting and self._under_way < limit and not self._context.stop.no_downloads:
+            self._under_way += 1
+            self._tasks.spawn(self._download(*self._waiting.popleft()))
+
+    async def _download(self, job: str, row: Job | None) -> None:
+        try:
+            ended = await self._collect(job)
+        finally:
+            self._under_way -= 1
+        if ended:
+            self._on_ended(job, row)
+
+    async def _collect(self, job: str) -> bool:
+        """Save every output of a completed job; return whether the job has come to its end.
+
+        Raise `LocalIOError` if the local disk refuses.
         """
         reached(CrashPoint.DOWNLOAD_BEGINS)
-        urls, known = self._urls(job), self._known(job)
+        record = self._context.ledger.get(job)
+        urls = record.outputs if record else ()
+        known = record.files if record else ()  # files that the job had before one was lost
         renewed, fruitless = False, 0
         while True:
-            answer = await self.outputs.save(job, urls, known)
+            answer = await self._outputs.save(job, urls, known)
             if isinstance(answer, FilesSaved):
-                await self._record(job, Saved(files=answer.files))
-                self.outputs.settled(job)
+                await self._context.record(job, Saved(files=answer.files))
+                self._outputs.settled(job)
                 return True
-            if not renewed and _may_be_stale(answer):
+            if isinstance(answer, LinkExpired):
+                answer = SaveLater(error=answer.error)
+            # Fresh URLs may help if the link has expired or its host gave nothing at all.
+            if not (renewed or answer.received_bytes or answer.hopeless):
                 renewed = True
                 fresh = await self._renew(job)
                 if fresh is None:
                     return True
                 urls = fresh or urls
                 continue
-            fruitless = 1 if _got_bytes(answer) else fruitless + 1
-            if fruitless >= MAX_FRUITLESS_TRIES or _is_hopeless(answer):
-                return self._left(job, answer.error)
-            await self.clock.sleep(self._delay_s(answer, fruitless))
-
-    def _urls(self, job: str) -> tuple[str, ...]:
-        record = self.ledger.get(job)
-        return record.outputs if record else ()
-
-    def _known(self, job: str) -> tuple[OutputFile, ...]:
-        """Files that the job had before one of them was lost."""
-        record = self.ledger.get(job)
-        return record.files if record else ()
+            fruitless = 1 if answer.received_bytes else fruitless + 1
+            if fruitless >= MAX_FRUITLESS_TRIES or answer.hopeless:
+                self._context.observer.on_note(
+                    f"job {job!r}: not downloaded, left for the next run: {answer.error.message}"
+                )
+                return False
+            await self._context.clock.sleep(self._delay_s(answer, fruitless))
 
     async def _renew(self, job: str) -> tuple[str, ...] | None:
-        """Fresh URLs of the same outputs; none where there are none; None where all is gone."""
-        record = self.ledger.get(job)
-        look = await self.api.result((record and record.request_id) or "")
-        if isinstance(look, Gone):
-            await self._record(job, Failed(error=look.error))
+        """Return fresh URLs of the same outputs, empty if there are none; None if all is gone."""
+        record = self._context.ledger.get(job)
+        answer = await self._context.api.result((record and record.request_id) or "")
+        if isinstance(answer, Gone):
+            await self._context.record(job, Failed(error=answer.error))
             return None
-        return look.outputs if isinstance(look, Produced) else ()
+        return answer.outputs if isinstance(answer, Produced) else ()
 
-    def _delay_s(self, answer: LinkExpired | SaveLater, fruitless: int) -> float:
-        retry_after_s = answer.retry_after_s if isinstance(answer, SaveLater) else None
-        return self.backoff.delay_s(fruitless, jitter=self.jitter(), retry_after_s=retry_after_s)
-
-    def _left(self, job: str, error: JobError) -> bool:
-        self.observer.on_note(
-            f"job {job!r}: not downloaded, left for the next run: {error.message}"
+    def _delay_s(self, answer: SaveLater, fruitless: int) -> float:
+        return self._backoff.delay_s(
+            fruitless, jitter=self._context.jitter(), retry_after_s=answer.retry_after_s
         )
-        return False
-
-    async def _record(self, job: str, event: Event) -> JobRecord:
-        record = await self.ledger.record(job, event)
-        self.observer.on_event(job, event, record)
-        return record
-
-
-def _may_be_stale(answer: LinkExpired | SaveLater) -> bool:
-    """Whether fresh URLs may help: the link has expired, or its host gave nothing at all."""
-    return isinstance(answer, LinkExpired) or not (answer.received_bytes or answer.hopeless)
-
-
-def _got_bytes(answer: LinkExpired | SaveLater) -> bool:
-    return isinstance(answer, SaveLater) and answer.received_bytes > 0
-
-
-def _is_hopeless(answer: LinkExpired | SaveLater) -> bool:
-    return isinstance(answer, SaveLater) and answer.hopeless
-
-
-class Downloads:
-    """First come, first fetched."""
-
-    def __init__(
-        self,
-        collector: Collector,
-        crew: TaskGroup,
-        stop: Stop,
-        *,
-        at_once: int,
-        on_collected: Callable[[str, Job | None], None],
-    ) -> None:
-        self._collector, self._crew, self._stop = collector, crew, stop
-        self._at_once = at_once
-        self._on_collected = on_collected
-        self._waiting: deque[tuple[str, Job | None]] = deque()
-        self._under_way = 0
-
-    def add(self, job_id: str, job: Job | None) -> None:
-        """Let a completed job wait for its turn; `job` is its row, if that may be submitted."""
-        self._waiting.append((job_id, job))
-
-    @property
-    def pending(self) -> bool:
-        """Whether any is left to do."""
-        return bool(self._waiting or self._under_way)
-
-    @property
-    def limits_speed(self) -> bool:
-        """Whether more wait than can be fetched at once."""
-        return len(self._waiting) > self._at_once
-
-    def start(self) -> None:
-        """As many as may run."""
-        while self._waiting and not self._stop.downloads and self._under_way < self._at_once:
-            self._under_way += 1
-            self._crew.spawn(self._download(*self._waiting.popleft()))
-
-    async def _download(self, job_id: str, job: Job | None) -> None:
-        try:
-            ended = await self._collector.collect(job_id)
-        finally:
-            self._under_way -= 1
-        if ended:
-            self._on_collected(job_id, job)

@@ -1,25 +1,32 @@
-"""What an earlier run left open, and the rows that belong to it.
+"""The job queue: which job is submitted next, and what an earlier run left open.
 
-Which job is next. Streams the manifest, so that a million rows never sit in memory.
+It streams the manifest, so that a million rows are never in memory.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from enum import Enum, auto
 
 from batchgen.core.admission import AdmissionDecision
 from batchgen.core.jobs import Batch, Job
 from batchgen.core.lifecycle import IN_FLIGHT, JobRecord, JobState
 from batchgen.core.plan import SUBMISSIONS, Disposition, Policy, Records, disposition_of
-from batchgen.ports import Ledger
+
+SKIP_LIMIT = 2_000
+"""Rows that need nothing are skipped in slices of this many, so that the loop stays live."""
+
+PARKED_LIMIT = 2_000
+"""Rows that are read ahead while their model has to wait, so that other models need not."""
+
+NEEDS_A_TURN = SUBMISSIONS | {Disposition.RESTORE}
 
 
 def left_open(records: Records, policy: Policy) -> tuple[list[JobRecord], list[str]]:
-    """What is in flight, oldest first; and what is to be downloaded, what ended first first.
+    """Return what is in flight, oldest first, and what is to be downloaded, first ended first.
 
-    Of the second only names, because there may be a million after a night without downloads.
+    The second are only names, because there may be a million after a run without downloads.
     """
     in_flight = sorted(records.records(*IN_FLIGHT), key=lambda record: record.submitted_at or "")
     if not policy.download:
@@ -31,38 +38,28 @@ def left_open(records: Records, policy: Policy) -> tuple[list[JobRecord], list[s
     return in_flight, [job for _, job in ended]
 
 
-def rows_of(batch: Batch, records: Records) -> dict[str, Job]:
-    """The rows of open jobs, which are needed where a job fails or was edited meanwhile."""
-    return {job.id: job for job in batch.jobs() if _may_be_submitted(job, records.get(job.id))}
+def rows_of_open_jobs(batch: Batch, records: Records) -> dict[str, Job]:
+    """Return the rows that may be submitted once their open job has been collected."""
 
+    def may_follow(job: Job) -> bool:
+        record = records.get(job.id)
+        if record is None:
+            return False
+        edited = record.state is JobState.COMPLETED and record.fingerprint != job.fingerprint
+        return edited or record.state in IN_FLIGHT
 
-def _may_be_submitted(job: Job, record: JobRecord | None) -> bool:
-    """Whether collecting this record can be followed by a submission of its row."""
-    if record is None:
-        return False
-    if record.state is JobState.COMPLETED:
-        return record.fingerprint != job.fingerprint
-    return record.state in IN_FLIGHT
-
-
-SKIP_LIMIT = 2_000
-"""Rows that need nothing are passed over in slices of this many, so that the loop stays live."""
-
-PARKED_LIMIT = 2_000
-"""Rows that are read ahead while their model has to wait, so that other models need not."""
-
-NEEDS_A_TURN = SUBMISSIONS | {Disposition.RESTORE}
+    return {job.id: job for job in batch.jobs() if may_follow(job)}
 
 
 class NoJob(Enum):
-    """Why no job is given."""
+    """Why there is no job to submit now."""
 
     MORE = auto()
-    """This slice of rows held none; ask again at once."""
+    """This slice of rows had none; ask again at once."""
     WAIT = auto()
-    """What there is has to wait; ask again after the next event."""
+    """The jobs that remain have to wait; ask again after the next event."""
     EXHAUSTED = auto()
-    """There is nothing to submit, for now."""
+    """There is nothing to submit."""
 
 
 class JobQueue:
@@ -71,51 +68,48 @@ class JobQueue:
     def __init__(
         self,
         jobs: Iterable[Job],
-        ledger: Ledger,
+        records: Records,
         policy: Policy,
-        verdict: Callable[[str], AdmissionDecision],
+        decision: Callable[[str], AdmissionDecision],
     ) -> None:
-        self._rows: Iterator[Job] | None = iter(jobs)
+        self._rows = iter(jobs)
         self._waiting: deque[Job] = deque()
-        self._ledger = ledger
+        self._records = records
         self._policy = policy
-        self._verdict = verdict
+        self._decision = decision
 
     def needs_submission(self, job: Job) -> bool:
-        """The plan's word on a job, as the ledger stands now."""
-        return disposition_of(job, self._ledger, self._policy) in NEEDS_A_TURN
+        """Return whether the plan submits this job, by what the ledger says now."""
+        return disposition_of(job, self._records, self._policy) in NEEDS_A_TURN
 
     def put_back(self, job: Job) -> None:
-        """Give a job another turn, if the plan still says so when that comes."""
+        """Give a job another turn, if the plan still submits it then."""
         self._waiting.append(job)
 
     def next(self) -> Job | NoJob:
-        """The next job that may be submitted now, or why there is none."""
-        verdicts: dict[str, AdmissionDecision] = {}
+        """Return the next job that may be submitted now, or why there is none."""
+        decisions: dict[str, AdmissionDecision] = {}
         for _ in range(len(self._waiting)):
             job = self._waiting.popleft()
-            verdict = verdicts.setdefault(job.model, self._verdict(job.model))
-            if verdict is AdmissionDecision.WAIT:
+            decision = decisions.setdefault(job.model, self._decision(job.model))
+            if decision is AdmissionDecision.WAIT:
                 self._waiting.append(job)
-            elif verdict is AdmissionDecision.GO and self.needs_submission(job):
+            elif decision is AdmissionDecision.GO and self.needs_submission(job):
                 return job
-        if self._rows is None:
-            return NoJob.WAIT if self._waiting else NoJob.EXHAUSTED
-        return self._next_row(self._rows)
+        return self._next_row()
 
-    def _next_row(self, rows: Iterator[Job]) -> Job | NoJob:
+    def _next_row(self) -> Job | NoJob:
         for _ in range(SKIP_LIMIT):
             if len(self._waiting) >= PARKED_LIMIT:
                 return NoJob.WAIT
-            row = next(rows, None)
+            row = next(self._rows, None)
             if row is None:
-                self._rows = None
                 return NoJob.WAIT if self._waiting else NoJob.EXHAUSTED
             if not self.needs_submission(row):
                 continue
-            verdict = self._verdict(row.model)
-            if verdict is AdmissionDecision.GO:
+            decision = self._decision(row.model)
+            if decision is AdmissionDecision.GO:
                 return row
-            if verdict is AdmissionDecision.WAIT:
+            if decision is AdmissionDecision.WAIT:
                 self._waiting.append(row)
         return NoJob.MORE

@@ -1,13 +1,11 @@
-"""What was accepted and has not ended: one schedule of looks for all of it.
+"""One poll of one job in flight: what is asked, what the answer means, and when to ask again.
 
-A heap of due times, not a sleeping worker for each job: ten thousand jobs in flight are ten
-thousand small entries. When the next look is due, `core.forecast` says. A look that fails is made
-again with backoff; it never fails a job.
+When the next poll is due, `core.polling.forecast` says. A poll that fails is made again with
+backoff; it never fails a job.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import inf
 
@@ -30,41 +28,38 @@ from batchgen.core.polling.forecast import Forecast, Forecasts, PollObservations
 from batchgen.core.polling.poll_plan import PollPace
 from batchgen.core.stop_reasons import StopReason
 from batchgen.core.throttle import Backoff
-from batchgen.ports import Clock, GenerationAPI, Ledger, Observer
-from batchgen.runner.reachability import Reachability
-from batchgen.runner.stopping import Stop
-from batchgen.runner.throttling import SubmissionPause
+from batchgen.runner.context import RunContext
 from batchgen.system.crash_points import CrashPoint, reached
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class InFlightJob:
-    """One accepted job on its way."""
+    """An accepted job that has not ended."""
 
     record: JobRecord
-    job: Job | None
-    """Its row; None where the row has gone from the manifest."""
-    since_s: float
-    """Monotonic time of its acceptance, also where that was in an earlier run."""
+    row: Job | None
+    """None if the row is gone from the manifest."""
+    accepted_at_s: float
+    """Monotonic time, also if an earlier run submitted it."""
     give_up_at_s: float
     """Monotonic time after which this run no longer waits for it."""
     resumed: bool = False
     """Whether an earlier run submitted it; then it may have ended long ago."""
-    seen: PollObservations = field(default_factory=PollObservations)
+    observations: PollObservations = field(default_factory=PollObservations)
     explores: bool = False
-    """One of the first of a model that nothing is known of: looked at closely, so that the many
-    others need not be."""
-    looks: int = 0
+    """Whether it is one of the first of an unknown model, polled often so that the others need
+    not be."""
+    polls: int = 0
     failures: int = 0
-    """Looks in a row that taught nothing."""
-    shortcut_failed: bool = False
+    """Number of polls in a row that taught nothing."""
+    result_failed: bool = False
     """Whether `result` was asked first and answered with an error."""
 
 
 EXPLORING = PollPace(share=0.06, min_s=0.1, max_s=10.0)
 
 HEALTHY_S = 3.0
-"""After a look that succeeded, the API counts as healthy for so long."""
+"""How long the API counts as healthy after a poll that succeeded."""
 
 
 @dataclass(slots=True)
@@ -72,154 +67,156 @@ class ResultFirst:
     """Whether `result` may be asked before `status` said that a job has ended.
 
     The API documents `result` as readable in every state, and its own ComfyUI nodes poll nothing
-    else; older clients met errors there. An unfinished result that was answered settles it.
+    else; older clients met errors there. One answer about an unfinished job settles it.
     """
 
-    open: bool = True
+    allowed: bool = True
     _proven: bool = False
-    _strikes: int = 0
+    _errors: int = 0
 
     def answered(self) -> None:
-        """An unfinished `result` was answered with a state."""
+        """Note that `result` answered for an unfinished job."""
         self._proven = True
 
-    def misled(self) -> None:
-        """It was an error, and the job turned out to be unfinished: three times is no accident."""
-        self._strikes += 1
-        self.open = self._proven or self._strikes < 3
+    def failed(self) -> None:
+        """Note that `result` failed for an unfinished job; after three times it is given up."""
+        self._errors += 1
+        self.allowed = self._proven or self._errors < 3
 
 
-@dataclass(slots=True, kw_only=True)
 class Poller:
-    """Looks at flights and puts what it learns on record."""
+    """Polls jobs in flight and puts what it learns on record; one for all jobs of a run."""
 
-    api: GenerationAPI
-    ledger: Ledger
-    clock: Clock
-    observer: Observer
-    reach: Reachability
-    stop: Stop
-    jitter: Callable[[], float]
-    forecasts: Forecasts = field(default_factory=Forecasts)
-    backoff: Backoff = field(default_factory=Backoff)
-    shortcut: ResultFirst = field(default_factory=ResultFirst)
-    gate: SubmissionPause | None = None
-    """What is told when a look is turned away for its rate: submissions make room first."""
-    _words: set[str] = field(default_factory=set)
-    _good_at_s: float = -inf
-    """When a look last taught something about any job."""
+    def __init__(self, context: RunContext, forecasts: Forecasts | None = None) -> None:
+        self.context = context
+        self.forecasts = forecasts or Forecasts()
+        self._result_first = ResultFirst()
+        self._backoff = Backoff()
+        self._unknown_words: set[str] = set()
+        self._succeeded_at_s = -inf
+        """When a poll of any job last succeeded."""
 
     def knows(self, model: str) -> bool:
-        """Whether enough jobs of a model have ended to foretell the others."""
+        """Return whether enough jobs of a model have ended to forecast the others."""
         return self.forecasts.of(model).whole.plan is not None
 
-    def delay_s(self, flight: InFlightJob) -> float:
-        """Seconds until the next look at a job that is in flight, as things are known now."""
-        return self._forecast(flight).next_delay_s(
-            flight.seen, self._age_s(flight), flight.looks, jitter=self.jitter()
+    def delay_s(self, job: InFlightJob) -> float:
+        """Return the seconds until the next poll, as things are known now."""
+        return self._forecast(job).next_delay_s(
+            job.observations, self._age_s(job), job.polls, jitter=self.context.jitter()
         )
 
-    def first_delay_s(self, flight: InFlightJob) -> float:
-        """Seconds until the first look; what an earlier run left may have ended already."""
-        if flight.resumed:
+    def first_delay_s(self, job: InFlightJob) -> float:
+        """Return the seconds until the first poll; a job of an earlier run may have ended."""
+        if job.resumed:
             return 0.0
-        return self._forecast(flight).next_delay_s(flight.seen, 0.0, 0, jitter=self.jitter())
+        return self._forecast(job).next_delay_s(
+            job.observations, 0.0, 0, jitter=self.context.jitter()
+        )
 
-    async def look(self, flight: InFlightJob) -> float | None:
-        """Look once. Seconds until the next look; None where the job has ended.
+    async def poll(self, job: InFlightJob) -> float | None:
+        """Poll once. Return the seconds until the next poll, or None if the job has ended.
 
-        Raises `LocalIOError` where the ledger could not be written.
+        Raise `LocalIOError` if the ledger could not be written.
         """
-        # The age at which the question was put: the answer was true then or a moment later.
-        age_s = self._age_s(flight)
-        answer = await self._ask(flight, age_s)
-        flight.looks += 1
-        if not isinstance(answer, (TryAgain, TokenRejected)):
-            self._good_at_s = self.clock.monotonic_s()
-        self._listen(answer)
-        self._learn(flight, answer, age_s)
-        event = _fact(answer, flight.record)
+        # The age at the question: the answer was true then or a moment later.
+        age_s = self._age_s(job)
+        answer = await self._ask(job, age_s)
+        job.polls += 1
+        self._react(answer)
+        self._learn(job, answer, age_s)
+        event = _event_of(answer, job.record)
         if event is not None:
-            await self._keep(flight, event)
-        if event is not None and not isinstance(event, Started):
-            flight.failures = 0
-            return None
-        return self._delay_s(flight, answer)
+            await self._record(job, event)
+            if not isinstance(event, Started):
+                job.failures = 0
+                return None
+        return self._next_delay_s(job, answer)
 
-    async def _keep(self, flight: InFlightJob, event: Event) -> None:
-        if isinstance(event, Succeeded):
-            reached(CrashPoint.RESULT_HEARD)
-        flight.record = await self.ledger.record(flight.record.job, event)
-        if isinstance(event, Succeeded):
-            reached(CrashPoint.RESULT_DURABLE)
-        self.observer.on_event(flight.record.job, event, flight.record)
-
-    async def _ask(self, flight: InFlightJob, age_s: float) -> PollAnswer:
-        request_id = flight.record.request_id or ""
-        likely = self._forecast(flight).may_have_ended(flight.seen, age_s)
+    async def _ask(self, job: InFlightJob, age_s: float) -> PollAnswer:
+        api, request_id = self.context.api, job.record.request_id or ""
+        likely = self._forecast(job).may_have_ended(job.observations, age_s)
         # After a failure `status` is asked, which tells an outage from a refusal of `result`.
-        if likely and self.shortcut.open and not flight.failures:
-            answer = await self.api.result(request_id)
-            flight.shortcut_failed = isinstance(answer, (TryAgain, Gone))
+        if likely and self._result_first.allowed and not job.failures:
+            answer = await api.result(request_id)
+            job.result_failed = isinstance(answer, (TryAgain, Gone))
             if isinstance(answer, (Queued, Running)):
-                self.shortcut.answered()
+                self._result_first.answered()
             if not isinstance(answer, Gone):
                 return answer
-        answer = await self.api.status(request_id)
-        if isinstance(answer, (Queued, Running)) and flight.shortcut_failed:
-            self.shortcut.misled()
-            flight.shortcut_failed = False
-        return await self.api.result(request_id) if isinstance(answer, Ended) else answer
+        answer = await api.status(request_id)
+        if isinstance(answer, (Queued, Running)) and job.result_failed:
+            self._result_first.failed()
+            job.result_failed = False
+        return await api.result(request_id) if isinstance(answer, Ended) else answer
 
-    def _learn(self, flight: InFlightJob, answer: PollAnswer, age_s: float) -> None:
-        forecast, seen = self._forecast(flight), flight.seen
+    def _react(self, answer: PollAnswer) -> None:
+        """Tell the rest of the run what the answer means for it."""
+        context = self.context
+        silent = isinstance(answer, TryAgain) and not answer.answered
+        context.reachability.note(answered=not silent)
+        match answer:
+            case TryAgain():
+                return
+            case TokenRejected(error=error):
+                context.observer.on_note(f"the API rejected the token: {error.message}")
+                context.stop.request(StopReason.TOKEN)
+                return
+            case Running(unknown_word=str(word)) if word not in self._unknown_words:
+                self._unknown_words.add(word)
+                context.observer.on_note(
+                    f"the API reports an unknown status {word!r}; taken as still running"
+                )
+        self._succeeded_at_s = context.clock.monotonic_s()
+
+    def _learn(self, job: InFlightJob, answer: PollAnswer, age_s: float) -> None:
+        forecast, observations = self._forecast(job), job.observations
         match answer:
             case Queued():
-                forecast.saw_waiting(seen, age_s, answer.position)
+                forecast.saw_waiting(observations, age_s, answer.position)
             case Running():
-                forecast.saw_running(seen, age_s)
-            case Produced() | Broke() if seen.alive_s is not None or not flight.resumed:
-                forecast.saw_end(seen, age_s)
+                forecast.saw_running(observations, age_s)
+            case Produced() | Broke() if observations.alive_s is not None or not job.resumed:
+                forecast.saw_end(observations, age_s)
 
-    def _forecast(self, flight: InFlightJob) -> Forecast:
-        return self.forecasts.of(flight.job.model if flight.job else "")
+    async def _record(self, job: InFlightJob, event: Event) -> None:
+        if isinstance(event, Succeeded):
+            reached(CrashPoint.RESULT_HEARD)
+        job.record = await self.context.ledger.record(job.record.job, event)
+        if isinstance(event, Succeeded):
+            reached(CrashPoint.RESULT_DURABLE)
+        self.context.observer.on_event(job.record.job, event, job.record)
 
-    def _age_s(self, flight: InFlightJob) -> float:
-        return self.clock.monotonic_s() - flight.since_s
-
-    def _listen(self, answer: PollAnswer) -> None:
-        unheard = isinstance(answer, TryAgain) and not answer.answered
-        (self.reach.silent if unheard else self.reach.heard)()
-        if isinstance(answer, TokenRejected):
-            self.observer.on_note(f"the API rejected the token: {answer.error.message}")
-            self.stop.request(StopReason.TOKEN)
-        if isinstance(answer, Running) and answer.unknown_word is not None:
-            self._warn_once(answer.unknown_word)
-
-    def _warn_once(self, word: str) -> None:
-        if word not in self._words:
-            self._words.add(word)
-            self.observer.on_note(f"the API reports a status {word!r}; taken as still running")
-
-    def _delay_s(self, flight: InFlightJob, answer: PollAnswer) -> float:
+    def _next_delay_s(self, job: InFlightJob, answer: PollAnswer) -> float:
         if isinstance(answer, (TryAgain, TokenRejected)):
-            flight.failures += 1
-            retry_after_s = answer.retry_after_s if isinstance(answer, TryAgain) else None
-            if self.gate is not None and answer.error.http_status == 429:
-                now_s = self.clock.monotonic_s()
-                self.gate.turned_away(sent_at_s=now_s, retry_after_s=retry_after_s)
-            # Where other looks succeed, this one was unlucky: no reason to wait for long.
-            healthy = self.clock.monotonic_s() - self._good_at_s < HEALTHY_S
-            failures = min(flight.failures, 3) if healthy else flight.failures
-            return self.backoff.delay_s(failures, jitter=self.jitter(), retry_after_s=retry_after_s)
-        flight.failures = 0
-        if flight.explores and flight.job is not None and not self.knows(flight.job.model):
-            return EXPLORING.delay_s(self._age_s(flight), flight.looks, jitter=self.jitter())
-        return self.delay_s(flight)
+            return self._retry_delay_s(job, answer)
+        job.failures = 0
+        if job.explores and job.row is not None and not self.knows(job.row.model):
+            return EXPLORING.delay_s(self._age_s(job), job.polls, jitter=self.context.jitter())
+        return self.delay_s(job)
+
+    def _retry_delay_s(self, job: InFlightJob, answer: TryAgain | TokenRejected) -> float:
+        job.failures += 1
+        now_s = self.context.clock.monotonic_s()
+        retry_after_s = answer.retry_after_s if isinstance(answer, TryAgain) else None
+        if answer.error.http_status == 429:  # submissions make room for polls
+            self.context.pause.begin(sent_at_s=now_s, retry_after_s=retry_after_s)
+        # If other polls succeed, this one was unlucky: no reason to wait for long.
+        healthy = now_s - self._succeeded_at_s < HEALTHY_S
+        failures = min(job.failures, 3) if healthy else job.failures
+        return self._backoff.delay_s(
+            failures, jitter=self.context.jitter(), retry_after_s=retry_after_s
+        )
+
+    def _forecast(self, job: InFlightJob) -> Forecast:
+        return self.forecasts.of(job.row.model if job.row else "")
+
+    def _age_s(self, job: InFlightJob) -> float:
+        return self.context.clock.monotonic_s() - job.accepted_at_s
 
 
-def _fact(answer: PollAnswer, record: JobRecord) -> Event | None:
-    """What a look adds to the record; None where it adds nothing."""
+def _event_of(answer: PollAnswer, record: JobRecord) -> Event | None:
+    """Return what a poll adds to the record; None if it adds nothing."""
     match answer:
         case Produced(outputs=()):
             message = "the API reports a success and names no output"
@@ -235,5 +232,5 @@ def _fact(answer: PollAnswer, record: JobRecord) -> Event | None:
             return Cancelled()
         case Running() if record.state is JobState.IN_QUEUE:
             return Started()
-        case Queued() | Running() | Ended() | TryAgain() | TokenRejected() | _:
+        case _:
             return None

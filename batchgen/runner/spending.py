@@ -1,62 +1,48 @@
-"""What a run may spend: prices, and the budgets that each submission has to fit into."""
+"""Prices and budgets: what a run may spend, and what each submission reserves."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from batchgen.core.budget import Budget
 from batchgen.core.jobs import Job
 from batchgen.core.lifecycle import JobRecord
 
 
-class SpendingGuard:
-    """Reserves before a POST and settles after the job; knows what jobs of a model really cost."""
+@dataclass(slots=True, kw_only=True)
+class Spending:
+    """Reserves before each POST and settles after the job; without budgets it reserves nothing."""
 
-    def __init__(
-        self,
-        budgets: Sequence[Budget] = (),
-        price_of: Callable[[Job], float | None] = lambda _: None,
-    ) -> None:
-        self._budgets = budgets
-        self._price_of = price_of
-        self._highest_usd: dict[str, float] = {}
+    budgets: tuple[Budget, ...] = ()
+    price_of: Callable[[Job], float | None] = lambda _: None
+    """Expected cost of one job in USD; None if it is not known."""
+    _highest_usd: dict[str, float] = field(default_factory=dict)
+    """By model: the highest cost that the API reported."""
 
     def price_usd(self, job: Job) -> float | None:
-        """What to set aside: the catalogue's price, or the highest cost seen if higher."""
-        price_usd = self._price_of(job)
-        highest_usd = self._highest_usd.get(job.model)
-        if price_usd is None or highest_usd is None:
-            return price_usd if highest_usd is None else highest_usd
-        return max(price_usd, highest_usd)
+        """Return what to reserve: the catalogue's price, or the highest cost seen if higher."""
+        known = (self.price_of(job), self._highest_usd.get(job.model))
+        return max((usd for usd in known if usd is not None), default=None)
 
     def reserve(self, job: Job) -> Budget | None:
-        """Set the price aside in every budget; the one that it does not fit into, if any."""
+        """Reserve the price in every budget; return the budget that has no room for it, if any."""
         price_usd = self.price_usd(job) or 0.0
-        for number, budget in enumerate(self._budgets):
+        for number, budget in enumerate(self.budgets):
             if not budget.reserve(job.id, price_usd):
-                for reserved in self._budgets[:number]:
+                for reserved in self.budgets[:number]:
                     reserved.release(job.id)
                 return budget
         return None
 
     def release(self, job: str) -> None:
-        """Nothing was accepted."""
-        for budget in self._budgets:
+        """Give back what was reserved: nothing was accepted."""
+        for budget in self.budgets:
             budget.release(job)
 
     def settle(self, record: JobRecord, model: str | None) -> None:
-        """The job is over, or in doubt: its cost, or what was set aside for it, is spent."""
+        """Count the job's cost as spent; without a reported cost, what was reserved for it."""
         if model is not None and record.cost_usd is not None:
             self._highest_usd[model] = max(self._highest_usd.get(model, 0.0), record.cost_usd)
-        for budget in self._budgets:
+        for budget in self.budgets:
             budget.settle(record.job, record.cost_usd)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Spending:
-    """Prices and budgets; without any, nothing is reserved."""
-
-    budgets: tuple[Budget, ...] = ()
-    price_of: Callable[[Job], float | None] = lambda _: None
-    """What one job is expected to cost in USD; None where nobody knows."""

@@ -1,9 +1,4 @@
-"""The reasons that a run has been given to stop, while it runs.
-
-Cancelling what is queued remotely. A cancellation counts only once a second look confirms it.
-
-How much at once, how long, and how much money: what a run was told, frozen.
-"""
+"""Stopping a run: limits, reasons to stop, silence of the API, and cancelling queued jobs."""
 
 from __future__ import annotations
 
@@ -18,114 +13,135 @@ from batchgen.core.lifecycle import JobRecord
 from batchgen.core.stop_reasons import EFFECTS, StopReason
 from batchgen.ports import Clock, GenerationAPI, Ledger
 
-AT_ONCE = 32
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cancellations:
-    """What became of the requests to cancel."""
-
-    cancelled: int = 0
-    running: int = 0
-    """Not cancellable: running or ended; still billed, still to be collected."""
-    unknown: int = 0
-    """No answer; such a job stays in flight."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cancellation:
-    """Asks, looks again, and records."""
-
-    api: GenerationAPI
-    ledger: Ledger
-
-    async def cancel_all(self, records: Sequence[JobRecord]) -> Cancellations:
-        """Cancel these jobs; raises `LocalIOError` where the ledger could not be written."""
-        turn = asyncio.Semaphore(AT_ONCE)
-        found = Counter(await asyncio.gather(*(self._cancel(record, turn) for record in records)))
-        return Cancellations(
-            cancelled=found["cancelled"], running=found["running"], unknown=found["unknown"]
-        )
-
-    async def _cancel(self, record: JobRecord, turn: asyncio.Semaphore) -> str:
-        request_id = record.request_id or ""
-        async with turn:
-            outcome = await self.api.cancel(request_id)
-            look = await self.api.result(request_id)
-        if isinstance(look, WasCancelled):
-            await self.ledger.record(record.job, Cancelled())
-            return "cancelled"
-        unknown = outcome is CancelOutcome.UNKNOWN or isinstance(look, TryAgain)
-        return "unknown" if unknown else "running"
-
-
-class Stop:
-    """Collects reasons; tells `wake` each time, so that whoever waits looks again."""
-
-    def __init__(self, wake: Callable[[], None]) -> None:
-        self.reasons: list[StopReason] = []
-        self._wake = wake
-
-    def request(self, reason: StopReason) -> None:
-        """Give a reason to stop; the same one again changes nothing."""
-        if reason not in self.reasons:
-            self.reasons.append(reason)
-        self._wake()
-
-    @property
-    def interrupted(self) -> bool:
-        """Whether a signal was among the reasons."""
-        return StopReason.SIGINT in self.reasons or StopReason.SIGTERM in self.reasons
-
-    @property
-    def submissions(self) -> bool:
-        """Whether nothing may be submitted any more."""
-        return bool(self.reasons)
-
-    @property
-    def looks(self) -> bool:
-        """Whether polling has ended."""
-        return any(EFFECTS[reason].polls for reason in self.reasons)
-
-    @property
-    def downloads(self) -> bool:
-        """Whether downloading has ended."""
-        return any(EFFECTS[reason].downloads for reason in self.reasons)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """Limits of one run."""
 
     concurrency: int = 8
-    """Jobs in flight at most."""
+    """Maximum number of jobs in flight."""
     downloads: int = 8
-    """Jobs whose outputs are fetched at once."""
+    """Maximum number of jobs whose outputs are fetched at once."""
     posts: int = 128
-    """Submissions on their way at once; each has a connection of its own."""
-    looks: int = 64
-    """Calls about jobs in flight at once."""
+    """Maximum number of submissions on their way; each has a connection of its own."""
+    polls: int = 64
+    """Maximum number of polls on their way."""
     rate_per_s: float | None = None
-    """Calls of the API started per second, looks included."""
+    """API calls started per second, polls included."""
     wait_for_api_s: float = 20.0
+    """How long to wait for the first answer of the API."""
     silence_s: float = 3600.0
+    """How long to wait for an answer once the API has answered."""
     job_timeout_s: float | None = None
-    """From its submission; None: by the kind of the model's output."""
+    """Counted from the submission; None: by the kind of the model's output."""
     ends_at_s: float | None = None
     """Monotonic time at which the run has to be over."""
     max_failures: int | None = None
     cancel_on_interrupt: bool = False
     drain_s: float = 4.0
-    """What answers on their way get after a signal."""
+    """How long to wait, after a signal, for answers on their way."""
     cancel_s: float = 3.0
-    """What cancellations get after a signal."""
+    """How long to wait, after a signal, for cancellations."""
 
     def leave_time_for(self, expected_s: float, clock: Clock) -> bool:
-        """Whether a job that takes this long would end in time if it were submitted now."""
+        """Return whether a job that takes this long would end in time if submitted now."""
         return self.ends_at_s is None or clock.monotonic_s() + expected_s < self.ends_at_s
 
-    async def runtime(self, stop: Stop, clock: Clock) -> None:
-        """End the run when its time is over."""
+    async def stop_in_time(self, stop: Stop, clock: Clock) -> None:
+        """Wait until the run has to be over, then stop it."""
         if self.ends_at_s is not None:
             await clock.sleep(max(0.0, self.ends_at_s - clock.monotonic_s()))
             stop.request(StopReason.TIME_OVER)
+
+
+class Stop:
+    """The reasons to stop so far; calls `on_stop` each time one is given."""
+
+    def __init__(self, on_stop: Callable[[], None]) -> None:
+        self.reasons: list[StopReason] = []
+        self._on_stop = on_stop
+
+    def request(self, reason: StopReason) -> None:
+        """Give a reason to stop; the same one again changes nothing."""
+        if reason not in self.reasons:
+            self.reasons.append(reason)
+        self._on_stop()
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether a signal is among the reasons."""
+        return StopReason.SIGINT in self.reasons or StopReason.SIGTERM in self.reasons
+
+    @property
+    def no_submissions(self) -> bool:
+        """Whether nothing may be submitted any more."""
+        return bool(self.reasons)
+
+    @property
+    def no_polls(self) -> bool:
+        """Whether polling has ended."""
+        return any(EFFECTS[reason].polls for reason in self.reasons)
+
+    @property
+    def no_downloads(self) -> bool:
+        """Whether downloading has ended."""
+        return any(EFFECTS[reason].downloads for reason in self.reasons)
+
+
+class Reachability:
+    """Stops the run when the API is silent: soon if it never answered, otherwise after an hour."""
+
+    def __init__(self, clock: Clock, stop: Stop, limits: Limits) -> None:
+        self._clock, self._stop, self._limits = clock, stop, limits
+        self._answered_at_s = clock.monotonic_s()
+        self._ever_answered = False
+
+    def note(self, *, answered: bool) -> None:
+        """Note that a call was answered (with whatever it was), or that it was not."""
+        now_s = self._clock.monotonic_s()
+        if answered:
+            self._answered_at_s, self._ever_answered = now_s, True
+            return
+        silent_s = now_s - self._answered_at_s
+        if not self._ever_answered and silent_s >= self._limits.wait_for_api_s:
+            self._stop.request(StopReason.UNREACHABLE)
+        elif self._ever_answered and silent_s >= self._limits.silence_s:
+            self._stop.request(StopReason.SILENT)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cancellations:
+    """Results of the requests to cancel, counted."""
+
+    cancelled: int = 0
+    running: int = 0
+    """Not cancellable: running or ended; still billed, still to be collected."""
+    unknown: int = 0
+    """Not answered; such a job stays in flight."""
+
+
+CANCELS_AT_ONCE = 32
+
+
+async def cancel_all(
+    api: GenerationAPI, ledger: Ledger, records: Sequence[JobRecord]
+) -> Cancellations:
+    """Cancel these jobs; raise `LocalIOError` if the ledger could not be written.
+
+    A job counts as cancelled only if its result says so: the answer to the request to cancel is
+    not proof.
+    """
+    slots = asyncio.Semaphore(CANCELS_AT_ONCE)
+
+    async def cancel(record: JobRecord) -> str:
+        request_id = record.request_id or ""
+        async with slots:
+            outcome = await api.cancel(request_id)
+            answer = await api.result(request_id)
+        if isinstance(answer, WasCancelled):
+            await ledger.record(record.job, Cancelled())
+            return "cancelled"
+        unknown = outcome is CancelOutcome.UNKNOWN or isinstance(answer, TryAgain)
+        return "unknown" if unknown else "running"
+
+    return Cancellations(**Counter(await asyncio.gather(*map(cancel, records))))

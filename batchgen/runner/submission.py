@@ -1,15 +1,13 @@
-"""One job from its intent to what the API said of it.
+"""One job from its intent to the API's answer, and the probe after a lost answer.
 
-The order is the product: intent durable, POST, answer durable, and only then anything else. A
-POST leaves once for each intent. What may follow is decided by `core.reading` and
-`core.admission`, not here.
+The order is the product: intent durable, POST, answer durable, and only then anything else. One
+POST leaves for each intent. What an answer means is decided by `core.api_decoding`, what may be
+submitted next by `core.admission`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum, auto
 
 from batchgen.core.admission import Admission
 from batchgen.core.api_answers import (
@@ -35,23 +33,11 @@ from batchgen.core.events import (
 from batchgen.core.jobs import Job
 from batchgen.core.lifecycle import JobRecord
 from batchgen.core.stop_reasons import StopReason
-from batchgen.core.throttle import ConcurrencyWindow
-from batchgen.ports import Clock, GenerationAPI, Ledger, Observer
-from batchgen.runner.reachability import Reachability
-from batchgen.runner.spending import SpendingGuard
-from batchgen.runner.stopping import Stop
-from batchgen.runner.throttling import SubmissionPause
+from batchgen.core.throttle import Backoff, ConcurrencyWindow
+from batchgen.runner.context import RunContext
+from batchgen.runner.spending import Spending
+from batchgen.runner.tasks import TaskGroup
 from batchgen.system.crash_points import CrashPoint, reached
-
-
-class AfterSubmission(Enum):
-    """How a submission that was not accepted goes on."""
-
-    AGAIN = auto()
-    """Nothing was accepted: the job gets another turn."""
-    OVER = auto()
-    """Refused, or in doubt."""
-
 
 _NOT_SENT = TryAgain(
     error=JobError(
@@ -62,108 +48,118 @@ _NOT_SENT = TryAgain(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
-    """Submits jobs; shared by all of a run."""
+    """Submits jobs; one for all jobs of a run."""
 
-    api: GenerationAPI
-    ledger: Ledger
-    clock: Clock
-    observer: Observer
-    gate: SubmissionPause
+    context: RunContext
     window: ConcurrencyWindow
     admission: Admission
-    purse: SpendingGuard
-    reach: Reachability
-    stop: Stop
+    spending: Spending
 
-    async def submit(self, job: Job) -> JobRecord | AfterSubmission:
-        """Submit once. The record of the accepted job, or how it goes on.
+    async def submit(self, job: Job) -> JobRecord:
+        """Submit once. Return the job's record: in flight, or pending, failed or in doubt.
 
-        Raises `LocalIOError` where the ledger could not be written.
+        Raise `LocalIOError` if the ledger could not be written.
         """
-        sent_at_s = self.clock.monotonic_s()
+        sent_at_s = self.context.clock.monotonic_s()
         answer = await self._post(job)
         if isinstance(answer, Submitted):
             reached(CrashPoint.ANSWER_HEARD)
-            record = await self._keep(job, answer.request_id)
+            record = await self._record_accepted(job, answer.request_id)
             reached(CrashPoint.REQUEST_ID_DURABLE)
-            self.gate.accepted()
+            self.context.pause.accepted()
             self.window.accepted()
             self.admission.accepted(job.model)
             return record
         self._react(job, answer, sent_at_s=sent_at_s)
-        event = await self._fact(job, answer)
-        record = await self._record(job, event)
+        event = await self._event_of(job, answer)
+        record = await self.context.record(job.id, event)
         if isinstance(event, AnswerLost):
-            self.purse.settle(record, job.model)
+            self.spending.settle(record, job.model)
         else:
-            self.purse.release(job.id)
-        return AfterSubmission.AGAIN if isinstance(event, NotAccepted) else AfterSubmission.OVER
+            self.spending.release(job.id)
+        return record
 
     async def _post(self, job: Job) -> SubmitAnswer:
         intent = Intended(
             model=job.model,
             input=job.input,
             fingerprint=job.fingerprint,
-            price_usd=self.purse.price_usd(job),
+            price_usd=self.spending.price_usd(job),
         )
         reached(CrashPoint.BEFORE_INTENT)
-        await self._record(job, intent)
+        await self.context.record(job.id, intent)
         reached(CrashPoint.INTENT_DURABLE)
-        if self.stop.submissions or self.admission.held:  # since, on its way to the disk
+        # The run may have been stopped or held while the intent was on its way to the disk.
+        if self.context.stop.no_submissions or self.admission.held:
             return _NOT_SENT
-        answer = await self.api.submit(job.model, job.input)
-        unheard = isinstance(answer, (TryAgain, Doubt)) and answer.error.http_status is None
-        (self.reach.silent if unheard else self.reach.heard)()
+        answer = await self.context.api.submit(job.model, job.input)
+        silent = isinstance(answer, (TryAgain, Doubt)) and answer.error.http_status is None
+        self.context.reachability.note(answered=not silent)
         return answer
 
     def _react(self, job: Job, answer: SubmitAnswer, *, sent_at_s: float) -> None:
-        """What the answer means for everything else; before anything is awaited."""
+        """Tell the rest of the run what the answer means for it, before anything is awaited."""
         match answer:
             case Doubt(error=error):
                 self.admission.lost(job.model, error.kind)
             case TokenRejected(error=error):
-                self.observer.on_note(f"the API rejected the token: {error.message}")
-                self.stop.request(StopReason.TOKEN)
+                self.context.observer.on_note(f"the API rejected the token: {error.message}")
+                self.context.stop.request(StopReason.TOKEN)
             case NoBalance(error=error):
-                self.observer.on_note(f"the balance is exhausted: {error.message}")
-                self.stop.request(StopReason.BALANCE)
+                self.context.observer.on_note(f"the balance is exhausted: {error.message}")
+                self.context.stop.request(StopReason.BALANCE)
             case TryAgain() if answer is not _NOT_SENT:
                 if answer.error.http_status == 429:
                     self.window.turned_away()
-                self.gate.turned_away(sent_at_s=sent_at_s, retry_after_s=answer.retry_after_s)
+                self.context.pause.begin(sent_at_s=sent_at_s, retry_after_s=answer.retry_after_s)
 
-    async def _fact(self, job: Job, answer: SubmitAnswer) -> Event:
-        if isinstance(answer, RowRefused) and await self._is_withdrawn(job.model, answer.error):
+    async def _event_of(
+        self, job: Job, answer: TryAgain | TokenRejected | NoBalance | RowRefused | Doubt
+    ) -> Event:
+        error = answer.error
+        if isinstance(answer, (TryAgain, TokenRejected, NoBalance)):
+            return NotAccepted(error=error)
+        if not isinstance(answer, RowRefused):
+            return AnswerLost(error=error)
+        # A 404 is about the model, and not about the row, if the catalogue has no such model.
+        if error.http_status == 404 and await self.context.api.has_model(job.model) is False:
             self.admission.withdrawn(job.model)
-            return NotAccepted(error=answer.error)
-        return _FACTS[type(answer)](answer)
+            return NotAccepted(error=error)
+        return Refused(error=error)
 
-    async def _is_withdrawn(self, model: str, error: JobError) -> bool:
-        """A 404 is about the model only where the catalogue does not know it either."""
-        return error.http_status == 404 and await self.api.has_model(model) is False
-
-    async def _keep(self, job: Job, request_id: str) -> JobRecord:
+    async def _record_accepted(self, job: Job, request_id: str) -> JobRecord:
         try:
-            return await self._record(job, Accepted(request_id=request_id))
+            return await self.context.record(job.id, Accepted(request_id=request_id))
         except LocalIOError:
-            # The one place where a paid job could be lost: say its name where a person sees it.
-            self.observer.on_note(
+            # The one place where a paid job could be lost: show its name to the user.
+            self.context.observer.on_note(
                 f"job {job.id!r} was accepted as request {request_id} and could not be written"
                 f" to the ledger; keep this line: batchgen resolve --job {job.id}"
                 f" --request-id {request_id}"
             )
             raise
 
-    async def _record(self, job: Job, event: Event) -> JobRecord:
-        record = await self.ledger.record(job.id, event)
-        self.observer.on_event(job.id, event, record)
-        return record
 
+class OutageProbe:
+    """Free calls, one at a time, for as long as submissions are held after a lost answer."""
 
-_FACTS: dict[type, Callable[..., Event]] = {
-    TryAgain: lambda answer: NotAccepted(error=answer.error),
-    TokenRejected: lambda answer: NotAccepted(error=answer.error),
-    NoBalance: lambda answer: NotAccepted(error=answer.error),
-    RowRefused: lambda answer: Refused(error=answer.error),
-    Doubt: lambda answer: AnswerLost(error=answer.error),
-}
+    def __init__(self, context: RunContext, admission: Admission, tasks: TaskGroup) -> None:
+        self._context, self._admission, self._tasks = context, admission, tasks
+        self._backoff = Backoff(max_s=10.0)
+        self._is_running = False
+
+    def start_if_held(self, model: str) -> None:
+        """Start to ask the catalogue for this model, if submissions are held and nobody asks."""
+        if self._admission.held and not self._is_running:
+            self._is_running = True
+            self._tasks.spawn(self._probe(model))
+
+    async def _probe(self, model: str) -> None:
+        context, failures = self._context, 0
+        while await context.api.has_model(model) is None:
+            failures += 1
+            context.reachability.note(answered=False)
+            await context.clock.sleep(self._backoff.delay_s(failures, jitter=context.jitter()))
+        context.reachability.note(answered=True)
+        self._is_running = False
+        self._admission.api_answered()

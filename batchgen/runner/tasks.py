@@ -1,4 +1,4 @@
-"""The tasks of a run: started here, counted here, and never lost sight of."""
+"""The tasks of a run: started and counted in one place, so that none is lost."""
 
 from __future__ import annotations
 
@@ -10,25 +10,24 @@ from batchgen.core.errors import LocalIOError
 
 
 class TaskGroup:
-    """Short tasks. Each end is told to `on_end`; what went wrong is kept."""
+    """Short tasks. `on_end` is called after each, `on_error` after each that raised."""
 
-    def __init__(self, on_end: Callable[[], None], on_trouble: Callable[[], None]) -> None:
-        self.failure: LocalIOError | None = None
-        """The local disk refused."""
+    def __init__(self, on_end: Callable[[], None], on_error: Callable[[], None]) -> None:
+        self.disk_error: LocalIOError | None = None
+        """The first refusal of the local disk."""
         self.defect: BaseException | None = None
-        """Something that should not happen."""
-        self._on_end = on_end
-        self._on_trouble = on_trouble
+        """The first other exception: a mistake in this program."""
+        self._on_end, self._on_error = on_end, on_error
         self._all: set[asyncio.Task[None]] = set()
         self._posts: set[asyncio.Task[None]] = set()
 
     @property
     def posting(self) -> int:
-        """Submissions that are on their way."""
+        """Number of submissions on their way."""
         return len(self._posts)
 
     def spawn(self, work: Coroutine[Any, Any, None], *, posts: bool = False) -> None:
-        """Start a task; one that posts is waited for at the end, within reason."""
+        """Start a task; `drain` waits for one that posts."""
         task = asyncio.create_task(work)
         self._all.add(task)
         if posts:
@@ -36,7 +35,7 @@ class TaskGroup:
         task.add_done_callback(self._ended)
 
     async def drain(self, drain_s: float) -> None:
-        """Let POSTs that have left be answered and recorded; end everything else."""
+        """Wait for POSTs that have left to be answered and recorded; cancel everything else."""
         for task in self._all - self._posts:
             task.cancel()
         if self._posts:
@@ -50,9 +49,10 @@ class TaskGroup:
         self._posts.discard(task)
         self._on_end()
         error = None if task.cancelled() else task.exception()
+        if error is None:
+            return
         if isinstance(error, LocalIOError):
-            self.failure = self.failure or error
-            self._on_trouble()
-        elif error is not None:
+            self.disk_error = self.disk_error or error
+        else:
             self.defect = self.defect or error
-            self._on_trouble()
+        self._on_error()

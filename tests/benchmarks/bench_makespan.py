@@ -1,11 +1,11 @@
-"""How near a run comes to slots that never idle, as the server sees it.
+"""How near a run comes to slots that are never idle, as the server sees it.
 
     python -m tests.benchmarks.bench_makespan [CAP:JOBS:SECONDS ...]
 
-A sandbox with room for the cap and jobs of a fixed length; the run downloads nothing. Ideal is the
-same jobs on CAP slots that are refilled in no time, CEIL(JOBS / CAP) x SECONDS. The makespan is
+The sandbox has room for the cap, and jobs of a fixed length; the run downloads nothing. Ideal is
+the same jobs on CAP slots that are refilled in no time, CEIL(JOBS / CAP) x SECONDS. The makespan is
 measured from the first accepted job to the end of the last, in the sandbox's own audit, so that it
-holds what the run does to the slots and not the start of Python.
+shows what the run does with its slots and not how long Python takes to start.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ DEFAULT = ("8:80:2", "64:640:4", "512:1536:20")
 
 
 def main() -> None:
-    """One line for each case."""
+    """Print one line for each case."""
     print(
         f"{'cap':>5} {'jobs':>6} {'each':>6}  {'ideal':>8}  {'makespan':>8}  ideal/makespan  most"
     )

@@ -1,14 +1,14 @@
-"""Calls and lag of the learned looks, beside fixed polling every 2 s and the best there can be.
+"""Calls and lag of the learned polls, compared with fixed polling every 2 s and with a bound.
 
     python -m tests.benchmarks.bench_polling [--jobs 2000] [--no-sandbox]
 
-First in virtual time: the lookout of a run against a remote side in memory, thousands of jobs for
-each kind of durations. Then over HTTP against sandboxes in real time, all at once and everything
-ten times as fast.
+First in virtual time: the poller of a run against an API in memory, thousands of jobs for each
+kind of durations. Then over HTTP against sandboxes in real time, all at once and everything ten
+times as fast.
 
 calls   HTTP calls a job, its POST included
-lag     from the end of a job on the other side until the ledger had it; also as a share of the
-        job's own time from acceptance to end
+lag     from the end of a job at the server until the ledger had it; also as a share of the job's
+        own time from acceptance to end
 best    the least mean lag that any schedule reaches with as many calls, see `best_lag_s`
 
 The first 20 jobs of each run are left out: they are what is learned from.
@@ -49,9 +49,9 @@ from batchgen.core.polling.poll_plan import PollPlan, cheapest_polls
 from batchgen.core.secret import Secret
 from batchgen.ledger import RunLedger
 from batchgen.ports import Clock, GenerationAPI, Ledger
+from batchgen.runner import Limits
+from batchgen.runner.context import RunContext
 from batchgen.runner.poller import InFlightJob, Poller
-from batchgen.runner.reachability import Reachability
-from batchgen.runner.stopping import Stop
 from batchgen.sandbox import Sandbox, SandboxConfig
 from batchgen.sandbox.remote_queue import RemoteQueue as SandboxQueue
 from batchgen.sandbox.remote_queue import Ticket, TicketState
@@ -62,7 +62,7 @@ from tests.kit.time import LoopClock, leap
 LEARNING = 20
 FIXED_S = 2.0
 SPEED = 10.0
-"""How much faster than in virtual time the sandbox is run."""
+"""How much faster than in virtual time the sandbox runs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +104,7 @@ CASES = (
 
 
 class FixedPolling(Forecast):
-    """What most clients do: `status` at once and then every so often, `result` when it ended."""
+    """Polling as most clients do it: `status` at fixed intervals, `result` at the end."""
 
     def __init__(self, every_s: float) -> None:
         super().__init__()
@@ -121,7 +121,7 @@ class FixedPolling(Forecast):
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """What one run of a case came to."""
+    """The figures of one run of a case."""
 
     calls: float
     lag_s: float
@@ -131,7 +131,7 @@ class Measured:
 
 @dataclass
 class Watcher:
-    """When each request was learned to have ended."""
+    """An observer of when each request was learned to have ended."""
 
     clock: Callable[[], float]
     learned: dict[str, float] = field(default_factory=dict)
@@ -161,13 +161,13 @@ class RemoteQueue:
         return Submitted(request_id=name)
 
     async def status(self, request_id: str) -> PollAnswer:
-        ticket = await self._look(request_id)
+        ticket = await self._ask(request_id)
         if ticket.state is TicketState.IN_QUEUE:
             return Queued(position=self.queue.position(ticket))
         return Running() if ticket.state is TicketState.IN_PROGRESS else Ended()
 
     async def result(self, request_id: str) -> PollAnswer:
-        ticket = await self._look(request_id)
+        ticket = await self._ask(request_id)
         if ticket.state is TicketState.COMPLETED:
             return Produced(outputs=("https://files.runcomfy.net/a.png",))
         return Queued() if ticket.state is TicketState.IN_QUEUE else Running()
@@ -178,7 +178,7 @@ class RemoteQueue:
     async def cancel(self, request_id: str) -> CancelOutcome:
         return CancelOutcome.NOT_CANCELLABLE
 
-    async def _look(self, request_id: str) -> Ticket:
+    async def _ask(self, request_id: str) -> Ticket:
         self.calls[request_id] += 1
         await asyncio.sleep(self.answer_s / 2)
         self.queue.advance(asyncio.get_running_loop().time())
@@ -187,7 +187,7 @@ class RemoteQueue:
 
 
 def simulate(case: Case, jobs: int, every_s: float | None) -> Measured:
-    """One run in virtual time; `every_s` for fixed polling, None for the learned looks."""
+    """Measure a run in virtual time; `every_s` for fixed polling, None for the learned polls."""
     dice = random.Random(11)
     remote = RemoteQueue(SandboxQueue(case.capacity), lambda: case.draw_s(dice))
 
@@ -204,34 +204,33 @@ async def _run(
     case: Case, jobs: int, every_s: float | None, api: GenerationAPI, ledger: Ledger,
     clock: Clock, watcher: Watcher,
 ) -> None:  # fmt: skip
-    """As the runner does it: so many in flight, and each job looked at when the lookout says."""
+    """Do as the runner does: so many in flight, and each job polled when the poller says."""
     forecasts = Forecasts()
     if every_s is not None:
         forecasts._of[MODEL] = FixedPolling(every_s)
-    stop = Stop(lambda: None)
-    lookout = Poller(
-        api=api, ledger=ledger, clock=clock, observer=watcher, stop=stop, forecasts=forecasts,
+    context = RunContext(
+        api=api, ledger=ledger, clock=clock, observer=watcher, limits=Limits(),
         jitter=random.Random(5).random,
-        reach=Reachability(clock, stop, wait_for_api_s=60, silence_s=60),
     )  # fmt: skip
+    poller = Poller(context, forecasts)
     slots = asyncio.Semaphore(case.concurrency)
 
-    async def fly(one: Job) -> None:
+    async def submit_and_poll(one: Job) -> None:
         async with slots:
             intent = Intended(model=one.model, input=one.input, fingerprint=one.fingerprint)
             await ledger.record(one.id, intent)
             answer = await api.submit(one.model, one.input)
             assert isinstance(answer, Submitted)
             record = await ledger.record(one.id, Accepted(request_id=answer.request_id))
-            flight = InFlightJob(
-                record=record, job=one, since_s=clock.monotonic_s(), give_up_at_s=inf
+            in_flight = InFlightJob(
+                record=record, row=one, accepted_at_s=clock.monotonic_s(), give_up_at_s=inf
             )
-            delay_s: float | None = lookout.first_delay_s(flight)
+            delay_s: float | None = poller.first_delay_s(in_flight)
             while delay_s is not None:
                 await clock.sleep(delay_s)
-                delay_s = await lookout.look(flight)
+                delay_s = await poller.poll(in_flight)
 
-    await asyncio.gather(*(fly(job(f"j{n}", f"prompt {n}")) for n in range(jobs)))
+    await asyncio.gather(*(submit_and_poll(job(f"j{n}", f"prompt {n}")) for n in range(jobs)))
 
 
 def _measured(
@@ -250,40 +249,40 @@ def _measured(
     )
 
 
-def best_lag_s(low_s: float, high_s: float, looks: float) -> float:
-    """The least mean lag of any schedule with so many expected looks, durations spread evenly.
+def best_lag_s(low_s: float, high_s: float, polls: float) -> float:
+    """Return the least mean lag of any schedule with so many expected polls, for even durations.
 
-    It knows the distribution and needs one call for a look. For each price of a second of lag,
+    It knows the distribution and needs one call for a poll. For each price of a second of lag,
     dynamic programming over ages of 0.1 s finds the schedule that costs least; it is the one with
-    the least lag among all with as many looks. As the price goes up these schedules trace the
+    the least lag among all with as many polls. As the price goes up these schedules trace the
     lower convex hull of everything that is possible, and between two of them a schedule that
-    tosses a coin is on the line; so no schedule lies below it.
+    tosses a coin is on the line; so no schedule is below it.
     """
     size = round((high_s - low_s) / 0.1)
     ages_s = [0.0, *(low_s + (high_s - low_s) * n / size for n in range(size + 1))]
     mass = [0.0, *([1 / size] * size)]
-    hull = [_looks_and_lag(cheapest_polls(ages_s, mass, lag_calls_per_s=1.25**n / 50), mass)
+    hull = [_polls_and_lag(cheapest_polls(ages_s, mass, lag_calls_per_s=1.25**n / 50), mass)
             for n in range(40)]  # fmt: skip
     for (fewer, later_s), (more, sooner_s) in pairwise(hull):
-        if fewer <= looks <= more and more > fewer:
-            return later_s + (sooner_s - later_s) * (looks - fewer) / (more - fewer)
-    raise ValueError(f"no schedule with {looks} looks was computed")
+        if fewer <= polls <= more and more > fewer:
+            return later_s + (sooner_s - later_s) * (polls - fewer) / (more - fewer)
+    raise ValueError(f"no schedule with {polls} polls was computed")
 
 
-def _looks_and_lag(plan: PollPlan, mass: list[float]) -> tuple[float, float]:
-    at, looks, lag_s = 0, 0.0, 0.0
+def _polls_and_lag(plan: PollPlan, mass: list[float]) -> tuple[float, float]:
+    at, polls, lag_s = 0, 0.0, 0.0
     while at < len(mass):
-        look = plan.following[at]
-        looks += plan.alive[at]
-        for cell in range(at, look):
+        following = plan.following[at]
+        polls += plan.alive[at]
+        for cell in range(at, following):
             middle_s = (plan.ages_s[cell] + plan.ages_s[cell + 1]) / 2
-            lag_s += mass[cell] * (plan.ages_s[look] - middle_s)
-        at = look
-    return looks, lag_s
+            lag_s += mass[cell] * (plan.ages_s[following] - middle_s)
+        at = following
+    return polls, lag_s
 
 
 class Counted:
-    """The real client, with calls counted by request."""
+    """The real client; counts calls by request."""
 
     def __init__(self, api: ModelAPI) -> None:
         self._api = api
@@ -310,8 +309,8 @@ class Counted:
         return await self._api.cancel(request_id)
 
 
-async def rehearse(case: Case, low_s: float, high_s: float, every_s: float | None) -> Measured:
-    """One run over HTTP against the sandbox, with a real ledger, in real time."""
+async def over_http(case: Case, low_s: float, high_s: float, every_s: float | None) -> Measured:
+    """Measure a run over HTTP against the sandbox, with a real ledger, in real time."""
     config = SandboxConfig(
         duration_min_s=low_s / SPEED, duration_max_s=high_s / SPEED, capacity=case.capacity
     )
@@ -329,7 +328,7 @@ async def rehearse(case: Case, low_s: float, high_s: float, every_s: float | Non
     return _measured(tickets, counted.calls, watcher.learned)
 
 
-REHEARSALS = (
+HTTP_CASES = (
     (Case(name="narrow", draw_s=_narrow, jobs=240), 16.0, 24.0),
     (Case(name="even", draw_s=_even, jobs=240), 5.0, 60.0),
     (Case(name="a queue", draw_s=_narrow, capacity=8, jobs=120), 16.0, 24.0),
@@ -337,11 +336,11 @@ REHEARSALS = (
 
 
 async def rows_of_sandbox() -> list[list[str]]:
-    """Three cases over HTTP, fixed and learned."""
+    """Measure three cases over HTTP, fixed and learned."""
     found = await asyncio.gather(
         *(
-            rehearse(case, low_s, high_s, every_s)
-            for case, low_s, high_s in REHEARSALS
+            over_http(case, low_s, high_s, every_s)
+            for case, low_s, high_s in HTTP_CASES
             for every_s in (FIXED_S / SPEED, None)
         )
     )
@@ -349,13 +348,13 @@ async def rows_of_sandbox() -> list[list[str]]:
         _row(replace(case, name=f"sandbox /{SPEED:.0f}: {case.name}, {low_s:g} to {high_s:g} s"),
              fixed, learned, scale=SPEED)
         for (case, low_s, high_s), fixed, learned in zip(
-            REHEARSALS, found[::2], found[1::2], strict=True
+            HTTP_CASES, found[::2], found[1::2], strict=True
         )
     ]  # fmt: skip
 
 
 def rows_in_virtual_time(jobs: int) -> Iterable[list[str]]:
-    """Every case."""
+    """Measure every case."""
     for case in CASES:
         fixed = simulate(case, case.jobs or jobs, FIXED_S)
         yield _row(case, fixed, simulate(case, case.jobs or jobs, None))

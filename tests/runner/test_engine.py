@@ -306,7 +306,7 @@ def test_ten_thousand_jobs_in_flight() -> None:
     """One process, one schedule: all come to their end, and nothing stalls."""
     world = World(
         api=MemoryAPI(duration_s=4.0, answer_s=0.001),
-        limits=Limits(concurrency=10_000, looks=4096, downloads=512),
+        limits=Limits(concurrency=10_000, polls=4096, downloads=512),
     )
 
     outcome = world.run(many(10_000))

@@ -16,10 +16,10 @@ from batchgen.core.api_answers import Ended, Gone, PollAnswer, Produced, Queued,
 from batchgen.core.events import Accepted, Intended, JobError
 from batchgen.core.lifecycle import JobState
 from batchgen.core.polling.forecast import Forecasts
+from batchgen.runner import Limits
+from batchgen.runner.context import RunContext
 from batchgen.runner.poll_loop import PollSchedule
 from batchgen.runner.poller import InFlightJob, Poller, ResultFirst
-from batchgen.runner.reachability import Reachability
-from batchgen.runner.stopping import Stop
 from tests.kit.fakes import MODEL, MemoryAPI, MemoryLedger, Notes, job
 from tests.kit.time import LoopClock, leap
 
@@ -58,16 +58,14 @@ class Sky:
     forecasts: Forecasts = field(default_factory=Forecasts)
 
     def __post_init__(self) -> None:
-        stop = Stop(lambda: None)
         self.clock = LoopClock()
-        self._stop = stop
 
     def lookout(self) -> Poller:
-        reach = Reachability(self.clock, self._stop, wait_for_api_s=20.0, silence_s=3600.0)
-        return Poller(
-            api=self.api, ledger=self.ledger, clock=self.clock, observer=self.notes, reach=reach,
-            stop=self._stop, jitter=random.Random(1).random, forecasts=self.forecasts,
+        context = RunContext(
+            api=self.api, ledger=self.ledger, clock=self.clock, observer=self.notes,
+            limits=Limits(), jitter=random.Random(1).random,
         )  # fmt: skip
+        return Poller(context, self.forecasts)
 
     async def flight(self, name: str, duration_s: float, *, resumed: bool = False) -> InFlightJob:
         one = job(name, name)
@@ -77,7 +75,7 @@ class Sky:
         now_s = self.clock.monotonic_s()
         self.api.ends_s[name] = now_s + duration_s
         return InFlightJob(
-            record=record, job=one, since_s=now_s, give_up_at_s=now_s + 900, resumed=resumed
+            record=record, row=one, accepted_at_s=now_s, give_up_at_s=now_s + 900, resumed=resumed
         )
 
     async def land(self, lookout: Poller, flight: InFlightJob) -> float:
@@ -85,7 +83,7 @@ class Sky:
         delay_s: float | None = lookout.first_delay_s(flight)
         while delay_s is not None:
             await self.clock.sleep(delay_s)
-            delay_s = await lookout.look(flight)
+            delay_s = await lookout.poll(flight)
         return self.clock.monotonic_s() - self.api.ends_s[flight.record.request_id or ""]
 
     def play(self, durations: list[float]) -> list[float]:
@@ -153,11 +151,11 @@ def test_an_outage_does_not_end_the_shortcut_of_a_server_that_knows_it() -> None
     known.answered()
 
     for _ in range(3):
-        known.misled()
-        assert unknown.open
-        unknown.misled()
+        known.failed()
+        assert unknown.allowed
+        unknown.failed()
 
-    assert (known.open, unknown.open) == (True, False)
+    assert (known.allowed, unknown.allowed) == (True, False)
 
 
 def test_a_result_that_is_not_there_yet_loses_no_job() -> None:
@@ -186,7 +184,7 @@ def test_a_failing_look_backs_off_and_fails_nothing() -> None:
 
         sky.api.status = no_answer  # type: ignore[method-assign]
         for _ in range(12):
-            delay_s = await lookout.look(flight)
+            delay_s = await lookout.poll(flight)
             assert delay_s is not None
             delays.append(delay_s)
         return flight.record.state
@@ -203,7 +201,7 @@ def test_what_an_earlier_run_left_is_looked_at_at_once_and_teaches_nothing() -> 
 
     async def story() -> float:
         flight = await sky.flight("old", -5.0, resumed=True)
-        flight.since_s -= 7200.0
+        flight.accepted_at_s -= 7200.0
         return await sky.land(sky.lookout(), flight)
 
     assert leap(story()) < 5.1
@@ -232,7 +230,7 @@ def test_a_clock_that_leaps_an_hour_stalls_nothing() -> None:
         slept = await sky.flight("slept", 20.0)
         first_s = lookout.first_delay_s(slept)
         await sky.clock.sleep(first_s + 3600.0)
-        assert await lookout.look(slept) is None
+        assert await lookout.poll(slept) is None
         lag_s = await sky.land(lookout, await sky.flight("after", 20.0))
         return first_s, lag_s
 
