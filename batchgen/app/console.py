@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Self
 
 from batchgen.app.run_options import Flags
@@ -23,7 +24,7 @@ class Console:
         self._file: EventLog | None = None
         self._stderr: EventLog | None = None
         if flags.log_file is not None:
-            path = flags.log_file
+            path = Path(flags.log_file)
             self._file = EventLog.to_file(path, SystemClock(), as_json=flags.log_json)
         elif flags.log_json:
             self._stderr = EventLog(sys.stderr, SystemClock(), as_json=True, notes_only=flags.quiet)

@@ -1,4 +1,4 @@
-"""The command line: one function per command that adds its flags. No work is done here."""
+"""The parser of the command line: one function per command that adds its flags."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ from collections.abc import Sequence
 from batchgen import __version__
 from batchgen.cli.shared_flags import (
     Parser,
-    add_patience,
+    add_base_url,
+    add_batch_flags,
+    add_lock_wait,
     add_run_flags,
-    add_shape,
-    add_target,
-    period,
+    parse_watch_period_s,
+    typed,
 )
 
 
 def build_parser(argv: Sequence[str] = ()) -> Parser:
-    """The whole command line; each command sets `handler`, the module path of its work.
+    """Return the parser of all commands; each sets `handler`, the module that does its work.
 
-    `argv` is looked at for one thing only: the flags of `sandbox` come from the server itself,
-    whose libraries no other command should wait for.
+    `argv` only decides whether the flags of `sandbox` are added: they come from the server itself,
+    whose libraries take long to load.
     """
     parser = Parser(
         prog="batchgen",
@@ -37,18 +38,18 @@ def build_parser(argv: Sequence[str] = ()) -> Parser:
         return sub
 
     _add_run(command("run", "Submit, poll and download; the same command resumes."))
-    _add_retry(command("retry", "Allow failed jobs one more attempt, and run those."))
-    _add_resolve(command("resolve", "A person's word on a doubt or a failure."))
+    _add_retry(command("retry", "Allow failed jobs one more attempt, and run them."))
+    _add_resolve(command("resolve", "Record your decision about an in-doubt or failed job."))
     _add_cancel(command("cancel", "Cancel what is still queued remotely."))
-    _add_check(command("check", "Check every row; nothing is sent and nothing written."))
-    _add_status(command("status", "Counts by state, cost, and failures by cause."))
-    _add_report(command("report", "Write results.csv and report.html anew; no network."))
-    _add_runs(command("runs", "The run directories of a manifest and what became of each."))
-    _add_ledger(command("ledger", "Look after the ledger of a run directory."))
+    _add_check(command("check", "Check every row; sends and writes nothing."))
+    _add_status(command("status", "Show counts by state, cost, and failures by cause."))
+    _add_report(command("report", "Write results.csv and report.html again; no network."))
+    _add_runs(command("runs", "List the run directories of a manifest and how each run ended."))
+    _add_ledger(command("ledger", "Verify, repair, compact or show the ledger of a run directory."))
     _add_models(command("models", "List the known models, or show one."))
-    _add_init(command("init", "Write a commented manifest to begin with."))
+    _add_init(command("init", "Write a commented manifest to start from."))
     _add_completion(command("completion", "Print a completion script for a shell."))
-    sandbox = command("sandbox", "Serve a stand-in of the Model API on this machine.")
+    sandbox = command("sandbox", "Serve the sandbox, a local Model API, on this machine.")
     if "sandbox" in argv[:2]:
         _add_sandbox(sandbox)
     return parser
@@ -56,86 +57,64 @@ def build_parser(argv: Sequence[str] = ()) -> Parser:
 
 def _add_run(parser: Parser) -> None:
     add_run_flags(parser)
-    parser.add_argument("--in-doubt", choices=("hold", "resubmit"),
-        help="what to do with jobs that may have been accepted (hold)")  # fmt: skip
-    parser.add_argument(
-        "--dry-run", action="store_true", help="say what would happen; spend nothing"
-    )
-    parser.add_argument("--repair", action="store_true",
-        help="fetch files again that are missing or damaged; submits nothing for them")  # fmt: skip
     parser.set_defaults(handler="batchgen.commands.run")
 
 
 def _add_retry(parser: Parser) -> None:
-    add_run_flags(parser)
+    add_run_flags(parser, retry=True)
     add = parser.add_argument
-    add(
-        "--in-doubt",
-        dest="doubts",
-        action="store_true",
-        help="jobs in doubt instead of failed ones",
-    )
-    add("--cancelled", action="store_true", help="cancelled jobs instead of failed ones")
+    add("--in-doubt", dest="doubts", action="store_true",
+        help="retry jobs in doubt instead of failed ones")  # fmt: skip
+    add("--cancelled", action="store_true", help="retry cancelled jobs instead of failed ones")
     add("--all", action="store_true", help="run the rest too")
-    parser.set_defaults(
-        handler="batchgen.commands.retry", in_doubt=None, dry_run=False, repair=False
-    )
+    parser.set_defaults(handler="batchgen.commands.retry")
 
 
 def _add_resolve(parser: Parser) -> None:
-    add_target(parser)
-    add_shape(parser)
+    add_batch_flags(parser)
     add = parser.add_argument
     add("--job", required=True, metavar="ID", help="the job")
     add("--request-id", metavar="RID", help="the request that you found for it; it is collected")
     add("--give-up", action="store_true", help="accept how it ended")
     add("--resubmit", action="store_true", help="submit it once more in the next run")
-    add("--sandbox", action="store_true", help="of the rehearsal, not of the night")
-    add_patience(parser)
+    add_lock_wait(parser)
     parser.set_defaults(handler="batchgen.commands.resolve")
 
 
 def _add_cancel(parser: Parser) -> None:
-    add_target(parser)
-    add_shape(parser)
-    parser.add_argument("--sandbox", action="store_true", help="of the rehearsal, not of the night")
-    parser.add_argument("--base-url", metavar="URL", help="the API, as RUNCOMFY_MODEL_API_BASE")
-    add_patience(parser)
+    add_batch_flags(parser)
+    add_base_url(parser)
+    add_lock_wait(parser)
     parser.set_defaults(handler="batchgen.commands.cancel")
 
 
 def _add_check(parser: Parser) -> None:
-    add_target(parser)
-    add_shape(parser)
+    add_batch_flags(parser, sandbox=False)
     parser.add_argument("--online", action="store_true",
-        help="ask each address among the inputs whether the API could fetch it")  # fmt: skip
-    parser.add_argument("--base-url", metavar="URL", help="the API, as RUNCOMFY_MODEL_API_BASE")
-    parser.add_argument("--json", action="store_true", help="the findings as JSON on stdout")
+        help="check whether the API could fetch each address among the inputs")  # fmt: skip
+    add_base_url(parser)
+    parser.add_argument("--json", action="store_true", help="print the problems as JSON")
     parser.set_defaults(handler="batchgen.commands.check")
 
 
 def _add_status(parser: Parser) -> None:
-    add_target(parser)
-    add_shape(parser)
-    parser.add_argument("--sandbox", action="store_true", help="of the rehearsal, not of the night")
-    parser.add_argument("--json", action="store_true", help="as JSON; watching: a line a change")
-    parser.add_argument("--watch", type=period, nargs="?", const=2.0, metavar="SECONDS",
-        dest="watch_s", help="look again every so often, until no run is at work (2)")  # fmt: skip
+    add_batch_flags(parser)
+    parser.add_argument("--json", action="store_true",
+        help="print JSON; with --watch, one line per change")  # fmt: skip
+    parser.add_argument("--watch", type=typed(parse_watch_period_s), nargs="?", const=2.0,
+        metavar="SECONDS", dest="watch_s",
+        help="show it again every so often, until no run is active (2)")  # fmt: skip
     parser.set_defaults(handler="batchgen.commands.status")
 
 
 def _add_report(parser: Parser) -> None:
-    add_target(parser)
-    add_shape(parser)
-    parser.add_argument("--sandbox", action="store_true", help="of the rehearsal, not of the night")
+    add_batch_flags(parser)
     parser.set_defaults(handler="batchgen.commands.report")
 
 
 def _add_runs(parser: Parser) -> None:
-    add_target(parser)
-    add_shape(parser)
-    parser.add_argument("--sandbox", action="store_true", help="of rehearsals, not of nights")
-    parser.add_argument("--json", action="store_true", help="as JSON")
+    add_batch_flags(parser)
+    parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(handler="batchgen.commands.runs")
 
 
@@ -144,48 +123,46 @@ def _add_ledger(parser: Parser) -> None:
 
     def action(name: str, text: str) -> Parser:
         sub: Parser = actions.add_parser(name, help=text, description=text, allow_abbrev=False)
-        add_target(sub, optional=True)
-        add_shape(sub)
-        sub.add_argument("--sandbox", action="store_true", help="of the rehearsal")
+        add_batch_flags(sub, optional=True)
         sub.set_defaults(handler="batchgen.commands.ledger")
         return sub
 
-    verify = action("verify", "Read all of it; changes nothing. Exit code 65 where it is damaged.")
+    verify = action("verify", "Read the whole ledger and change nothing; exit 65 if it is damaged.")
     verify.add_argument("--files", action="store_true",
-        help="and compare every file that it names, by size and sha256 (exit code 1)")  # fmt: skip
-    verify.add_argument("--json", action="store_true", help="the findings as JSON")
+        help="also compare the size and sha256 of every file that it names (exit 1)")  # fmt: skip
+    verify.add_argument("--json", action="store_true", help="print the problems as JSON")
     repair = action("repair", "Set bad lines aside; nothing that was paid for is forgotten.")
     repair.add_argument("--accept-loss", action="store_true",
-        help="go on without lines that do not say any more which job they were about")  # fmt: skip
-    add_patience(repair)
-    add_patience(action("compact", "Leave out history that nothing depends on."))
-    show = action("show", "The last record of every job, or with --job the life of one.")
+        help="go on without lines that no longer tell which job they were about")  # fmt: skip
+    add_lock_wait(repair)
+    add_lock_wait(action("compact", "Leave out history that nothing depends on."))
+    show = action("show", "Print the last record of every job, or with --job all records of one.")
     show.add_argument("--job", metavar="ID", help="only this job, all of its lines")
-    show.add_argument("--json", action="store_true", help="the records as JSON lines")
+    show.add_argument("--json", action="store_true", help="print the records as JSON lines")
 
 
 def _add_models(parser: Parser) -> None:
     add = parser.add_argument
     add("model", nargs="?", metavar="ID", help="the model to show")
-    add("--search", default="", metavar="TEXT", help="only models with this in id or name")
-    add("--category", default="", metavar="C", help="only models of it, such as text-to-image")
-    add("--refresh", action="store_true", help="ask the live catalogue, whatever is cached")
-    add("--base-url", metavar="URL", help="the API, as RUNCOMFY_MODEL_API_BASE")
-    add("--json", action="store_true", help="as JSON")
+    add("--search", default="", metavar="TEXT", help="only models with this text in id or name")
+    add("--category", default="", metavar="C", help="only one category, such as text-to-image")
+    add("--refresh", action="store_true", help="ask the live catalogue, even if it is cached")
+    add_base_url(parser)
+    add("--json", action="store_true", help="print JSON")
     parser.set_defaults(handler="batchgen.commands.models")
 
 
 def _add_init(parser: Parser) -> None:
     add = parser.add_argument
-    add("--model", required=True, metavar="ID", help="the model that it is for")
-    add("--output", default="batch.yaml", metavar="FILE", help="where to write it (batch.yaml)")
-    add("--force", action="store_true", help="overwrite a file that is there")
-    add("--base-url", metavar="URL", help="the API, as RUNCOMFY_MODEL_API_BASE")
+    add("--model", required=True, metavar="ID", help="the model of the new manifest")
+    add("--output", default="batch.yaml", metavar="FILE", help="file to write (batch.yaml)")
+    add("--force", action="store_true", help="overwrite an existing file")
+    add_base_url(parser)
     parser.set_defaults(handler="batchgen.commands.init")
 
 
 def _add_completion(parser: Parser) -> None:
-    parser.add_argument("shell", choices=("bash", "zsh", "fish"), help="for which shell")
+    parser.add_argument("shell", choices=("bash", "zsh", "fish"), help="your shell")
     parser.set_defaults(handler="batchgen.commands.completion", build_parser=build_parser)
 
 

@@ -19,6 +19,6 @@ def handle(args: argparse.Namespace) -> int:
         JobState.CANCELLED: args.cancelled,
     }
     chosen = frozenset(state for state, wanted in states.items() if wanted)
-    retry = Retry(states=chosen or frozenset({JobState.FAILED}), jobs=frozenset(args.jobs))
+    retry = Retry(states=chosen or frozenset({JobState.FAILED}), jobs=frozenset(args.job))
     flags = replace(flags_of(args), jobs=(), retry=retry, retry_rest=args.all)
     return asyncio.run(run(batch_ref_of(args), flags))

@@ -30,6 +30,7 @@ from batchgen.app.selected_jobs import SelectedJobs
 from batchgen.core.adoption import adoptions
 from batchgen.core.errors import BatchgenError, Interrupted, LockHeld, Terminated
 from batchgen.core.run_limits import LockedAction
+from batchgen.core.run_settings import given_flags
 from batchgen.core.stop_reasons import StopReason, worst
 from batchgen.core.units import local_date
 from batchgen.ledger import LEDGER_NAME, RunLedger, RunLock, replay
@@ -176,35 +177,7 @@ def handle(args: argparse.Namespace) -> int:
 
 def flags_of(args: argparse.Namespace) -> Flags:
     """The flags as values; what was not given is None."""
-    return Flags(
-        concurrency=args.concurrency,
-        max_attempts=args.max_attempts,
-        in_doubt=args.in_doubt if isinstance(args.in_doubt, str) else None,
-        job_timeout_s=args.job_timeout_s,
-        wait_for_api_s=args.wait_for_api_s,
-        rate_per_s=args.rate,
-        max_cost=tuple(args.max_cost),
-        assume_price_usd=args.assume_price,
-        max_runtime_s=args.max_runtime_s,
-        max_failures=args.max_failures,
-        on_interrupt=args.on_interrupt,
-        limit=args.limit,
-        no_download=args.no_download,
-        skip_invalid=args.skip_invalid,
-        sidecar=args.sidecar,
-        changed=args.changed,
-        jobs=tuple(args.jobs),
-        command_line=args.command_line,
-        date=args.date,
-        fresh=args.fresh,
-        repair=args.repair,
-        if_locked=args.if_locked,
-        dry_run=args.dry_run,
-        quiet=args.quiet,
-        json=args.json,
-        log_json=args.log_json,
-        log_file=Path(args.log_file) if args.log_file else None,
-    )
+    return Flags(command_line=args.command_line, **given_flags(vars(args)))
 
 
 IN_USE = "run directory in use"

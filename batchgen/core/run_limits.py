@@ -1,8 +1,6 @@
-"""How many failures are too many.
+"""Values that limit a run, from the text of a flag or of a manifest's `run:` key.
 
-Budgets as people write them: `20`, `20/day`, `$300/month`.
-
-What to do where another run is at work in the same run directory.
+A parser returns the value, or raises ValueError with a sentence that says what would be right.
 """
 
 from __future__ import annotations
@@ -16,6 +14,62 @@ from batchgen.core.errors import LockHeld
 from batchgen.core.units import parse_duration_s
 
 
+def parse_whole(text: str) -> int:
+    """Return a whole number of at least 1."""
+    if text.isascii() and text.isdecimal() and int(text) >= 1:
+        return int(text)
+    raise ValueError(f"{text!r} is not a whole number of at least 1")
+
+
+def parse_amount(text: str) -> float:
+    """Return a number above 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < math.inf:
+        raise ValueError(f"{text!r} is not a number above 0")
+    return value
+
+
+def parse_switch(text: str) -> bool:
+    """Return true or false, in the spellings of YAML."""
+    word = text.casefold()
+    if word in ("true", "yes", "on"):
+        return True
+    if word in ("false", "no", "off"):
+        return False
+    raise ValueError(f"{text!r} is neither true nor false")
+
+
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """The parser of a value that is one of a few words."""
+
+    choices: tuple[str, ...]
+
+    def __call__(self, text: str) -> str:
+        """Return the text if it is one of them."""
+        if text in self.choices:
+            return text
+        raise ValueError(f"{text!r} is not one of {', '.join(self.choices)}")
+
+
+def parse_pair(text: str) -> tuple[str, str]:
+    """Return key and value of `KEY=VALUE`."""
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise ValueError(f"{text!r} is not of the form KEY=VALUE")
+    return key.strip(), value
+
+
+def parse_date(text: str) -> str:
+    """Return a date like `2026-11-22`."""
+    if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text):
+        return text
+    raise ValueError(f"{text!r} is not a date; write it like 2026-11-22")
+
+
 @dataclass(frozen=True, slots=True)
 class Failures:
     """How many failures end a run: a count, or a share of its jobs."""
@@ -24,24 +78,24 @@ class Failures:
     share: float = 0.0
 
     def of(self, jobs: int) -> int:
-        """The number that is too many for so many jobs; at least one."""
+        """Return the number of failures that ends a run of so many jobs; at least one."""
         return max(1, self.count or math.ceil(jobs * self.share))
 
 
 def parse_failures(text: str) -> Failures:
-    """`20` or `5%`. Raises ValueError with a sentence."""
+    """Return the limit that `20` or `5%` means."""
     number = text.strip().removesuffix("%")
     if number.isascii() and number.isdecimal() and int(number) >= 1:
         value = int(number)
         return Failures(share=value / 100) if text.strip().endswith("%") else Failures(count=value)
-    raise ValueError(f"{text!r} is no number of failures; write it like 20 or 5%")
+    raise ValueError(f"{text!r} is not a number of failures; write it like 20 or 5%")
 
 
-_AMOUNT = re.compile(r"\$?\s*(\d+(?:\.\d+)?)\s*(?:usd)?\s*(?:/\s*(run|day|month))?", re.IGNORECASE)
+_BUDGET = re.compile(r"\$?\s*(\d+(?:\.\d+)?)\s*(?:usd)?\s*(?:/\s*(run|day|month))?", re.IGNORECASE)
 
 
 class Period(StrEnum):
-    """What a budget is for."""
+    """The time that a budget covers."""
 
     RUN = "run"
     """This run directory, over all its runs."""
@@ -51,28 +105,28 @@ class Period(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """A limit and what it is for."""
+    """A budget as the user gives it: an amount and the time it covers."""
 
     usd: float
     period: Period
 
     @property
     def name(self) -> str:
-        """For people."""
+        """The time it covers, for messages."""
         names = {Period.RUN: "this batch", Period.DAY: "today", Period.MONTH: "this month"}
         return names[self.period]
 
 
 def parse_allowance(text: str) -> Allowance:
-    """Raises ValueError with a sentence."""
-    match = _AMOUNT.fullmatch(text.strip())
+    """Return the budget that `20`, `20/day` or `$300/month` means."""
+    match = _BUDGET.fullmatch(text.strip())
     if match is None:
-        raise ValueError(f"{text!r} is no budget; write it like 20, 20/day or 300/month (USD)")
+        raise ValueError(f"{text!r} is not a budget; write it like 20, 20/day or 300/month (USD)")
     return Allowance(float(match[1]), Period((match[2] or "run").lower()))
 
 
 class LockedAction(Enum):
-    """What to do where another is at work."""
+    """What to do if another run has locked the run directory."""
 
     FAIL = "fail"
     SKIP = "skip"
@@ -81,12 +135,12 @@ class LockedAction(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IfLocked:
-    """`--if-locked`."""
+    """The value of `--if-locked`."""
 
     stance: LockedAction = LockedAction.FAIL
     wait_s: float = 0.0
     skip_code: int = LockHeld.exit_code
-    """The exit code of a night that was skipped; a success only where that was said."""
+    """The exit code of a run that was skipped; 0 only if the user asked for that."""
 
 
 AT_ONCE = IfLocked()
@@ -94,12 +148,12 @@ AT_ONCE = IfLocked()
 
 
 def parse_if_locked(text: str) -> IfLocked:
-    """`fail`, `skip`, `skip=0`, `wait=10m`. Raises ValueError with a sentence."""
-    word, equals, value = text.strip().partition("=")
-    if word == "wait" and equals:
+    """Return what `fail`, `skip`, `skip=0` or `wait=10m` means."""
+    action, equals, value = text.strip().partition("=")
+    if action == "wait" and equals:
         return IfLocked(stance=LockedAction.WAIT, wait_s=parse_duration_s(value))
     if text == "skip=0":
         return IfLocked(stance=LockedAction.SKIP, skip_code=0)
     if text in ("fail", "skip"):
         return IfLocked(stance=LockedAction(text))
-    raise ValueError(f"{text!r} is none of fail, skip, skip=0 and wait=DURATION, as in wait=10m")
+    raise ValueError(f"{text!r} is not one of fail, skip, skip=0 and wait=DURATION, as in wait=10m")

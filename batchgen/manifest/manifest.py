@@ -247,7 +247,7 @@ class _Opening:
         )
 
     def _selection(self, head: ManifestSettings) -> Selection | None:
-        text = self.shape.select or head.run.get("select")
+        text = head.run.get("select") if self.shape.select is None else self.shape.select
         return parse_selection(str(text)) if text else None
 
     def _rows_alone(self, kind: str) -> RowSource:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from batchgen.core.errors import Problem
-from batchgen.core.jobs import JSONValue
+from batchgen.core.run_settings import PRIVATE, PRIVATE_KEYS, read_run_key
 from batchgen.core.schema import Given, Schema, Written, plain, shown, text_of
 from batchgen.core.suggest import did_you_mean
 from batchgen.manifest.formats.yaml_tree import Listed, Mapped
@@ -49,8 +49,8 @@ class ManifestSettings:
     template: str | None = None
     matrix: Mapping[str, Sequence[Given]] = field(default_factory=dict)
     repeat: int = 1
-    run: Mapping[str, JSONValue] = field(default_factory=dict)
-    """Run settings by their flag's name with underscores; types are the caller's to check."""
+    run: Mapping[str, object] = field(default_factory=dict)
+    """Parsed run settings by their names in `core.run_settings`."""
     columns: Mapping[str, str] = field(default_factory=dict)
     sheet: str | None = None
     header_row: int | None = None
@@ -96,17 +96,6 @@ HEAD_KEYS = (
     "model", "defaults", "prompts", "template", "matrix", "repeat", "run", "columns", "sheet",
     "header_row", "schema", "output", "run_dir",
 )  # fmt: skip
-RUN_KEYS = (
-    "concurrency", "rate", "max_attempts", "in_doubt", "on_interrupt", "max_cost", "assume_price",
-    "max_runtime", "max_failures", "job_timeout", "wait_for_api", "select", "limit", "no_download",
-    "skip_invalid", "changed", "quiet", "json", "log_json",
-)  # fmt: skip
-"""What `run:` may say: the flags of `run` that shape no job and reach nothing outside."""
-PERSONAL_KEYS = frozenset({
-    "base_url", "log_file", "ping", "notify", "metrics", "metrics_file", "metrics_port", "token",
-    "api_key", "webhook", "sandbox",
-})  # fmt: skip
-"""A manifest may come from anybody, so it may not say where tokens, logs and news go."""
 OUTPUT_KEYS = ("dir", "name", "hosts", "sidecar")
 
 
@@ -129,7 +118,7 @@ class SettingsReader:
             template=self._get("template", self._text),
             matrix=self._matrix(),
             repeat=self._get("repeat", self._count) or 1,
-            run=dict(self._run()),
+            run=self._run(),
             columns=dict(self._columns()),
             sheet=self._get("sheet", self._text),
             header_row=self._get("header_row", self._count),
@@ -175,12 +164,11 @@ class SettingsReader:
 
     def _refuse_unknown(self, mapping: Mapped, known: Sequence[str], prefix: str) -> None:
         for key, line in mapping.lines.items():
-            if key not in known and key not in PERSONAL_KEYS:
+            if key not in known and key not in PRIVATE_KEYS:
                 hint = did_you_mean(key, known) or f"; known are {', '.join(known)}"
                 self._fault(line, prefix + key, f"unknown key{hint}")
-            elif key in PERSONAL_KEYS:
-                what = "cannot be set in a manifest; use the flag or the environment"
-                self._fault(line, prefix + key, what)
+            elif key in PRIVATE_KEYS:
+                self._fault(line, prefix + key, PRIVATE)
 
     def _matrix(self) -> Mapping[str, Sequence[Given]]:
         found: dict[str, Sequence[Given]] = {}
@@ -194,12 +182,16 @@ class SettingsReader:
                 found[key] = values
         return found
 
-    def _run(self) -> Iterator[tuple[str, JSONValue]]:
-        mapping = self._mapping("run")
-        self._refuse_unknown(mapping, RUN_KEYS, "run.")
-        for key, value in mapping.items():
-            if key in RUN_KEYS:
-                yield key, plain(value)
+    def _run(self) -> Mapping[str, object]:
+        settings: dict[str, object] = {}
+        for key, value in (mapping := self._mapping("run")).items():
+            values = value if isinstance(value, list) else [value]
+            texts = [text_of(one) for one in values if plain(one) is not None]
+            try:
+                settings |= read_run_key(key, texts)
+            except ValueError as error:
+                self._fault(mapping.lines[key], f"run.{key}", str(error))
+        return settings
 
     def _columns(self) -> Iterator[tuple[str, str]]:
         for key, value in (mapping := self._mapping("columns")).items():

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from batchgen.core.errors import ManifestError, ManifestNotFound
+from batchgen.core.run_limits import Allowance, Period
 from tests.manifest.conftest import OneSchema, Read, problems_of
 
 MODEL = "bytedance/dreamina-4-0/text-to-image"
@@ -47,7 +48,7 @@ run_dir: runs/{{{{ date }}}}
     assert tulip.input["scale"] == 0.5
     assert str(tulip.where) == "spring.csv:2"
     head = seen.manifest.head
-    assert head.run == {"concurrency": 8, "max_cost": 20}
+    assert head.run == {"concurrency": 8, "max_cost": (Allowance(20, Period.RUN),)}
     assert (head.output.dir, head.output.name) == ("outputs", "{{ id }}-{{ index }}")
     assert head.run_dir == "runs/{{ date }}"
 

@@ -1,0 +1,274 @@
+"""The settings of `batchgen run`, one row each: flag, key in a manifest's `run:`, default, help.
+
+The command line, the reader of `run:` and docs/settings.md are all made from these rows, so a new
+setting is one more row. A flag beats the manifest's key, which beats the default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Annotated, Any, get_type_hints
+
+from batchgen.core.run_limits import (
+    Allowance,
+    Failures,
+    IfLocked,
+    OneOf,
+    parse_allowance,
+    parse_amount,
+    parse_date,
+    parse_failures,
+    parse_if_locked,
+    parse_pair,
+    parse_switch,
+    parse_whole,
+)
+from batchgen.core.suggest import did_you_mean
+from batchgen.core.units import parse_duration_s
+
+
+class Group(StrEnum):
+    """The parts of `batchgen run -h` and of the settings page, in their order."""
+
+    JOBS = "jobs"
+    PACE = "pace"
+    MONEY = "money"
+    STOPPING = "stopping"
+    OUTPUTS = "outputs"
+    RUN_DIRECTORY = "run directory and API"
+    MESSAGES = "messages to the user"
+
+
+NOT_IN_A_MANIFEST = "cannot be set in a manifest"
+ONE_RUN = NOT_IN_A_MANIFEST + "; it is for one run only: use {flag}"
+PRIVATE = NOT_IN_A_MANIFEST + "; use the flag or the environment"
+"""A manifest may come from anybody, so it may not say where tokens, logs and news go."""
+TOP_LEVEL = "belongs at the top level of the manifest, as in "
+
+PRIVATE_KEYS = frozenset({
+    "base_url", "log_file", "ping", "notify", "metrics", "metrics_file", "metrics_port", "token",
+    "api_key", "webhook", "sandbox",
+})  # fmt: skip
+"""Names that are refused with that reason anywhere in a manifest, also those of other programs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One row: everything that the command line, a manifest and the docs say about a setting."""
+
+    flag: str
+    metavar: str
+    """Empty for a flag that takes no value."""
+    parse: Callable[[str], object]
+    """Raises ValueError with a sentence."""
+    group: Group
+    help: str
+    default: str = ""
+    """As the user would write it; empty if there is none."""
+    default_note: str = ""
+    """Replaces `default` in the help if it is not one fixed value."""
+    refusal: str = ""
+    """Why `run:` may not set it, and what to do instead, with `{flag}`; empty if it may."""
+    repeatable: bool = False
+    short_flag: str = ""
+    """For a flag that counts how often it is given (`-vv`)."""
+    only_run: bool = False
+    """Whether `retry` does not have it."""
+    name: str = ""
+    """The name of its attribute; filled in from the class that has the row."""
+
+    @property
+    def key(self) -> str:
+        """The name in `run:` and in parsed arguments: the flag with underscores."""
+        return self.flag.removeprefix("--").replace("-", "_")
+
+    @property
+    def refusal_text(self) -> str:
+        """The refusal, naming the flag."""
+        return self.refusal.replace("{flag}", self.flag)
+
+    @property
+    def help_text(self) -> str:
+        """The help, with the default in parentheses."""
+        help_ = f"{self.help}; repeatable" if self.repeatable else self.help
+        default = self.default_note or self.default
+        return f"{help_} ({default})" if default else help_
+
+    @property
+    def default_value(self) -> object:
+        """The parsed default."""
+        if self.default:
+            return self.parse(self.default)
+        if self.repeatable:
+            return ()
+        if self.metavar:
+            return None
+        return 0 if self.short_flag else False
+
+    def read(self, texts: Sequence[str]) -> object:
+        """Return the value of what a manifest gives. Raises ValueError with a sentence."""
+        if self.repeatable:
+            return tuple(self.parse(text) for text in texts)
+        if len(texts) > 1:
+            raise ValueError("expected one value, got a list")
+        return self.parse(texts[0])
+
+
+def _choice(flag: str, choices: str, group: Group, help_: str, default: str = "") -> Setting:
+    """Make the row of a setting that is one of `a|b|c`."""
+    return Setting(flag, choices, OneOf(tuple(choices.split("|"))), group, help_, default)
+
+
+# fmt: off
+BATCH_SETTINGS = (
+    Setting("--run-dir", "DIR", str, Group.RUN_DIRECTORY, "where the batch keeps everything",
+        default_note="beside MANIFEST, its name with .run",
+        refusal=TOP_LEVEL + "run_dir: DIR"),
+    Setting("--model", "ID", str, Group.JOBS, "model for rows that name none",
+        refusal=TOP_LEVEL + "model: ID"),
+    Setting("--param", "KEY=VALUE", parse_pair, Group.JOBS, "default parameter", repeatable=True,
+        refusal=TOP_LEVEL + "defaults: {KEY: VALUE}"),
+    Setting("--column", "NAME=COLUMN", parse_pair, Group.JOBS,
+        "what this spreadsheet calls one of our columns", repeatable=True,
+        refusal=TOP_LEVEL + "columns: {NAME: COLUMN}"),
+    replace(_choice("--format", "yaml|csv|tsv|jsonl|json|xlsx|txt", Group.JOBS,
+        "manifest format, if the file extension does not tell"),
+        refusal="belongs to an entry of prompts:, as in {file: FILE, format: csv}"),
+    Setting("--sheet", "NAME", str, Group.JOBS, "sheet of an .xlsx file",
+        refusal=TOP_LEVEL + "sheet: NAME"),
+    Setting("--select", "EXPR", str, Group.JOBS,
+        "only rows for which this holds: COLUMN OP VALUE [and ...]"),
+    Setting("--allow-outside", "", parse_switch, Group.JOBS,
+        "let the manifest name files outside its directory",
+        refusal=NOT_IN_A_MANIFEST + ", which could then lift its own limits: use {flag}"),
+)
+"""The settings that say which batch is meant; every command with a MANIFEST has them."""
+
+API_SETTINGS = (
+    Setting("--sandbox", "", parse_switch, Group.RUN_DIRECTORY,
+        "run against an in-process sandbox; no token needed", refusal=ONE_RUN),
+    Setting("--base-url", "URL", str, Group.RUN_DIRECTORY,
+        "address of the API; same as RUNCOMFY_MODEL_API_BASE", refusal=PRIVATE),
+)
+"""The settings that say which API is meant."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSettings:
+    """The settings of one run, merged; each attribute is a row of the table."""
+
+    limit: Annotated[int | None, Setting("--limit", "N", parse_whole, Group.JOBS,
+        "only the first N rows that still need a submission")]
+    jobs: Annotated[tuple[str, ...], Setting("--job", "ID", str, Group.JOBS,
+        "only this job", repeatable=True, refusal=ONE_RUN)]
+    skip_invalid: Annotated[bool, Setting("--skip-invalid", "", parse_switch, Group.JOBS,
+        "leave out wrong rows instead of stopping; exit code 1")]
+    changed: Annotated[str, _choice("--changed", "run|keep", Group.JOBS,
+        "what to do with edited rows", default="run")]
+
+    concurrency: Annotated[int, Setting("--concurrency", "N", parse_whole, Group.PACE,
+        "maximum number of jobs in flight", default="8")]
+    rate_per_s: Annotated[float | None, Setting("--rate", "N", parse_amount, Group.PACE,
+        "maximum number of API calls started per second, polls included")]
+    wait_for_api_s: Annotated[float, Setting("--wait-for-api", "D", parse_duration_s, Group.PACE,
+        "how long to wait at the start for an API that cannot be reached", default="20s")]
+    job_timeout_s: Annotated[float | None, Setting("--job-timeout", "D", parse_duration_s,
+        Group.PACE, "stop waiting for one job in this run; it stays resumable",
+        default_note="image and audio 15m, video 45m")]
+
+    dry_run: Annotated[bool, Setting("--dry-run", "", parse_switch, Group.MONEY,
+        "plan and price; spend nothing", only_run=True, refusal=ONE_RUN)]
+    max_cost: Annotated[tuple[Allowance, ...], Setting("--max-cost", "USD[/day|/month]",
+        parse_allowance, Group.MONEY, "budget for the batch, the day or the month",
+        repeatable=True)]
+    assume_price_usd: Annotated[float | None, Setting("--assume-price", "USD", parse_amount,
+        Group.MONEY, "price of a job if the catalogue has none")]
+    max_attempts: Annotated[int, Setting("--max-attempts", "N", parse_whole, Group.MONEY,
+        "maximum number of accepted or in-doubt submissions per job, over all runs", default="3")]
+    in_doubt: Annotated[str, replace(_choice("--in-doubt", "hold|resubmit", Group.MONEY,
+        "what to do with jobs that may have been accepted", default="hold"), only_run=True)]
+
+    max_runtime_s: Annotated[float | None, Setting("--max-runtime", "D", parse_duration_s,
+        Group.STOPPING, "end the run after this time, as in 6h; what is left is resumable")]
+    max_failures: Annotated[Failures | None, Setting("--max-failures", "N|N%", parse_failures,
+        Group.STOPPING, "stop submitting after so many failures")]
+    on_interrupt: Annotated[str, _choice("--on-interrupt", "detach|cancel", Group.STOPPING,
+        "what SIGINT or SIGTERM does to jobs that are queued remotely", default="detach")]
+
+    no_download: Annotated[bool, Setting("--no-download", "", parse_switch, Group.OUTPUTS,
+        "leave outputs remote")]
+    sidecar: Annotated[bool, Setting("--sidecar", "", parse_switch, Group.OUTPUTS,
+        "write a JSON file beside each output with everything needed to make it again",
+        refusal="belongs under output:, as in output: {sidecar: true}")]
+    repair: Annotated[bool, Setting("--repair", "", parse_switch, Group.OUTPUTS,
+        "fetch missing or damaged files again; submits nothing for them",
+        only_run=True, refusal=ONE_RUN)]
+
+    date: Annotated[str | None, Setting("--date", "D", parse_date, Group.RUN_DIRECTORY,
+        "date of the run directory, if its name has one", default_note="today", refusal=ONE_RUN)]
+    fresh: Annotated[bool, Setting("--fresh", "", parse_switch, Group.RUN_DIRECTORY,
+        "begin today's run directory, even if an earlier one has work left", refusal=ONE_RUN)]
+    if_locked: Annotated[IfLocked, Setting("--if-locked", "fail|skip|wait=D", parse_if_locked,
+        Group.RUN_DIRECTORY, "if another run is active: fail (75), skip this run (75; skip=0:"
+        " exit code 0), or wait=10m for it", default="fail",
+        refusal=NOT_IN_A_MANIFEST + ", which is read after the lock is taken: use {flag}")]
+
+    quiet: Annotated[bool, Setting("--quiet", "", parse_switch, Group.MESSAGES,
+        "print nothing if all goes well, otherwise only problems")]
+    verbose: Annotated[int, Setting("--verbose", "", parse_whole, Group.MESSAGES,
+        "twice (-vv): print the traceback of an internal error", short_flag="-v", refusal=ONE_RUN)]
+    json: Annotated[bool, Setting("--json", "", parse_switch, Group.MESSAGES,
+        "print a summary as JSON on stdout, also with --quiet")]
+    log_json: Annotated[bool, Setting("--log-json", "", parse_switch, Group.MESSAGES,
+        "log as JSON lines: to --log-file, or to stderr in place of the progress")]
+    log_file: Annotated[str | None, Setting("--log-file", "FILE", str, Group.MESSAGES,
+        "append a log of every event to this file",
+        refusal=NOT_IN_A_MANIFEST + "; use {flag}")]
+# fmt: on
+
+
+RUN_SETTINGS: tuple[Setting, ...] = tuple(
+    replace(annotation.__metadata__[0], name=name)
+    for name, annotation in get_type_hints(RunSettings, include_extras=True).items()
+)
+SETTINGS = {row.key: row for row in (*BATCH_SETTINGS, *API_SETTINGS, *RUN_SETTINGS)}
+RUN_KEYS = tuple(key for key, row in SETTINGS.items() if not row.refusal)
+"""The keys that a manifest's `run:` may have."""
+
+
+def read_run_key(key: str, texts: Sequence[str]) -> dict[str, object]:
+    """Return the value of a key of `run:` by the name of its setting; empty if it gives nothing.
+
+    Raises ValueError with a sentence for a key that is unknown or may not stand in a manifest, and
+    for a value that is not valid.
+    """
+    row = SETTINGS.get(key.replace("-", "_"))
+    if row is not None and row.refusal:
+        raise ValueError(row.refusal_text)
+    if key in PRIVATE_KEYS:
+        raise ValueError(PRIVATE)
+    if row is None or row.key != key:
+        hint = did_you_mean(key, RUN_KEYS) or f"; known are {', '.join(RUN_KEYS)}"
+        raise ValueError(f"unknown key{hint}")
+    return {row.name or key: row.read(texts)} if texts else {}
+
+
+def given_flags(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the flags of a run among parsed arguments, by the name of the setting."""
+    values = {row.name: arguments.get(row.key) for row in RUN_SETTINGS}
+    return {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in values.items()
+        if value is not None and value is not False and value != []
+    }
+
+
+def merge(flags: Mapping[str, object], run_keys: Mapping[str, object]) -> RunSettings:
+    """Return the settings of a run: a flag beats the manifest's key, which beats the default.
+
+    Both map the names of the settings that were given to their values.
+    """
+    given: dict[str, Any] = {**run_keys, **flags}
+    return RunSettings(**{row.name: given.get(row.name, row.default_value) for row in RUN_SETTINGS})
