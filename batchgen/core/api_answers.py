@@ -1,4 +1,7 @@
-"""What the API answered, by what the caller does next. Values only; `core.reading` makes them."""
+"""The answers of the API as values, one class for each thing the caller can do next.
+
+`core.api_decoding` makes them from replies.
+"""
 
 from __future__ import annotations
 
@@ -10,75 +13,75 @@ from batchgen.core.events import JobError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """One HTTP answer, read to its end and bounded in size."""
+    """An HTTP reply whose body was read to its end."""
 
     http_status: int
     payload: object = None
-    """The JSON body; None where there was none or it could not be read."""
+    """The JSON body; None if there was none or it could not be parsed."""
     text: str = ""
-    """The beginning of the body, for messages; never the token."""
+    """The beginning of the body, for messages, with the token removed."""
     retry_after_s: float | None = None
 
 
 class Lost(StrEnum):
-    """How a call ended without an answer, by what that proves."""
+    """The two ways in which a call ends without a reply."""
 
-    NOT_SENT = "not_sent"  #: No connection was made: nothing can have been accepted.
+    NOT_SENT = "not_sent"  #: No connection was made, so nothing was accepted.
     UNKNOWN = "unknown"  #: The request may have arrived.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoReply:
-    """A call without an answer."""
+    """A call without a reply."""
 
     lost: Lost
     message: str
 
 
-# What a submission came to.
+# Answers to a submission.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submitted:
-    """The job was accepted under this name; it is paid for."""
+    """The job was accepted under this request_id; it is paid for."""
 
     request_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TryAgain:
-    """Nothing was accepted (or, for a poll, nothing was learned): the call may be repeated."""
+    """Nothing was accepted (or, by a poll, nothing learned), so the call may be repeated."""
 
     error: JobError
     retry_after_s: float | None = None
     answered: bool = True
-    """Whether the API said anything at all."""
+    """False if there was no reply at all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowRefused:
-    """The API does not take this input; the same input will be refused again."""
+    """The API refuses this input, and would refuse it again."""
 
     error: JobError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Doubt:
-    """The job may have been accepted and paid for; nobody knows."""
+    """It is not known whether the job was accepted, so it may have been paid for."""
 
     error: JobError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenRejected:
-    """No call can succeed before a person acts."""
+    """No call can succeed until the user has set another token."""
 
     error: JobError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoBalance:
-    """No submission can succeed before a person acts; what is in flight can be collected."""
+    """No submission can succeed until the user adds balance; jobs in flight can be collected."""
 
     error: JobError
 
@@ -86,31 +89,31 @@ class NoBalance:
 SubmitAnswer = Submitted | TryAgain | RowRefused | Doubt | TokenRejected | NoBalance
 
 
-# What a look at a job came to.
+# Answers to a poll, which is a call of status or result.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Queued:
-    """Waiting remotely."""
+    """The job waits in the remote queue."""
 
     position: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Running:
-    """Runs remotely, or says something that this program does not know."""
+    """The job runs remotely, or has a status word that this program does not know."""
 
     unknown_word: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
-    """Has ended; only the result tells how (`completed` on status is no success)."""
+    """The job has ended. Only the result tells how: `completed` as a status is not a success."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Produced:
-    """Succeeded with these output URLs, possibly none."""
+    """The job succeeded with these output URLs, possibly none."""
 
     outputs: tuple[str, ...]
     cost_usd: float | None = None
@@ -118,7 +121,7 @@ class Produced:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Broke:
-    """The API reports a failure of the job."""
+    """The job failed, as the API reports."""
 
     error: JobError
     cost_usd: float | None = None
@@ -126,7 +129,7 @@ class Broke:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WasCancelled:
-    """The API reports the job as cancelled."""
+    """The job was cancelled, as the API reports."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +145,7 @@ PollAnswer = (
 
 
 class CancelOutcome(StrEnum):
-    """What a request to cancel came to; always followed by one more look."""
+    """The answer to a request to cancel; another poll always follows."""
 
     CANCELLED = "cancelled"
     NOT_CANCELLABLE = "not_cancellable"

@@ -1,22 +1,18 @@
-"""Reading one reply into one value: what an answer of the API means for the caller.
+"""Decoding of API replies: one reply in, one value out that says what it means for the caller.
 
-Nothing is raised, nothing is retried here. The numeric `error_code` is read before the HTTP
-status, because the API reports a bad token (400004) and an empty balance (400002) in its 400
+Nothing is raised here and nothing is retried. The numeric `error_code` takes precedence over the
+HTTP status, because the API reports a bad token (400004) and an empty balance (400002) in its 400
 family and may send errors with HTTP 200 (RunComfy docs: error codes; vendor's MCP server).
 
-`PROVES_NOT_ACCEPTED` is the one table of what makes it safe to POST again. Whatever is not in it
-and is no clear refusal is doubt: the API has no idempotency key and every accepted POST is paid.
-
-What is inside a result: output URLs, the cost, and an error in any of its shapes.
-
-Pure readers of JSON values. Output is looked for under `output` only: results echo the inputs,
-and a reference image of the user is no output.
+`PROVES_NOT_ACCEPTED` is the one table of replies after which it is safe to POST again. The API has
+no idempotency key and every accepted POST is paid for, so a reply that is neither in this table nor
+a clear refusal puts the job in doubt.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -45,105 +41,28 @@ from batchgen.core.api_answers import (
 from batchgen.core.events import ErrorKind, JobError
 
 MESSAGE_LIMIT = 300
-"""Characters of a remote error that are kept."""
-
-CONTENT_WORDS = (
-    "content policy", "content_policy", "moderation", "moderated", "nsfw", "safety",
-    "sensitive content", "sensitive_content", "inappropriate", "prohibited content", "violat",
-)  # fmt: skip
-"""A failure that says one of these is a refusal of the content: the same input fails again."""
-
-
-def output_urls(output: object) -> tuple[str, ...]:
-    """Every http(s) URL under the result's `output`, each once, in document order."""
-    return tuple(dict.fromkeys(_urls(output)))
-
-
-def _urls(value: object) -> Iterator[str]:
-    stack = [value]
-    while stack:
-        item = stack.pop()
-        if isinstance(item, str):
-            if item.lower().startswith(("https://", "http://")):
-                yield item
-        elif isinstance(item, Mapping):
-            stack.extend(reversed(list(item.values())))
-        elif isinstance(item, list):
-            stack.extend(reversed(item))
-
-
-def reported_cost(payload: Mapping[str, object]) -> float | None:
-    """The `cost` in USD, where it is a usable number."""
-    cost = payload.get("cost")
-    if isinstance(cost, bool) or not isinstance(cost, (int, float)):
-        return None
-    return float(cost) if math.isfinite(cost) and cost >= 0 else None
-
-
-def error_of_result(error: object) -> JobError:
-    """The error of a failed result; any JSON value may stand there (seen: string, object, list)."""
-    message, code, label = _parts(error)
-    if label and label.lower() not in message.lower():
-        message = f"{label}: {message}" if message else label
-    message = " ".join(message.split())[:MESSAGE_LIMIT]
-    message = message or "the API reported a failure without a reason"
-    lowered = message.lower()
-    content = any(word in lowered for word in CONTENT_WORDS)
-    kind = ErrorKind.CONTENT if content else ErrorKind.GENERATION
-    return JobError(kind=kind, message=message, error_code=code)
-
-
-def _parts(error: object) -> tuple[str, int | None, str]:
-    """Message, numeric code and symbolic code of one error value."""
-    if error is None:
-        return "", None, ""
-    if isinstance(error, str):
-        return error, None, ""
-    if isinstance(error, Mapping):
-        return _parts_of_object(error)
-    if isinstance(error, list):
-        parts = [_parts(item) for item in error]
-        codes = [code for _, code, _ in parts if code is not None]
-        return "; ".join(m or label for m, _, label in parts), codes[0] if codes else None, ""
-    return msgspec.json.encode(error).decode(), None, ""
-
-
-def _parts_of_object(error: Mapping[str, object]) -> tuple[str, int | None, str]:
-    message = ""
-    for key in ("message", "error", "error_message", "details", "msg"):
-        value = error.get(key)
-        if isinstance(value, str) and value:
-            message = value
-            break
-        if isinstance(value, (Mapping, list)) and value:
-            return _parts(value)
-    for key in ("errorCode", "error_code", "code", "type"):
-        value = error.get(key)
-        if isinstance(value, int) and not isinstance(value, bool):
-            return message or _compact(error), value, ""
-        if isinstance(value, str) and value:
-            return message, None, value
-    return message or _compact(error), None, ""
-
-
-def _compact(value: object) -> str:
-    return msgspec.json.encode(value).decode()
-
+"""Characters of a remote error message that are kept."""
 
 PROVES_NOT_ACCEPTED: Mapping[int, str] = {
     408: "the server gave up before it had read the request",
     425: "the server would not take a request this early",
     429: "the server turned the request away for its rate",
 }
-"""HTTP statuses (or codes that stand for them) after which a POST may be repeated, and why.
+"""HTTP statuses (or codes that count as such) after which a POST may be repeated, and why.
 
-Two more are not statuses alone: no connection was made (`Lost.NOT_SENT`), and a 503 that carries
-Retry-After, with which the server itself asks to be called again.
+There are two more cases, which a status alone does not show: no connection was made
+(`Lost.NOT_SENT`), and a 503 with Retry-After, by which the server itself asks for another call.
 """
 
 REFUSES_THE_ROW = frozenset({400, 404, 413, 422})
 BAD_TOKEN_CODES = frozenset({400004, 401001})
 NO_BALANCE_CODES = frozenset({400002, 10001})
+
+CONTENT_WORDS = (
+    "content policy", "content_policy", "moderation", "moderated", "nsfw", "safety",
+    "sensitive content", "sensitive_content", "inappropriate", "prohibited content", "violat",
+)  # fmt: skip
+"""A failure with one of these is a refusal of the content: the same input would fail again."""
 
 WAITING_WORDS = frozenset({"in_queue", "pending", "waiting", "queued"})
 RUNNING_WORDS = frozenset({"in_progress", "starting", "processing", "running"})
@@ -152,30 +71,31 @@ FAILURE_WORDS = frozenset({"failed", "error"})
 CANCELLED_WORDS = frozenset({"cancelled", "canceled"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Verdict:
-    """The HTTP status that counts, and what the body says of the error."""
+@dataclass(frozen=True, slots=True)
+class _ReplyStatus:
+    """The status that counts, and the error that the body reports."""
 
-    status: int
+    http: int
     code: int | None
     message: str
 
     def error(self, kind: ErrorKind) -> JobError:
         return JobError(
-            kind=kind, message=self.message, http_status=self.status, error_code=self.code
+            kind=kind, message=self.message, http_status=self.http, error_code=self.code
         )
 
 
-def _verdict(reply: Reply) -> _Verdict:
+def _status_of(reply: Reply) -> _ReplyStatus:
+    """Return the status of a reply: that of its error code, else that of HTTP."""
     code = error_code(reply.payload)
-    status = reply.http_status
+    http = reply.http_status
     if code is not None and 400 <= (family := int(str(code)[:3])) <= 599:
-        status = family
-    return _Verdict(status=status, code=code, message=_error_message(reply))
+        http = family
+    return _ReplyStatus(http, code, _error_message(reply))
 
 
 def error_code(payload: object) -> int | None:
-    """The numeric code of an error body, or None where it is no error body.
+    """Return the numeric code of an error body; None if the body is not an error.
 
     Two shapes are read, `{"error_code": N}` and `{"code": N}`; 0 and 200 mean no error.
     """
@@ -191,36 +111,35 @@ def error_code(payload: object) -> int | None:
 
 
 def _error_message(reply: Reply) -> str:
-    """The message in the order the vendor's own clients look for it, else the body's beginning."""
+    """Return the message, from the keys that the vendor's clients read, or else the text."""
     if isinstance(reply.payload, dict):
         for key in ("error_message", "message", "error", "detail"):
             value = reply.payload.get(key)
             if isinstance(value, str) and value:
-                return value[:300]
+                return value[:MESSAGE_LIMIT]
             if isinstance(value, (list, dict)) and value:
                 return error_of_result(value).message
-    return " ".join(reply.text.split())[:300] or f"HTTP {reply.http_status}"
+    return " ".join(reply.text.split())[:MESSAGE_LIMIT] or f"HTTP {reply.http_status}"
 
 
 def read_submit(reply: Reply | NoReply) -> SubmitAnswer:
-    """What a POST of a job came to."""
+    """Decode the reply to the POST of a job."""
     if isinstance(reply, NoReply):
         return _unanswered_submit(reply)
-    verdict = _verdict(reply)
-    if verdict.code in BAD_TOKEN_CODES or verdict.status in (401, 403):
-        return TokenRejected(error=verdict.error(ErrorKind.NOT_ACCEPTED))
-    if verdict.code in NO_BALANCE_CODES or verdict.status == 402:
-        return NoBalance(error=verdict.error(ErrorKind.NOT_ACCEPTED))
-    if verdict.status in REFUSES_THE_ROW:
-        return RowRefused(error=verdict.error(ErrorKind.REFUSED))
-    if verdict.status in PROVES_NOT_ACCEPTED or (
-        verdict.status == 503 and reply.retry_after_s is not None
-    ):
-        error = verdict.error(ErrorKind.NOT_ACCEPTED)
+    status = _status_of(reply)
+    if status.code in BAD_TOKEN_CODES or status.http in (401, 403):
+        return TokenRejected(error=status.error(ErrorKind.NOT_ACCEPTED))
+    if status.code in NO_BALANCE_CODES or status.http == 402:
+        return NoBalance(error=status.error(ErrorKind.NOT_ACCEPTED))
+    if status.http in REFUSES_THE_ROW:
+        return RowRefused(error=status.error(ErrorKind.REFUSED))
+    asks_for_another_call = status.http == 503 and reply.retry_after_s is not None
+    if status.http in PROVES_NOT_ACCEPTED or asks_for_another_call:
+        error = status.error(ErrorKind.NOT_ACCEPTED)
         return TryAgain(error=error, retry_after_s=reply.retry_after_s)
-    if 200 <= verdict.status < 300 and (request_id := _request_id(reply.payload)):
+    if 200 <= status.http < 300 and (request_id := _request_id(reply.payload)):
         return Submitted(request_id=request_id)
-    return Doubt(error=verdict.error(ErrorKind.LOST_ANSWER))
+    return Doubt(error=status.error(ErrorKind.LOST_ANSWER))
 
 
 def _unanswered_submit(reply: NoReply) -> TryAgain | Doubt:
@@ -240,7 +159,7 @@ def _request_id(payload: object) -> str | None:
 
 
 def read_status(reply: Reply | NoReply) -> PollAnswer:
-    """What `GET .../status` came to. Never a success: that is the result's to say."""
+    """Decode the reply to `GET .../status`. It is never a success, which only the result tells."""
     problem = _unusable(reply)
     if problem is not None:
         return problem
@@ -256,7 +175,7 @@ def read_status(reply: Reply | NoReply) -> PollAnswer:
 
 
 def read_result(reply: Reply | NoReply) -> PollAnswer:
-    """What `GET .../result` came to: the only place where a success or a failure is learned."""
+    """Decode the reply to `GET .../result`, from which alone a success or a failure is learned."""
     problem = _unusable(reply)
     if problem is not None:
         return problem
@@ -281,25 +200,28 @@ def _status_word(reply: Reply | NoReply) -> tuple[str, Mapping[str, object]]:
 
 
 def _unusable(reply: Reply | NoReply) -> TryAgain | TokenRejected | Gone | None:
-    """Why a look taught nothing; None where the body can be read. A poll never fails a job."""
+    """Return the answer of a poll that brought no status word; None if it brought one."""
     if isinstance(reply, NoReply):
         error = JobError(kind=ErrorKind.LOST_ANSWER, message=reply.message)
         return TryAgain(error=error, answered=False)
-    verdict = _verdict(reply)
-    if verdict.code in BAD_TOKEN_CODES or verdict.status == 401:
-        return TokenRejected(error=verdict.error(ErrorKind.LOST_ANSWER))
-    if verdict.code == 404001:
-        return Gone(error=verdict.error(ErrorKind.EXPIRED))
-    known = isinstance(reply.payload, dict) and isinstance(reply.payload.get("status"), str)
-    if 200 <= verdict.status < 300 and known:
+    status = _status_of(reply)
+    if status.code in BAD_TOKEN_CODES or status.http == 401:
+        return TokenRejected(error=status.error(ErrorKind.LOST_ANSWER))
+    if status.code == 404001:
+        return Gone(error=status.error(ErrorKind.EXPIRED))
+    has_word = isinstance(reply.payload, dict) and isinstance(reply.payload.get("status"), str)
+    if 200 <= status.http < 300 and has_word:
         return None
-    error = verdict.error(ErrorKind.LOST_ANSWER)
-    return TryAgain(error=error, retry_after_s=reply.retry_after_s)
+    return TryAgain(error=status.error(ErrorKind.LOST_ANSWER), retry_after_s=reply.retry_after_s)
 
 
 def read_cancel(reply: Reply | NoReply) -> CancelOutcome:
-    """Any 2xx is an answer; `outcome` says which, and `status` is not to be trusted."""
-    if isinstance(reply, NoReply) or not 200 <= _verdict(reply).status < 300:
+    """Decode the reply to a request to cancel.
+
+    `outcome` decides. `status` counts only if it says `cancelled`: the API answers `completed`
+    whatever became of the request.
+    """
+    if isinstance(reply, NoReply) or not 200 <= _status_of(reply).http < 300:
         return CancelOutcome.UNKNOWN
     payload = reply.payload if isinstance(reply.payload, dict) else {}
     outcome = str(payload.get("outcome", "")).lower()
@@ -311,14 +233,91 @@ def read_cancel(reply: Reply | NoReply) -> CancelOutcome:
 
 
 def read_presence(reply: Reply | NoReply) -> bool | None:
-    """What a free call to the catalogue says of a model.
+    """Tell from the reply to a free call of the catalogue whether the API has a model.
 
-    None where the API is not there: no answer, 408, 429 or a 5xx. False only for a 404; any other
-    answer shows an API that is there, whatever else is wrong.
+    None if the API is not available: no answer, 408, 429 or a 5xx. False only for a 404. Any other
+    answer shows that the API is available, whatever else is wrong.
     """
     if isinstance(reply, NoReply):
         return None
-    status = _verdict(reply).status
-    if status >= 500 or status in (408, 429):
+    http = _status_of(reply).http
+    if http >= 500 or http in (408, 429):
         return None
-    return status != 404
+    return http != 404
+
+
+def output_urls(output: object) -> tuple[str, ...]:
+    """Return every http(s) URL within the `output` of a result, each once, in document order.
+
+    Nothing outside of `output` is read: a result repeats the inputs, and a reference image of the
+    user is not an output.
+    """
+    urls: dict[str, None] = {}
+    stack = [output]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, str):
+            if item.lower().startswith(("https://", "http://")):
+                urls[item] = None
+        elif isinstance(item, Mapping):
+            stack.extend(reversed(list(item.values())))
+        elif isinstance(item, list):
+            stack.extend(reversed(item))
+    return tuple(urls)
+
+
+def reported_cost(payload: Mapping[str, object]) -> float | None:
+    """Return the `cost` in USD; None if it is not an amount."""
+    cost = payload.get("cost")
+    if isinstance(cost, bool) or not isinstance(cost, (int, float)):
+        return None
+    return float(cost) if math.isfinite(cost) and cost >= 0 else None
+
+
+def error_of_result(error: object) -> JobError:
+    """Return the error of a failed result, from any JSON value (seen: string, object, list)."""
+    message, code, label = _parts(error)
+    if label and label.lower() not in message.lower():
+        message = f"{label}: {message}" if message else label
+    message = " ".join(message.split())[:MESSAGE_LIMIT]
+    message = message or "the API reported a failure without a reason"
+    is_content = any(word in message.lower() for word in CONTENT_WORDS)
+    kind = ErrorKind.CONTENT if is_content else ErrorKind.GENERATION
+    return JobError(kind=kind, message=message, error_code=code)
+
+
+def _parts(error: object) -> tuple[str, int | None, str]:
+    """Return message, numeric code and symbolic code of an error value."""
+    if error is None:
+        return "", None, ""
+    if isinstance(error, str):
+        return error, None, ""
+    if isinstance(error, Mapping):
+        return _parts_of_object(error)
+    if isinstance(error, list):
+        parts = [_parts(item) for item in error]
+        codes = [code for _, code, _ in parts if code is not None]
+        return "; ".join(m or label for m, _, label in parts), codes[0] if codes else None, ""
+    return _compact(error), None, ""
+
+
+def _parts_of_object(error: Mapping[str, object]) -> tuple[str, int | None, str]:
+    message = ""
+    for key in ("message", "error", "error_message", "details", "msg"):
+        value = error.get(key)
+        if isinstance(value, str) and value:
+            message = value
+            break
+        if isinstance(value, (Mapping, list)) and value:
+            return _parts(value)
+    for key in ("errorCode", "error_code", "code", "type"):
+        value = error.get(key)
+        if isinstance(value, int) and not isinstance(value, bool):
+            return message or _compact(error), value, ""
+        if isinstance(value, str) and value:
+            return message, None, value
+    return message or _compact(error), None, ""
+
+
+def _compact(value: object) -> str:
+    return msgspec.json.encode(value).decode()

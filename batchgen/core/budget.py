@@ -1,8 +1,8 @@
-"""A hard budget by reservation: what was spent and what may still be charged never pass it.
+"""A budget that holds by reservation: spent and reserved together never exceed the limit.
 
-Each submission reserves the price of a job before it leaves. The reported cost settles it. What
-is in doubt, and what failed without saying what it cost, keeps its reservation: it may have been
-charged. Amounts are USD, kept in whole millionths so that sums are exact.
+The price of a job is reserved before its POST is sent, and the reported cost settles it. A job in
+doubt, or one that failed without a reported cost, keeps its reservation: it may have been charged.
+Amounts are USD, kept in whole millionths so that sums are exact.
 """
 
 from __future__ import annotations
@@ -19,53 +19,52 @@ def _micro(usd: float) -> int:
 
 
 def charged_usd(record: JobRecord) -> float:
-    """What a job has cost or may still cost, all its attempts together.
+    """Return what a job has cost or may still cost, all its attempts together.
 
-    Reported costs; for an attempt that reported none, the price that was reserved for it, unless
-    it is certain that nothing was accepted.
+    That is the reported costs, and for each attempt without one the price that was reserved for
+    it, unless it is certain that nothing was accepted.
     """
     return record.total_cost_usd + record.earlier_price_usd + record.open_price_usd
 
 
 @dataclass(slots=True)
 class Budget:
-    """One limit, for a run, a day or a month."""
+    """One limit, with what was spent and what is reserved."""
 
     limit_usd: float
     name: str = ""
-    """`the run`, `today`, `this month`."""
+    """The period: `the run`, `today`, `this month`."""
     _spent_micro: int = 0
     _reserved_micro: dict[str, int] = field(default_factory=dict)
     _reserved_total_micro: int = 0
 
     def add_spent(self, usd: float) -> None:
-        """What was spent before, or by others."""
+        """Count what was spent before this run, or in another run directory."""
         self._spent_micro += _micro(usd)
 
     def add_reserved(self, job: str, usd: float) -> None:
-        """What an earlier run set aside for a job that is still in flight; fits or not."""
+        """Reserve what an earlier run reserved for a job still in flight, even beyond the limit."""
         self._reserved_micro[job] = self._reserved_micro.get(job, 0) + _micro(usd)
         self._reserved_total_micro += _micro(usd)
 
     @property
     def committed_usd(self) -> float:
-        """Spent and reserved together."""
+        """The sum of what is spent and what is reserved."""
         return (self._spent_micro + self._reserved_total_micro) / _MILLIONTHS
 
     def reserve(self, job: str, usd: float) -> bool:
-        """Set the price of a job aside; False, and nothing done, where it does not fit."""
-        wanted = _micro(usd)
+        """Reserve the price of a job if it fits; False, and nothing is done, if it does not."""
         committed = self._spent_micro + self._reserved_total_micro
-        if committed + wanted > _micro(self.limit_usd):
+        if committed + _micro(usd) > _micro(self.limit_usd):
             return False
-        self._reserved_micro[job] = self._reserved_micro.get(job, 0) + wanted
-        self._reserved_total_micro += wanted
+        self.add_reserved(job, usd)
         return True
 
     def settle(self, job: str, usd: float | None) -> None:
-        """The job is over: what it reported replaces the reservation, which otherwise stays.
+        """Replace the reservation of a job that has ended by its reported cost.
 
-        A job for which nothing was set aside is not this budget's.
+        Without one (None) the reserved price counts as spent. A job without a reservation does not
+        count in this budget.
         """
         if job not in self._reserved_micro:
             return
@@ -73,7 +72,7 @@ class Budget:
         self._spent_micro += reserved if usd is None else _micro(usd)
 
     def release(self, job: str) -> int:
-        """Nothing was accepted; the millionths that were set aside."""
+        """End the reservation of a job; return the millionths that were reserved."""
         reserved = self._reserved_micro.pop(job, 0)
         self._reserved_total_micro -= reserved
         return reserved

@@ -1,22 +1,8 @@
-"""The exceptions that reach a person, each with its exit code (those of sysexits).
+"""The exceptions that end a command, each with its exit code (those of sysexits).
 
-    BatchgenError
-    ├── UsageError            64  the command line is wrong
-    ├── ManifestError         65  rows or settings are wrong; carries every problem
-    ├── LedgerError           65
-    │   ├── LedgerDamaged         a bad line that is not the torn tail
-    │   └── LedgerForeign         written for another API or by another program
-    ├── ManifestNotFound      66  no such file, or not readable
-    ├── ServiceUnreachable    69  nothing answered, nothing could be done
-    ├── LocalIOError          74  disk full, no permission, failed fsync
-    ├── LockHeld              75  another run has this run directory
-    ├── TokenMissing          77  no token, or the token was rejected
-    ├── Interrupted          130  SIGINT before anything had begun
-    └── Terminated           143  SIGTERM before anything had begun
-
-What goes wrong with one job is no exception but a value, a `JobError` inside an event
-(`core.events`). What the API answered is a value too (`core.answers`). Exceptions are for what
-ends a command. They are turned into text and an exit code in one place, `batchgen.cli`.
+`batchgen.cli` turns them into text and an exit code. What goes wrong with one job is not an
+exception but a value: a `JobError` in an event (`core.events`), or an answer of the API
+(`core.api_answers`).
 """
 
 from __future__ import annotations
@@ -27,7 +13,7 @@ from typing import ClassVar
 
 
 class BatchgenError(Exception):
-    """Base of all errors that are shown to a person; the message is a whole sentence."""
+    """The base of all errors that are shown to the user; the message is a whole sentence."""
 
     exit_code: ClassVar[int] = 70
 
@@ -40,7 +26,7 @@ class UsageError(BatchgenError):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong in a manifest: where, what, and what would be right."""
+    """A mistake in a manifest: where it is, what is wrong, and what would be right."""
 
     where: str
     """`file`, `file:row` or `file:row: column`, as the spreadsheet numbers its rows."""
@@ -51,7 +37,7 @@ class Problem:
 
 
 class ManifestError(BatchgenError):
-    """Rows or settings of a manifest are wrong; says all of it at once."""
+    """Rows or settings of a manifest are wrong; it carries every problem, not only the first."""
 
     exit_code = 65
 
@@ -59,7 +45,7 @@ class ManifestError(BatchgenError):
         self.problems = tuple(problems)
         """The problems that are shown, in the order of the file."""
         self.total = len(self.problems) if total is None else total
-        """How many there are in all; more than are shown where there are very many."""
+        """The number of all problems; if there are very many, not all are shown."""
         super().__init__(self._text())
 
     def _text(self) -> str:
@@ -90,36 +76,36 @@ class ManifestNotFound(BatchgenError):
 
 
 class ServiceUnreachable(BatchgenError):
-    """Nothing answered, so nothing could be done."""
+    """The API did not answer, so nothing could be done."""
 
     exit_code = 69
 
 
 class LocalIOError(BatchgenError):
-    """The local disk refused: full, read-only, no permission, failed fsync."""
+    """A local file could not be read or written: disk full, no permission, failed fsync."""
 
     exit_code = 74
 
 
 class LockHeld(BatchgenError):
-    """Another process runs this run directory."""
+    """Another process is using this run directory."""
 
     exit_code = 75
 
 
 class TokenMissing(BatchgenError):
-    """There is no token where one is needed, or the API rejected it."""
+    """A token is needed and there is none, or the API rejected it."""
 
     exit_code = 77
 
 
 class Interrupted(BatchgenError):
-    """SIGINT ended the command before it had begun to work."""
+    """SIGINT ended the command before its work began."""
 
     exit_code = 130
 
 
 class Terminated(BatchgenError):
-    """SIGTERM ended the command before it had begun to work."""
+    """SIGTERM ended the command before its work began."""
 
     exit_code = 143

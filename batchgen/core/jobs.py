@@ -1,8 +1,8 @@
-"""A job and its identity. What a manifest row became, and nothing of what happened to it since.
+"""A job, which is what a manifest row describes, and its identity.
 
-Identity decides what is paid for once: two runs over an edited, sorted or extended spreadsheet
-must give an unchanged row the same name. So it depends on the model and the input alone, never on
-the row number or the file.
+Identity decides that nothing is paid for twice: two runs over an edited, sorted or extended
+spreadsheet must give an unchanged row the same name. So it depends on the model and the input
+alone, never on the row number or the file.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ JSONValue: TypeAlias = "bool | int | float | str | list[JSONValue] | dict[str, J
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Where:
-    """The place of a row in the manifest, as the person who keeps it would name it."""
+    """The place of a row in the manifest, as its author would name it."""
 
     file: str
     row: int | None = None
-    """As the spreadsheet numbers it (the header of a CSV is row 1); None for a whole file."""
+    """As the spreadsheet numbers it (the header of a CSV is row 1); None for the whole file."""
 
     def __str__(self) -> str:
         return self.file if self.row is None else f"{self.file}:{self.row}"
@@ -31,36 +31,36 @@ class Where:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One prompt with its parameters, checked and ready to be submitted."""
+    """One prompt with its parameters, validated and ready to be submitted."""
 
     id: str
-    """Unique in its run directory; the row's own id, else a digest of model and input."""
+    """Unique in its run directory; the id of the row, or else a digest of model and input."""
     model: str
-    """`model_id` of the API, two or more segments joined by `/`."""
+    """The `model_id` of the API, two or more segments joined by `/`."""
     input: Mapping[str, JSONValue]
-    """The body of the POST: what the user gave, in the schema's types, and nothing else."""
+    """The body of the POST: what the user gave, in the types of the schema, and nothing else."""
     where: Where
     columns: Mapping[str, str] = field(default_factory=dict)
-    """The row's cells as they stand in the spreadsheet, by column name, for the results."""
+    """The cells of the row as in the spreadsheet, by column name, for the results."""
 
     @property
     def fingerprint(self) -> str:
-        """Digest of model and input; tells an edited row from an unchanged one."""
+        """Digest of model and input; an edited row has another one."""
         return fingerprint(self.model, self.input)
 
 
 def fingerprint(model: str, values: Mapping[str, JSONValue]) -> str:
-    """16 hex digits that name this model with this input.
+    """Return 16 hex digits that name this model with this input.
 
-    64 bits: among a million jobs two would meet once in forty million batches, and even then
-    they would only count as equal rows, which get `~2` and their own submission.
+    64 bits are enough: two of a million jobs would collide once in forty million batches, and even
+    then they would count as equal rows, of which each has its own name (`~2`) and submission.
     """
     canonical = msgspec.json.encode([model, _canonical(dict(values))], order="sorted")
     return hashlib.blake2b(canonical, digest_size=8).hexdigest()
 
 
 def _canonical(value: JSONValue) -> JSONValue:
-    """The same number is the same input, whether a cell said `1`, `1.0` or `1,0`."""
+    """Return the value with whole numbers as int: `1`, `1.0` and `1,0` are the same input."""
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, dict):
@@ -71,8 +71,8 @@ def _canonical(value: JSONValue) -> JSONValue:
 
 
 class Batch(Protocol):
-    """The checked jobs of a manifest, in its order; can be gone through more than once."""
+    """The validated jobs of a manifest, in its order; may be iterated more than once."""
 
     def jobs(self) -> Iterable[Job]:
-        """Every valid job."""
+        """Return every valid job."""
         ...

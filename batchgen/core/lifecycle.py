@@ -1,15 +1,14 @@
-"""The lifecycle of a job: one table, and the fold of an event into a record.
+"""The lifecycle of a job: a table of transitions, and the fold of an event into a record.
 
-Rules of this file
-- Everything that decides which state follows which is in `TRANSITIONS`. The money rules are rows
-  of it: no event leads from a lost answer, a failed download or a completed job back to a POST;
-  only `Intended` does, and `apply` lets it leave a state that was paid for only where the input
-  has changed.
-- What is not in the table is an error of this program (`IllegalTransition`), never a shrug.
-- A record says all that is known of a job's present attempt. So the last line of a job in the
-  ledger is its record, and replay needs no arithmetic.
+- Which state follows which is decided in `TRANSITIONS` and nowhere else. The money rules are rows
+  of it: only `Intended` leads to a POST, so a lost answer, a failed download or a completed job
+  never does. `apply` lets it leave a state that was paid for only if the input has changed.
+- An event that the table does not allow is a defect of this program (`IllegalTransition`). It is
+  raised, never ignored.
+- A record says everything that is known of the present attempt of a job. So the last line of a job
+  in the ledger is its record, and replay needs no arithmetic.
 
-The drawing in ARCHITECTURE.md is held against this table by a test.
+A test compares the drawing in ARCHITECTURE.md with the table.
 """
 
 from __future__ import annotations
@@ -41,18 +40,18 @@ from batchgen.core.events import (
 
 
 class JobState(StrEnum):
-    """Where a job is; the values are those of the ledger."""
+    """The state of a job; the values are those of the ledger."""
 
-    PENDING = "pending"  #: Nothing was accepted: in no ledger, or put back there.
-    SUBMITTING = "submitting"  #: Intent is durable, the POST may have left.
-    IN_QUEUE = "in_queue"  #: Accepted and named by the API.
+    PENDING = "pending"  #: Nothing was accepted: without a record, or put back.
+    SUBMITTING = "submitting"  #: The intent is on disk, the POST may have been sent.
+    IN_QUEUE = "in_queue"  #: Accepted; the API has given it a request_id.
     IN_PROGRESS = "in_progress"  #: Running remotely; can no longer be cancelled.
-    COMPLETED = "completed"  #: Succeeded, outputs are known, not all are on disk.
+    COMPLETED = "completed"  #: Succeeded; not every output is on disk.
     DOWNLOADED = "downloaded"  #: Every output is on disk.
-    FAILED = "failed"  #: Ended without a usable output, or refused.
+    FAILED = "failed"  #: Refused, or ended without a usable output.
     CANCELLED = "cancelled"  #: Cancelled while queued.
-    IN_DOUBT = "in_doubt"  #: A POST left and nobody knows whether it was accepted.
-    UNKNOWN = "unknown"  #: A word of a later version; such a job is shown and left alone.
+    IN_DOUBT = "in_doubt"  #: A POST was sent; it may have been accepted or not.
+    UNKNOWN = "unknown"  #: Written by a later version; shown and left alone.
 
     @classmethod
     def _missing_(cls, value: object) -> JobState | None:
@@ -99,85 +98,85 @@ TRANSITIONS: dict[JobState, dict[type[Event], JobState]] = {
 }
 
 IN_FLIGHT = frozenset({S.IN_QUEUE, S.IN_PROGRESS})
-"""Accepted and not yet ended: counts against the concurrency cap and is polled."""
+"""Accepted and not ended: these jobs occupy slots and are polled."""
 
 PAID_FOR = frozenset({S.COMPLETED, S.DOWNLOADED})
-"""An output exists for this input: submitting the same input again would pay twice."""
+"""An output exists for this input: to submit it again would be to pay twice."""
 
 
 class IllegalTransition(Exception):
-    """An event arrived in a state that has no row for it: a defect of this program."""
+    """An event in a state that has no row for it: a defect of this program."""
 
 
 class JobRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What is known of one job, as of its last event. One ledger line holds one record."""
+    """Everything known of one job after its last event; a line of the ledger is one record."""
 
     ts: str
     """UTC, RFC 3339 with milliseconds and `Z`."""
     job: str
     state: JobState
     attempt: int = 1
-    """Number of this POST among those that were accepted or are in doubt, from 1."""
+    """Number of this POST, from 1, among those that were accepted or are in doubt."""
     request_id: str | None = None
     outputs: tuple[str, ...] = ()
     fingerprint: str = ""
-    """Of the model and input that were submitted; differs from the job's after an edit."""
+    """Digest of the model and input that were submitted; the row has another after an edit."""
     submitted_at: str | None = None
-    """When the intent of this attempt was written."""
+    """When the intent of this attempt was recorded."""
     finished_at: str | None = None
-    """When this program learned that the API had finished the job."""
+    """When this program learned that the job had ended."""
     cost_usd: float | None = None
-    """What the API reported for this attempt."""
+    """The cost that the API reported for this attempt."""
     price_usd: float | None = None
-    """What was set aside for this attempt."""
+    """The price that was reserved for this attempt."""
     earlier_price_usd: float = 0.0
-    """What was set aside for earlier attempts that may have been charged and did not say."""
+    """The reserved prices of earlier attempts that reported no cost but may have been charged."""
     earlier_cost_usd: float = 0.0
-    """What the API reported for earlier attempts of this job, edited inputs included."""
+    """The reported costs of earlier attempts of this job, with any input."""
     files: tuple[OutputFile, ...] = ()
     error: JobError | None = None
     given_up: bool = False
-    """A person accepts that it ended so."""
+    """The user accepts that it ended like this."""
     granted: bool = False
-    """A person allows one more attempt."""
+    """The user allows one more attempt."""
     adopted_by: str | None = None
-    """The job that goes on with this record; this one is then no job of its own any more."""
+    """The job that took over this record; this name is then free again."""
 
     @property
     def attempts(self) -> int:
-        """Accepted or doubtful POSTs so far; a POST that was proven not accepted is none."""
+        """The POSTs so far that were accepted or are in doubt; one proven not accepted is none."""
         return self.attempt - 1 if self.state is S.PENDING else self.attempt
 
     @property
     def total_cost_usd(self) -> float:
-        """What the API reported for all attempts together."""
+        """The costs that the API reported for all attempts together."""
         return self.earlier_cost_usd + (self.cost_usd or 0.0)
 
     @property
     def open_price_usd(self) -> float:
-        """What stays set aside for this attempt: nothing once it said its cost, or was refused."""
+        """The price still reserved for this attempt.
+
+        Nothing once its cost was reported, or if it is certain that nothing was accepted.
+        """
         refused = self.error is not None and self.error.kind == ErrorKind.REFUSED
         settled = self.cost_usd is not None or self.state is S.PENDING or refused
         return 0.0 if settled else self.price_usd or 0.0
 
 
 def restored(current: JobRecord, made: JobRecord, *, ts: str) -> JobRecord:
-    """The record of an earlier input as the present one; what was spent in all stays the same."""
-    spent_otherwise_usd = current.total_cost_usd - (made.cost_usd or 0.0)
-    return msgspec.structs.replace(
-        made, ts=ts, earlier_cost_usd=round(max(0.0, spent_otherwise_usd), 6)
-    )
+    """Return the record of an earlier input as the present one, with what was spent in all."""
+    other_cost_usd = max(0.0, current.total_cost_usd - (made.cost_usd or 0.0))
+    return msgspec.structs.replace(made, ts=ts, earlier_cost_usd=round(other_cost_usd, 6))
 
 
 def adopted(record: JobRecord, *, job: str, ts: str) -> tuple[JobRecord, JobRecord]:
-    """The record under its new name, and the mark that the old name is left with."""
-    taken = msgspec.structs.replace(record, ts=ts, job=job)
-    left = msgspec.structs.replace(record, ts=ts, adopted_by=job)
-    return taken, left
+    """Return the record under its new name, and the one that closes the old name."""
+    replace = msgspec.structs.replace
+    return replace(record, ts=ts, job=job), replace(record, ts=ts, adopted_by=job)
 
 
 def next_state(state: JobState, event: Event) -> JobState:
-    """The row of the table; raises `IllegalTransition` where there is none."""
+    """Return the state that the table names. Raises `IllegalTransition` if there is none."""
     try:
         return TRANSITIONS[state][type(event)]
     except KeyError:
@@ -186,10 +185,10 @@ def next_state(state: JobState, event: Event) -> JobState:
 
 
 def apply(record: JobRecord | None, event: Event, *, job: str, ts: str) -> JobRecord:
-    """Fold a fact into what is known of `job` (None: nothing yet) at the time `ts`.
+    """Return the record of `job` after an event at the time `ts`; `record` None: there was none.
 
-    Raises `IllegalTransition` for what the table does not know, and for a second submission of
-    an input whose output is already there.
+    Raises `IllegalTransition` for an event that the table does not allow, and for another
+    submission of an input that already has an output.
     """
     state = next_state(record.state if record else S.PENDING, event)
     if isinstance(event, Intended):
@@ -205,20 +204,25 @@ def apply(record: JobRecord | None, event: Event, *, job: str, ts: str) -> JobRe
 
 
 def _begin_attempt(record: JobRecord | None, event: Intended, *, job: str, ts: str) -> JobRecord:
-    same_input = record is not None and record.fingerprint == event.fingerprint
-    if record is not None and same_input and record.state in PAID_FOR:
-        message = f"job {job!r} is {record.state.value} for this very input"
-        raise IllegalTransition(message)
-    return JobRecord(
+    begun = JobRecord(
         ts=ts,
         job=job,
         state=S.SUBMITTING,
-        attempt=record.attempts + 1 if record is not None and same_input else 1,
         fingerprint=event.fingerprint,
         submitted_at=ts,
         price_usd=event.price_usd,
-        earlier_price_usd=record.earlier_price_usd + record.open_price_usd if record else 0.0,
-        earlier_cost_usd=record.total_cost_usd if record is not None else 0.0,
+    )
+    if record is None:
+        return begun
+    same_input = record.fingerprint == event.fingerprint
+    if same_input and record.state in PAID_FOR:
+        message = f"job {job!r} is {record.state.value} for this very input"
+        raise IllegalTransition(message)
+    return msgspec.structs.replace(
+        begun,
+        attempt=record.attempts + 1 if same_input else 1,
+        earlier_price_usd=record.earlier_price_usd + record.open_price_usd,
+        earlier_cost_usd=record.total_cost_usd,
     )
 
 

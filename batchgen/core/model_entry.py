@@ -1,7 +1,7 @@
-"""A model of the API as its catalogue describes it: identity, input schema, price.
+"""A model as the catalogue of the API describes it: identity, input schema, price.
 
-The shape is that of `GET /v1/models/{id}`, as the vendor's CLI and ComfyUI nodes read it. Every
-field but the id may be missing.
+The form is that of `GET /v1/models/{id}`, as the vendor's command-line tool and ComfyUI nodes read
+it. Every field but the id may be missing.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ _MODEL_ID = re.compile(r"(?!\.{1,2}(/|$))[A-Za-z0-9_.-]+(/(?!\.{1,2}(/|$))[A-Za-
 
 
 def is_model_id(text: str) -> bool:
-    """Two or more segments of `[A-Za-z0-9_.-]`, none of them `.` or `..`.
+    """Tell whether a text is two or more segments of `[A-Za-z0-9_.-]`, none of them `.` or `..`.
 
-    An id stands unescaped in the path of a call that carries the token, so nothing else may pass.
+    An id is put unescaped into the path of a call that carries the token, so nothing else may pass.
     """
     return _MODEL_ID.fullmatch(text) is not None
 
@@ -32,18 +32,18 @@ class ModelEntry:
     model_id: str
     display_name: str = ""
     categories: tuple[str, ...] = ()
-    """Names that end in the kind of output: image, video or audio."""
+    """Their names end in the kind of output: image, video or audio."""
     input_schema: Mapping[str, object] | None = None
     """As published, with the API's own types (`float`, `image_uri`...)."""
     base_price_usd: float | None = None
     price_unit: str | None = None
-    """What the price is for: `output` or `second` are known; others may exist."""
+    """The unit that the price is for: `output`, `second`, or one unknown to this version."""
     pricing_note: str = ""
     model_url: str = ""
 
 
 def read_entry(payload: object) -> ModelEntry | None:
-    """A catalogue entry from its JSON; None where it names no model."""
+    """Return a catalogue entry from its JSON; None if it does not name a model."""
     if not isinstance(payload, dict) or not isinstance(payload.get("model_id"), str):
         return None
     schema = payload.get("input_schema")
@@ -69,13 +69,13 @@ class ModelPage:
 
     entries: tuple[ModelEntry, ...]
     listed: int
-    """Items on the page, those that could not be read included: what the next offset counts."""
+    """Items on the page, unreadable ones included, because the next offset counts them."""
     total: int | None
-    """Of the whole listing; None where the API does not say."""
+    """Items of the whole listing; None if the API does not say."""
 
 
 def read_page(payload: object) -> ModelPage | None:
-    """A page from its JSON; None for what is no listing."""
+    """Return a page from its JSON; None if it is not a listing."""
     if not isinstance(payload, dict) or not isinstance(payload.get("models"), list):
         return None
     items, total = payload["models"], payload.get("total")
@@ -88,29 +88,30 @@ def read_page(payload: object) -> ModelPage | None:
 
 
 COUNT_PARAMETERS = ("num_images", "num_outputs", "n")
-"""What models call the number of outputs of one job."""
+"""The names that models use for the number of outputs of a job."""
 
 
 def estimate_usd(entry: ModelEntry, values: Mapping[str, JSONValue]) -> float | None:
-    """What one job with this input will cost; None where that cannot be known, 0 is a price.
+    """Return the expected cost of one job with this input; None if it is not known (0 is a price).
 
-    Priced per output: by the count that the input names, else one. Priced per second: by the
-    `duration` of the input, else the published default, which the API applies to settings.
+    A price per output is multiplied by the count in the input, or 1; a price per second by the
+    `duration` in the input, or its published default, which the API then uses.
     """
     price = entry.base_price_usd
     if price is None:
         return None
     if entry.price_unit == "output":
-        said = [values[name] for name in COUNT_PARAMETERS if values.get(name) is not None]
-        amount = _number(said[0], text=True) if said else 1.0
+        counts = [values[name] for name in COUNT_PARAMETERS if values.get(name) is not None]
+        amount = _number(counts[0], text=True) if counts else 1.0
     elif entry.price_unit == "second":
-        amount = _number(_setting(entry, values, "duration"), text=True)
+        amount = _number(_parameter(entry, values, "duration"), text=True)
     else:
         amount = None
     return price * amount if amount is not None and amount >= 0 else None
 
 
-def _setting(entry: ModelEntry, values: Mapping[str, JSONValue], name: str) -> object:
+def _parameter(entry: ModelEntry, values: Mapping[str, JSONValue], name: str) -> object:
+    """Return the value of a parameter, or else its published default."""
     if values.get(name) is not None:
         return values[name]
     properties = (entry.input_schema or {}).get("properties")
@@ -119,7 +120,7 @@ def _setting(entry: ModelEntry, values: Mapping[str, JSONValue], name: str) -> o
 
 
 def _number(value: object, *, text: bool = False) -> float | None:
-    """A finite number; with `text` also one that an enum of texts holds, such as "5"."""
+    """Return a finite number; with `text` also from a text such as "5", as some enums have it."""
     if text and isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", value):
         return float(value)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
@@ -128,9 +129,9 @@ def _number(value: object, *, text: bool = False) -> float | None:
 
 
 def file_stem(model_id: str) -> str:
-    """The name of a file about a model: readable, and no two models share one.
+    """Return the name of a file about a model: readable, and different for every model.
 
-    A digest goes behind the few names that another id, or another case, could give as well.
+    A digest is appended to the few names that another id, or the same in another case, would have.
     """
     stem = model_id.replace("/", "__")
     if stem.replace("__", "/") == model_id and stem == stem.lower() and len(stem) <= 120:
@@ -146,8 +147,8 @@ def _text(payload: Mapping[str, object], key: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoCatalogueEntry:
-    """The catalogue gave no entry."""
+    """The reason why the catalogue gave no entry."""
 
     why: str
     reached: bool
-    """Whether the API is there at all; where it is not, asking about another model is idle."""
+    """False if the API does not answer at all: then there is no use in asking for another model."""

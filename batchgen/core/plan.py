@@ -1,7 +1,6 @@
-"""What to do next with a job, from its record alone; and what a whole batch would come to.
+"""The decision what to do next with a job, and the plan for a batch, which counts these decisions.
 
-`disposition` is the one decision that the dry run prints and the runner acts on, so that the two
-cannot differ.
+The dry run prints what `disposition` decides and the runner acts on it, so the two cannot differ.
 """
 
 from __future__ import annotations
@@ -19,32 +18,32 @@ from batchgen.core.lifecycle import JobRecord, JobState
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """What a run may do."""
+    """The settings of a run that decide what it does with a job."""
 
     max_attempts: int = 3
-    """Accepted or doubtful POSTs per job in all."""
+    """POSTs of one job and input that were accepted or are in doubt, over all runs."""
     resubmit_doubts: bool = False
     download: bool = True
     keep_changed: bool = False
-    """Whether a row that was edited keeps what was made for it before."""
+    """Whether an edited row keeps what was made for it before."""
 
 
 class Disposition(StrEnum):
-    """What a run will do with a job, and why."""
+    """The decision about a job; the values are printed in plans."""
 
     SUBMIT_NEW = "new"  #: Never submitted.
-    SUBMIT_EDITED = "edited"  #: The row has changed since; the old request is collected.
+    SUBMIT_EDITED = "edited"  #: The row has changed, and its old request has ended.
     SUBMIT_AGAIN = "failed, tried again"  #: The API reported a failure; attempts are left.
-    RETRY = "tried again on request"  #: A person allowed one more attempt.
-    RESOLVE_BY_RESUBMIT = "in doubt, submitted again"  #: The user said so.
-    COLLECT = "in flight"  #: Paid for: polled to its end before anything else.
+    RETRY = "tried again on request"  #: The user allowed one more attempt.
+    RESOLVE_BY_RESUBMIT = "in doubt, submitted again"  #: The policy allows it.
+    COLLECT = "in flight"  #: Paid for: it is polled to its end before anything else.
     DOWNLOAD = "to download"  #: Succeeded; files are missing.
-    RESTORE = "back to an earlier input"  #: What was made for it then is used again; free.
+    RESTORE = "back to an earlier input"  #: The output made for it is used again, at no cost.
     DONE = "done"
-    HELD = "in doubt"  #: Waits for a person.
-    FAILED = "failed"  #: For good, until a person or an edit says otherwise.
-    GIVEN_UP = "given up"  #: A person accepted how it ended.
-    CANCELLED = "cancelled"  #: Not run again unless asked.
+    HELD = "in doubt"  #: Waits for a decision of the user.
+    FAILED = "failed"  #: Not submitted again unless the user asks or the row changes.
+    GIVEN_UP = "given up"  #: The user accepted how it ended.
+    CANCELLED = "cancelled"  #: Not submitted again unless the user asks.
     NOT_KNOWN = "in a state that only a later version knows"  #: Left alone.
 
 
@@ -52,34 +51,34 @@ D = Disposition
 
 
 class Records(Protocol):
-    """What is known of every job, whoever knows it."""
+    """The records of all jobs."""
 
     def get(self, job: str) -> JobRecord | None:
-        """The record of a job; None where nothing was ever submitted for it."""
+        """Return the record of a job; None if nothing was ever submitted for it."""
         ...
 
     def records(self, *states: JobState) -> Iterable[JobRecord]:
-        """The records that are in one of these states (none named: every record).
+        """Return the records in one of these states (none named: all), by their first records.
 
-        In the order in which their jobs were first met. Cheap where few are meant.
+        Cheap if there are few of them.
         """
         ...
 
     def made_before(self, job: str, fingerprint: str) -> JobRecord | None:
-        """The record of an earlier attempt of this job with this input that had an output."""
+        """Return the record of an earlier attempt with this input that has an output."""
         ...
 
 
 SUBMISSIONS = frozenset(
     {D.SUBMIT_NEW, D.SUBMIT_EDITED, D.SUBMIT_AGAIN, D.RETRY, D.RESOLVE_BY_RESUBMIT}
 )
-"""What costs money."""
+"""Decisions that cost money."""
 
 WORK_LEFT = SUBMISSIONS | {D.COLLECT, D.DOWNLOAD, D.RESTORE}
-"""What a run still has to do something about."""
+"""Decisions for which a run has something to do."""
 
 BADLY_ENDED = frozenset({D.HELD, D.FAILED, D.CANCELLED, D.NOT_KNOWN})
-"""Ends that make the exit code 1."""
+"""Ends that lead to exit code 1."""
 
 
 def disposition(
@@ -89,11 +88,11 @@ def disposition(
     fingerprint: str | None,
     made_before: bool = False,
 ) -> Disposition:
-    """What to do with the job that has this record.
+    """Decide what to do with the job that has this record.
 
-    `fingerprint` is that of the row as it is now; None where the row is gone from the manifest,
-    which leaves collecting and downloading. `made_before` says that an earlier attempt of this
-    job had this very input and an output.
+    `fingerprint` is that of the row as it is now. None: the manifest has no such row any more, so
+    the job can only be collected and downloaded. `made_before` says that an earlier attempt of
+    this job with exactly this input has an output.
     """
     if record is None:
         return D.SUBMIT_NEW
@@ -116,7 +115,7 @@ def disposition(
 
 
 def _of_unchanged(record: JobRecord, policy: Policy, *, has_row: bool) -> Disposition:
-    """What to do with a job that is over, or back to pending, and whose row is as it was."""
+    """Decide about a job that has ended, or is pending again, and whose row is unchanged."""
     match record.state:
         case JobState.PENDING:
             return D.SUBMIT_NEW
@@ -132,7 +131,7 @@ def _of_unchanged(record: JobRecord, policy: Policy, *, has_row: bool) -> Dispos
 
 
 def disposition_of(job: Job, records: Records, policy: Policy) -> Disposition:
-    """What to do with a row, as things stand."""
+    """Decide what to do with the job of a row, as the records are now."""
     record = records.get(job.id)
     if record is None:
         return D.SUBMIT_NEW
@@ -142,10 +141,10 @@ def disposition_of(job: Job, records: Records, policy: Policy) -> Disposition:
 
 
 def may_generate_again(record: JobRecord, policy: Policy) -> bool:
-    """Whether a failed job may be paid for once more without a person.
+    """Tell whether a failed job may be submitted again without a decision of the user.
 
-    Only a failure of the generation itself that reported no cost: refusals repeat themselves,
-    and an expired request or a success without output may have been paid for.
+    Only if the generation itself failed and no cost was reported. A refusal of the input or of its
+    content would be repeated; an expired request or a success without output may have been charged.
     """
     return (
         record.state is JobState.FAILED
@@ -158,24 +157,24 @@ def may_generate_again(record: JobRecord, policy: Policy) -> bool:
 
 @dataclass(slots=True)
 class Plan:
-    """What a run over this batch would do, counted."""
+    """Jobs and expected costs by what a run does with them."""
 
     counts: Counter[Disposition] = field(default_factory=Counter)
     removed: Counter[Disposition] = field(default_factory=Counter)
-    """Jobs of the ledger that no row of the manifest claims any more."""
+    """Jobs of the ledger that have no row in the manifest any more."""
     cost_usd: defaultdict[Disposition, float] = field(default_factory=lambda: defaultdict(float))
-    """What the submissions are expected to cost, as far as prices are known."""
+    """The expected cost of the submissions whose price is known."""
     unpriced: int = 0
-    """Submissions whose price nobody knows."""
+    """Submissions without a known price."""
 
     @property
     def jobs(self) -> int:
-        """Rows of the manifest, expanded."""
+        """Jobs that have a row."""
         return self.counts.total()
 
     @property
     def submissions(self) -> int:
-        """How many POSTs it takes at least."""
+        """The least number of POSTs."""
         return sum(self.counts[kind] for kind in SUBMISSIONS)
 
     @property
@@ -185,11 +184,11 @@ class Plan:
 
     @property
     def total_cost_usd(self) -> float:
-        """Expected for all submissions with a known price."""
+        """The expected cost of all submissions with a known price."""
         return sum(self.cost_usd.values())
 
     def add(self, kind: Disposition, price_usd: float | None = None) -> None:
-        """Count one job; `price_usd` of a submission, None where it is not known."""
+        """Count one job; `price_usd` is that of a submission, None if it is not known."""
         self.counts[kind] += 1
         if kind not in SUBMISSIONS:
             return
@@ -199,7 +198,7 @@ class Plan:
             self.cost_usd[kind] += price_usd
 
     def sentences(self) -> Iterable[str]:
-        """One phrase for each group that is not empty, in the order of the enum."""
+        """Return a phrase for each decision that was taken, in the order of the enum."""
         for kind in Disposition:
             if count := self.counts[kind]:
                 yield f"{count:,} {kind.value}"

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 SHORTEST = 8
-"""Characters of a token that is worth hiding."""
+"""Characters. A shorter token is a placeholder, and may occur in any word."""
 
 FACTS = frozenset({"output", "request_id"})
-"""What an answer is about: kept to the letter, whatever it looks like."""
+"""Keys of an answer whose values are kept unchanged, because downloads and polls need them."""
 
 
 class Secret:
-    """Holds a token; `str`, `repr`, `format` and tracebacks show none of it."""
+    """A token that `str`, `repr`, `format` and tracebacks do not show."""
 
     __slots__ = ("_value",)
 
@@ -18,18 +18,15 @@ class Secret:
         self._value = value
 
     def reveal(self) -> str:
-        """The token itself; only for the Authorization header."""
+        """Return the token itself; only for the Authorization header."""
         return self._value
 
     def redact(self, text: str) -> str:
-        """The text without the token, should a server have echoed it.
-
-        A token so short that it may stand in any word is a placeholder, and no secret.
-        """
+        """Return the text without the token, in case a server has echoed it."""
         return text.replace(self._value, "[token]") if len(self._value) >= SHORTEST else text
 
     def redact_all(self, value: object) -> object:
-        """A JSON value with every string in it redacted, but for `FACTS`."""
+        """Return a JSON value with every string in it redacted, except those under `FACTS`."""
         if isinstance(value, str):
             return self.redact(value)
         if isinstance(value, list):

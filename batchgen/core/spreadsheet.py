@@ -1,7 +1,7 @@
-"""Cells that a spreadsheet program would run as a formula, made harmless and restored.
+"""Columns and cells of results.csv: names that are ours, and cells that must not run as formulas.
 
-A prompt may begin with `=`, and a remote error message is not ours: opened in a spreadsheet,
-either could run. A leading apostrophe makes such a cell text.
+A prompt may begin with `=`, and a remote error message may contain anything. Opened in a
+spreadsheet program, either could run as a formula. A leading apostrophe makes such a cell text.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ _NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?")
 
 
 def defuse(cell: str) -> str:
-    """The cell as it may stand in a spreadsheet; plain numbers stay numbers."""
+    """Return the cell as text, with an apostrophe if it could run; plain numbers stay numbers."""
     if _FORMULA.match(cell) and not _NUMBER.fullmatch(cell):
         return "'" + cell
     return cell
 
 
 def restore(cell: str) -> str:
-    """What `defuse` was given."""
+    """Undo `defuse`."""
     return cell[1:] if _DEFUSED.match(cell) else cell

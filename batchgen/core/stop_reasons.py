@@ -1,6 +1,6 @@
-"""Why a run ends before its work does, what each reason still allows, and the exit code.
+"""Reasons to stop a run early, what each of them stops, and the exit code of a run.
 
-Exit codes are those of sysexits, as the vendor's own command-line tool uses them.
+Exit codes are those of sysexits, which the vendor's command-line tool uses too.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from batchgen.core.plan import BADLY_ENDED, Plan
 
 
 class StopReason(StrEnum):
-    """Why nothing new is submitted any more; in the order in which they decide the exit code."""
+    """A reason to submit nothing more. The values are printed, also in the JSON summary."""
 
     SIGINT = "interrupted"
     SIGTERM = "terminated"
@@ -31,27 +31,27 @@ class StopReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What a reason ends besides submissions, and the exit code it leads to."""
+    """What a reason stops besides submissions, and the exit code that it leads to."""
 
     exit_code: int
-    polls: bool = True
-    downloads: bool = False
+    stops_polls: bool = True
+    stops_downloads: bool = False
     only_if_work_left: bool = False
 
 
-EFFECTS: dict[StopReason, Effect] = {
-    StopReason.SIGINT: Effect(130, downloads=True),
-    StopReason.SIGTERM: Effect(143, downloads=True),
+EFFECTS: dict[StopReason, Effect] = {  # the first reason that applies decides the exit code
+    StopReason.SIGINT: Effect(130, stops_downloads=True),
+    StopReason.SIGTERM: Effect(143, stops_downloads=True),
     StopReason.TOKEN: Effect(77),
-    StopReason.DISK: Effect(74, downloads=True),
+    StopReason.DISK: Effect(74, stops_downloads=True),
     StopReason.UNREACHABLE: Effect(69),
     StopReason.SILENT: Effect(75),
-    StopReason.TIME_OVER: Effect(75, downloads=True, only_if_work_left=True),
-    StopReason.BALANCE: Effect(75, polls=False, only_if_work_left=True),
-    StopReason.BUDGET: Effect(75, polls=False, only_if_work_left=True),
-    StopReason.RUNTIME: Effect(75, polls=False, only_if_work_left=True),
-    StopReason.FAILURES: Effect(75, polls=False, only_if_work_left=True),
-    StopReason.BREAKER: Effect(75, polls=False, only_if_work_left=True),
+    StopReason.TIME_OVER: Effect(75, stops_downloads=True, only_if_work_left=True),
+    StopReason.BALANCE: Effect(75, stops_polls=False, only_if_work_left=True),
+    StopReason.BUDGET: Effect(75, stops_polls=False, only_if_work_left=True),
+    StopReason.RUNTIME: Effect(75, stops_polls=False, only_if_work_left=True),
+    StopReason.FAILURES: Effect(75, stops_polls=False, only_if_work_left=True),
+    StopReason.BREAKER: Effect(75, stops_polls=False, only_if_work_left=True),
 }
 
 _WORST_FIRST = (130, 143, 77, 74, 69, 75, 1, 0)
@@ -61,21 +61,21 @@ SOME_ENDED_BADLY = 1
 
 
 def exit_code(reasons: Iterable[StopReason], final: Plan, *, invalid: int = 0) -> int:
-    """The code of a run that was stopped for these reasons (none: it went to its end).
+    """Return the exit code of a run that was stopped for these reasons (none: it ran to its end).
 
-    `final` is the plan made anew after the run: what is left and what ended badly.
+    `final` is the plan after the run: it tells what is left and what ended badly. `invalid` is the
+    number of invalid rows.
     """
     stopped = set(reasons)
-    left = final.work_left
     for reason, effect in EFFECTS.items():
-        if reason in stopped and (left or not effect.only_if_work_left):
+        if reason in stopped and (final.work_left or not effect.only_if_work_left):
             return effect.exit_code
-    if left:
+    if final.work_left:
         return STOPPED_EARLY
-    badly = invalid or any(final.counts[kind] for kind in BADLY_ENDED)
-    return SOME_ENDED_BADLY if badly else 0
+    ended_badly = any(final.counts[kind] for kind in BADLY_ENDED)
+    return SOME_ENDED_BADLY if invalid or ended_badly else 0
 
 
 def worst(codes: Iterable[int]) -> int:
-    """The one code for several runs in a row."""
+    """Return the one exit code of several runs in a row."""
     return min(codes, key=lambda code: _WORST_FIRST.index(code) if code in _WORST_FIRST else -1)

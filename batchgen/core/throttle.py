@@ -1,14 +1,4 @@
-"""A rate of calls: when the next one may start. Virtual scheduling (GCRA), in numbers only.
-
-How long to wait before a call is made again: from numbers to numbers.
-
-How many jobs may be in flight: the cap, less what the API's rate limit takes off it.
-
-Additive increase, multiplicative decrease, once for each window of answers, and the decrease in
-proportion to how many of them were turned away (as DCTCP does it): one refusal among many is no
-reason to halve, and a window that is far too large shrinks fast. The cap is where it starts and
-what it comes back to. In numbers only.
-"""
+"""Throttling as pure arithmetic: the rate of calls, the backoff, the number of jobs in flight."""
 
 from __future__ import annotations
 
@@ -17,13 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class RateLimiter:
-    """At most `per_s` calls a second, evenly spaced; None is no limit."""
+    """At most `per_s` calls per second, evenly spaced (GCRA); None: no limit."""
 
     per_s: float | None
     _next_s: float = 0.0
 
     def wait_s(self, now_s: float) -> float:
-        """Take the next place; seconds to wait for it from the monotonic time `now_s`."""
+        """Reserve the time of the next call; return the seconds from `now_s` until then."""
         if self.per_s is None:
             return 0.0
         start_s = max(now_s, self._next_s)
@@ -33,17 +23,17 @@ class RateLimiter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backoff:
-    """Exponential backoff with full jitter above half of the step."""
+    """Exponential backoff; jitter spreads the upper half of each step."""
 
     first_s: float = 0.5
     factor: float = 2.0
     max_s: float = 30.0
 
     def delay_s(self, failures: int, *, jitter: float, retry_after_s: float | None = None) -> float:
-        """Seconds to wait after `failures` failures in a row (from 1).
+        """Return the seconds to wait after `failures` failures in a row (from 1).
 
-        `jitter` is a random number in [0, 1). What the server asks for with Retry-After is a
-        lower bound, up to an hour.
+        `jitter` is a random number in [0, 1). The server's Retry-After is a lower bound, up to an
+        hour.
         """
         step = self.first_s * self.factor ** min(max(failures, 1) - 1, 30)
         delay_s = min(step, self.max_s) * (0.5 + jitter / 2)
@@ -51,15 +41,20 @@ class Backoff:
 
 
 ROUND = 16
-"""Answers after which the window is set anew, where it is larger than that."""
+"""The window is adjusted after this many answers, or after as many as it is large."""
 
 
 @dataclass(slots=True)
 class ConcurrencyWindow:
-    """Starts open to the cap."""
+    """The number of jobs that may be in flight: the cap, less what the API's rate limit takes off.
+
+    Additive increase, multiplicative decrease, once for each round of answers. The decrease is in
+    proportion to the share that was turned away (as in DCTCP): one refusal among many is no reason
+    to halve, and a window that is far too large shrinks fast. It starts at the cap.
+    """
 
     cap: int
-    """What the user allows; never exceeded."""
+    """The concurrency that the user allows; never exceeded."""
     _size: float = 0.0
     _answers: int = 0
     _turned_away: int = 0
@@ -74,16 +69,16 @@ class ConcurrencyWindow:
 
     @property
     def narrowed(self) -> bool:
-        """Whether the API, and not the user, is what limits now."""
+        """True if the API, and not the user, sets the limit now."""
         return self.size < self.cap
 
     def turned_away(self) -> None:
-        """The API refused one submission for its rate."""
+        """Count a submission that the API refused because of the rate."""
         self._turned_away += 1
         self._count()
 
     def accepted(self) -> None:
-        """The API took one."""
+        """Count a submission that the API accepted."""
         self._count()
 
     def _count(self) -> None:

@@ -1,7 +1,4 @@
-"""How a moment is written and read: UTC, RFC 3339. Pure; the time itself comes from outside.
-
-Durations and amounts as people write them, to numbers and back.
-"""
+"""Moments, durations, sizes and counts as text, and back to numbers. The time is an argument."""
 
 from __future__ import annotations
 
@@ -10,18 +7,18 @@ from datetime import UTC, datetime
 
 
 def timestamp(now_s: float) -> str:
-    """`2026-11-22T02:00:01.123Z`."""
+    """Return the moment in UTC, like `2026-11-22T02:00:01.123Z`."""
     moment = datetime.fromtimestamp(now_s, UTC)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
 
 
 def local_date(now_s: float) -> str:
-    """`2026-11-22`, by the clock on the wall."""
+    """Return the local date, like `2026-11-22`."""
     return f"{datetime.fromtimestamp(now_s).astimezone():%Y-%m-%d}"
 
 
 def seconds(text: str | None) -> float | None:
-    """Seconds since 1970 of a moment in a ledger; None where it cannot be read."""
+    """Return a moment of a ledger in seconds since 1970; None if it cannot be read."""
     if not text:
         return None
     try:
@@ -32,7 +29,7 @@ def seconds(text: str | None) -> float | None:
 
 
 def local_time(moment_s: float, *, now_s: float) -> str:
-    """`02:00` of a moment today, else `2026-11-21 02:00`, by the clock on the wall."""
+    """Return the local time, like `02:00` if it is today, or else `2026-11-21 02:00`."""
     moment = datetime.fromtimestamp(moment_s).astimezone()
     if local_date(moment_s) == local_date(now_s):
         return f"{moment:%H:%M}"
@@ -44,21 +41,21 @@ _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 8640
 
 
 def parse_duration_s(text: str) -> float:
-    """`20s`, `15m`, `6h`, `1h30m`; a bare number is seconds. Raises ValueError with a sentence."""
+    """Parse `20s`, `15m`, `6h`, `1h30m` or seconds. Raises ValueError with a sentence."""
     rest, total_s = text.strip().lower(), 0.0
     if not rest:
         raise ValueError("a duration is missing; write it like 20s, 15m or 6h")
     while rest:
         match = _DURATION.match(rest)
         if match is None:
-            raise ValueError(f"{text!r} is no duration; write it like 20s, 15m or 6h")
+            raise ValueError(f"{text!r} is not a duration; write it like 20s, 15m or 6h")
         total_s += float(match[1]) * _UNIT_S[match[2] or "s"]
         rest = rest[match.end() :].strip()
     return total_s
 
 
 def duration_text(duration_s: float) -> str:
-    """`850 ms`, `12 s`, `3 min 05 s`, `2 h 10 min`."""
+    """Return a duration like `850 ms`, `12 s`, `3 min 05 s`, `2 h 10 min`."""
     if duration_s < 1:
         return f"{duration_s * 1000:.0f} ms"
     whole = round(duration_s)
@@ -70,17 +67,17 @@ def duration_text(duration_s: float) -> str:
 
 
 def size_text(size_bytes: int) -> str:
-    """`850 bytes`, `12.3 kB`, `4.0 MB`, `2.1 GB`."""
+    """Return a size like `850 bytes`, `12.3 kB`, `4.0 MB`, `2.1 GB`."""
     if size_bytes < 1000:
         return f"{size_bytes} bytes"
-    size, unit = size_bytes / 1000, "kB"
-    for larger in ("MB", "GB", "TB"):
+    size = size_bytes / 1000
+    for unit in ("kB", "MB", "GB"):
         if size < 1000:
-            break
-        size, unit = size / 1000, larger
-    return f"{size:,.1f} {unit}"
+            return f"{size:,.1f} {unit}"
+        size /= 1000
+    return f"{size:,.1f} TB"
 
 
 def count_text(count: int, noun: str) -> str:
-    """`1 job`, `2 jobs`, `1,632 jobs`."""
+    """Return a count like `1 job`, `2 jobs`, `1,632 jobs`."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

@@ -80,12 +80,12 @@ class Stop:
     @property
     def no_polls(self) -> bool:
         """Whether polling has ended."""
-        return any(EFFECTS[reason].polls for reason in self.reasons)
+        return any(EFFECTS[reason].stops_polls for reason in self.reasons)
 
     @property
     def no_downloads(self) -> bool:
         """Whether downloading has ended."""
-        return any(EFFECTS[reason].downloads for reason in self.reasons)
+        return any(EFFECTS[reason].stops_downloads for reason in self.reasons)
 
 
 class Reachability:
