@@ -7,7 +7,7 @@ MINUTES := 2
 MODEL := bytedance/dreamina-4-0/text-to-image
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all torture lint format bench clean
+.PHONY: help run test test-all torture lint format docs bench clean
 
 help: ## What can be made here
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -37,6 +37,9 @@ lint: $(VENV)/dev.stamp ## Formatting, lint and types
 format: $(VENV)/dev.stamp ## Bring the code into its form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: $(VENV)/dev.stamp ## Write the pages of docs/ that are made from code
+	$(BIN)/python -m tests.write_settings_page
 
 bench: $(VENV)/dev.stamp ## Benchmarks: ratios against bare loops, in one run each
 	$(BIN)/python -m tests.benchmarks.bench_run

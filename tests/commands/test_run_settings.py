@@ -1,0 +1,152 @@
+"""Each setting of `run` as a flag and as a key of a manifest's `run:`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import get_args, get_type_hints
+
+import pytest
+
+from batchgen.cli import main
+from batchgen.cli.parser import build_parser
+from batchgen.core.errors import ManifestError
+from batchgen.core.run_settings import (
+    RUN_KEYS,
+    RUN_SETTINGS,
+    SETTINGS,
+    RunSettings,
+    Setting,
+    given_flags,
+    merge,
+)
+from batchgen.manifest import RowOptions, open_manifest
+from tests.manifest.conftest import NoSchemas
+
+EXAMPLES = {
+    "select": ("style = anime", "style = oil"), "limit": ("3", "5"), "skip_invalid": ("true", ""),
+    "changed": ("keep", "run"), "concurrency": ("3", "5"), "rate": ("0.5", "2"),
+    "wait_for_api": ("2m", "1h30m"), "job_timeout": ("20m", "90"), "max_cost": ("20/day", "$3"),
+    "assume_price": ("0.04", "1"), "max_attempts": ("1", "5"), "in_doubt": ("resubmit", "hold"),
+    "max_runtime": ("6h", "1d"), "max_failures": ("5%", "20"), "on_interrupt": ("cancel", "detach"),
+    "no_download": ("true", ""), "quiet": ("true", ""), "json": ("true", ""),
+    "log_json": ("true", ""),
+}  # fmt: skip
+"""Two values for each key that `run:` may have; a switch cannot be turned off by its flag."""
+
+REFUSED = [row for row in SETTINGS.values() if row.refusal]
+
+
+def in_manifest(directory: Path, run: str) -> dict[str, object]:
+    """What the reader of `run:` makes of it."""
+    path = directory / "m.yaml"
+    path.write_text(f"model: a/b\nprompts: [a]\nrun:\n{run}\n", encoding="utf-8")
+    return dict(open_manifest(path, RowOptions(), NoSchemas()).head.run)
+
+
+def as_flag(row: Setting, value: str) -> RunSettings | str:
+    """The merged settings of a run with this flag; or the expression of `--select`."""
+    words = [row.flag, value] if row.metavar else [row.flag]
+    args = build_parser().parse_args(["run", "m.yaml", *words])
+    return args.select if row.key == "select" else merge(given_flags(vars(args)), {})
+
+
+def test_each_key_has_an_example_here() -> None:
+    """A new setting that a manifest may have needs one."""
+    assert set(EXAMPLES) == set(RUN_KEYS)
+
+
+@pytest.mark.parametrize("row", [SETTINGS[key] for key in EXAMPLES], ids=lambda row: row.key)
+def test_a_key_of_run_means_what_its_flag_means(row: Setting, tmp_path: Path) -> None:
+    """The same parser reads both, so the merged settings are equal."""
+    value = EXAMPLES[row.key][0]
+    keys = in_manifest(tmp_path, f"  {row.key}: {value}")
+    merged = keys["select"] if row.key == "select" else merge({}, keys)
+
+    assert merged == as_flag(row, value)
+    assert merged != merge({}, {})
+
+
+@pytest.mark.parametrize("row", [SETTINGS[key] for key in EXAMPLES if key != "select"],
+    ids=lambda row: row.key)  # fmt: skip
+def test_a_flag_beats_the_key_and_the_key_beats_the_default(row: Setting, tmp_path: Path) -> None:
+    """With two values for each, so that the order shows."""
+    in_flag, in_key = EXAMPLES[row.key]
+    keys = in_manifest(tmp_path, f"  {row.key}: {in_key or 'false'}")
+    words = [row.flag, in_flag] if row.metavar else [row.flag]
+    flags = given_flags(vars(build_parser().parse_args(["run", "m.yaml", *words])))
+
+    assert merge(flags, keys) == as_flag(row, in_flag)
+    assert merge({}, keys) == merge({}, {row.name: row.read([in_key or "false"])})
+
+
+def test_the_flag_of_a_selection_beats_the_key(tmp_path: Path) -> None:
+    """Also the empty one, which means all rows."""
+    in_manifest(tmp_path, "  select: style = oil")
+
+    def opened(select: str | None) -> str | None:
+        options = RowOptions(select=select)
+        selection = open_manifest(tmp_path / "m.yaml", options, NoSchemas()).selection
+        return selection.text if selection else None
+
+    assert [opened(None), opened("a = b"), opened("")] == ["style = oil", "a = b", None]
+
+
+def test_a_setting_that_is_repeatable_may_be_a_list(tmp_path: Path) -> None:
+    """As the flag given twice; any other setting has one value."""
+    keys = in_manifest(tmp_path, "  max_cost: [20/day, 300/month]\n  limit:")
+
+    assert len(merge({}, keys).max_cost) == 2
+    assert merge({}, keys).limit is None
+    with pytest.raises(ManifestError, match=r"m\.yaml:4: run\.limit: expected one value, got a li"):
+        in_manifest(tmp_path, "  limit: [1, 2]")
+
+
+@pytest.mark.parametrize("row", REFUSED, ids=lambda row: row.key)
+def test_a_key_that_run_may_not_have_is_refused_by_name(
+    row: Setting, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With its line and with what to do instead; nothing is submitted."""
+    path = tmp_path / "m.yaml"
+    path.write_text(f"model: a/b\nprompts: [a]\nrun:\n  concurrency: 3\n  {row.key}: 2026-11-22\n")
+
+    assert main(["check", str(path)]) == 65
+
+    err = capsys.readouterr().err
+    assert f"{path}:5: run.{row.key}: {row.refusal_text}\n" in err
+    assert row.flag in err or "belongs" in err or row.key == "base_url"
+
+
+def test_every_wrong_key_is_named_at_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By `check` too, each with its line, beside what is wrong elsewhere in the manifest."""
+    path = tmp_path / "m.yaml"
+    path.write_text(
+        "model: a/b\nprompts: [a]\nrepeat: 0\nrun:\n  concurrency: 0\n  max_cots: 3\n"
+        "  log-file: x\n  in_doubt: retry\n  quiet: perhaps\n  rate: -1\n"
+    )
+
+    assert main(["check", str(path)]) == 65
+
+    assert capsys.readouterr().err.splitlines()[:7] == [
+        f"{path}:3: repeat: expected a whole number from 1 to 10,000, got '0'",
+        f"{path}:5: run.concurrency: '0' is not a whole number of at least 1",
+        f"{path}:6: run.max_cots: unknown key; did you mean 'max_cost'?",
+        f"{path}:7: run.log-file: cannot be set in a manifest; use --log-file",
+        f"{path}:8: run.in_doubt: 'retry' is not one of hold, resubmit",
+        f"{path}:9: run.quiet: 'perhaps' is neither true nor false",
+        f"{path}:10: run.rate: '-1' is not a number above 0",
+    ]
+
+
+@pytest.mark.parametrize("row", RUN_SETTINGS, ids=lambda row: row.key)
+def test_the_default_of_a_setting_has_the_type_it_is_declared_with(row: Setting) -> None:
+    """The rows are read by no type checker, so this is what holds parser and attribute together."""
+    declared = get_type_hints(RunSettings)[row.name]
+    kinds = tuple(getattr(kind, "__origin__", kind) for kind in get_args(declared) or (declared,))
+    is_tuple = getattr(declared, "__origin__", None) is tuple
+    value = row.read([EXAMPLES[row.key][0]]) if row.key in EXAMPLES else row.default_value
+
+    assert isinstance(value, tuple if is_tuple else kinds)
+    if is_tuple and isinstance(value, tuple):
+        assert all(isinstance(one, kinds[0]) for one in value)
