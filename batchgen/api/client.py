@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Self
 from urllib.parse import quote, urlencode
@@ -32,6 +30,7 @@ from batchgen.core.api_decoding import (
 from batchgen.core.jobs import JSONValue
 from batchgen.core.model_entry import ModelEntry, ModelPage, read_entry, read_page
 from batchgen.core.secret import Secret
+from batchgen.net.http_get import CONNECT_TIMEOUT_S, retry_after_s
 from batchgen.ports import Clock
 
 MAX_BODY_BYTES = 8 << 20
@@ -39,7 +38,6 @@ MAX_BODY_BYTES = 8 << 20
 
 BALANCE_URL = "https://api.runcomfy.net/prod/v2/balance"
 
-CONNECT_TIMEOUT_S = 10.0
 POST_KEEPALIVE_S = 1.0
 GET_TIMEOUT_S = 20.0
 POST_TIMEOUT_S = 90.0
@@ -166,9 +164,7 @@ class ModelAPI:
             http_status=response.status,
             payload=self._token.redact_all(payload),
             text=self._token.redact(raw[:600].decode("utf-8", "replace")),
-            retry_after_s=retry_after_s(
-                response.headers.get("Retry-After"), now_s=self._clock.now_s()
-            ),
+            retry_after_s=retry_after_s(response, now_s=self._clock.now_s()),
         )
 
     def _describe(self, error: Exception) -> str:
@@ -196,19 +192,3 @@ async def _read_bounded(response: aiohttp.ClientResponse) -> bytes:
     if len(raw) > MAX_BODY_BYTES:
         raise ValueError("the answer is larger than any answer of this API")
     return raw
-
-
-def retry_after_s(value: str | None, *, now_s: float) -> float | None:
-    """Seconds that a Retry-After asks for, in either of its forms; None where there is none.
-
-    One that cannot be read asks for 0 s: that the server asks to be called again is what counts.
-    """
-    if value is None:
-        return None
-    if value.strip().isdecimal():
-        return float(value)
-    try:
-        moment = parsedate_to_datetime(value)
-    except ValueError:
-        return 0.0
-    return max(0.0, moment.replace(tzinfo=moment.tzinfo or UTC).timestamp() - now_s)

@@ -1,4 +1,4 @@
-"""Whether the API could fetch the files that the inputs point at, asked with small requests.
+"""A check with small requests: could the API fetch the files that the inputs point at?
 
 The API fetches them without a login from the public internet, so that is how they are asked for
 here: no token, no cookies, no private address, each hop of a redirect checked. A file itself is
@@ -14,55 +14,56 @@ from types import TracebackType
 from typing import Self
 
 import aiohttp
-from yarl import URL
 
-from batchgen import __version__
 from batchgen.core.errors import Problem
 from batchgen.core.input_files import MB, MediaInput
 from batchgen.core.units import size_text
-from batchgen.net.url_policy import CheckedResolver, Forbidden, require_public
+from batchgen.net.http_get import HttpGet, content_range, retry_after_s
+from batchgen.net.url_policy import Forbidden, UrlPolicy, without_query
+from batchgen.ports import Clock
 
 CONCURRENCY = 16
 TIMEOUT_S = 10.0
-"""For one address, its redirects included."""
-MAX_REDIRECTS = 5
-REDIRECTS = frozenset({301, 302, 303, 307, 308})
+"""For one address, with its redirects and a second request."""
+MAX_RETRY_AFTER_S = TIMEOUT_S / 2
+BUSY = frozenset({429, 503})
 HEAD_MAY_BE_WRONG = frozenset({400, 403, 405, 501})
 """Servers without HEAD say 405 or 501; a pre-signed address is signed for GET alone and refuses
 a HEAD as forbidden."""
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
     """What an address answered."""
 
     status: int
     content_type: str
     size_bytes: int | None
-    """None where the server does not tell."""
+    """Of the whole file; None if the server does not tell."""
+    retry_after_s: float | None
 
 
-class OnlineCheck:
-    """Asks addresses; use it as `async with`.
+class InputFileCheck:
+    """Asks addresses; used inside `async with`.
 
     `local`: also plain http and private addresses, for an API that is on this machine itself.
     """
 
     def __init__(
-        self, *, local: bool = False, concurrency: int = CONCURRENCY, timeout_s: float = TIMEOUT_S
+        self,
+        *,
+        clock: Clock,
+        local: bool = False,
+        concurrency: int = CONCURRENCY,
+        timeout_s: float = TIMEOUT_S,
     ) -> None:
-        self._local = local
+        self._http = HttpGet(UrlPolicy(local=local))
+        self._clock = clock
         self._concurrency = concurrency
         self._timeout_s = timeout_s
-        self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        resolver = None if self._local else CheckedResolver()
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(resolver=resolver, limit=self._concurrency),
-            headers={"User-Agent": f"batchgen/{__version__}", "Accept-Encoding": "identity"},
-            cookie_jar=aiohttp.DummyCookieJar(),
-        )
+        await self._http.__aenter__()
         return self
 
     async def __aexit__(
@@ -71,11 +72,10 @@ class OnlineCheck:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._session is not None:
-            await self._session.close()
+        await self._http.__aexit__(kind, error, trace)
 
     async def problems(self, inputs: Iterable[MediaInput]) -> list[Problem]:
-        """What the API could not fetch, in the order of `inputs`, which name each URL once."""
+        """Return what the API could not fetch, in the order of `inputs`, which are distinct."""
         waiting = enumerate(inputs)
         found: dict[int, Problem] = {}
 
@@ -88,10 +88,10 @@ class OnlineCheck:
         return [found[number] for number in sorted(found)]
 
     async def fault(self, one: MediaInput) -> str | None:
-        """Why the API could not fetch this file, in a sentence with what would be right."""
+        """Return why the API could not fetch this file, in a sentence with what would be right."""
         try:
             async with asyncio.timeout(self._timeout_s):
-                return _judged(one, await self._ask(one.url))
+                return _fault(one, await self._ask(one.url))
         except Forbidden as error:
             return f"{_shown(one.url)} cannot be fetched by the API: {error}"
         except TimeoutError:
@@ -99,56 +99,34 @@ class OnlineCheck:
         except (aiohttp.ClientError, OSError, ValueError) as error:
             return f"{_shown(one.url)} cannot be reached: {_cause(error)}"
 
-    async def _ask(self, text: str) -> Found:
-        found = await self._follow("HEAD", text)
-        if found.status in HEAD_MAY_BE_WRONG:
-            return await self._follow("GET", text)
+    async def _ask(self, url: str) -> _Found:
+        """Ask, and once more if the server is busy and says that it will soon not be."""
+        found = await self._head_or_get(url)
+        wait_s = found.retry_after_s if found.status in BUSY else None
+        if wait_s is not None and wait_s <= MAX_RETRY_AFTER_S:
+            await self._clock.sleep(wait_s)
+            found = await self._head_or_get(url)
         return found
 
-    async def _follow(self, method: str, text: str) -> Found:
-        """The answer at the end of the redirects. Raises `Forbidden`."""
-        url = self._checked(text)
-        for _ in range(MAX_REDIRECTS + 1):
-            found, location = await self._one(method, url)
-            if found.status not in REDIRECTS or not location:
-                return found
-            url = self._checked(str(url.join(URL(location, encoded=True))))
-        raise Forbidden(f"it redirects more than {MAX_REDIRECTS} times")
+    async def _head_or_get(self, url: str) -> _Found:
+        found = await self._request("HEAD", url)
+        return await self._request("GET", url) if found.status in HEAD_MAY_BE_WRONG else found
 
-    async def _one(self, method: str, url: URL) -> tuple[Found, str]:
-        assert self._session is not None, "used inside `async with`"  # noqa: S101
+    async def _request(self, method: str, url: str) -> _Found:
         headers = {"Range": "bytes=0-0"} if method == "GET" else {}
-        response = await self._session.request(method, url, headers=headers, allow_redirects=False)
+        response = await self._http.request(url, method=method, headers=headers)
         # Closed, not released: the rest of a file that nobody wants is not read.
         response.close()
-        found = Found(response.status, response.content_type, _size_bytes(response))
-        return found, response.headers.get("Location", "")
-
-    def _checked(self, text: str) -> URL:
-        if "\\" in text or any(ord(char) <= 32 for char in text):
-            raise Forbidden("it has a blank or a backslash in it")
-        url = URL(text, encoded=True)
-        host = (url.host or "").rstrip(".")
-        if url.user is not None or url.password is not None:
-            raise Forbidden("it carries a user name or password")
-        if url.scheme != "https" and not (self._local and url.scheme == "http"):
-            raise Forbidden(f"only https is fetched, not {url.scheme or 'this'}")
-        if not host:
-            raise Forbidden("it names no host")
-        if not self._local:
-            require_public(host)
-        return url
+        _, total_bytes = content_range(response)
+        return _Found(
+            status=response.status,
+            content_type=response.content_type,
+            size_bytes=total_bytes if response.status == 206 else response.content_length,
+            retry_after_s=retry_after_s(response, now_s=self._clock.now_s()),
+        )
 
 
-def _size_bytes(response: aiohttp.ClientResponse) -> int | None:
-    """Of the whole file; a ranged answer tells it behind the slash of its Content-Range."""
-    if response.status == 206:
-        total = response.headers.get("Content-Range", "").rpartition("/")[2]
-        return int(total) if total.isascii() and total.isdecimal() else None
-    return response.content_length
-
-
-def _judged(one: MediaInput, found: Found) -> str | None:
+def _fault(one: MediaInput, found: _Found) -> str | None:
     shown = _shown(one.url)
     if found.status in (401, 403):
         return f"{shown} answers {found.status}; the API has no login, it needs a public address"
@@ -163,10 +141,10 @@ def _judged(one: MediaInput, found: Found) -> str | None:
 
 
 def _shown(url: str) -> str:
-    """Without the query, where pre-signed addresses have their signature; cut."""
-    address, mark, _ = url.partition("?")
+    """Return the address for a message: cut, without the query, which may hold a signature."""
+    address = without_query(url)
     cut = address if len(address) <= 120 else address[:119] + "…"
-    return repr(cut + ("?…" if mark else ""))
+    return repr(cut + ("?…" if "?" in url else ""))
 
 
 def _cause(error: Exception) -> str:

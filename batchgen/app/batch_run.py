@@ -128,8 +128,9 @@ class BatchRun:
         tally = Tally(total=_to_do(plan), download=self.options.policy.download)
         progress = self.talk.progress(tally, clock)
         store = store_of(
-            self.run_dir, self.loaded, self.book, api=self.remote.base, options=self.options
-        )
+            self.run_dir, self.loaded, self.book, api=self.remote.base, options=self.options,
+            clock=clock,
+        )  # fmt: skip
         outputs, observer = with_sidecars(
             store, self.loaded, self.book, progress, wanted=self.options.sidecar
         )

@@ -25,13 +25,13 @@ from batchgen.core.jobs import Batch, JSONValue
 from batchgen.core.lifecycle import IN_FLIGHT, PAID_FOR, JobRecord, JobState
 from batchgen.core.plan import Records
 from batchgen.ledger import LEDGER_NAME
-from batchgen.outputs import Destination, FileNameClaims, LocalDirectory, Store, UrlPolicy
-from batchgen.outputs.bucket import Bucket
-from batchgen.outputs.destination import Unreachable
-from batchgen.outputs.fetcher import later
+from batchgen.net.url_policy import UrlPolicy
+from batchgen.outputs.answers import Unreachable, save_later
+from batchgen.outputs.destination import destination_of
+from batchgen.outputs.file_names import FileNameClaims
 from batchgen.outputs.sidecar import MARKER, sidecar
-from batchgen.outputs.store import NOTES_NAME
-from batchgen.ports import FilesSaved, Observer, OutputStore, SaveAnswer
+from batchgen.outputs.store import Store
+from batchgen.ports import Clock, FilesSaved, Observer, OutputStore, SaveAnswer
 
 _GOES_ON = (Intended, Accepted, Started, Succeeded)
 
@@ -110,29 +110,26 @@ class SubmittedInputs:
                     self._known[told.job] = SubmittedInput(model=told.model, values=told.input)
 
 
-DEFAULT_DIR = "outputs"
-
-
 def store_of(
-    run_dir: Path, loaded: LoadedBatch, records: Records, *, api: ApiBase, options: RunOptions
+    run_dir: Path,
+    loaded: LoadedBatch,
+    records: Records,
+    *,
+    api: ApiBase,
+    options: RunOptions,
+    clock: Clock,
 ) -> Store:
     """The store of a batch; to be entered before use."""
     output = loaded.manifest.head.output
     return Store(
         run_dir=run_dir,
-        keep=keep_of(run_dir, output.dir),
-        guard=UrlPolicy(api=api, hosts=output.hosts),
+        destination=destination_of(run_dir, output.dir),
+        url_policy=UrlPolicy.for_outputs(api, output.hosts),
         name_of=loaded.names,
         names=FileNameClaims(f.path for record in records.records(*PAID_FOR) for f in record.files),
+        clock=clock,
         prepares=options.policy.download,
     )
-
-
-def keep_of(run_dir: Path, place: str | None) -> Destination:
-    """The place that `output.dir` names."""
-    if place and "://" in place:
-        return Bucket(url=place, parts=run_dir / NOTES_NAME)
-    return LocalDirectory(run_dir=run_dir, path=run_dir / (place or DEFAULT_DIR))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -152,7 +149,7 @@ class SidecarStore:
             for file in answer.files if isinstance(answer, FilesSaved) else ():
                 await self._describe(job, file)
         except Unreachable as error:
-            return later(str(error))
+            return save_later(str(error))
         return answer
 
     def settled(self, job: str) -> None:
@@ -164,7 +161,7 @@ class SidecarStore:
         record = self.records.get(job)
         if recipe is not None and record is not None:
             content = sidecar(file, record, model=recipe.model, values=recipe.values)
-            await self.store.describe(file, content, MARKER)
+            await self.store.put_sidecar(file, content, MARKER)
 
 
 def with_sidecars(

@@ -10,6 +10,7 @@ from batchgen.core.plan import Policy
 from batchgen.core.run_limits import AT_ONCE, Allowance, Failures, IfLocked
 from batchgen.core.run_settings import RUN_SETTINGS, RunSettings, merge
 from batchgen.manifest import ManifestSettings
+from batchgen.outputs.destination import fault_of_output_dir
 from batchgen.runner import Limits
 
 
@@ -111,8 +112,5 @@ def limits_of(settings: RunSettings) -> Limits:
 
 
 def _require_output_directory(head: ManifestSettings) -> None:
-    if head.output.dir and "://" in head.output.dir:
-        from batchgen.outputs.bucket import fault_of
-
-        if what := fault_of(head.output.dir):
-            raise ManifestError([Problem(where=head.where("output.dir"), what=what)])
+    if what := fault_of_output_dir(head.output.dir):
+        raise ManifestError([Problem(where=head.where("output.dir"), what=what)])

@@ -20,7 +20,7 @@ async def reopen_damaged(run_dir: Path, book: RunLedger, *, now: str) -> tuple[B
     `LocalIOError`.
     """
     found = tuple(bad_files(run_dir, book))
-    _move_aside((run_dir / bad.file.path for bad in found if bad.lies_here), now)
+    _move_aside((run_dir / bad.file.path for bad in found if bad.exists), now)
     for job in dict.fromkeys(bad.job for bad in found):
         await book.record(job, FilesLost())
     return found

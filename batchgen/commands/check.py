@@ -23,6 +23,7 @@ from batchgen.core.units import count_text
 from batchgen.models.registry import ModelRegistry
 from batchgen.reports.terminal import tame
 from batchgen.system import environment
+from batchgen.system.clock import SystemClock
 
 
 def ask_online(loaded: LoadedBatch, base_url: str | None = None) -> int:
@@ -51,9 +52,9 @@ def distinct_inputs(jobs: Iterable[Job], known: ModelRegistry) -> list[MediaInpu
 
 
 async def _problems(inputs: list[MediaInput], *, local: bool) -> list[Problem]:
-    from batchgen.api.input_file_check import OnlineCheck
+    from batchgen.api.input_file_check import InputFileCheck
 
-    async with OnlineCheck(local=local) as check:
+    async with InputFileCheck(clock=SystemClock(), local=local) as check:
         return await check.problems(inputs)
 
 

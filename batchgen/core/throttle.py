@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+
+MAX_RETRY_AFTER_S = 3600.0
+"""A server is left alone for at most an hour, whatever it asks for."""
 
 
 @dataclass(slots=True)
@@ -37,7 +42,25 @@ class Backoff:
         """
         step = self.first_s * self.factor ** min(max(failures, 1) - 1, 30)
         delay_s = min(step, self.max_s) * (0.5 + jitter / 2)
-        return max(delay_s, min(retry_after_s, 3600.0)) if retry_after_s else delay_s
+        return max(delay_s, min(retry_after_s, MAX_RETRY_AFTER_S)) if retry_after_s else delay_s
+
+
+def read_retry_after(value: str | None, *, now_s: float) -> float | None:
+    """Return the seconds that a Retry-After header asks for; None without the header.
+
+    It is a number of seconds or an HTTP date. One that cannot be read asks for 0 s: the header
+    alone says that the server wants to be called again.
+    """
+    if value is None:
+        return None
+    if value.strip().isdecimal():
+        return min(float(value), MAX_RETRY_AFTER_S)
+    try:
+        moment = parsedate_to_datetime(value)
+    except ValueError:
+        return 0.0
+    wait_s = moment.replace(tzinfo=moment.tzinfo or UTC).timestamp() - now_s
+    return min(max(0.0, wait_s), MAX_RETRY_AFTER_S)
 
 
 ROUND = 16

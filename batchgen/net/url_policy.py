@@ -1,113 +1,63 @@
-"""Which network addresses may be connected to: what comes from outside must not reach inside.
+"""The rules for URLs from outside: which schemes, hosts and addresses may be fetched.
 
-A name that looks right may resolve to an address that is not, so there are two places to check: an
-address that is written out in a URL, and every address that a name resolves to, when it is used.
-Which names and schemes are right is for the rooms that fetch.
-
-Which URLs may be fetched. Output URLs come from outside and are hostile until shown otherwise.
-
-Two checks, because a name that looks right may resolve to an address that is not: the URL at
-each hop of a redirect, and the resolved address at connect time.
+URLs come from manifests and from results, and are hostile until checked. There are two checks,
+because a name that looks right may resolve to an address that is not: the URL at each hop of a
+redirect, and the resolved address when a connection is made.
 """
 
 from __future__ import annotations
 
-import socket
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from typing import Self
 
-from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.resolver import DefaultResolver
 from yarl import URL
 
 from batchgen.core.api_base import ApiBase
+
+OUTPUT_HOSTS = ("*.runcomfy.net", "*.runcomfy.com")
+"""Where the API keeps its outputs (the vendor's own tool trusts the same two domains)."""
 
 _NAT64 = ip_network("64:ff9b::/96")
 
 
 class Forbidden(Exception):
-    """This URL or address must not be fetched; the message says why."""
-
-
-def is_private(host: str) -> bool:
-    """Whether `host` is an address, written out, that is not of the public internet; no name is."""
-    try:
-        address = ip_address(host.partition("%")[0].strip("[]"))
-    except ValueError:
-        return False
-    inner = _inner(address)
-    return not inner.is_global or inner.is_multicast
-
-
-def _inner(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
-    """The IPv4 address that an IPv6 one stands for, where it does: it decides who is reached."""
-    if isinstance(address, IPv4Address):
-        return address
-    if address in _NAT64:
-        return IPv4Address(int(address) & 0xFFFFFFFF)
-    return address.ipv4_mapped or address.sixtofour or address
-
-
-def require_public(host: str) -> None:
-    """Raises `Forbidden` for a private address written out; names pass."""
-    if is_private(host):
-        raise Forbidden(f"{host} is an address of a private network")
-
-
-class CheckedResolver(AbstractResolver):
-    """Resolves names, and lets `check` refuse addresses where they come up.
-
-    A connection goes to the very addresses that were checked, so a name server that answers
-    differently the second time gains nothing. Addresses written out never come here.
-    """
-
-    def __init__(self, check: Callable[[str], None] = require_public) -> None:
-        self._check = check
-        self._resolver = DefaultResolver()
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        """As aiohttp asks for it. Raises `Forbidden`, which aiohttp lets through."""
-        found = await self._resolver.resolve(host, port, family)
-        for result in found:
-            self._check(result["host"])
-        return found
-
-    async def close(self) -> None:
-        """Let go of the resolver below."""
-        await self._resolver.close()
-
-
-__all__ = ["Forbidden", "GuardedResolver", "UrlPolicy"]
-
-TRUSTED_DOMAINS = ("runcomfy.net", "runcomfy.com")
-"""Where the API keeps its outputs (vendor's CLI trusts the same two)."""
+    """A URL or address that must not be fetched; the message says why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UrlPolicy:
-    """The rules for one API."""
+    """The rules for one purpose; as constructed: https from any public host."""
 
-    api: ApiBase
-    hosts: Collection[str] = ()
-    """Further hosts that the user allows; `*.example.com` for a domain with all below it."""
+    local: bool = False
+    """Also plain http and private addresses, because the API itself is on this machine."""
+    hosts: frozenset[str] | None = None
+    """The only hosts allowed; `*.example.com` is a domain with everything below it."""
+
+    @classmethod
+    def for_outputs(cls, api: ApiBase, more_hosts: Collection[str] = ()) -> Self:
+        """Return the rules for the outputs of an API, with the hosts that the user allows."""
+        hosts = (api.host, *OUTPUT_HOSTS, *more_hosts)
+        return cls(local=api.is_loopback, hosts=frozenset(host.lower() for host in hosts))
 
     def check(self, text: str) -> URL:
-        """The URL, ready to be fetched byte for byte as given. Raises `Forbidden`."""
+        """Return the URL, ready to be fetched byte for byte as given. Raise `Forbidden`."""
+        shown = repr(without_query(text)[:200])  # the query may hold a signature
         if "\\" in text or any(ord(char) <= 32 for char in text):
-            raise Forbidden(f"{text[:200]!r} is no clean URL")
+            raise Forbidden(f"{shown} has a blank, a control character or a backslash in it")
         try:
             url = URL(text, encoded=True)
             host = (url.host or "").lower().rstrip(".")
         except ValueError:
-            raise Forbidden(f"{text[:200]!r} is no URL") from None
+            raise Forbidden(f"{shown} is not a valid URL") from None
         if url.user is not None or url.password is not None:
-            raise Forbidden(f"a URL with a user name in it, on host {host!r}")
-        if url.scheme != "https" and not (url.scheme == "http" and self.api.is_loopback):
+            raise Forbidden(f"the URL has a user name or password in it (host {host!r})")
+        if url.scheme != "https" and not (self.local and url.scheme == "http"):
             raise Forbidden(f"{url.scheme}://{host}: only https is fetched")
-        if not self._host_allowed(host):
+        if not host or _is_odd_address(host):
+            raise Forbidden(f"{shown} names no valid host")
+        if not self._allows(host):
             raise Forbidden(
                 f"host {host!r} is not one of the API's; if you trust it, add it to output.hosts"
             )
@@ -115,24 +65,48 @@ class UrlPolicy:
         return url
 
     def check_address(self, host: str) -> None:
-        """Raises `Forbidden` for a private address written out; names pass."""
-        if not self.api.is_loopback:
-            require_public(host)
+        """Raise `Forbidden` for a private address that is written out; names pass."""
+        if not self.local and is_private(host):
+            raise Forbidden(f"{host} is an address of a private network")
 
-    def _host_allowed(self, host: str) -> bool:
-        if host == self.api.host.lower() or _below(host, TRUSTED_DOMAINS):
+    def _allows(self, host: str) -> bool:
+        if self.hosts is None or host in self.hosts:
             return True
-        exact = {name.lower() for name in self.hosts}
-        domains = [name[2:] for name in exact if name.startswith("*.")]
-        return host in exact or _below(host, domains)
+        return any(
+            f".{host}".endswith(allowed[1:]) for allowed in self.hosts if allowed.startswith("*.")
+        )
 
 
-def _below(host: str, domains: Collection[str]) -> bool:
-    return any(host == domain or host.endswith("." + domain) for domain in domains)
+def is_private(host: str) -> bool:
+    """Return whether `host` is written as an address outside the public internet; no name is."""
+    address = _address(host)
+    if address is None:
+        return False
+    inner = _inner(address)
+    return not inner.is_global or inner.is_multicast
 
 
-class GuardedResolver(CheckedResolver):
-    """Resolves names by the rules of a guard."""
+def _address(host: str) -> IPv4Address | IPv6Address | None:
+    try:
+        return ip_address(host.partition("%")[0].strip("[]"))
+    except ValueError:
+        return None
 
-    def __init__(self, guard: UrlPolicy) -> None:
-        super().__init__(guard.check_address)
+
+def _is_odd_address(host: str) -> bool:
+    """Return whether only sockets take this for an address: `127.1`, `2130706433`, `0177.0.0.1`."""
+    return host.replace(".", "").isdigit() and _address(host) is None
+
+
+def _inner(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
+    """Return the IPv4 address inside an IPv6 one, if any: it decides who is reached."""
+    if isinstance(address, IPv4Address):
+        return address
+    if address in _NAT64:
+        return IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.ipv4_mapped or address.sixtofour or address
+
+
+def without_query(url: str) -> str:
+    """Return a URL without query and fragment, which may hold a signature."""
+    return url.partition("#")[0].partition("?")[0]

@@ -1,7 +1,7 @@
-"""Outputs kept in an object store (a `Destination`): S3 and its likes, Google Cloud, Azure.
+"""A bucket of an object store as the destination of outputs: S3 and alike, Google Cloud, Azure.
 
-The library comes with an extra and is imported when it is needed. Credentials are its own matter:
-it takes them from the environment, and nothing of them is known in here.
+The library comes with an extra and is imported when it is needed. It takes the credentials from
+the environment by itself; nothing is known of them here.
 """
 
 from __future__ import annotations
@@ -11,14 +11,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from batchgen.core.errors import LocalIOError
 from batchgen.core.events import OutputFile
-from batchgen.outputs.destination import Unreachable
+from batchgen.outputs.answers import Unreachable
 from batchgen.outputs.file_names import MAX_NAME_BYTES
 from batchgen.system.crash_points import CrashPoint, reached
 
@@ -26,36 +25,18 @@ if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
 
-SCHEMES = ("s3", "gs", "az")
-EXTRA = "stores"
-
 MAX_KEY_BYTES = 1024
-"""Of S3, Google and Azure alike."""
+"""The limit of S3, Google and Azure alike."""
 PIECE_BYTES = 8 << 20
 """Larger files go in pieces of this size, two at a time, so that memory stays flat."""
 _STATUS = re.compile(r"status code: (\d{3})")
 DIGEST_KEY = "sha256"
-"""Metadata of each object, by which a later run knows it without reading it."""
-
-
-def fault_of(url: str) -> str | None:
-    """Why nothing could be kept there, as a sentence; None where it can be tried."""
-    place = urlsplit(url)
-    if place.scheme not in SCHEMES:
-        ways = ", ".join(f"{scheme}://" for scheme in SCHEMES)
-        return f"{url!r} is no place for files; give a directory, or a bucket as {ways}"
-    if place.query or place.fragment or "@" in place.netloc:
-        return "more than bucket and prefix; credentials and settings come from the environment"
-    if not place.netloc:
-        return f"{url!r} names no bucket; write it like {place.scheme}://bucket/prefix"
-    if find_spec("obstore") is None:
-        return f"object stores need an extra: pip install 'batchgen[{EXTRA}]'"
-    return None
+"""Key in the metadata of each object, by which a later run knows it without reading it."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Bucket:
-    """Files are received on this machine, then put whole under their keys, and looked at there."""
+    """Files are received on this machine, put whole under their keys, and then checked there."""
 
     url: str
     """`s3://bucket/prefix`."""
@@ -65,55 +46,55 @@ class Bucket:
 
     @property
     def max_name_bytes(self) -> int:
-        """What the prefix leaves of a key."""
+        """The length that the prefix leaves of a key."""
         return min(MAX_NAME_BYTES, MAX_KEY_BYTES - len(urlsplit(self.url).path.encode()))
 
     def prepare(self) -> None:
-        """Look into the place, so that a wrong bucket or key is said now. Raises `LocalIOError`."""
+        """List the bucket, so that a wrong bucket or key is reported now. Raise `LocalIOError`."""
         import obstore
 
         self._connect()
         try:
-            with self._telling():
+            with self._translating_errors():
                 next(iter(obstore.list(self._store, chunk_size=1)), None)
         except Unreachable as error:
             raise LocalIOError(str(error)) from error
 
     def part_path(self, stem: str, digest: str) -> Path:  # noqa: ARG002 - keys may be no file names
-        """In the run directory."""
+        """Return a path in the run directory."""
         return self.parts / f"{digest}.part"
 
     def path_of(self, name: str) -> str:
-        """The whole URL."""
+        """Return the whole URL."""
         return f"{self.url.rstrip('/')}/{name}"
 
     def holds(self, file: OutputFile) -> bool:
-        """By size and by the digest in its metadata."""
-        with self._telling():
-            return self._look(self._key(file.path)) == (file.bytes, file.sha256)
+        """Compare the size, and the digest in the metadata."""
+        with self._translating_errors():
+            return self._size_and_digest(self._key(file.path)) == (file.bytes, file.sha256)
 
     def put(self, part: Path, file: OutputFile, content_type: str) -> bool:
-        """Upload, and look at what came of it. The store makes it visible whole or not at all."""
+        """Upload and check the object. The store makes it visible whole or not at all."""
         key = self._key(file.path)
-        with self._telling():
-            there = self._look(key)
+        with self._translating_errors():
+            there = self._size_and_digest(key)
             if there is None:
                 if not self._upload(key, part, file, content_type):
-                    return self.put(part, file, content_type)  # somebody was quicker
+                    return self.put(part, file, content_type)  # somebody else was quicker
                 reached(CrashPoint.FILE_RENAMED)
-                there = self._look(key)
+                there = self._size_and_digest(key)
                 if there is None or there[0] != file.bytes:
-                    raise Unreachable(f"{file.path}: is not there as it was sent")
+                    raise Unreachable(f"{file.path}: the object is not as it was sent")
         if there != (file.bytes, file.sha256):
             return False
         part.unlink(missing_ok=True)
         return True
 
     def put_text(self, path: str, content: bytes) -> None:
-        """Replace what lies there at once."""
+        """Put it in one request, which replaces an earlier object at once."""
         import obstore
 
-        with self._telling():
+        with self._translating_errors():
             obstore.put(
                 self._store,
                 self._key(path),
@@ -122,10 +103,10 @@ class Bucket:
             )
 
     def read(self, path: str, limit_bytes: int) -> bytes | None:
-        """The first bytes; None where nothing lies there."""
+        """Return the first bytes; None if there is no such object."""
         import obstore
 
-        with self._telling():
+        with self._translating_errors():
             try:
                 found = obstore.get(self._store, self._key(path))
                 return bytes(found.bytes())[:limit_bytes]
@@ -145,7 +126,7 @@ class Bucket:
                 client_options={
                     "timeout": timedelta(minutes=5),
                     "connect_timeout": timedelta(seconds=10),
-                    "allow_http": True,  # where the environment names an endpoint, it is meant
+                    "allow_http": True,  # an endpoint in the environment is meant as it is
                 },
                 retry_config={"max_retries": 4, "retry_timeout": timedelta(minutes=1)},
                 **more,
@@ -154,7 +135,7 @@ class Bucket:
             raise LocalIOError(f"{self.url}: {_brief(error)}") from error
 
     def _upload(self, key: str, part: Path, file: OutputFile, content_type: str) -> bool:
-        """False where something has come to lie there meanwhile."""
+        """Upload; return False if another object has that key by now."""
         import obstore
         from obstore.exceptions import AlreadyExistsError
 
@@ -169,8 +150,8 @@ class Bucket:
             return False
         return True
 
-    def _look(self, key: str) -> tuple[int, str] | None:
-        """Size and digest of an object; None where there is none."""
+    def _size_and_digest(self, key: str) -> tuple[int, str] | None:
+        """Return size and digest of an object; None if there is none."""
         import obstore
 
         try:
@@ -184,8 +165,8 @@ class Bucket:
         return path.rpartition("/")[2]
 
     @contextmanager
-    def _telling(self) -> Iterator[None]:
-        """Errors of the library as ours: what another try may mend, and what it cannot."""
+    def _translating_errors(self) -> Iterator[None]:
+        """Turn errors of the library into ours: `Unreachable` if another try may succeed."""
         from obstore.exceptions import BaseError
 
         try:
@@ -197,11 +178,14 @@ class Bucket:
 
 
 def _refusal(error: Exception) -> str | None:
-    """What no other try mends; the library has a type for it in some calls, a text in others."""
+    """Return why no other try can succeed; None if one may.
+
+    The library has a type of error for it in some calls, only a text in others.
+    """
     from obstore.exceptions import PermissionDeniedError, UnauthenticatedError
 
-    said = _STATUS.search(str(error))
-    status = said[1] if said else ""
+    match = _STATUS.search(str(error))
+    status = match[1] if match else ""
     refused = isinstance(error, (PermissionDeniedError, UnauthenticatedError))
     if refused or status in ("401", "403"):
         return "access denied; check the credentials of the object store in the environment"
@@ -211,6 +195,6 @@ def _refusal(error: Exception) -> str | None:
 
 
 def _brief(error: Exception) -> str:
-    """The first line, without the answer of the store: that may repeat parts of the credentials."""
+    """Return the first line, without the store's answer: it may repeat parts of the credentials."""
     line = str(error).partition("\n")[0].partition("<")[0].strip(" :-")
     return line[:200] or type(error).__name__

@@ -1,18 +1,28 @@
-"""Where whole files are kept, as seen by those who bring them. Fetching is another matter."""
+"""Destinations of whole files: what each of them offers, and which one `output.dir` means."""
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
+from urllib.parse import urlsplit
 
 from batchgen.core.events import OutputFile
+from batchgen.outputs.bucket import Bucket
+from batchgen.outputs.local_directory import LocalDirectory
+
+DEFAULT_DIR = "outputs"
+DOWNLOADS_NAME = "downloads"
+"""Directory in the run directory for what is on its way: resume notes, and parts for a bucket."""
+SCHEMES = ("s3", "gs", "az")
+EXTRA = "stores"
 
 
 class Destination(Protocol):
-    """A place for outputs. All of it blocks and is called on threads.
+    """Where whole files go. All of it blocks and is called on threads.
 
-    Methods raise OSError or `LocalIOError` where the place itself refuses, so that every further
-    file would be refused too, and `Unreachable` where another try may succeed.
+    Methods raise OSError or `LocalIOError` if the destination itself refuses, so that every further
+    file would be refused too, and `Unreachable` if another try may succeed.
     """
 
     @property
@@ -21,37 +31,57 @@ class Destination(Protocol):
         ...
 
     def prepare(self) -> None:
-        """Make the place ready, before anything is submitted whose outputs would go there."""
+        """Make it ready, before anything is submitted whose outputs would go there."""
         ...
 
     def part_path(self, stem: str, digest: str) -> Path:
-        """Where bytes for a name are received; `digest` names the output on this machine."""
+        """Return where bytes for a name are received; `digest` names the output here."""
         ...
 
     def path_of(self, name: str) -> str:
-        """What the ledger calls a file of this name."""
+        """Return what the ledger calls a file of this name."""
         ...
 
     def holds(self, file: OutputFile) -> bool:
-        """Whether this very file lies there, whole."""
+        """Return whether this very file is there, whole."""
         ...
 
     def put(self, part: Path, file: OutputFile, content_type: str) -> bool:
-        """Put a received file under its path, whole, and let the part go.
+        """Put a received file under its path, whole, and remove the part.
 
-        False where another file has that path; one that is the same is not written again. When
+        Return False if another file has that path; one that is the same is not written again. When
         this returns True, the file is durable.
         """
         ...
 
     def put_text(self, path: str, content: bytes) -> None:
-        """Write a small file whole, in place of what lies there."""
+        """Write a small file whole, in place of an earlier one."""
         ...
 
     def read(self, path: str, limit_bytes: int) -> bytes | None:
-        """The first bytes of what lies there; None where nothing does."""
+        """Return the first bytes of a file; None if there is none."""
         ...
 
 
-class Unreachable(Exception):
-    """The place could not be reached; another try may succeed."""
+def destination_of(run_dir: Path, output_dir: str | None) -> Destination:
+    """Return the destination that `output.dir` names."""
+    if output_dir and "://" in output_dir:
+        return Bucket(url=output_dir, parts=run_dir / DOWNLOADS_NAME)
+    return LocalDirectory(run_dir=run_dir, path=run_dir / (output_dir or DEFAULT_DIR))
+
+
+def fault_of_output_dir(output_dir: str | None) -> str | None:
+    """Return why `output.dir` cannot be a destination, as a sentence; None if it can be tried."""
+    if not output_dir or "://" not in output_dir:
+        return None
+    place = urlsplit(output_dir)
+    if place.scheme not in SCHEMES:
+        ways = ", ".join(f"{scheme}://" for scheme in SCHEMES)
+        return f"{output_dir!r} is no place for files; give a directory, or a bucket as {ways}"
+    if place.query or place.fragment or "@" in place.netloc:
+        return "more than bucket and prefix; credentials and settings come from the environment"
+    if not place.netloc:
+        return f"{output_dir!r} names no bucket; write it like {place.scheme}://bucket/prefix"
+    if find_spec("obstore") is None:
+        return f"object stores need an extra: pip install 'batchgen[{EXTRA}]'"
+    return None

@@ -1,4 +1,4 @@
-"""What a file is called: safe on every file system, and never one name for two jobs.
+"""File names: safe on every file system, and never one name for two jobs.
 
 A name comes from an id, which comes from a spreadsheet: it may hold a path, a device name of
 Windows, characters that turn text around, or differ from another only by case.
@@ -15,7 +15,7 @@ from collections.abc import Iterable
 MAX_NAME_BYTES = 200
 """Of a file with its extension."""
 TAIL_BYTES = 20
-"""What is left free behind a stem: a counter, an extension, that of a sidecar."""
+"""Room behind a stem for a counter, an extension, and that of a sidecar."""
 MIN_STEM_BYTES = 16
 """Shorter stems would be digests only."""
 
@@ -23,14 +23,14 @@ _UNSAFE = re.compile(r'[<>:"/\\|?*]+')
 _RESERVED = re.compile(
     r"(con|prn|aux|nul|conin\$|conout\$|clock\$|(com|lpt)[0-9¹²³])\s*(\..*)?", re.IGNORECASE
 )
-"""Devices of Windows, which they are with any extension too."""
+"""Devices of Windows, with any extension."""
 _TURNS = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")
 """Direction marks: with them `gpj.exe` reads as `exe.jpg`."""
 _UNPRINTABLE = frozenset({"Cc", "Cs", "Cn", "Co", "Zl", "Zp"})
 
 
 def safe_stem(text: str, max_bytes: int = MAX_NAME_BYTES - TAIL_BYTES) -> str:
-    """The text as a file name without extension; unchanged where it is safe already.
+    """Return the text as a file name without extension; unchanged if it is safe already.
 
     Two texts may become one name; `FileNameClaims.claim` keeps their files apart.
     """
@@ -52,7 +52,7 @@ def _digest(text: str) -> str:
 
 
 class FileNameClaims:
-    """Gives out stems; two that differ only by case, or by how an accent is written, are the same.
+    """The stems that are taken; case, and how an accent is written, make no difference.
 
     Holds one integer for each name, so that a million files fit.
     """
@@ -63,18 +63,15 @@ class FileNameClaims:
         self._taken = {_key(path.rpartition("/")[2].rpartition(".")[0]) for path in taken_paths}
 
     def claim(self, text: str) -> str:
-        """A stem for this text that nobody else has; `~2`, `~3`... where it is taken."""
-        return self._claim(safe_stem(text, self._max_stem_bytes))
-
-    def claim_beside(self, name: str) -> str:
-        """A stem for what lies beside a file of this name, which is safe already."""
-        return self._claim(name)
+        """Claim a stem for this text that nobody else has, with `~2`, `~3`... if it is taken."""
+        return self.claim_safe(safe_stem(text, self._max_stem_bytes))
 
     def limit(self, max_name_bytes: int) -> None:
-        """What the place allows for a name, where that is less than `MAX_NAME_BYTES`."""
+        """Keep to what the destination allows for a name, if that is less than `MAX_NAME_BYTES`."""
         self._max_stem_bytes = max(MIN_STEM_BYTES, min(max_name_bytes, MAX_NAME_BYTES) - TAIL_BYTES)
 
-    def _claim(self, stem: str) -> str:
+    def claim_safe(self, stem: str) -> str:
+        """Claim a stem, as `claim` does, for a text that is safe already."""
         candidate, count = stem, 1
         with self._lock:
             while _key(candidate) in self._taken:
@@ -84,7 +81,7 @@ class FileNameClaims:
         return candidate
 
     def claim_exactly(self, stem: str) -> bool:
-        """Take this very stem; False where somebody has it."""
+        """Claim this very stem; return False if somebody has it."""
         with self._lock:
             if _key(stem) in self._taken:
                 return False

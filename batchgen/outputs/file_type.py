@@ -1,27 +1,18 @@
-"""What a downloaded file is, by its first bytes, else by what the server calls it.
+"""The type of a downloaded file, by its first bytes, else by what the server calls it.
 
-Only what decides an extension or gives away that the file is no output at all. A paid output is
+Only what decides an extension, or shows that the file is not an output at all. A paid output is
 never refused on a guess: what is neither known nor text is kept, as `.bin`.
-
-Whether a file ends where its own format says, for formats that say it without doubt.
-
-A server may announce half a file as all of it, or no length at all. Only what proves that bytes
-are missing counts: the structure is followed from the start, and the file is cut short where a
-known piece of it goes on behind the end. Where the structure cannot be followed, or the format
-leaves its end open, the file is believed.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from typing import BinaryIO
 from urllib.parse import unquote
 
 import msgspec
 
 SNIFF_BYTES = 1024
-"""How much of a file is looked at."""
+"""Bytes of a file that are read for this."""
 
 _BY_START: tuple[tuple[bytes, str], ...] = (
     (b"\x89PNG\r\n\x1a\n", "png"),
@@ -52,54 +43,34 @@ _BY_TYPE = {
 FALLBACK = "bin"
 
 _MEDIA_TYPES = ("image/", "video/", "audio/")
-_MEDIA_ENDINGS = frozenset(
-    [
-        "png",
-        "jpg",
-        "jpeg",
-        "webp",
-        "gif",
-        "avif",
-        "heic",
-        "bmp",
-        "tif",
-        "tiff",
-        "mp4",
-        "webm",
-        "mov",
-        "avi",
-        "mkv",
-        "mp3",
-        "wav",
-        "flac",
-        "ogg",
-        "m4a",
-    ]
-)
+_MEDIA_ENDINGS = frozenset({
+    "png", "jpg", "jpeg", "webp", "gif", "avif", "heic", "bmp", "tif", "tiff",
+    "mp4", "webm", "mov", "avi", "mkv", "mp3", "wav", "flac", "ogg", "m4a",
+})  # fmt: skip
 _SAYS_ERROR = frozenset({"error_code", "error_message"})
-"""Keys that an error body of the API has, and no output."""
+"""Keys that an error body of the API has, and no output has."""
 _ERROR_WORDS = frozenset({"error", "errors", "message", "detail"})
 _BESIDE_ERROR_WORDS = frozenset({"code", "status", "statusCode", "request_id", "requestId"})
 _XML_ERROR = re.compile(rb"(<\?xml[^>]*\?>\s*)?<Error[\s>]")
 
 
 def extension(start: bytes, content_type: str) -> str:
-    """Without a dot. The bytes are believed before the server, the URL never."""
+    """Return the extension, without a dot: by the bytes, else by the server, never by the URL."""
     return _by_bytes(start) or _BY_TYPE.get(content_type.lower(), FALLBACK)
 
 
 def is_web_page(start: bytes, content_type: str) -> bool:
-    """Whether this is an error page that was served in place of a file."""
+    """Return whether this is an error page that was served in place of a file."""
     looks_like = _text_start(start).lower().startswith((b"<!doctype html", b"<html"))
     return looks_like or (content_type.lower() == "text/html" and not _by_bytes(start))
 
 
 def impostor(start: bytes, content_type: str, url: str) -> str | None:
-    """What came in place of the file, for a message; None where this may be the file.
+    """Return what was sent instead of the file, for a message; None if this may be the file.
 
-    `start` is the first `SNIFF_BYTES`. Bytes of a known format are always believed. Text is no
-    picture, film or sound, where the URL or the Content-Type promises one; and error bodies in the
-    forms that this API and object stores use are no output whatever was promised.
+    `start` is the first `SNIFF_BYTES`. Bytes of a known format are always believed. If the URL
+    or the Content-Type promises a picture, film or sound, text is not the file. An error body in
+    the forms that this API and object stores use never is, whatever was promised.
     """
     if _by_bytes(start):
         return None
@@ -127,7 +98,7 @@ def _is_error_json(start: bytes, url: str) -> bool:
     try:
         body = msgspec.json.decode(start)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return False  # also where it is longer than what is looked at: error bodies are short
+        return False  # also if it is longer than `start`: error bodies are short
     if not isinstance(body, dict):
         return False
     words = body.keys() - _BESIDE_ERROR_WORDS
@@ -136,7 +107,7 @@ def _is_error_json(start: bytes, url: str) -> bool:
 
 
 def _is_text(start: bytes) -> bool:
-    """Whether all of it is text: UTF-8 without control characters, which no binary format is."""
+    """Return whether all of it is UTF-8 without control characters, which no binary format is."""
     if any(byte < 32 and byte not in b"\t\n\r\f" for byte in start):
         return False
     try:
@@ -159,99 +130,3 @@ def _by_bytes(start: bytes) -> str | None:
     if start[4:8] == b"ftyp":
         return _BY_BRAND.get(start[8:12], "mp4")
     return None
-
-
-_TAIL_BYTES = 1 << 16
-_ZIP_TAIL_BYTES = 22 + 0xFFFF
-"""The end record and the longest comment behind it."""
-_OPEN_RIFF_BYTES = 0x7FFF0000
-"""Writers that could not go back to fill in the length leave one of about this size, or more."""
-_RIFF_FIRST = (b"VP8 ", b"VP8L", b"VP8X", b"fmt ", b"JUNK", b"LIST", b"bext")
-_MP4_BOXES = frozenset(
-    b"ftyp mdat moov moof meta free skip wide uuid sidx styp pdin mfra udta emsg".split()
-)
-_JPEG_SCAN, _JPEG_END = 0xDA, b"\xff\xd9"
-
-
-def is_cut_short(file: BinaryIO, size_bytes: int) -> bool:
-    """Whether the end of the file is provably missing. Moves the file's position."""
-    start = _at(file, 0, 16)
-    for magic, check in _CHECKS:
-        if start.startswith(magic):
-            return check(file, size_bytes)
-    return start[4:8] == b"ftyp" and _mp4(file, size_bytes)
-
-
-def _at(file: BinaryIO, offset: int, count: int) -> bytes:
-    file.seek(offset)
-    return file.read(count)
-
-
-def _png(file: BinaryIO, size_bytes: int) -> bool:
-    """Chunk after chunk up to IEND."""
-    at, kind = 8, _at(file, 12, 4)
-    if kind != b"IHDR":
-        return False
-    while kind != b"IEND":
-        head = _at(file, at, 8)
-        kind = head[4:]
-        at += 12 + int.from_bytes(head[:4], "big")
-        if not kind.isalpha():
-            return len(head) < 8  # its place is behind the end, or holds something else
-    return at > size_bytes
-
-
-def _jpeg(file: BinaryIO, size_bytes: int) -> bool:
-    """From the beginning of the picture on, the end marker stands only at its end."""
-    at = 2
-    while True:
-        head = _at(file, at, 4)
-        if len(head) < 4 or head[0] != 0xFF:
-            return False
-        if head[1] == _JPEG_SCAN:
-            break
-        at += 2 + int.from_bytes(head[2:], "big")
-    return _JPEG_END not in _at(file, max(at, size_bytes - _TAIL_BYTES), _TAIL_BYTES)
-
-
-def _riff(file: BinaryIO, size_bytes: int) -> bool:
-    head = _at(file, 4, 12)
-    declared = int.from_bytes(head[:4], "little")
-    return head[8:] in _RIFF_FIRST and declared < _OPEN_RIFF_BYTES and 8 + declared > size_bytes
-
-
-def _glb(file: BinaryIO, size_bytes: int) -> bool:
-    head = _at(file, 4, 8)
-    version, declared = int.from_bytes(head[:4], "little"), int.from_bytes(head[4:], "little")
-    return version in (1, 2) and declared > size_bytes
-
-
-def _zip(file: BinaryIO, size_bytes: int) -> bool:
-    version, method = _at(file, 4, 1), _at(file, 8, 2)
-    known = version in (b"\x0a", b"\x14", b"\x2d") and method in (b"\0\0", b"\x08\0")
-    tail = _at(file, max(0, size_bytes - _ZIP_TAIL_BYTES), _ZIP_TAIL_BYTES)
-    return known and b"PK\x05\x06" not in tail
-
-
-def _mp4(file: BinaryIO, size_bytes: int) -> bool:
-    """Box after box up to the end; where there is content, an index has to be among them."""
-    at, kinds = 0, set()
-    while at + 8 <= size_bytes:
-        head = _at(file, at, 16)
-        length, kind = int.from_bytes(head[:4], "big"), head[4:8]
-        if length == 1:
-            length = int.from_bytes(head[8:16], "big")
-        if kind not in _MP4_BOXES or length < 8:
-            return False  # length 0: this box goes on to the end, wherever that is
-        kinds.add(kind)
-        at += length
-    return at > size_bytes or (b"mdat" in kinds and not kinds & {b"moov", b"meta"})
-
-
-_CHECKS: tuple[tuple[bytes, Callable[[BinaryIO, int], bool]], ...] = (
-    (b"\x89PNG\r\n\x1a\n", _png),
-    (b"\xff\xd8\xff", _jpeg),
-    (b"RIFF", _riff),
-    (b"glTF", _glb),
-    (b"PK\x03\x04", _zip),
-)

@@ -1,4 +1,4 @@
-"""Outputs kept in a directory of this machine (a `Destination`)."""
+"""A directory of this machine as the destination of outputs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class LocalDirectory:
 
     @property
     def max_name_bytes(self) -> int:
-        """What the file system allows for a name, and for a path as a whole, here."""
+        """What the file system allows here for a name, and for a path as a whole."""
         try:
             longest = os.pathconf(self.path, "PC_NAME_MAX")
             room = os.pathconf(self.path, "PC_PATH_MAX") - len(os.fsencode(self.path.absolute()))
@@ -33,7 +33,7 @@ class LocalDirectory:
         return min(MAX_NAME_BYTES, longest, room - 2)
 
     def prepare(self) -> None:
-        """Create it. Raises `LocalIOError`."""
+        """Create it. Raise `LocalIOError`."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -43,22 +43,25 @@ class LocalDirectory:
             raise LocalIOError(f"{self.path}: {message}")
 
     def part_path(self, stem: str, digest: str) -> Path:  # noqa: ARG002 - the name is enough here
-        """`NAME.part`."""
+        """Return `NAME.part`."""
         return self.path / f"{stem}.part"
 
     def path_of(self, name: str) -> str:
-        """Relative to the run directory, with `/`."""
+        """Return the path relative to the run directory, with `/`."""
         return Path(os.path.relpath(self.path / name, self.run_dir)).as_posix()
 
     def holds(self, file: OutputFile) -> bool:
-        """By size and digest: reads the file."""
-        return _is(self.run_dir / file.path, file)
+        """Compare size and digest; reads the file."""
+        try:
+            return not difference(self.run_dir / file.path, file)
+        except FileNotFoundError:
+            return False
 
     def put(self, part: Path, file: OutputFile, content_type: str) -> bool:  # noqa: ARG002
         """Sync and rename."""
         final = self.run_dir / file.path
         if final.exists():
-            if not _is(final, file):
+            if not self.holds(file):
                 return False
             part.unlink(missing_ok=True)
             return True
@@ -73,12 +76,12 @@ class LocalDirectory:
         return True
 
     def put_text(self, path: str, content: bytes) -> None:
-        """Replace what lies there at once."""
+        """Write it under another name and rename."""
         with replacing(self.run_dir / path) as file:
             file.write(content)
 
     def read(self, path: str, limit_bytes: int) -> bytes | None:
-        """The first bytes; None where nothing lies there."""
+        """Return the first bytes; None if there is no such file."""
         try:
             with (self.run_dir / path).open("rb") as file:
                 return file.read(limit_bytes)
@@ -86,11 +89,11 @@ class LocalDirectory:
             return None
 
 
-def _is(path: Path, file: OutputFile) -> bool:
-    try:
-        if path.stat().st_size != file.bytes:
-            return False
-        with path.open("rb") as opened:
-            return hashlib.file_digest(opened, "sha256").hexdigest() == file.sha256
-    except FileNotFoundError:
-        return False
+def difference(path: Path, file: OutputFile) -> str:
+    """Return how a file differs from the one that was downloaded; empty if it does not."""
+    size_bytes = path.stat().st_size
+    if size_bytes != file.bytes:
+        return f"{size_bytes:,} bytes; the download had {file.bytes:,}"
+    with path.open("rb") as content:
+        same = hashlib.file_digest(content, "sha256").hexdigest() == file.sha256
+    return "" if same else "its content is not what was downloaded (sha256)"

@@ -1,11 +1,9 @@
-"""What is known of outputs that are on their way, on disk: so that the next process can go on.
+"""The bytes of one output on their way: the `.part` file, and the note that lets others resume it.
 
-One small file for each unfinished output, in the run directory. It says which bytes the part
-begins with (by length and digest, so that a part is never taken for something it is not, whatever
-a power cut left of it), and what the server called them. A note is a help, never a promise: where
-it is missing or does not fit, the download begins anew.
-
-The bytes of one output as they come in: written and digested in the same pass, on threads.
+A resume note is a small file in the run directory for each unfinished output. It says which bytes
+the part begins with (by length and digest, so that a part is never taken for something it is not,
+whatever a power cut left of it), and what the server called them. If it is missing or does not
+fit, the download begins again from the first byte.
 """
 
 from __future__ import annotations
@@ -21,6 +19,7 @@ from pathlib import Path
 
 import msgspec
 from aiofiles.threadpool import wrap
+from msgspec.structs import replace
 
 from batchgen.system.crash_points import CrashPoint, reached
 from batchgen.system.files import replacing
@@ -29,8 +28,8 @@ Key = tuple[str, int]
 """A job and the number of its output, from 1."""
 
 
-class ResumeNote(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """One output on its way."""
+class ResumeNote(msgspec.Struct, kw_only=True, omit_defaults=True, frozen=True):
+    """What is known of one unfinished output."""
 
     job: str
     index: int
@@ -39,39 +38,51 @@ class ResumeNote(msgspec.Struct, kw_only=True, omit_defaults=True):
     url: str = ""
     """Where the bytes came from, without its query: signatures in there change."""
     validator: str = ""
-    """ETag or Last-Modified of those bytes, for If-Range; empty where nothing vouches for them."""
+    """ETag or Last-Modified of those bytes, for If-Range; empty if neither identifies them."""
     total_bytes: int | None = None
     content_type: str = ""
     received_bytes: int = 0
     sha256: str = ""
     """Of the first `received_bytes`."""
     high_water_bytes: int = 0
-    """The most that was ever received; more than that is progress."""
+    """The most that was ever received; only more than that is progress."""
     name: str = ""
     """The final name, once all of it was received and checked."""
 
     @property
     def key(self) -> Key:
-        """What it is about."""
+        """The output that it is about."""
         return self.job, self.index
 
-    def forget_bytes(self) -> None:
-        """Nothing of what was received is worth keeping."""
-        self.validator, self.total_bytes, self.name = "", None, ""
-        self.received_bytes, self.sha256 = 0, ""
+    @property
+    def is_useful(self) -> bool:
+        """Whether another process could resume the download, or know the file, by this note."""
+        return bool(self.name or (self.validator and self.received_bytes))
+
+    def without_bytes(self) -> ResumeNote:
+        """Return the note for a download that begins again."""
+        return replace(self, validator="", total_bytes=None, name="", received_bytes=0, sha256="")
+
+    def with_bytes_of(self, part: PartFile) -> ResumeNote:
+        """Return the note for the bytes that the part has now."""
+        return replace(
+            self,
+            received_bytes=part.size_bytes,
+            sha256=part.sha256,
+            high_water_bytes=max(self.high_water_bytes, part.size_bytes),
+        )
 
 
 class ResumeNotes:
     """The directory of the notes; it exists only while there are any. Blocking."""
 
     def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self._encoder = msgspec.json.Encoder()
+        self._directory = directory
 
     def read(self) -> list[ResumeNote]:
-        """All that can be read; the others are removed."""
+        """Return all that can be read; the others are removed."""
         found = []
-        for path in sorted(self.directory.glob("*.json")):
+        for path in sorted(self._directory.glob("*.json")):
             try:
                 found.append(msgspec.json.decode(path.read_bytes(), type=ResumeNote))
             except (OSError, msgspec.DecodeError, UnicodeDecodeError):
@@ -79,68 +90,65 @@ class ResumeNotes:
         return found
 
     def write(self, note: ResumeNote) -> None:
-        """Keep it. Not durable: it is for a kill, and after a power cut its digest is checked."""
-        content = self._encoder.encode(note)
-        try:
-            self._replace(note.key, content)
-        except FileNotFoundError:  # the first one
-            self.directory.mkdir(parents=True, exist_ok=True)
-            self._replace(note.key, content)
+        """Write a note in place of the last one for this output; drop that if it is of no use.
 
-    def _replace(self, key: Key, content: bytes) -> None:
-        with replacing(self._path(key), durable=False) as file:
-            file.write(content)
+        Not durable: a note is for a kill, and after a power cut its digest is checked.
+        """
+        if not note.is_useful:
+            self.drop(note.key)
+            return
+        self._directory.mkdir(parents=True, exist_ok=True)
+        with replacing(self._path(note.key), durable=False) as file:
+            file.write(msgspec.json.encode(note))
 
     def drop(self, key: Key) -> None:
-        """Forget it."""
+        """Remove the note about an output."""
         self._path(key).unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Remove the directory where nothing is left in it."""
+        """Remove the directory if it is empty."""
         with suppress(OSError):
-            self.directory.rmdir()
+            self._directory.rmdir()
 
     def _path(self, key: Key) -> Path:
-        return self.directory / f"{digest_of(key)}.json"
+        return self._directory / f"{digest_of(key)}.json"
 
 
 def digest_of(key: Key) -> str:
-    """A name for what belongs to one output in the directory of the notes."""
+    """Return a file name, without extension, for what belongs to one output."""
     text = f"{key[0]}\0{key[1]}".encode("utf-8", "surrogatepass")
     return hashlib.blake2b(text, digest_size=12).hexdigest()
 
 
 READ_BYTES = 1 << 20
 WRITE_BYTES = 1 << 19
-"""What is worth a write; less than that waits for more, though not for long."""
+"""Enough for a write; less than that waits for more, though not for long."""
 FULL_BYTES = 1 << 20
-"""What may wait for the disk before the network has to wait too."""
+"""Bytes that may wait for the disk before the network has to wait too."""
 WRITE_AFTER_S = 0.2
-MARK_AFTER_S = 0.5
-"""How often a slow download is noted; a kill costs what came since."""
+NOTE_AFTER_S = 0.5
+"""How often a slow download is noted; a kill costs what arrived since."""
 
 
 class PartFile(io.FileIO):
-    """A file that knows the digest of all that was written to it. Blocking; closed after use."""
+    """A file that knows the digest of everything written to it. Blocking; to be closed."""
 
     def __init__(self, path: Path) -> None:
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         super().__init__(os.open(path, flags, 0o666), "r+")
         self.path = path
         self.size_bytes = 0
-        """Bytes that are good; the file may have more until it is cut off."""
+        """Bytes that are good; the file may have more until it is cut."""
         self._digest = hashlib.sha256()
 
     @property
     def sha256(self) -> str:
-        """Of the first `size_bytes`."""
+        """The digest of the first `size_bytes`."""
         return self._digest.copy().hexdigest()
 
-    def take_up(self, size_bytes: int, sha256: str) -> bool:
-        """Go on behind these bytes, if it is them that the file begins with; else begin anew."""
-        self.begin_anew()
-        if not size_bytes:
-            return True
+    def resume(self, size_bytes: int, sha256: str) -> None:
+        """Continue behind these bytes if the file begins with them; else begin again."""
+        self.begin_again()
         buffer = memoryview(bytearray(READ_BYTES))
         while self.size_bytes < size_bytes:
             count = self.readinto(buffer[: size_bytes - self.size_bytes])
@@ -148,19 +156,17 @@ class PartFile(io.FileIO):
                 break
             self._digest.update(buffer[:count])
             self.size_bytes += count
-        if self.size_bytes == size_bytes and self.sha256 == sha256:
-            return True
-        self.begin_anew()
-        return False
+        if self.size_bytes != size_bytes or self.sha256 != sha256:
+            self.begin_again()
 
-    def begin_anew(self) -> None:
-        """Nothing of it counts any more."""
+    def begin_again(self) -> None:
+        """Count nothing of the file any more."""
         self.seek(0)
         self.size_bytes = 0
         self._digest = hashlib.sha256()
 
     def writelines(self, pieces: Iterable[bytes]) -> None:  # type: ignore[override]
-        """All of them. Raises OSError, and then still knows what it holds."""
+        """Write all of them. Raise OSError, and then still know what the file holds."""
         for piece in pieces:
             rest = memoryview(piece)
             while rest:
@@ -171,25 +177,25 @@ class PartFile(io.FileIO):
         reached(CrashPoint.CHUNK_WRITTEN)
 
     def cut(self) -> None:
-        """Drop what an earlier try left behind the good bytes."""
+        """Cut off what an earlier try left behind the good bytes."""
         self.truncate(self.size_bytes)
 
 
 class PartWriter:
-    """Lets bytes be written while the next ones are on their way."""
+    """Writes bytes on threads while the next ones are on their way."""
 
-    def __init__(self, part: PartFile, threads: Executor, mark: Callable[[], None]) -> None:
-        """`mark` notes how far the part is; called on a thread, now and then."""
+    def __init__(self, part: PartFile, threads: Executor, write_note: Callable[[], None]) -> None:
+        """`write_note` notes how far the part is; called on a thread, now and then."""
         self._file = wrap(part, executor=threads)
-        self._threads, self._mark = threads, mark
+        self._threads, self._write_note = threads, write_note
         self._waiting: list[bytes] = []
         self._waiting_bytes = 0
         self._writing: asyncio.Future[object] | None = None
         self._loop = asyncio.get_running_loop()
-        self._wrote_s = self._marked_s = self._loop.time()
+        self._wrote_s = self._noted_s = self._loop.time()
 
     async def add(self, chunk: bytes) -> None:
-        """Take these; waits only where the disk is slower than the network."""
+        """Take these bytes; wait only if the disk is slower than the network."""
         self._waiting.append(chunk)
         self._waiting_bytes += len(chunk)
         if self._waiting_bytes >= FULL_BYTES:
@@ -199,14 +205,14 @@ class PartWriter:
             await self._written()
         late = now_s - self._wrote_s >= WRITE_AFTER_S
         if self._writing is None and (late or self._waiting_bytes >= WRITE_BYTES):
-            if now_s - self._marked_s >= MARK_AFTER_S:
-                self._marked_s = now_s
-                await self._loop.run_in_executor(self._threads, self._mark)
+            if now_s - self._noted_s >= NOTE_AFTER_S:
+                self._noted_s = now_s
+                await self._loop.run_in_executor(self._threads, self._write_note)
             self._wrote_s = now_s
             self._start()
 
     async def flush(self) -> None:
-        """Write the rest; however the download has ended, no thread is at the file afterwards."""
+        """Write the rest; afterwards no thread is at the file, however the download has ended."""
         await self._written()
         if self._waiting:
             self._start()
@@ -217,7 +223,7 @@ class PartWriter:
         self._writing = asyncio.ensure_future(self._file.writelines(pieces))
 
     async def _written(self) -> None:
-        """Wait for the write that is on its way, even where this task is cancelled meanwhile."""
+        """Wait for the write that is on its way, even if this task is cancelled meanwhile."""
         writing, self._writing = self._writing, None
         if writing is None:
             return

@@ -1,28 +1,35 @@
-"""From bytes that have all come to a file under its final name. Blocking, on threads."""
+"""From a received part to a file under its final name: checks, name, destination. Blocking."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import BinaryIO, cast
+
+from msgspec.structs import replace
 
 from batchgen.core.events import OutputFile
 from batchgen.outputs import file_type
+from batchgen.outputs.answers import DownloadPostponed, save_later
+from batchgen.outputs.completeness import is_cut_short
 from batchgen.outputs.destination import Destination
-from batchgen.outputs.fetcher import DownloadPostponed, later
 from batchgen.outputs.file_names import FileNameClaims
-from batchgen.outputs.file_type import is_cut_short
-from batchgen.outputs.part_file import PartFile, ResumeNote, ResumeNotes
+from batchgen.outputs.part_file import PartFile, ResumeNote
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Publisher:
-    """Checks, names and puts."""
+    """Checks parts, names them, and puts them to their destination."""
 
-    def __init__(self, keep: Destination, names: FileNameClaims, notes: ResumeNotes) -> None:
-        self._keep, self._names, self._notes = keep, names, notes
+    destination: Destination
+    names: FileNameClaims
+    remember: Callable[[ResumeNote], None]
+    """Takes the note of each step, before the step."""
 
-    def finish(self, note: ResumeNote, part: PartFile, path: str | None) -> OutputFile:
+    def publish(self, note: ResumeNote, part: PartFile, path: str | None) -> OutputFile:
         """Check a part that was received to its end, close it, put it under its name, or `path`.
 
-        Raises `DownloadPostponed` if it is not what it should be; then nothing of it counts.
+        Raise `DownloadPostponed` if it is not the file; then nothing of it counts.
         """
         with part:
             part.cut()
@@ -30,50 +37,52 @@ class Publisher:
             start = part.read(file_type.SNIFF_BYTES)
             fault = _fault(part, start, note)
             if fault:
-                part.begin_anew()
+                part.begin_again()
                 part.cut()
-                note.forget_bytes()
-                raise DownloadPostponed(later(fault))
-        note.total_bytes = part.size_bytes
+                raise DownloadPostponed(save_later(fault), note.without_bytes())
+        note = replace(note.with_bytes_of(part), total_bytes=part.size_bytes)
         return self._put(note, part, file_type.extension(start, note.content_type), path)
 
     def _put(
         self, note: ResumeNote, part: PartFile, extension: str, path: str | None
     ) -> OutputFile:
-        """Under its final name; where another file has that, under the next."""
-        note.received_bytes, note.sha256 = part.size_bytes, part.sha256
+        """Put the part under its final name; if another file has that, under the next one."""
         stem = note.stem
         while True:
-            note.name = f"{stem}.{extension}"
+            note = replace(note, name=f"{stem}.{extension}")
             file = OutputFile(
-                path=path or self._keep.path_of(note.name),
-                bytes=part.size_bytes,
+                path=path or self.destination.path_of(note.name),
+                bytes=note.received_bytes,
                 sha256=note.sha256,
             )
-            self._notes.write(note)  # first: after a kill it proves that the file is this one
-            if self._keep.put(part.path, file, note.content_type):
+            self.remember(note)  # first: after a kill it proves that the file is this one
+            if self.destination.put(part.path, file, note.content_type):
                 return file
             if path is not None:
-                raise DownloadPostponed(later(f"another file lies at {path}", hopeless=True))
-            stem = self._names.claim(stem)
+                message = f"there is another file at {path}"
+                raise DownloadPostponed(save_later(message, hopeless=True))
+            stem = self.names.claim(stem)
 
-    def describe(self, path: str, content: bytes, marker: bytes) -> None:
-        """Put a small file beside that one, over an earlier one of its kind but over no other."""
+    def put_sidecar(self, path: str, content: bytes, marker: bytes) -> None:
+        """Put a sidecar beside the file at `path`, over an earlier sidecar but no other file."""
         directory, _, name = path.rpartition("/")
         while True:
-            beside = f"{directory}/{self._names.claim_beside(name)}.json"
-            there = self._keep.read(beside, len(marker))
+            sidecar = f"{directory}/{self.names.claim_safe(name)}.json"
+            there = self.destination.read(sidecar, len(marker))
             if there is None or there == marker:
-                self._keep.put_text(beside, content)
+                self.destination.put_text(sidecar, content)
                 return
 
 
 def _fault(part: PartFile, start: bytes, note: ResumeNote) -> str:
-    """Why what came is not the file; empty where it is."""
+    """Return why what was received is not the file; empty if it is."""
     if not start:
         return "the file is empty"
     if thing := file_type.impostor(start, note.content_type, note.url):
-        return f"{thing} came in place of the file"
+        return f"the server sent {thing} instead of the file"
     if is_cut_short(cast("BinaryIO", part), part.size_bytes):
-        return f"the file has no end: {part.size_bytes:,} bytes, which the server calls all of it"
+        return (
+            f"the file is truncated: {part.size_bytes:,} bytes, although the server reported that "
+            "as its full length"
+        )
     return ""

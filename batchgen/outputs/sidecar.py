@@ -1,4 +1,4 @@
-"""The sidecar of an output: a JSON beside it with all that it takes to make the same again."""
+"""The sidecar of an output: a JSON file with everything needed to make the same again."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from batchgen.core.jobs import JSONValue
 from batchgen.core.lifecycle import JobRecord
 
 MARKER = b'{\n  "sidecar": "batchgen"'
-"""How each of them begins, so that it is told from a file that only has its name."""
+"""The first bytes of every sidecar: a file that begins otherwise only has its name."""
 
 
 def sidecar(
     file: OutputFile, record: JobRecord, *, model: str, values: Mapping[str, JSONValue]
 ) -> bytes:
-    """The content, for a person and a program. `values` is what was submitted.
+    """Return the content. `values` is what was submitted.
 
-    No URL is in it: those die within days, and may carry signatures.
+    It holds no URL: those expire within days, and may carry signatures.
     """
     content = {
         "sidecar": "batchgen",

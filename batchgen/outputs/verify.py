@@ -1,11 +1,11 @@
-"""Files against what the ledger says of them: on disk by size and sha256, in a bucket by its word.
+"""The files of a run directory compared with the ledger: `ledger verify --files`, `run --repair`.
 
-A bucket keeps the digest of each object in its metadata, which it checked when the file was put.
+Files on disk are compared by size and sha256. For a bucket its word is taken: the digest of each
+object is in its metadata, and was checked when the object was put.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,16 +13,14 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from batchgen.core.errors import LocalIOError
 from batchgen.core.events import OutputFile
 from batchgen.core.lifecycle import JobState
 from batchgen.core.plan import Records
-
-if TYPE_CHECKING:
-    from batchgen.outputs.destination import Destination
-
+from batchgen.outputs.answers import Unreachable
+from batchgen.outputs.destination import Destination, destination_of, fault_of_output_dir
+from batchgen.outputs.local_directory import difference
 
 _AT_ONCE = 256
 """Files that are handed to the threads together; keeps memory flat over a million."""
@@ -35,14 +33,14 @@ class BadFile:
     job: str
     file: OutputFile
     why: str
-    lies_here: bool
-    """Whether something lies under its name on this machine."""
+    exists: bool
+    """Whether there is something under its name on this machine."""
 
 
 def bad_files(run_dir: Path, records: Records) -> Iterator[BadFile]:
-    """Every recorded file that is missing or differs, in the order of the ledger.
+    """Yield every recorded file that is missing or differs, in the order of the ledger.
 
-    Raises `LocalIOError` where a bucket cannot be asked.
+    Raise `LocalIOError` if a bucket cannot be asked.
     """
     expected = (
         (record.job, file)
@@ -51,34 +49,26 @@ def bad_files(run_dir: Path, records: Records) -> Iterator[BadFile]:
     )
     with ThreadPoolExecutor(min(8, (os.cpu_count() or 1) * 2)) as pool:
         while some := list(islice(expected, _AT_ONCE)):
-            found = pool.map(lambda one: _look(run_dir, *one), some)
+            found = pool.map(lambda one: _compare(run_dir, *one), some)
             yield from (bad for bad in found if bad is not None)
 
 
-def _look(run_dir: Path, job: str, file: OutputFile) -> BadFile | None:
-    look = _look_in_bucket if "://" in file.path else _look_on_disk
-    why, lies_here = look(run_dir, file)
-    return BadFile(job=job, file=file, why=why, lies_here=lies_here) if why else None
+def _compare(run_dir: Path, job: str, file: OutputFile) -> BadFile | None:
+    compare = _compare_in_bucket if "://" in file.path else _compare_on_disk
+    why, exists = compare(run_dir, file)
+    return BadFile(job=job, file=file, why=why, exists=exists) if why else None
 
 
-def _look_on_disk(run_dir: Path, file: OutputFile) -> tuple[str, bool]:
-    path = run_dir / file.path
+def _compare_on_disk(run_dir: Path, file: OutputFile) -> tuple[str, bool]:
     try:
-        size_bytes = path.stat().st_size
-        if size_bytes != file.bytes:
-            return f"{size_bytes:,} bytes; the download had {file.bytes:,}", True
-        with path.open("rb") as data:
-            same = hashlib.file_digest(data, "sha256").hexdigest() == file.sha256
+        return difference(run_dir / file.path, file), True
     except FileNotFoundError:
         return "missing", False
     except OSError as error:
         return error.strerror or str(error), True
-    return "" if same else "its content is not what was downloaded (sha256)", True
 
 
-def _look_in_bucket(run_dir: Path, file: OutputFile) -> tuple[str, bool]:
-    from batchgen.outputs.destination import Unreachable
-
+def _compare_in_bucket(run_dir: Path, file: OutputFile) -> tuple[str, bool]:
     try:
         held = _bucket(file.path.rpartition("/")[0], run_dir).holds(file)
     except Unreachable as error:
@@ -88,11 +78,8 @@ def _look_in_bucket(run_dir: Path, file: OutputFile) -> tuple[str, bool]:
 
 @cache
 def _bucket(url: str, run_dir: Path) -> Destination:
-    from batchgen.outputs.bucket import Bucket, fault_of
-    from batchgen.outputs.store import NOTES_NAME
-
-    if fault := fault_of(url):
+    if fault := fault_of_output_dir(url):
         raise LocalIOError(fault)
-    bucket = Bucket(url=url, parts=run_dir / NOTES_NAME)
+    bucket = destination_of(run_dir, url)
     bucket.prepare()
     return bucket

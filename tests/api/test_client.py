@@ -10,7 +10,6 @@ import pytest
 from aiohttp import web
 
 from batchgen.api import ModelAPI
-from batchgen.api.client import retry_after_s
 from batchgen.core.api_answers import (
     CancelOutcome,
     Doubt,
@@ -214,23 +213,6 @@ async def test_a_body_without_end_is_no_answer() -> None:
 
     async with server(flood) as base_url, client(base_url) as api:
         assert isinstance(await api.status("r"), TryAgain)
-
-
-@pytest.mark.parametrize(
-    ("value", "expected_s"),
-    [
-        (None, None),
-        ("", 0.0),
-        ("-1", 0.0),
-        ("7", 7.0),
-        ("soon", 0.0),
-        ("Thu, 01 Jan 1970 00:01:40 GMT", 40.0),
-        ("Thu, 01 Jan 1970 00:00:10 GMT", 0.0),
-    ],
-)
-def test_retry_after_in_both_forms(value: str | None, expected_s: float | None) -> None:
-    """Seconds or a date; anything else asks nothing."""
-    assert retry_after_s(value, now_s=60.0) == expected_s
 
 
 async def test_what_an_answer_is_about_is_never_redacted() -> None:

@@ -14,7 +14,11 @@ from typing import Any
 from aiohttp import web
 
 from batchgen.core.api_base import ApiBase, parse_base_url
-from batchgen.outputs import FileNameClaims, LocalDirectory, Store, UrlPolicy
+from batchgen.net.url_policy import UrlPolicy
+from batchgen.outputs.file_names import FileNameClaims
+from batchgen.outputs.local_directory import LocalDirectory
+from batchgen.outputs.store import Store
+from batchgen.system.clock import SystemClock
 
 LOOPBACK = parse_base_url("http://127.0.0.1:1/v1")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -119,9 +123,13 @@ def store(
     run_dir: Path, *, api: ApiBase = LOOPBACK, taken: tuple[str, ...] = (), **more: Any
 ) -> Store:
     """A store that keeps files in `outputs` of a run directory."""
-    keep = LocalDirectory(run_dir=run_dir, path=run_dir / "outputs")
-    more = {"keep": keep, "guard": UrlPolicy(api=api), "names": FileNameClaims(taken)} | more
-    return Store(run_dir=run_dir, **more)
+    usual = {
+        "destination": LocalDirectory(run_dir=run_dir, path=run_dir / "outputs"),
+        "url_policy": UrlPolicy.for_outputs(api),
+        "names": FileNameClaims(taken),
+        "clock": SystemClock(),
+    }
+    return Store(run_dir=run_dir, **usual | more)
 
 
 def files(run_dir: Path) -> list[str]:

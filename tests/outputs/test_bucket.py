@@ -14,7 +14,8 @@ import pytest
 
 from batchgen.core.errors import LocalIOError
 from batchgen.core.events import OutputFile
-from batchgen.outputs.bucket import Bucket, fault_of
+from batchgen.outputs.bucket import Bucket
+from batchgen.outputs.destination import fault_of_output_dir
 from batchgen.ports import FilesSaved, SaveLater
 from batchgen.sandbox import SandboxConfig
 from tests.kit.fakes import MODEL
@@ -48,7 +49,7 @@ def place(tmp_path: Path) -> str:
 
 def bucket(run_dir: Path, place: str, **more: Any) -> Any:
     """A store that keeps files there."""
-    return store(run_dir, keep=Bucket(url=place, parts=run_dir / "downloads"), **more)
+    return store(run_dir, destination=Bucket(url=place, parts=run_dir / "downloads"), **more)
 
 
 def listed(s3: S3, place: str) -> dict[str, int]:
@@ -232,12 +233,12 @@ async def test_a_store_that_refuses_later_stops_the_run(
     """As a full disk does: every further file would be refused too. This one waits here."""
     host = Host()
     async with server(host) as origin, bucket(tmp_path, place) as outputs:
-        patient = outputs.keep._store
+        patient = outputs.destination._store
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
-        outputs.keep._connect()
+        outputs.destination._connect()
         with pytest.raises(LocalIOError, match="access denied"):
             await outputs.save("fox", (f"{origin}/a.png",))
-        outputs.keep._store = patient
+        outputs.destination._store = patient
         assert isinstance(await outputs.save("fox", (f"{origin}/a.png",)), FilesSaved)
 
     assert len(host.asked) == 1
@@ -305,14 +306,14 @@ def test_an_object_that_is_gone_is_found_and_fetched_again(
 )
 def test_places_that_can_be_tried(url: str) -> None:
     """Bucket, with or without a prefix."""
-    assert fault_of(url) is None
+    assert fault_of_output_dir(url) is None
 
 
 @pytest.mark.parametrize("url", ["http://host/x", "s3:///x", "s3://b/x?region=y", "s3://k:s@b/x"])
 def test_places_that_are_none(url: str) -> None:
     """Said as a sentence that repeats no credentials."""
-    assert (fault_of(url) or "").count("k:s") == 0
-    assert fault_of(url)
+    assert (fault_of_output_dir(url) or "").count("k:s") == 0
+    assert fault_of_output_dir(url)
 
 
 def test_a_prefix_leaves_less_room_for_names() -> None:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import io
 import json
 import struct
+import time
 import wave
 import zipfile
+from email.utils import formatdate
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
-from batchgen.outputs.file_type import impostor, is_cut_short
+from batchgen.outputs.completeness import is_cut_short
+from batchgen.outputs.file_type import impostor
 from batchgen.ports import FilesSaved, SaveLater
 from tests.outputs.host import PNG, Host, server, store, whole
 
@@ -141,7 +145,7 @@ async def test_half_a_file_called_whole_is_no_success(tmp_path: Path) -> None:
         good = await outputs.save("fox", (f"{origin}/a.png",))
 
     assert isinstance(half, SaveLater)
-    assert "has no end" in half.error.message
+    assert "the file is truncated" in half.error.message
     assert half.received_bytes == 0
     assert isinstance(good, FilesSaved)
     assert host.asked[1] == (None, None)
@@ -168,7 +172,7 @@ async def test_json_in_place_of_a_picture_is_no_success(tmp_path: Path) -> None:
         answer = await outputs.save("fox", (f"{origin}/a.png",))
 
     assert isinstance(answer, SaveLater)
-    assert "an error message came in place of the file" in answer.error.message
+    assert "the server sent an error message instead of the file" in answer.error.message
     assert whole(tmp_path) == []
 
 
@@ -195,15 +199,20 @@ async def test_a_slow_download_that_moves_is_left_alone(tmp_path: Path) -> None:
     assert answer.received_bytes == 200_000
 
 
-async def test_a_busy_host_says_when_to_come_back(tmp_path: Path) -> None:
-    """Retry-After is passed on."""
-    from aiohttp import web
+@pytest.mark.parametrize("status", [429, 503])
+async def test_a_busy_host_says_when_to_come_back(tmp_path: Path, status: int) -> None:
+    """Retry-After is passed on, in seconds or as a date."""
+    asks_for = ["7", formatdate(time.time() + 600, usegmt=True)]
 
     async def busy(request: web.Request) -> web.StreamResponse:
-        return web.Response(status=429, headers={"Retry-After": "7"})
+        return web.Response(status=status, headers={"Retry-After": asks_for.pop(0)})
 
     async with server(busy) as origin, store(tmp_path) as outputs:
-        answer = await outputs.save("fox", (f"{origin}/a.png",))
+        in_seconds = await outputs.save("fox", (f"{origin}/a.png",))
+        by_date = await outputs.save("fox", (f"{origin}/a.png",))
 
-    assert isinstance(answer, SaveLater)
-    assert answer.retry_after_s == 7
+    assert isinstance(in_seconds, SaveLater)
+    assert in_seconds.retry_after_s == 7
+    assert isinstance(by_date, SaveLater)
+    assert by_date.retry_after_s is not None
+    assert 500 < by_date.retry_after_s <= 600

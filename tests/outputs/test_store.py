@@ -12,8 +12,8 @@ from aiohttp import web
 from batchgen.core.api_base import parse_base_url
 from batchgen.core.errors import LocalIOError
 from batchgen.core.events import OutputFile
-from batchgen.outputs import LocalDirectory
-from batchgen.outputs.destination import Unreachable
+from batchgen.outputs.answers import Unreachable
+from batchgen.outputs.local_directory import LocalDirectory
 from batchgen.ports import FilesSaved, LinkExpired, SaveLater
 from tests.outputs.host import Handler, server, store
 
@@ -179,7 +179,7 @@ async def test_a_place_that_is_away_when_a_file_is_looked_for_is_tried_again(
     had = OutputFile(path="outputs/fox-1.png", bytes=1, sha256="0")
     away = Away(run_dir=tmp_path, path=tmp_path / "outputs")
 
-    async with server(serve_png) as host, store(tmp_path, keep=away) as outputs:
+    async with server(serve_png) as host, store(tmp_path, destination=away) as outputs:
         answer = await outputs.save("fox", (f"{host}/a.png",), (had,))
 
     assert isinstance(answer, SaveLater)

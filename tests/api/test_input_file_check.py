@@ -1,25 +1,22 @@
-"""Whether input files can be got: small requests, no token, and nothing of a private network."""
+"""The check of input files: small requests, no token, and nothing of a private network."""
 
 from __future__ import annotations
 
 import asyncio
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import web
 
-from batchgen.api.input_file_check import OnlineCheck
-from batchgen.app.model_sources import offline_models
-from batchgen.commands.check import distinct_inputs
-from batchgen.core.api_base import DEFAULT_BASE_URL, parse_base_url
-from batchgen.core.input_files import MB, MediaInput, MediaRules
-from batchgen.core.jobs import Job, JSONValue, Where
-from batchgen.core.model_entry import ModelEntry
-from batchgen.net.url_policy import is_private
+from batchgen.api.input_file_check import InputFileCheck
+from batchgen.core.input_files import MB, MediaInput
+from batchgen.ports import Clock
+from batchgen.system.clock import SystemClock
 from tests.kit.live import batchgen, write_csv
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -43,9 +40,28 @@ def at(url: str, parameter: str = "image_url", limit_mb: int | None = None) -> M
     return MediaInput(url=url, where="m.csv:2: x", parameter=parameter, limit_mb=limit_mb)
 
 
+class RecordedClock(SystemClock):
+    """A clock that does not wait, and shows what a test sets."""
+
+    at_s = 60.0
+
+    def __init__(self) -> None:
+        self.slept_s: list[float] = []
+
+    def now_s(self) -> float:
+        return self.at_s
+
+    async def sleep(self, delay_s: float) -> None:
+        self.slept_s.append(delay_s)
+
+
+def checker(*, clock: Clock | None = None, local: bool = True, **more: Any) -> InputFileCheck:
+    return InputFileCheck(clock=clock or SystemClock(), local=local, **more)
+
+
 async def fault(handler: Handler, **how: object) -> str | None:
     """What is said of a file that a server gives."""
-    async with server(handler) as origin, OnlineCheck(local=True) as check:
+    async with server(handler) as origin, checker() as check:
         return await check.fault(at(f"{origin}/file.png?X-Signature=s3cret", **how))  # type: ignore[arg-type]
 
 
@@ -140,7 +156,7 @@ async def test_the_file_itself_is_not_downloaded() -> None:
             cut.set()
             return response
 
-    async with server(endless) as origin, OnlineCheck(local=True) as check:
+    async with server(endless) as origin, checker() as check:
         assert await check.fault(at(f"{origin}/a.png")) is None
         await asyncio.wait_for(cut.wait(), 10)
 
@@ -154,9 +170,9 @@ async def test_redirects_are_followed_five_times() -> None:
             return await answering()(request)
         return web.Response(status=302, headers={"Location": f"/{left - 1}"})
 
-    async with server(hops) as origin, OnlineCheck(local=True) as check:
+    async with server(hops) as origin, checker() as check:
         assert await check.fault(at(f"{origin}/5")) is None
-        assert "more than 5 times" in str(await check.fault(at(f"{origin}/6")))
+        assert "more than 5 redirects" in str(await check.fault(at(f"{origin}/6")))
 
 
 @pytest.mark.parametrize("target", ["ftp://x/y", "http://u:p@x/y", "file:///etc/passwd"])
@@ -181,7 +197,7 @@ async def test_each_hop_of_a_redirect_is_checked(target: str) -> None:
 )  # fmt: skip
 async def test_addresses_that_are_never_asked(url: str) -> None:
     """Private in any spelling, not https, or dressed up."""
-    async with OnlineCheck() as check:
+    async with checker(local=False) as check:
         assert "cannot be fetched by the API" in str(await check.fault(at(url)))
 
 
@@ -196,27 +212,11 @@ async def test_a_name_that_resolves_to_a_private_address() -> None:
 
     listener = await asyncio.start_server(count, "127.0.0.1", 0)
     port = listener.sockets[0].getsockname()[1]
-    async with listener, OnlineCheck() as check:
+    async with listener, checker(local=False) as check:
         found = await check.fault(at(f"https://localhost:{port}/a.png"))
 
     assert "private network" in str(found)
     assert connections == 0
-
-
-def test_names_are_no_addresses() -> None:
-    """And public addresses are not private."""
-    assert not is_private("example.com")
-    assert not is_private("8.8.8.8")
-    assert not is_private("2001:4860:4860::8888")
-
-
-def test_an_address_inside_an_address_decides() -> None:
-    """IPv6 forms of an IPv4 address reach that one, public or private."""
-    assert not is_private("::ffff:8.8.8.8")
-    assert is_private("::ffff:10.0.0.1")
-    assert is_private("2002:a00:1::")
-    assert is_private("64:ff9b::a00:1")
-    assert not is_private("64:ff9b::808:808")
 
 
 async def test_a_host_that_hangs_is_given_up_in_time() -> None:
@@ -227,11 +227,39 @@ async def test_a_host_that_hangs_is_given_up_in_time() -> None:
         await release.wait()
         return web.Response()
 
-    async with server(hang) as origin, OnlineCheck(local=True, timeout_s=0.05) as check:
+    async with server(hang) as origin, checker(timeout_s=0.05) as check:
         found = await asyncio.wait_for(check.fault(at(f"{origin}/a")), 2)
         release.set()
 
     assert "no answer within 0.05 s" in str(found)
+
+
+@pytest.mark.parametrize("retry_after", ["4", "Thu, 01 Jan 1970 00:01:04 GMT"])
+async def test_a_busy_host_is_asked_again_when_it_says(retry_after: str) -> None:
+    """In seconds or as a date; sixteen requests at once may be too many for a host that is fine."""
+    clock, answers = RecordedClock(), [503, 200]
+
+    async def busy(request: web.Request) -> web.StreamResponse:
+        return web.Response(status=answers.pop(0), headers={"Retry-After": retry_after})
+
+    async with server(busy) as origin, checker(clock=clock) as check:
+        assert await check.fault(at(f"{origin}/a.png")) is None
+    assert clock.slept_s == [4.0]
+
+
+async def test_a_host_that_stays_busy_is_reported() -> None:
+    """After one more request, or at once if it asks for more time than the check has."""
+    for retry_after, requests in (("1", 2), ("60", 1)):
+        asked = 0
+
+        async def busy(request: web.Request, retry_after: str = retry_after) -> web.StreamResponse:
+            nonlocal asked
+            asked += 1
+            return web.Response(status=503, headers={"Retry-After": retry_after})
+
+        async with server(busy) as origin, checker(clock=RecordedClock()) as check:
+            assert "answers 503" in str(await check.fault(at(f"{origin}/a.png")))
+        assert asked == requests
 
 
 async def test_so_many_at_once_and_no_more() -> None:
@@ -249,7 +277,7 @@ async def test_so_many_at_once_and_no_more() -> None:
         active -= 1
         return web.Response(status=200 if request.path == "/5" else 404)
 
-    async with server(count) as origin, OnlineCheck(local=True, concurrency=4) as check:
+    async with server(count) as origin, checker(concurrency=4) as check:
         inputs = [
             MediaInput(url=f"{origin}/{n}", where=f"m.csv:{n}", parameter="x") for n in range(12)
         ]
@@ -257,72 +285,6 @@ async def test_so_many_at_once_and_no_more() -> None:
 
     assert high_water == 4
     assert [one.where for one in found] == [f"m.csv:{n}" for n in range(12) if n != 5]
-
-
-# Which addresses there are.
-
-
-def job(row: int, values: Mapping[str, JSONValue], model: str = "a/b") -> Job:
-    return Job(id=f"j{row}", model=model, input=values, where=Where(file="m.csv", row=row))
-
-
-RULES = MediaRules.of(
-    ModelEntry(
-        model_id="a/b",
-        input_schema={
-            "properties": {
-                "prompt": {"type": "string"},
-                "lyrics": {"type": "string"},
-                "image": {"type": "string"},
-                "source": {"type": "string", "format": "video_uri"},
-                "refs": {
-                    "type": "array", "format": "image_uris",
-                    "validations": [{"validation_rule": "file_size_mb<", "validation_value": 30}],
-                },
-                "images": {"type": "array", "items": {}},
-                "elements": {
-                    "type": "array",
-                    "items": {
-                        "type": "object",
-                        "properties": {"image_url": {"type": "string"}, "name": {"type": "string"}},
-                    },
-                },
-            }
-        },
-    )
-)  # fmt: skip
-
-
-def test_the_addresses_among_the_values() -> None:
-    """What the schema calls one, and what stands where only an address makes sense."""
-    values: dict[str, JSONValue] = {
-        "prompt": "https://a.example/prompt",
-        "lyrics": "https://a.example/lyrics",
-        "image": "https://a.example/1",
-        "source": "https://a.example/2",
-        "refs": ["https://a.example/3", "data:image/png;base64,AAAA"],
-        "images": ["https://a.example/4"],
-        "elements": [{"image_url": "https://a.example/5", "name": "https://a.example/no"}],
-        "unknown": "https://a.example/6",
-        "count": 3,
-    }
-
-    found = list(RULES.inputs(job(7, values)))
-
-    assert [one.url[-1] for one in found] == ["1", "2", "3", "4", "5", "6"]
-    assert found[2].where == "m.csv:7: refs"
-    assert [one.limit_mb for one in found] == [None, None, 30, None, None, None]
-
-
-def test_each_address_is_asked_once_at_its_first_row() -> None:
-    """A reference picture of a thousand rows is one request."""
-    jobs = [job(n, {"prompt": "https://x.example", "image_url": "https://a.example/1"})
-            for n in range(2, 6)]  # fmt: skip
-    known = offline_models(parse_base_url(DEFAULT_BASE_URL))
-
-    (found,) = distinct_inputs(jobs, known)
-
-    assert found.where == "m.csv:2: image_url"
 
 
 # The command.

@@ -1,0 +1,75 @@
+"""The addresses among the values of a job, and how large their files may be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from batchgen.app.model_sources import offline_models
+from batchgen.commands.check import distinct_inputs
+from batchgen.core.api_base import DEFAULT_BASE_URL, parse_base_url
+from batchgen.core.input_files import MediaRules
+from batchgen.core.jobs import Job, JSONValue, Where
+from batchgen.core.model_entry import ModelEntry
+
+
+def job(row: int, values: Mapping[str, JSONValue], model: str = "a/b") -> Job:
+    return Job(id=f"j{row}", model=model, input=values, where=Where(file="m.csv", row=row))
+
+
+RULES = MediaRules.of(
+    ModelEntry(
+        model_id="a/b",
+        input_schema={
+            "properties": {
+                "prompt": {"type": "string"},
+                "lyrics": {"type": "string"},
+                "image": {"type": "string"},
+                "source": {"type": "string", "format": "video_uri"},
+                "refs": {
+                    "type": "array", "format": "image_uris",
+                    "validations": [{"validation_rule": "file_size_mb<", "validation_value": 30}],
+                },
+                "images": {"type": "array", "items": {}},
+                "elements": {
+                    "type": "array",
+                    "items": {
+                        "type": "object",
+                        "properties": {"image_url": {"type": "string"}, "name": {"type": "string"}},
+                    },
+                },
+            }
+        },
+    )
+)  # fmt: skip
+
+
+def test_the_addresses_among_the_values() -> None:
+    """What the schema calls one, and what stands where only an address makes sense."""
+    values: dict[str, JSONValue] = {
+        "prompt": "https://a.example/prompt",
+        "lyrics": "https://a.example/lyrics",
+        "image": "https://a.example/1",
+        "source": "https://a.example/2",
+        "refs": ["https://a.example/3", "data:image/png;base64,AAAA"],
+        "images": ["https://a.example/4"],
+        "elements": [{"image_url": "https://a.example/5", "name": "https://a.example/no"}],
+        "unknown": "https://a.example/6",
+        "count": 3,
+    }
+
+    found = list(RULES.inputs(job(7, values)))
+
+    assert [one.url[-1] for one in found] == ["1", "2", "3", "4", "5", "6"]
+    assert found[2].where == "m.csv:7: refs"
+    assert [one.limit_mb for one in found] == [None, None, 30, None, None, None]
+
+
+def test_each_address_is_asked_once_at_its_first_row() -> None:
+    """A reference picture of a thousand rows is one request."""
+    jobs = [job(n, {"prompt": "https://x.example", "image_url": "https://a.example/1"})
+            for n in range(2, 6)]  # fmt: skip
+    known = offline_models(parse_base_url(DEFAULT_BASE_URL))
+
+    (found,) = distinct_inputs(jobs, known)
+
+    assert found.where == "m.csv:2: image_url"
