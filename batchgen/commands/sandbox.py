@@ -17,7 +17,7 @@ from pathlib import Path
 
 from batchgen.core.errors import UsageError
 from batchgen.sandbox.config import DEFAULT_TOKEN, SandboxConfig
-from batchgen.sandbox.faults.rules import read
+from batchgen.sandbox.faults.rules import read_rules
 from batchgen.sandbox.http_answer import ErrorStyle
 from batchgen.sandbox.server import Sandbox
 
@@ -114,7 +114,7 @@ def config_of(args: argparse.Namespace) -> SandboxConfig:
         duration_max_s=longest,
         balance_usd=args.balance,
         images=args.images,
-        faults=(*args.fault, *(read(args.faults) if args.faults else ())),
+        faults=(*args.fault, *(read_rules(args.faults) if args.faults else ())),
         models=tuple(args.models),
         journal=args.journal,
         chaos=args.chaos,

@@ -1,7 +1,7 @@
-"""The Model API stand-in on a loopback port, for rehearsals that cost nothing and for tests.
+"""The sandbox: a local Model API on a loopback port, for runs that cost nothing and for tests.
 
 async with Sandbox(SandboxConfig(capacity=4)) as sandbox:
-    ...  # talk to sandbox.base_url with sandbox.token, then look into sandbox.audit
+    ...  # talk to sandbox.base_url with sandbox.token, then read sandbox.audit
 """
 
 from __future__ import annotations

@@ -1,14 +1,14 @@
-"""What a sandbox saw: every POST per distinct body, every call by answer, the most in flight.
+"""The record of what a sandbox received: POSTs per distinct body, calls by answer, most in flight.
 
-For tests and for people who want to know what a run would have cost. It knows tokens only by
-fingerprint. `sandbox.audit` is the live object, `GET /sandbox/audit` the same as JSON.
+For tests, and for users who want to know what a run would have cost. It has fingerprints instead of
+tokens. `sandbox.audit` is the live object, `GET /sandbox/audit` the same as JSON.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from batchgen.core.jobs import JSONValue
 from batchgen.sandbox.faults.table import ending_of
@@ -23,9 +23,9 @@ class Posts:
     model: str
     prompt: str
     received: int = 0
-    """POSTs that arrived whole, whatever became of them."""
+    """POSTs that arrived whole, whatever the answer."""
     accepted: int = 0
-    """Of these, the ones that made a job and were paid for."""
+    """Those of them that made a job and were paid for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,14 +43,14 @@ class AuditedRequest:
     state: str
     """in_queue, in_progress, succeeded, failed or cancelled, as of now."""
     attempt: int
-    """Which accepted job of this very body it is, from 1."""
+    """Counts the accepted jobs of equal bodies, from 1."""
     body: str
     """Key in `posts`."""
 
 
 @dataclass(slots=True)
 class Audit:
-    """The counts of one sandbox; belongs to it."""
+    """The counts of one sandbox."""
 
     book: RequestBook
     clock: Callable[[], float]
@@ -61,15 +61,19 @@ class Audit:
     tokens_on_files: int = 0
     """Calls of the file route that carried an Authorization header. Must stay 0."""
 
+    def __post_init__(self) -> None:
+        """Count the requests that the journal brought back: they were received and accepted."""
+        for request in self.book.requests.values():
+            posts = self.count_post(request.digest, request.model.entry.model_id, request.prompt)
+            posts.accepted += 1
+
     def count_call(self, endpoint: str, answer: str) -> None:
         """Count one call."""
         self.calls.setdefault(endpoint, Counter())[answer] += 1
 
     def count_post(self, digest: str, model: str, prompt: str) -> Posts:
-        """Count one POST; what is returned takes the count of accepted ones."""
-        posts = self.posts.get(digest)
-        if posts is None:
-            posts = self.posts[digest] = Posts(model, prompt)
+        """Count one POST; return the counts of its body."""
+        posts = self.posts.setdefault(digest, Posts(model, prompt))
         posts.received += 1
         return posts
 
@@ -86,7 +90,7 @@ class Audit:
 
     @property
     def balance_usd(self) -> float:
-        """What is left in the wallet."""
+        """The rest of the balance."""
         return self.book.balance_microusd / 1_000_000
 
     @property
@@ -96,37 +100,24 @@ class Audit:
         return [_audited(request) for request in self.book.requests.values()]
 
     def received(self, prompt: str) -> int:
-        """POSTs of any body with exactly this prompt."""
+        """Return the number of POSTs of any body with exactly this prompt."""
         return sum(posts.received for posts in self.posts.values() if posts.prompt == prompt)
 
     def accepted(self, prompt: str) -> int:
-        """Jobs accepted, and so paid for, with exactly this prompt."""
+        """Return the number of accepted, and so paid, jobs with exactly this prompt."""
         return sum(posts.accepted for posts in self.posts.values() if posts.prompt == prompt)
 
     def as_json(self) -> dict[str, object]:
-        """All of it, for `GET /sandbox/audit`."""
+        """Return everything, for `GET /sandbox/audit`."""
         return {
             "requests": self.requests,
-            "posts": [{"body": digest, "model": posts.model, "prompt": posts.prompt,
-                       "received": posts.received, "accepted": posts.accepted}
-                      for digest, posts in self.posts.items()],
+            "posts": [{"body": digest, **asdict(posts)} for digest, posts in self.posts.items()],
             "calls": self.calls,
             "in_flight": self.in_flight,
             "in_flight_high_water": self.in_flight_high_water,
             "tokens_on_files": self.tokens_on_files,
             "balance_usd": self.balance_usd,
-        }  # fmt: skip
-
-
-def replayed_posts(book: RequestBook) -> dict[str, Posts]:
-    """The counts that a journal brings back: its requests were received and accepted."""
-    found: dict[str, Posts] = {}
-    for request in book.requests.values():
-        prompt = request.model.check.prompt(request.values)
-        posts = found.setdefault(request.digest, Posts(request.model.entry.model_id, prompt))
-        posts.received += 1
-        posts.accepted += 1
-    return found
+        }
 
 
 def _audited(request: Request) -> AuditedRequest:
@@ -137,7 +128,7 @@ def _audited(request: Request) -> AuditedRequest:
         request_id=request.request_id,
         model=request.model.entry.model_id,
         input=dict(request.values),
-        prompt=request.model.check.prompt(request.values),
+        prompt=request.prompt,
         token=request.token,
         accepted_at=request.accepted_at,
         state=state,

@@ -10,13 +10,12 @@ from batchgen.core.model_entry import ModelEntry
 from batchgen.sandbox.faults.rules import Rule
 from batchgen.sandbox.http_answer import ErrorStyle
 
-DEFAULT_TOKEN = "sandbox-token"  # noqa: S105 - printed on purpose, opens nothing but a rehearsal
-MADE_UP_PRICE_USD = 0.03
+DEFAULT_TOKEN = "sandbox-token"  # noqa: S105 - printed on purpose, it opens nothing but a sandbox
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SandboxConfig:
-    """What a sandbox is like. Raises `UsageError` for values that make no sense."""
+    """The settings of one sandbox. Raises `UsageError` for values that make no sense."""
 
     token: str = DEFAULT_TOKEN
     """The token that clients must send."""
@@ -29,24 +28,23 @@ class SandboxConfig:
     """Jobs that run at once; the others wait in the queue."""
     balance_usd: float = 1000.0
     images: int = 1
-    """Pictures per job of an image model; an input with `force_single` gets one all the same."""
-    price_usd: float = MADE_UP_PRICE_USD
+    """Pictures per job of an image model, except for an input with `force_single`: one."""
+    price_usd: float = 0.03
     """For entries that name no price. Made up: it says nothing about the live service."""
     seed: int = 0
     """Decides durations and faults. Keep it between restarts on one journal."""
     faults: tuple[Rule | str, ...] = ()
-    """In the language of `batchgen.sandbox.faults.rules`; the first rule that hits decides."""
+    """In the language of `faults.rules`; the first rule that hits a call decides."""
     chaos: float = 0.0
-    """Chance that something goes wrong, for each kind of call: the mixture of `chaos`, after the
-    rules of `faults`."""
+    """Chance that something goes wrong, for each kind of call: `faults.mixture`, after `faults`."""
     journal: Path | None = None
-    """Where accepted requests are kept, so that they survive the process."""
+    """The file in which accepted requests survive the process."""
     models: tuple[Path | ModelEntry, ...] = ()
-    """Entries, files with an entry, or directories of such files, besides the packaged ones."""
+    """Entries, files with entries, or directories of such files, besides the bundled ones."""
     success_word: str = "succeeded"
-    """The `status` of a good result; `completed` is the other word that is seen."""
+    """The `status` of a good result; some clients of the vendor expect `completed`."""
     error_style: ErrorStyle | str = ErrorStyle.CODES
-    """How errors of the API come: `codes`, `statuses` (401 and 402) or `http-200`."""
+    """The form of the API's errors: `codes`, `statuses` (401 and 402) or `http-200`."""
 
     def __post_init__(self) -> None:
         checks = (

@@ -1,14 +1,14 @@
-"""The models that the sandbox knows: packaged entries, and those that the caller adds.
+"""The models that the sandbox knows, their prices, and the check of inputs against their schemas.
 
 An entry is the JSON object of the live catalogue (`model_id`, `input_schema`, ...); everything but
-the id may be missing. A file holds one entry, a list of entries, or `{"models": [...]}`. Prices of
-the sandbox are made up where an entry names none, and say so in `pricing_note`.
+the id may be missing. A file holds one entry, a list of entries, or `{"models": [...]}`. If an
+entry names no price, one is made up, and `pricing_note` says so.
 
-Checks the input of a submission as the API is known to: by the model's own schema.
-
-Published schemas use types of their own (`float`, `str`...). They are rewritten, unknown types are
-dropped, and unknown keys of an input pass silently. The answer to a bad input (422 with a `detail`
-list) is made up in the style of RunComfy's Serverless API; the Model API's own is not documented.
+Published schemas use types of their own (`float`, `str`...). They are rewritten; unknown types are
+dropped, and unknown keys of an input pass silently, as they do in the API. The answer to a bad
+input (422 with a `detail` list) is made up in the style of RunComfy's Serverless API, because that
+of the Model API is not documented. None of this is shared with `core/schema`: a mistake in what
+batchgen takes a schema to mean must show in a sandbox run.
 """
 
 from __future__ import annotations
@@ -33,19 +33,34 @@ TYPES = {
     **{name: name for name in
        ("number", "integer", "string", "boolean", "array", "object", "null")},
 }  # fmt: skip
-"""Types of published schemas in the words of JSON Schema."""
+"""Types of published schemas -> types of JSON Schema."""
 
 MESSAGE_LIMIT = 300
+MADE_UP = "made up by the sandbox; the live catalogue has the price"
+DEFAULT_DURATION_S = 5.0
+"""Assumed for an input without a duration, if the model is priced by the second."""
+PAGE_LIMIT = 100
+KINDS = ("image", "video", "audio")
 
-Detail = dict[str, object]
-"""One fault of an input: `loc` (path from "body"), `msg`, `type`."""
+_LABELS = {
+    "required": "missing",
+    "maxLength": "string_too_long",
+    "minLength": "string_too_short",
+    "minimum": "greater_than_equal",
+    "maximum": "less_than_equal",
+    "type": "type_error",
+}
+"""Keyword of JSON Schema -> `type` of a problem."""
+
+Problem = dict[str, object]
+"""One thing wrong with an input: `loc` (path from "body"), `msg`, `type`."""
 
 
 class InputCheck:
-    """The compiled schema of one model. Raises `UsageError` where it is no JSON Schema."""
+    """The compiled schema of one model. Raises `UsageError` if it is not a valid JSON Schema."""
 
     def __init__(self, model_id: str, schema: Mapping[str, object]) -> None:
-        rewritten = standard(schema)
+        rewritten = _standard(schema)
         if rewritten.get("additionalProperties") is False:
             del rewritten["additionalProperties"]
         rewritten["type"] = "object"
@@ -55,38 +70,36 @@ class InputCheck:
             )
         except ValueError as problem:
             reason = str(problem).splitlines()[0][:MESSAGE_LIMIT]
-            message = f"model {model_id!r}: its input_schema is no JSON Schema: {reason}"
+            message = f"model {model_id!r}: its input_schema is not a valid JSON Schema: {reason}"
             raise UsageError(message) from None
         self._required = tuple(_names(schema.get("required")))
 
-    def problems(self, body: object) -> list[Detail]:
-        """What is wrong with a decoded body; empty where nothing is."""
+    def problems(self, body: object) -> list[Problem]:
+        """Return everything that is wrong with a decoded body."""
         if self._validator.is_valid(body):
             return []
-        return [_detail(error) for error in self._validator.iter_errors(body)]
+        return [_problem(error) for error in self._validator.iter_errors(body)]
 
     def prompt(self, body: object) -> str:
-        """The text that drives the model: `prompt`, else the first required text of the input."""
+        """Return `prompt`, or else the first required text of the input."""
         if not isinstance(body, Mapping):
             return ""
         texts = (body.get(name) for name in ("prompt", *self._required))
         return next((text for text in texts if isinstance(text, str)), "")
 
 
-def standard(schema: Mapping[str, object]) -> dict[str, object]:
-    """A published schema as JSON Schema: its types rewritten, all else as it is."""
-    return {
-        key: value
-        for key, old in schema.items()
-        if (value := _keyword(key, old)) is not None or old is None
-    }
+def _standard(schema: Mapping[str, object]) -> dict[str, object]:
+    """Return a published schema as JSON Schema: its types rewritten, everything else as it is."""
+    rewritten = {key: _keyword(key, value) for key, value in schema.items()}
+    if rewritten.get("type") == []:
+        del rewritten["type"]
+    return rewritten
 
 
 def _keyword(key: str, value: object) -> object:
-    """One keyword with its value rewritten; None drops it."""
+    """Return the value of one keyword, rewritten."""
     if key == "type":
-        names = [TYPES[name] for name in _names(value) if name in TYPES]
-        return names or None
+        return [TYPES[name] for name in _names(value) if name in TYPES]
     if key in ("properties", "$defs", "definitions") and isinstance(value, Mapping):
         return {name: _subschema(sub) for name, sub in value.items()}
     if key in ("anyOf", "oneOf", "allOf", "prefixItems") and isinstance(value, list):
@@ -97,7 +110,7 @@ def _keyword(key: str, value: object) -> object:
 
 
 def _subschema(value: object) -> object:
-    return standard(value) if isinstance(value, Mapping) else value
+    return _standard(value) if isinstance(value, Mapping) else value
 
 
 def _names(value: object) -> list[str]:
@@ -110,33 +123,16 @@ def _no_network(uri: str) -> NoReturn:
     raise ValueError(message)
 
 
-_LABELS = {
-    "required": "missing",
-    "maxLength": "string_too_long",
-    "minLength": "string_too_short",
-    "minimum": "greater_than_equal",
-    "maximum": "less_than_equal",
-    "type": "type_error",
-}
-
-
-def _detail(error: jsonschema_rs.ValidationError) -> Detail:
+def _problem(error: jsonschema_rs.ValidationError) -> Problem:
     keyword = str(error.schema_path[-1]) if error.schema_path else "schema"
-    place: list[object] = ["body", *error.instance_path]
+    path: list[object] = ["body", *error.instance_path]
     if keyword == "required" and (name := getattr(error.kind, "property", None)):
-        place.append(name)
+        path.append(name)
     return {
-        "loc": place,
+        "loc": path,
         "msg": error.message[:MESSAGE_LIMIT],
         "type": _LABELS.get(keyword, keyword),
     }
-
-
-MADE_UP = "made up by the sandbox; the live catalogue has the price"
-SECONDS_UNLESS_SAID = 5.0
-"""Priced by the second, an input that names no duration counts as this long."""
-PAGE_LIMIT = 100
-KINDS = ("image", "video", "audio")
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,20 +144,22 @@ class Model:
     kind: str
     """Of its outputs: image, video or audio."""
 
+    @property
+    def suffix(self) -> str:
+        """The file name extension of its outputs."""
+        return "wav" if self.kind == "audio" else "png"
+
     def price_microusd(self, values: Mapping[str, object], outputs: int) -> int:
-        """What one job costs, in millionths of a USD."""
-        price = self.entry.base_price_usd or 0.0
-        if self.entry.price_unit == "second":
-            seconds = values.get("duration")
-            known = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
-            price *= (
-                float(seconds)
-                if known and isinstance(seconds, (int, float))
-                else SECONDS_UNLESS_SAID
-            )
-        else:
-            price *= outputs
-        return round(price * 1_000_000)
+        """Return the price of one job, in millionths of a USD."""
+        units = _duration_s(values) if self.entry.price_unit == "second" else outputs
+        return round((self.entry.base_price_usd or 0.0) * units * 1_000_000)
+
+
+def _duration_s(values: Mapping[str, object]) -> float:
+    seconds = values.get("duration")
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+        return DEFAULT_DURATION_S
+    return float(seconds)
 
 
 class SandboxCatalogue:
@@ -170,40 +168,36 @@ class SandboxCatalogue:
     def __init__(self, added: Iterable[Path | ModelEntry], *, price_usd: float) -> None:
         entries = dict(packaged_models())
         for item in added:
-            found = [item] if isinstance(item, ModelEntry) else list(_read(item))
+            found = [item] if isinstance(item, ModelEntry) else _read(item)
             entries.update((entry.model_id, entry) for entry in found)
         self.models = {
             name: _model(_completed(entry, price_usd)) for name, entry in sorted(entries.items())
         }
 
     def model_or_bare(self, model_id: str) -> Model:
-        """A model by its id; one without a schema where the catalogue no longer has it."""
+        """Return a model by its id; one without a schema if the catalogue no longer has it."""
         return self.models.get(model_id) or _model(_completed(ModelEntry(model_id=model_id), 0.0))
 
-    def listing(self, query: Mapping[str, str], edit: Edit | None = None) -> Answer:
-        """`GET /v1/models` with the parameters of its query; at most `PAGE_LIMIT` a page."""
+    def listing(self, query: Mapping[str, str], edit: Edit) -> Answer:
+        """Answer `GET /v1/models` with these parameters, after an edit of every entry."""
         try:
             limit, offset = int(query.get("limit", PAGE_LIMIT)), int(query.get("offset", 0))
         except ValueError:
             limit = offset = -1
         if limit < 1 or offset < 0:
-            return error(BAD_INPUT, "limit is a whole number from 1, offset one from 0")
+            message = "limit must be a whole number of at least 1, offset one of at least 0"
+            return error(BAD_INPUT, message)
         found = self._matching(query.get("search", "").lower(), query.get("category", ""))
         schemas = query.get("include_schema") == "true"
-        window = slice(offset, offset + min(limit, PAGE_LIMIT))
-        if edit is None:
-            listed = [described(entry, schema=schemas) for entry in found[window]]
-            return of_json({"models": listed, "total": len(found)})
-        edited = [edit(described(entry, schema=schemas)) for entry in found]
-        left = [entry for entry in edited if entry is not None]
-        return of_json({"models": left[window], "total": len(left)})
+        edited = (edit(_described(entry, schema=schemas)) for entry in found)
+        listed = [entry for entry in edited if entry is not None]
+        page = listed[offset : offset + min(limit, PAGE_LIMIT)]
+        return of_json({"models": page, "total": len(listed)})
 
-    def one(self, model_id: str, edit: Edit | None = None) -> Answer:
-        """`GET /v1/models/{id}`."""
+    def one(self, model_id: str, edit: Edit) -> Answer:
+        """Answer `GET /v1/models/{id}`, after an edit of the entry."""
         model = self.models.get(model_id)
-        entry = described(model.entry, schema=True) if model else None
-        if entry is not None and edit is not None:
-            entry = edit(entry)
+        entry = edit(_described(model.entry, schema=True)) if model else None
         return no_model(model_id) if entry is None else of_json(entry)
 
     def _matching(self, search: str, category: str) -> list[ModelEntry]:
@@ -215,19 +209,19 @@ class SandboxCatalogue:
         ]
 
     def categories(self) -> list[str]:
-        """The names of all categories, sorted."""
+        """Return the names of all categories, sorted."""
         return sorted({name for model in self.models.values() for name in model.entry.categories})
 
 
 def no_model(model_id: str) -> Answer:
-    """The error for an id that is malformed or that the catalogue does not have."""
+    """Return the error for an id that is malformed or not in the catalogue."""
     if not is_model_id(model_id):
         return error(MALFORMED_ID, f"{model_id!r} is not a model id")
     return error(UNKNOWN, f"model {model_id!r} does not exist")
 
 
-def described(entry: ModelEntry, *, schema: bool) -> dict[str, object]:
-    """An entry as the API lists it (the vendor's CLI and ComfyUI nodes read these fields)."""
+def _described(entry: ModelEntry, *, schema: bool) -> dict[str, object]:
+    """Return an entry as the API lists it, with the fields that clients of the vendor read."""
     listed: dict[str, object] = {
         "model_id": entry.model_id,
         "display_name": entry.display_name or entry.model_id,
@@ -244,7 +238,7 @@ def described(entry: ModelEntry, *, schema: bool) -> dict[str, object]:
 
 
 def _completed(entry: ModelEntry, price_usd: float) -> ModelEntry:
-    """The entry with a price and categories, which live entries have."""
+    """Return the entry with a price and categories, which live entries have."""
     if entry.base_price_usd is None:
         entry = replace(entry, base_price_usd=price_usd, price_unit="output", pricing_note=MADE_UP)
     if not entry.categories:

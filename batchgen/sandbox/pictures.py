@@ -1,9 +1,10 @@
-"""Rehearsal pictures: small real PNGs that differ by prompt and look alive on a page.
+"""Sandbox pictures: small real PNGs that differ by prompt, so that a page of results looks real.
 
-A landscape in flat colours (sky, sun, hills), drawn from a hash. The long side is 128 px whatever
-was asked for, so that a run is quick; only the aspect ratio is kept. A tEXt chunk says what it is.
+Each is a landscape in flat colours (sky, sun, hills), drawn from a hash. The long side is always
+128 px, so that a run is quick; only the aspect ratio is that of the input. A tEXt chunk says that
+no model made it.
 
-Drawn row by row with slices, never pixel by pixel, which keeps one picture under a millisecond.
+Rows are drawn with slices, never pixel by pixel, which keeps a picture under a millisecond.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from hashlib import blake2b
 from math import isqrt
 
 LONG_SIDE_PX = 128
-NOTE = "rehearsal picture of batchgen sandbox; made by no model"
+NOTE = "sandbox picture of batchgen, not made by a model"
 SKY = 128
-"""Palette entries of the sky; behind it are those of sun, halo and hills."""
+"""Palette entries of the sky; those of sun, halo and hills follow."""
 HILL_COUNT = 5
 
 _SIZE = re.compile(r"(\d{1,6})\s*[x×X]\s*(\d{1,6})")
@@ -26,7 +27,7 @@ _RATIO = re.compile(r"(\d{1,4}):(\d{1,4})")
 
 Colour = tuple[int, int, int]
 Disc = tuple[int, int, int, int]
-"""Middle x, middle y, radius in px, palette entry."""
+"""Centre x, centre y, radius in px, palette entry."""
 
 _SUNLIGHT: Colour = (255, 250, 232)
 
@@ -42,13 +43,13 @@ _MOODS: tuple[tuple[Colour, Colour, Colour, Colour], ...] = (
 
 
 def size_of(values: Mapping[str, object]) -> tuple[int, int]:
-    """Width and height in px for an input: its aspect ratio, else square; long side 128."""
-    wide, high = _asked(values)
+    """Return width and height in px for an input: its aspect ratio (or 1:1), long side 128."""
+    wide, high = _ratio(values)
     scale = LONG_SIDE_PX / max(wide, high)
     return max(1, round(wide * scale)), max(1, round(high * scale))
 
 
-def _asked(values: Mapping[str, object]) -> tuple[int, int]:
+def _ratio(values: Mapping[str, object]) -> tuple[int, int]:
     wide, high = values.get("width"), values.get("height")
     if isinstance(wide, int) and isinstance(high, int) and wide > 0 and high > 0:
         return wide, high
@@ -63,7 +64,7 @@ def _asked(values: Mapping[str, object]) -> tuple[int, int]:
 
 
 def draw(key: str, width: int, height: int) -> bytes:
-    """A PNG of `width` x `height` px, the same for the same key."""
+    """Return a PNG of `width` x `height` px, the same for the same key."""
     dice = blake2b(key.encode(), digest_size=32).digest()
     pixels = _rows(dice, width, height)
     header = struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)
@@ -82,8 +83,8 @@ def _chunk(name: bytes, data: bytes) -> bytes:
 
 
 def _palette(dice: bytes) -> bytes:
-    """The sky from top to horizon, then sun, halo and hills from far to near."""
-    top, middle, horizon, near = _turned(dice)
+    """Return the sky from top to horizon, then sun, halo and hills from far to near."""
+    top, middle, horizon, near = _mood(dice)
     half = SKY // 2
     colours = bytearray(3 * (SKY + 2 + HILL_COUNT))
     for channel in range(3):
@@ -97,19 +98,16 @@ def _palette(dice: bytes) -> bytes:
     return bytes(colours)
 
 
-def _turned(dice: bytes) -> list[Colour]:
-    """A mood with its channels shifted a little, so that no two pictures share all colours."""
+def _mood(dice: bytes) -> list[Colour]:
+    """Return a mood with its channels shifted a little, so that few pictures share all colours."""
     shift = [dice[20 + channel] % 49 - 24 for channel in range(3)]
     mood = _MOODS[dice[0] % len(_MOODS)]
-    return [(_clip(r + shift[0]), _clip(g + shift[1]), _clip(b + shift[2])) for r, g, b in mood]
-
-
-def _clip(value: int) -> int:
-    return min(max(value, 0), 255)
+    red, green, blue = ([min(max(c[i] + shift[i], 0), 255) for c in mood] for i in range(3))
+    return list(zip(red, green, blue, strict=True))
 
 
 def _rows(dice: bytes, width: int, height: int) -> bytes:
-    """Scanlines, each with its filter byte 0."""
+    """Return scanlines, each with its filter byte 0."""
     canvas = _sky(height, width, slant=8 + dice[1] % 32)
     for disc in _discs(dice, width, height):
         _fill(canvas, width, height, disc)
@@ -117,7 +115,7 @@ def _rows(dice: bytes, width: int, height: int) -> bytes:
 
 
 def _sky(height: int, width: int, *, slant: int) -> bytearray:
-    """A gradient downwards that comes `slant` rows earlier on the right than on the left."""
+    """Return a gradient downwards that is `slant` rows further on the right than on the left."""
     steps = height + slant
     ramp = bytes([step * SKY // steps for step in range(steps)]) + bytes(256)
     line = bytes([step * slant // width for step in range(width)])
@@ -126,18 +124,18 @@ def _sky(height: int, width: int, *, slant: int) -> bytearray:
 
 
 def _fill(canvas: bytearray, width: int, height: int, disc: Disc) -> None:
-    middle_x, middle_y, radius, colour = disc
+    centre_x, centre_y, radius, colour = disc
     strip = bytes((colour,)) * width
-    for y in range(max(0, middle_y - radius + 1), min(height, middle_y + radius)):
-        reach = isqrt(radius * radius - (y - middle_y) ** 2)
-        left, right = max(0, middle_x - reach), min(width, middle_x + reach)
+    for y in range(max(0, centre_y - radius + 1), min(height, centre_y + radius)):
+        half_width = isqrt(radius * radius - (y - centre_y) ** 2)
+        left, right = max(0, centre_x - half_width), min(width, centre_x + half_width)
         if right > left:
             start = y * (width + 1) + 1
             canvas[start + left : start + right] = strip[left:right]
 
 
 def _discs(dice: bytes, width: int, height: int) -> list[Disc]:
-    """Back to front: halo, sun, hills."""
+    """Return halo, sun and hills, from back to front."""
     small = min(width, height)
     sun_x = int(width * (0.15 + dice[2] / 365))
     sun_y = int(height * (0.16 + dice[3] / 850))

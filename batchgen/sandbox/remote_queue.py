@@ -1,10 +1,10 @@
-"""The remote queue: first in, first out, so many at once, each for its own time.
+"""The queue of the simulated service: first in, first out, with a limit on jobs that run at once.
 
-Pure: no loop and no clock. `now` is seconds on any scale that the caller keeps to; a `now` that
-lies before an earlier one counts as that earlier one, so the queue never runs backwards.
+Pure: no loop and no clock. `now` is seconds on any scale, always the same one; a `now` before an
+earlier one counts as that earlier one, so that the queue never runs backwards.
 
-Nothing here walks the queue. A waiting ticket knows its place in the line of all tickets that ever
-waited; its position is the distance to the head of the line, less the cancelled between the two.
+No operation walks the queue. A waiting ticket knows its place among all tickets that ever waited;
+its position is the distance to the first that still waits, less the cancelled ones between the two.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from heapq import heappop, heappush
 
 
 class TicketState(StrEnum):
-    """The four states that the API shows; its words on `/status`."""
+    """The four states of `/status`, in the API's words."""
 
     IN_QUEUE = "in_queue"
     IN_PROGRESS = "in_progress"
@@ -33,13 +33,13 @@ class Ticket:
     submitted_at: float
     state: TicketState = TicketState.IN_QUEUE
     place: int = -1
-    """In the line of all tickets that ever waited, from 0; -1: never had to wait."""
+    """Among all tickets that ever waited, from 0; -1: it never waited."""
     finished_at: float | None = None
-    """When it ends or ended; None while it waits."""
+    """The time of its end, past or to come; None while it waits."""
 
 
 class RemoteQueue:
-    """A queue in front of `capacity` machines."""
+    """A queue in front of a service that runs `capacity` jobs at once."""
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
@@ -48,28 +48,25 @@ class RemoteQueue:
         """The most tickets that ever were in flight (waiting or running) at once."""
         self._running: list[tuple[float, int, Ticket]] = []
         self._started = 0
-        self._line: deque[Ticket] = deque()
-        self._head = 0
-        self._tail = 0
+        self._waiting: deque[Ticket] = deque()
+        """May hold cancelled tickets, which are skipped when their turn comes."""
+        self._first_place = 0
+        """The place of the first ticket in `_waiting`."""
         self._cancelled: list[int] = []
+        """The places of cancelled tickets in `_waiting`, sorted."""
 
     @property
     def running(self) -> int:
-        """Tickets that run, as of the last `advance`."""
+        """The number of running tickets, as of the last `advance`."""
         return len(self._running)
 
     @property
-    def waiting(self) -> int:
-        """Tickets that wait, as of the last `advance`."""
-        return len(self._line) - len(self._cancelled)
-
-    @property
     def in_flight(self) -> int:
-        """Tickets that wait or run, as of the last `advance`."""
-        return self.running + self.waiting
+        """The number of waiting and running tickets, as of the last `advance`."""
+        return self.running + len(self._waiting) - len(self._cancelled)
 
     def advance(self, now: float) -> None:
-        """Let everything happen that is due at `now`, each at its own time."""
+        """Start and end all jobs that are due at `now`, each at its own time."""
         now = max(now, self.now)
         while self._running and self._running[0][0] <= now:
             finished_at, _, ticket = heappop(self._running)
@@ -78,20 +75,19 @@ class RemoteQueue:
         self.now = now
 
     def submit(self, duration_s: float, now: float) -> Ticket:
-        """Add a job that will run for `duration_s` seconds once its turn comes."""
+        """Add a job that runs for `duration_s` seconds once it is started."""
         self.advance(now)
         ticket = Ticket(duration_s, self.now)
         if len(self._running) < self.capacity:
             self._start(ticket, self.now)
         else:
-            ticket.place = self._tail
-            self._tail += 1
-            self._line.append(ticket)
+            ticket.place = self._first_place + len(self._waiting)
+            self._waiting.append(ticket)
         self.peak = max(self.peak, self.in_flight)
         return ticket
 
     def cancel(self, ticket: Ticket, now: float) -> bool:
-        """Take a waiting job out of the queue; False where it no longer waits."""
+        """Take a waiting job out of the queue; return False if it no longer waits."""
         self.advance(now)
         if ticket.state is not TicketState.IN_QUEUE:
             return False
@@ -101,19 +97,19 @@ class RemoteQueue:
         return True
 
     def position(self, ticket: Ticket) -> int | None:
-        """Its place among those that wait, 1 being the next to run; None where it does not wait."""
+        """Return the position among waiting tickets, 1 for the next; None if it does not wait."""
         if ticket.state is not TicketState.IN_QUEUE:
             return None
-        return ticket.place - self._head + 1 - bisect_left(self._cancelled, ticket.place)
+        return ticket.place - self._first_place + 1 - bisect_left(self._cancelled, ticket.place)
 
     def _start_next(self, at: float) -> None:
-        while self._line:
-            ticket = self._line.popleft()
-            self._head += 1
+        while self._waiting:
+            ticket = self._waiting.popleft()
+            self._first_place += 1
             if ticket.state is TicketState.IN_QUEUE:
                 self._start(ticket, at)
                 return
-            # Its place lies behind the head now; in a sorted list that is the first one.
+            # No place of `_waiting` is lower than that of this cancelled ticket.
             del self._cancelled[0]
 
     def _start(self, ticket: Ticket, at: float) -> None:

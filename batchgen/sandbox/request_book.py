@@ -1,16 +1,13 @@
-"""The journal: what was accepted, on disk before the answer leaves, so that it survives SIGKILL.
+"""The accepted requests of the sandbox, and the journal that keeps them over restarts.
 
-One JSON object a line, append-only. Three kinds of lines, told apart by their first key:
-`accepted` (a request), `cancelled` (one that left the queue), `ended` (how a job ended, where only
-a fault rule knew). Everything else follows from the seed. No token is written, only fingerprints.
+The journal has one JSON object per line and is append-only. Its lines are told apart by `line`:
+`accepted` (a request), `cancelled` (a request that left the queue), `ended` (how a job ended, if
+only a fault rule decided that). Everything else follows from the seed. It has fingerprints instead
+of tokens. Each line is one unbuffered write: when `append` returns, the operating system has it,
+even if the process is killed. It is not fsynced: a power cut may cost a sandbox its last requests.
 
-Each line is one unbuffered write: when `append` returns, the system has it, whatever happens to
-the process. It is not fsynced; a power cut may cost a rehearsal its last requests.
-
-Accepted requests: what one is, and the book of all of them with queue, wallet and journal.
-
-No HTTP in here and no clock: `now` is seconds since 1970 and comes from the caller. The journal
-is written before the book changes, so what was answered is always on disk.
+The journal is written before the book changes, so that whatever was answered is in it. There is no
+HTTP here and no clock: `now` is seconds since 1970 and comes from the caller.
 """
 
 from __future__ import annotations
@@ -34,6 +31,7 @@ from batchgen.sandbox.faults.rules import chance
 from batchgen.sandbox.http_answer import Answer
 from batchgen.sandbox.model_catalogue import Model, SandboxCatalogue
 from batchgen.sandbox.remote_queue import RemoteQueue, Ticket
+from batchgen.sandbox.served_file import File, output_file
 
 
 class AcceptedLine(msgspec.Struct, frozen=True, kw_only=True, tag="accepted", tag_field="line"):
@@ -52,14 +50,14 @@ class AcceptedLine(msgspec.Struct, frozen=True, kw_only=True, tag="accepted", ta
 
 
 class CancelledLine(msgspec.Struct, frozen=True, kw_only=True, tag="cancelled", tag_field="line"):
-    """A request was taken out of the queue."""
+    """A waiting request was cancelled."""
 
     request_id: str
     at: float
 
 
 class EndedLine(msgspec.Struct, frozen=True, kw_only=True, tag="ended", tag_field="line"):
-    """What the result of a request was told to be; fate None: good."""
+    """How the result of a request says that it ended; fate None: well."""
 
     request_id: str
     fate: Fault | None = None
@@ -72,7 +70,7 @@ _encoder = msgspec.json.Encoder()
 
 
 class Journal:
-    """An open journal. Raises `LocalIOError` where the disk refuses or a line is damaged."""
+    """An open journal. Raises `LocalIOError` if it cannot be opened or written, or is damaged."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -83,7 +81,7 @@ class Journal:
             raise LocalIOError(f"{path}: the journal cannot be opened: {problem}") from None
 
     def load(self) -> list[Line]:
-        """Every whole line, oldest first. Cuts a torn last line off, so that appends stay whole."""
+        """Return every whole line, oldest first. Cut a torn last line first."""
         data = self._path.read_bytes()
         good = data[: data.rfind(b"\n") + 1]
         if len(good) < len(data):
@@ -95,13 +93,13 @@ class Journal:
             except (msgspec.DecodeError, UnicodeDecodeError) as problem:
                 message = (
                     f"{self._path}:{number}: not a line of a sandbox journal ({problem}); "
-                    "name another file, or remove this one to begin anew"
+                    "name another file, or remove this one to start again"
                 )
                 raise LocalIOError(message) from None
         return lines
 
     def append(self, line: Line) -> None:
-        """Write one line. Raises `LocalIOError`, with nothing of the line left behind."""
+        """Write one line. Raise `LocalIOError`, with nothing of the line left behind."""
         data = _encoder.encode(line) + b"\n"
         try:
             written = os.write(self._file, data)
@@ -133,37 +131,51 @@ class Request:
     digest: str
     """Of model and input; equal bodies share it."""
     attempt: int
-    """Which accepted job of this very body it is, from 1."""
+    """Counts the accepted jobs of equal bodies, from 1."""
     outputs: int
     price_microusd: int
     ticket: Ticket
     fate: Fault | None = None
-    """How it ends badly."""
+    """The fault with which it ends, if any."""
     settled: bool = False
-    """Whether its result has been told, so that it can no longer change."""
+    """Whether its result has been sent, so that it can no longer change."""
     dead_link: Answer | None = None
-    """What the first addresses of its outputs answer since they died."""
+    """The answer of the first addresses of its outputs, once these have expired."""
 
     @property
     def key(self) -> str:
-        """Names it in every run alike, unlike the request_id, which is random."""
+        """A name that is the same in every run, unlike the random request_id."""
         return f"{self.digest}#{self.attempt}"
+
+    @property
+    def prompt(self) -> str:
+        """The text that it was made from."""
+        return self.model.check.prompt(self.values)
+
+    def file(self, name: str) -> File | None:
+        """Return the output with this name in its URL (`1.png`); None if there is none."""
+        number, _, suffix = name.partition(".")
+        is_number = number.isascii() and number.isdigit()
+        if suffix != self.model.suffix or not is_number or not 1 <= int(number) <= self.outputs:
+            return None
+        key = f"{self.digest}/{self.attempt}/{int(number)}"
+        return output_file(self.model.kind, key, self.values)
 
 
 def token_fingerprint(token: str) -> str:
-    """Tells two tokens apart without showing them."""
+    """Return a text that tells two tokens apart without showing them."""
     return blake2b(token.encode(), digest_size=6).hexdigest()
 
 
 def body_digest(model_id: str, body: object) -> str:
-    """Names a body sent to a model; for objects it is the fingerprint of `batchgen` jobs."""
+    """Return a digest of a body sent to a model; for objects, it is the fingerprint of a job."""
     if isinstance(body, dict):
         return fingerprint(model_id, body)
     return blake2b(msgspec.json.encode([model_id, body]), digest_size=8).hexdigest()
 
 
 class RequestBook:
-    """All requests of one sandbox. `LocalIOError` where the journal cannot be read or written."""
+    """All requests of one sandbox. Raises `LocalIOError` if the journal cannot be used."""
 
     def __init__(
         self, config: SandboxConfig, catalogue: SandboxCatalogue, rng: random.Random
@@ -174,7 +186,8 @@ class RequestBook:
         self._config = config
         self._catalogue = catalogue
         self._rng = rng
-        self._attempts: Counter[str] = Counter()
+        self.attempts: Counter[str] = Counter()
+        """By digest: how many jobs have been accepted for this body."""
         self._journal = Journal(config.journal) if config.journal else None
         if self._journal:
             try:
@@ -184,7 +197,7 @@ class RequestBook:
                 raise
 
     def price_microusd(self, model: Model, values: Mapping[str, JSONValue]) -> int:
-        """What a job costs, in millionths of a USD."""
+        """Return the price of a job, in millionths of a USD."""
         return model.price_microusd(values, self._outputs(model, values))
 
     def accept(
@@ -197,7 +210,7 @@ class RequestBook:
         fate: Fault | None,
         now: float,
     ) -> Request:
-        """Take a job in: name it, write it down, debit its price, queue it."""
+        """Accept a job: give it an id, record it, debit its price, queue it."""
         line = AcceptedLine(
             request_id=self._new_id(),
             at=now,
@@ -212,22 +225,17 @@ class RequestBook:
         return self._admit(line, model, digest)
 
     def cancel(self, request: Request, now: float) -> bool:
-        """Take a waiting job out of the queue and give its price back; False: no longer waiting."""
+        """Cancel a waiting job and refund its price; return False if it no longer waits."""
         self.queue.advance(now)
         if self.queue.position(request.ticket) is None:
             return False
         self._write(CancelledLine(request_id=request.request_id, at=now))
         return self._withdraw(request, now)
 
-    def settle(self, request: Request, fate: Fault | None, *, keep: bool) -> None:
-        """Fix how a finished job ended; with `keep` also beyond this process."""
-        if keep:
-            self._write(EndedLine(request_id=request.request_id, fate=fate))
+    def settle(self, request: Request, fate: Fault | None) -> None:
+        """Fix how a finished job ended."""
+        self._write(EndedLine(request_id=request.request_id, fate=fate))
         request.fate, request.settled = fate, True
-
-    def attempts(self, digest: str) -> int:
-        """Jobs accepted so far for this body."""
-        return self._attempts[digest]
 
     def close(self) -> None:
         """Close the journal."""
@@ -240,18 +248,18 @@ class RequestBook:
 
     def _new_id(self) -> str:
         while True:
-            # The same seeded source may come with every start; ids stay unique all the same.
+            # The source may be seeded the same at every start; ids are unique all the same.
             request_id = f"{self._rng.getrandbits(128):032x}"
             if request_id not in self.requests:
                 return request_id
 
-    def _write(self, line: AcceptedLine | CancelledLine | EndedLine) -> None:
+    def _write(self, line: Line) -> None:
         if self._journal:
             self._journal.append(line)
 
     def _admit(self, line: AcceptedLine, model: Model, digest: str) -> Request:
-        self._attempts[digest] += 1
-        attempt = self._attempts[digest]
+        self.attempts[digest] += 1
+        attempt = self.attempts[digest]
         shortest, longest = self._config.duration_min_s, self._config.duration_max_s
         share = chance(self._config.seed, "duration", digest, attempt)
         request = Request(

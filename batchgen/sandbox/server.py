@@ -1,9 +1,8 @@
-"""The sandbox itself: the Model API on a loopback port, over a real HTTP server.
+"""The sandbox itself: a real HTTP server with the Model API on a loopback port.
 
-aiohttp only, and only here: what the answers are is for `endpoints`. The low-level server is used
-without routes, because the API has few paths and clients poll thousands of times a second.
-
-The port: listens, and in outages does not, so that connections are refused.
+Here are the port, the paths and the token check; the answers come from `endpoints`. aiohttp's
+low-level server is used without routes, because the API has few paths and clients poll thousands
+of times a second.
 """
 
 from __future__ import annotations
@@ -12,47 +11,49 @@ import asyncio
 import os
 import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from types import TracebackType
+from collections.abc import Callable, Sequence
+from functools import partial
 from urllib.parse import parse_qsl
 
 from aiohttp import web
 
 from batchgen.core.errors import LocalIOError, UsageError
-from batchgen.sandbox.audit import Audit, replayed_posts
+from batchgen.sandbox.audit import Audit
 from batchgen.sandbox.config import SandboxConfig
 from batchgen.sandbox.endpoints import Endpoints
-from batchgen.sandbox.faults.mixture import chaos
-from batchgen.sandbox.faults.rules import FaultPlan, parsed
+from batchgen.sandbox.faults.mixture import chaos_rules
+from batchgen.sandbox.faults.rules import FaultPlan, parse_rules
 from batchgen.sandbox.http_answer import (
     BAD_TOKEN,
     MOVED,
     Delivery,
     ErrorStyle,
+    Sleep,
     error,
     gateway_error,
     of_json,
     send,
-    sized_request,
     styled,
 )
 from batchgen.sandbox.model_catalogue import SandboxCatalogue
 from batchgen.sandbox.request_book import RequestBook, token_fingerprint
 
 HOST = "127.0.0.1"
+MAX_BODY_BYTES = 64 * 2**20
+"""Enough for pictures as data URIs; aiohttp's own limit is 1 MiB."""
 SHUTDOWN_S = 0.2
-"""How long calls that are being answered get when the sandbox stops."""
+"""The time that calls get to finish when the sandbox stops."""
 RETRY_S = 0.05
-"""Between two tries to get the own port back after an outage."""
+"""Between two attempts to get the port back after an outage."""
 
 Window = tuple[float, float]
-"""Seconds since the start, from which on and until when nobody listens."""
+"""Begin and end of an outage, in seconds since the start."""
 
 
 class Listener:
-    """One port on loopback; connections that are open stay open in outages.
+    """One port on loopback, closed during outages. Raises `LocalIOError` if the port is taken.
 
-    `elapsed` gives seconds since the start. Raises `LocalIOError` where the port is taken.
+    `elapsed` gives seconds since the start. Open connections stay open in outages.
     """
 
     def __init__(
@@ -60,15 +61,15 @@ class Listener:
         server: web.Server,
         outages: Sequence[Window],
         elapsed: Callable[[], float],
-        sleep: Callable[[float], Awaitable[None]],
+        sleep: Sleep,
     ) -> None:
         self.port = 0
         self._runner = web.ServerRunner(server, shutdown_timeout=SHUTDOWN_S)
         self._outages = sorted(outages)
         self._elapsed = elapsed
         self._sleep = sleep
-        self._site: web.TCPSite | None = None
-        self._watch: asyncio.Task[None] | None = None
+        self._site: web.TCPSite
+        self._outage_task: asyncio.Task[None] | None = None
 
     async def open(self, port: int) -> None:
         """Listen; port 0 takes a free one."""
@@ -82,13 +83,13 @@ class Listener:
             raise LocalIOError(message) from None
         self.port = self._runner.addresses[0][1]
         if self._outages:
-            self._watch = asyncio.create_task(self._keep_outages())
+            self._outage_task = asyncio.create_task(self._keep_outages())
 
     async def close(self) -> None:
-        """End the port and what hangs on it."""
-        if self._watch is not None:
-            self._watch.cancel()
-            await asyncio.wait([self._watch])
+        """Close the port and the connections to it."""
+        if self._outage_task is not None:
+            self._outage_task.cancel()
+            await asyncio.wait([self._outage_task])
         await self._runner.cleanup()
 
     async def _listen(self, port: int) -> None:
@@ -98,12 +99,10 @@ class Listener:
     async def _keep_outages(self) -> None:
         for begin, end in self._outages:
             await self._until(begin)
-            if self._elapsed() >= end:
-                continue
-            if self._site is not None:
+            if self._elapsed() < end:
                 await self._site.stop()
-            await self._until(end)
-            await self._listen_again()
+                await self._until(end)
+                await self._listen_again()
 
     async def _until(self, moment: float) -> None:
         while (left := moment - self._elapsed()) > 0:
@@ -113,25 +112,24 @@ class Listener:
         while True:
             try:
                 await self._listen(self.port)
-            except OSError:  # somebody's outgoing connection may sit on the number for a moment
-                if self._site is not None:
-                    await self._site.stop()
+            except OSError:  # an outgoing connection may use the number for a moment
+                await self._site.stop()
                 await asyncio.sleep(RETRY_S)
             else:
                 return
 
 
-_NOT_FOUND = gateway_error(404)
-_WRONG_METHOD = gateway_error(405)
-_NO_TOKEN = error(BAD_TOKEN, "the token is missing, expired or revoked")
+_NOT_FOUND = Delivery(gateway_error(404))
+_WRONG_METHOD = Delivery(gateway_error(405))
+_NO_TOKEN = Delivery(error(BAD_TOKEN, "the token is missing, expired or revoked"))
 
 
 class Sandbox:
-    """A stand-in of the Model API; start it, or use it as `async with`.
+    """A local Model API; start it, or use it as `async with`.
 
-    `clock` gives seconds since 1970, `rng` the request ids, `sleep` waits for slow and hanging
-    answers. `UsageError` for settings that make no sense, `LocalIOError` where the port is taken
-    or the journal cannot be used.
+    `clock` gives seconds since 1970, `rng` makes the request ids, `sleep` delays slow and hanging
+    answers. Raises `UsageError` for settings that make no sense, and `LocalIOError` if the port is
+    taken or the journal cannot be used.
     """
 
     def __init__(
@@ -140,27 +138,25 @@ class Sandbox:
         *,
         clock: Callable[[], float] = time.time,
         rng: random.Random | None = None,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        sleep: Sleep = asyncio.sleep,
     ) -> None:
         self.config = config or SandboxConfig()
         self._sleep = sleep
         self._clock = clock
         self._rng = rng or random.SystemRandom()
         self._catalogue = SandboxCatalogue(self.config.models, price_usd=self.config.price_usd)
-        self._rules = parsed((*self.config.faults, *chaos(self.config.chaos)))
+        self._rules = parse_rules((*self.config.faults, *chaos_rules(self.config.chaos)))
         self._style = ErrorStyle(self.config.error_style)
         self._tokens = {
             f"Bearer {token}": token_fingerprint(token)
             for token in (self.config.token, *self.config.more_tokens)
         }
         self._listener: Listener | None = None
-        self._book: RequestBook | None = None
-        self._audit: Audit | None = None
-        self._api: Endpoints | None = None
+        self._started: Endpoints | None = None
 
     @property
     def token(self) -> str:
-        """The token to send."""
+        """The token that clients must send."""
         return self.config.token
 
     @property
@@ -175,87 +171,81 @@ class Sandbox:
 
     @property
     def audit(self) -> Audit:
-        """What was seen so far; stays readable after `stop`."""
-        if self._audit is None:
-            raise RuntimeError("the sandbox has not been started")
-        return self._audit
+        """The record of all calls so far; it stays readable after `stop`."""
+        return self._endpoints.audit
 
     @property
     def _endpoints(self) -> Endpoints:
-        if self._api is None:
+        if self._started is None:
             raise RuntimeError("the sandbox has not been started")
-        return self._api
+        return self._started
 
     async def start(self, port: int = 0) -> None:
-        """Listen on 127.0.0.1; port 0 takes a free one. Loads the journal first."""
+        """Load the journal, then listen on 127.0.0.1; port 0 takes a free one."""
         if not 0 <= port <= 65535:
             raise UsageError(f"port {port} does not exist; give 1 to 65535, or 0 for a free one")
-        book = self._book = RequestBook(self.config, self._catalogue, self._rng)
-        audit = self._audit = Audit(book, self._clock, replayed_posts(book))
+        book = RequestBook(self.config, self._catalogue, self._rng)
         plan = FaultPlan(self._rules, self.config.seed)
-        api = self._api = Endpoints(self.config, self._catalogue, book, audit, plan, self._clock)
-        server = web.Server(self._handle, request_factory=sized_request, access_log=None)
-        began = self._clock()
-        listener = self._listener = Listener(
-            server, plan.outages, lambda: self._clock() - began, self._sleep
+        self._started = Endpoints(self.config, self._catalogue, book, plan, self._clock)
+        request_factory = partial(
+            web.BaseRequest, loop=asyncio.get_running_loop(), client_max_size=MAX_BODY_BYTES
         )
+        server = web.Server(self._handle, request_factory=request_factory, access_log=None)
+        began = self._clock()
+        self._listener = Listener(server, plan.outages, lambda: self._clock() - began, self._sleep)
         try:
-            await listener.open(port)
+            await self._listener.open(port)
         except LocalIOError:
             await self.stop()
             raise
-        api.origin = f"http://{HOST}:{listener.port}"
+        self._started.origin = f"http://{HOST}:{self._listener.port}"
 
     async def stop(self) -> None:
-        """Close the port, end what hangs, close the journal. Does nothing the second time."""
+        """Close the port, the connections and the journal. The second time, do nothing."""
         if self._listener:
             await self._listener.close()
-        if self._listener and self._book:
-            self._book.close()
+            self._endpoints.book.close()
         self._listener = None
 
     async def __aenter__(self) -> Sandbox:
         await self.start()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        problem: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_error: object) -> None:
         await self.stop()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
             endpoint, delivery = await self._dispatch(request)
         except LocalIOError as problem:
-            endpoint, delivery = "journal", Delivery(answer=error(500001, str(problem)))
+            endpoint, delivery = "journal", Delivery(error(500001, str(problem)))
         return await self._deliver(request, endpoint, delivery)
 
     async def _dispatch(self, request: web.BaseRequest) -> tuple[str, Delivery]:
-        """The name of the endpoint for the audit, and what is delivered."""
+        """Return the endpoint, as the audit names it, and the delivery."""
         path, _, query = request.raw_path.removeprefix(MOVED).partition("?")
         match path.split("/")[1:]:
             case ["v1", "requests", request_id, verb]:
                 return verb, self._request_call(request, request_id, verb, query)
-            case ["v1", "models", *rest]:
-                return await self._models_call(request, rest, query)
+            case ["v1", "models", *parts] if request.method == "POST":
+                return "submit", await self._submission(request, "/".join(parts))
+            case ["v1", "models", *parts]:
+                return "catalogue", self._catalogue_call(request, "/".join(parts), query)
             case ["files", request_id, name]:
                 return "file", self._file_call(request, request_id, name, query)
             case ["prod", "v2", "balance"]:
                 known = self._token_of(request) is not None
-                return "balance", self._endpoints.balance() if known else _refused()
+                return "balance", self._endpoints.balance() if known else _NO_TOKEN
             case ["sandbox", "audit"]:
-                return "sandbox", Delivery(answer=of_json(self.audit.as_json()))
+                return "sandbox", Delivery(of_json(self.audit.as_json()))
             case ["sandbox", "health"]:
-                told = {"status": "ok", "in_flight": self.audit.in_flight}
-                return "sandbox", Delivery(answer=of_json(told))
+                health = {"status": "ok", "in_flight": self.audit.in_flight}
+                return "sandbox", Delivery(of_json(health))
             case _:
-                return "unknown", Delivery(answer=_NOT_FOUND)
+                return "unknown", _NOT_FOUND
 
     def _token_of(self, request: web.BaseRequest) -> str | None:
-        """The fingerprint of a good token; None for a bad or missing one."""
+        """Return the fingerprint of the token; None if it is bad or missing."""
         return self._tokens.get(request.headers.get("Authorization", ""))
 
     def _request_call(
@@ -263,7 +253,7 @@ class Sandbox:
     ) -> Delivery:
         token = self._token_of(request)
         if token is None:
-            return _refused()
+            return _NO_TOKEN
         match request.method, verb:
             case "GET", "status":
                 return self._endpoints.status(request_id, token)
@@ -273,30 +263,32 @@ class Sandbox:
             case "POST", "cancel":
                 return self._endpoints.cancel(request_id, token)
             case _, "status" | "result" | "cancel":
-                return Delivery(answer=_WRONG_METHOD)
+                return _WRONG_METHOD
             case _:
-                return Delivery(answer=_NOT_FOUND)
+                return _NOT_FOUND
 
-    async def _models_call(
-        self, request: web.BaseRequest, rest: list[str], query: str
-    ) -> tuple[str, Delivery]:
-        endpoint = "submit" if request.method == "POST" else "catalogue"
+    async def _submission(self, request: web.BaseRequest, model_id: str) -> Delivery:
         token = self._token_of(request)
         if token is None:
-            return endpoint, _refused()
-        if endpoint == "submit":
-            try:
-                body = await request.read()
-            except web.HTTPRequestEntityTooLarge:
-                return endpoint, Delivery(answer=gateway_error(413))
-            return endpoint, self._endpoints.submit("/".join(rest), body, token)
+            return _NO_TOKEN
+        try:
+            body = await request.read()
+        except web.HTTPRequestEntityTooLarge:
+            return Delivery(gateway_error(413))
+        return self._endpoints.submit(model_id, body, token)
+
+    def _catalogue_call(self, request: web.BaseRequest, model_id: str, query: str) -> Delivery:
+        if self._token_of(request) is None:
+            return _NO_TOKEN
         if request.method != "GET":
-            return endpoint, Delivery(answer=_WRONG_METHOD)
-        if not rest:
-            return endpoint, self._endpoints.models(dict(parse_qsl(query)))
-        if rest == ["categories"]:
-            return endpoint, self._endpoints.categories()
-        return endpoint, self._endpoints.model("/".join(rest))
+            return _WRONG_METHOD
+        match model_id:
+            case "":
+                return self._endpoints.models(dict(parse_qsl(query)))
+            case "categories":
+                return self._endpoints.categories()
+            case _:
+                return self._endpoints.model(model_id)
 
     def _file_call(
         self, request: web.BaseRequest, request_id: str, name: str, query: str
@@ -304,24 +296,19 @@ class Sandbox:
         if "Authorization" in request.headers:
             self.audit.tokens_on_files += 1
         if request.method not in ("GET", "HEAD"):
-            return Delivery(answer=_WRONG_METHOD)
+            return _WRONG_METHOD
         return self._endpoints.file(request_id, name, query, request.headers)
 
     async def _deliver(
         self, request: web.BaseRequest, endpoint: str, delivery: Delivery
     ) -> web.StreamResponse:
-        if request.method == "HEAD":  # it has no body that could be spoiled
+        if request.method == "HEAD":  # it has no body for a fault to change
             delivery = delivery._replace(cut=False, chunked=False, bytes_per_s=None)
+        if delivery.answer:
+            delivery = delivery._replace(answer=styled(delivery.answer, self._style))
         answer = delivery.answer
-        if answer and answer.code is not None and self._style is not ErrorStyle.CODES:
-            answer = styled(answer, self._style)
-            delivery = delivery._replace(answer=answer)
         whole = answer is not None and not delivery.cut
         self.audit.count_call(endpoint, str(answer.status) if answer and whole else "closed")
         if delivery.delay_s:
             await self._sleep(delivery.delay_s)
         return await send(request, delivery, self._sleep)
-
-
-def _refused() -> Delivery:
-    return Delivery(answer=_NO_TOKEN)

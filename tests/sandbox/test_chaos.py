@@ -11,8 +11,8 @@ import pytest
 from batchgen.core.errors import UsageError
 from batchgen.sandbox import SandboxConfig
 from batchgen.sandbox.faults.kinds import Call, On
-from batchgen.sandbox.faults.mixture import MIXTURE, chaos
-from batchgen.sandbox.faults.rules import FaultPlan, parsed
+from batchgen.sandbox.faults.mixture import MIXTURE, chaos_rules
+from batchgen.sandbox.faults.rules import FaultPlan, parse_rules
 
 from .conftest import Client, Start
 
@@ -22,7 +22,7 @@ CALLS = 2000
 
 def taken(probability: float, on: On, *, seed: int = 0, fate: bool = False) -> list[str | None]:
     """What goes wrong with each of many calls."""
-    plan = FaultPlan(parsed(chaos(probability)), seed)
+    plan = FaultPlan(parse_rules(chaos_rules(probability)), seed)
     ask = plan.fate if fate else plan.fault
     faults = [ask(Call(on=on, key=f"job {number}")) for number in range(CALLS)]
     return [str(fault) if fault else None for fault in faults]
@@ -58,7 +58,7 @@ def test_the_seed_decides() -> None:
     """One seed, one night; another seed, another one; no chaos, no rules."""
     assert taken(0.3, On.STATUS) == taken(0.3, On.STATUS)
     assert taken(0.3, On.STATUS) != taken(0.3, On.STATUS, seed=1)
-    assert chaos(0) == ()
+    assert chaos_rules(0) == ()
 
 
 @pytest.mark.parametrize("probability", [-0.1, 1.1, float("nan")])

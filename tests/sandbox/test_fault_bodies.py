@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from batchgen.core.model_entry import ModelEntry
-from batchgen.sandbox.faults.json_faults import MISSING, SHAPES
+from batchgen.sandbox.faults.table import MISSING, SHAPES
 
 from .conftest import MODEL, Client, Start
 

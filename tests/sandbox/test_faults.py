@@ -12,19 +12,19 @@ from hypothesis import strategies as st
 
 from batchgen.core.errors import UsageError
 from batchgen.sandbox.faults.kinds import Call, On
-from batchgen.sandbox.faults.rules import FaultPlan, parse, parsed, read
+from batchgen.sandbox.faults.rules import FaultPlan, parse_rule, parse_rules, read_rules
 from batchgen.sandbox.faults.table import FAULTS
 
 
 def plan(*rules: str, seed: int = 0) -> FaultPlan:
-    return FaultPlan(parsed(rules), seed)
+    return FaultPlan(parse_rules(rules), seed)
 
 
 def hit(plan: FaultPlan, on: On, keys: list[str], **more: float) -> list[bool]:
     return [plan.fault(Call(on=on, key=key, **more)) is not None for key in keys]  # type: ignore[arg-type]
 
 
-places_and_deeds = [(on, do) for do, row in FAULTS.items() for on in sorted(row.places)]
+places_and_deeds = [(on, do) for do, kind in FAULTS.items() for on in sorted(kind.on)]
 numbers = st.floats(0, 1e6).map(lambda value: round(value, 3))
 
 
@@ -55,7 +55,7 @@ def test_what_is_written_is_what_is_meant(
         [on, do, *(f"{k}={v}" for k, v in parts.items() if v is not None)]
         + ([f"match={match}"] if match else [])
     )
-    rule = parse(text)
+    rule = parse_rule(text)
     assert (rule.on, rule.fault.do, rule.match) == (on, do, match)
     assert (rule.rate, rule.first, rule.every) == (rate, first, every)
     assert (rule.from_s, rule.to_s) == (window or (None, None))
@@ -65,7 +65,7 @@ def test_what_is_written_is_what_is_meant(
 def test_any_text_is_a_rule_or_a_usage_error(text: str) -> None:
     """No text makes the parser fall over."""
     with suppress(UsageError):
-        parse(text)
+        parse_rule(text)
 
 
 @pytest.mark.parametrize(
@@ -93,13 +93,13 @@ def test_any_text_is_a_rule_or_a_usage_error(text: str) -> None:
         ("submit:504:accepted=maybe", "give yes or no"),
         ("status:504:accepted=yes", "'accepted' is not known here"),
         ("submit:error-code:code=7", "400 to 599"),
-        ("", "is no place"),
+        ("", "is not a call"),
     ],
 )
 def test_a_bad_rule_is_told_what_is_allowed(text: str, said: str) -> None:
     """Each mistake gets a message with what would be right."""
     with pytest.raises(UsageError, match="fault") as caught:
-        parse(text)
+        parse_rule(text)
     assert said in str(caught.value)
 
 
@@ -160,15 +160,15 @@ def test_a_file_holds_texts_and_objects(tmp_path: Path) -> None:
              {"on": "submit", "do": "hang", "accepted": False}]
         )
     )  # fmt: skip
-    one, other, third = read(file)
+    one, other, third = read_rules(file)
     assert one == other
-    assert not third.fault.acts
+    assert not third.fault.accepted
     for content in (b"{}", b"[1]", b"nope", b'["submit:nope"]'):
         file.write_bytes(content)
         with pytest.raises(UsageError):
-            read(file)
+            read_rules(file)
     with pytest.raises(UsageError, match=r"gone\.json"):
-        read(tmp_path / "gone.json")
+        read_rules(tmp_path / "gone.json")
 
 
 def test_the_rates_of_two_rules_have_nothing_to_do_with_each_other() -> None:
@@ -205,5 +205,5 @@ def test_model_narrows_a_rule() -> None:
 
 def test_words_may_have_colons() -> None:
     """A colon in a message or a prompt is part of it."""
-    rule = parse("submit:failed:message=bad: really:match=a:b")
+    rule = parse_rule("submit:failed:message=bad: really:match=a:b")
     assert (rule.fault.message, rule.match) == ("bad: really", "a:b")

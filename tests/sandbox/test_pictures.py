@@ -1,4 +1,4 @@
-"""Rehearsal pictures: real PNGs of the asked shape, small, quick, and never two alike."""
+"""Sandbox pictures: real PNGs of the asked shape, small, quick, and never two alike."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from .png import decode
 @given(key=st.text(max_size=40), width=st.integers(1, 128), height=st.integers(1, 128))
 @settings(max_examples=60, deadline=None)
 def test_every_picture_decodes(key: str, width: int, height: int) -> None:
-    """Any key and size gives a PNG that a strict decoder reads, labelled as a rehearsal."""
+    """Any key and size gives a PNG that a strict decoder reads, labelled as made by no model."""
     picture = decode(draw(key, width, height))
     assert (picture.width, picture.height) == (width, height)
-    assert "rehearsal" in picture.text
+    assert "sandbox picture" in picture.text
 
 
 def test_pictures_differ_and_repeat() -> None:

@@ -1,10 +1,10 @@
-"""What the fault language is made of: places, faults, and the rows of their table.
+"""The vocabulary of the fault language: calls, faults and kinds of fault.
 
-A row is pure: it turns the answer that the client should get into the delivery that it does get.
-Whether the call was carried out before it went wrong is the row's `acts`; for a submission that
-is whether a job was accepted, which `accepted=yes` or `accepted=no` overrides.
+A kind of fault has an effect: a pure function that turns the answer that the client should get into
+the delivery that it does get. Whether the call is carried out before that is `accepted`; for a
+submission, this is whether it made a job. The option `accepted=yes` or `accepted=no` overrides it.
 
-A row with an `ending` touches no answer on its way: it decides how a job ends.
+A kind with an `ending` leaves the answers alone: it decides how a job ends.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ class Fault:
     """One thing that goes wrong, with its options."""
 
     do: str
-    acts: bool = True
+    """The name of its kind."""
+    accepted: bool = True
     """Whether the call is carried out all the same."""
     model: str = ""
     """Only models with this in their id."""
@@ -50,15 +51,15 @@ class Fault:
     code: int | None = None
     """The numeric code of the error."""
     body: str = ""
-    """Which of the known shapes the body of an HTTP error has."""
+    """Name in `BODIES`: the form of the body of an HTTP error."""
     shape: str = "object"
-    """Of a failed result's `error`."""
+    """Name in `SHAPES`: the form of a failed result's `error`."""
     message: str = ""
-    """The words of a failed result's `error`."""
+    """The text of a failed result's `error`."""
     cost_usd: float | None = None
     """The cost that a failed result reports."""
     word: str = ""
-    """The word that stands where the API's own should."""
+    """The state or outcome that is sent in place of the true one."""
     http: int = 200
     """The HTTP status of a fault that has one."""
     for_s: float = 3600.0
@@ -68,7 +69,7 @@ class Fault:
     """Seconds from acceptance until the request is forgotten."""
     bytes_per_s: float = 1000.0
     to: str = "path"
-    """Where a redirect leads: to another path here, or to a foreign host."""
+    """The target of a redirect: another path of the sandbox, or a foreign host."""
     type: str = "text/plain"
     """A Content-Type."""
     unit: str = "megapixel"
@@ -81,20 +82,20 @@ Edit = Callable[[dict[str, object]], dict[str, object] | None]
 
 @dataclass(slots=True, kw_only=True)
 class Call:
-    """What a rule and its fault can know of one call."""
+    """Everything that a rule and an effect can know of one call."""
 
     on: On
     key: str
-    """What is the same in every run: of the body and its attempt, not the random request_id."""
+    """The same in every run: made from the body and its attempt, not from the random request_id."""
     prompt: str = ""
     model: str | None = ""
-    """Id of its model; empty: of none, None: of all."""
+    """Id of its model; empty if it is about none, None if it is about all."""
     elapsed_s: float = 0.0
     """Since the sandbox started."""
     now: float = 0.0
     """Seconds since 1970."""
     origin: str = ""
-    """Where the sandbox listens."""
+    """The address at which the sandbox listens."""
     request_id: str = ""
     values: Mapping[str, object] = field(default_factory=dict)
     """The input of the job."""
@@ -102,7 +103,7 @@ class Call:
     headers: Mapping[str, str] = field(default_factory=dict)
     """Of the GET of that file."""
     fresh: bool = False
-    """Whether the address of the file was told after an earlier one had died."""
+    """Whether the address of the file was given out after an earlier one had expired."""
     entries: Callable[[Edit], Answer] | None = None
     """For the catalogue: the answer with every entry changed."""
 
@@ -118,33 +119,29 @@ class Ending:
     """Whether the API no longer knows the request after `after_s`."""
 
 
-Spoiler = Callable[[Fault, Answer, Call], Delivery]
+Effect = Callable[[Fault, Answer, Call], Delivery]
 
 
-def untouched(_fault: Fault, answer: Answer, _call: Call) -> Delivery:
-    """The answer as it is."""
-    return Delivery(answer=answer)
+def no_effect(_fault: Fault, answer: Answer, _call: Call) -> Delivery:
+    """Deliver the answer as it is."""
+    return Delivery(answer)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class FaultKind:
     """One kind of fault."""
 
-    spoil: Spoiler = untouched
-    places: frozenset[On] = EVERYWHERE
+    effect: Effect = no_effect
+    on: frozenset[On] = EVERYWHERE
+    """The calls that it is possible for."""
     options: tuple[str, ...] = ()
     selectors: tuple[str, ...] | None = None
-    """Those that make sense; None: all."""
+    """The selectors that make sense for it; None: all."""
     defaults: Mapping[str, object] = field(default_factory=dict)
     """Options that differ from those of `Fault`."""
-    acts: bool = True
+    accepted: bool = True
     steady: bool = False
-    """Whether it hits every call where no selector says which, not only the first for each key."""
+    """Whether, without a selector, it hits every call and not only the first one for each key."""
     ending: Ending | None = None
     refuses: bool = False
-    """Whether nobody listens while it lasts."""
-
-    @property
-    def fate(self) -> bool:
-        """Whether it decides how a job ends, and touches no answer."""
-        return self.ending is not None
+    """Whether the port is closed while it lasts."""

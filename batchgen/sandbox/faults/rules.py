@@ -1,20 +1,19 @@
-"""How the values of options and selectors are read.
+"""The fault language: rules that say which calls go wrong, and how: `ON:DO[:key=value...]`.
 
-Rules that say which calls go wrong, and how: `ON:DO[:key=value...]`.
-
-    submit:429:retry_after=2:first=3      the first three submissions are turned away
+    submit:429:retry_after=2:first=3      the first three submissions are refused
     submit:lose-answer:rate=0.05          one submission in twenty is accepted and never answered
     status:504:every=10                   every tenth status poll
     result:failed:match=teapot            jobs whose prompt has this word end badly
     any:503:from_s=60:to_s=90             an outage of half a minute
 
-Pure decisions over (call, seed): the only state is how often each rule and each key was asked.
-What there is to do stands in `FAULTS` (`fault_table`), one row each; this module parses and picks.
+DO is a kind of fault from `table.FAULTS`, or an HTTP status. A key is an option of the fault, or a
+selector; all selectors of a rule must agree.
 
-Without a selector, a rule for submissions hits all of them, one for the fate of a job hits every
-job, a steady one or one on `any` hits every call, and one for anything else hits only the first
-call for each request (or file, or catalogue address), so that a client which tries again gets
-through. `every=1` hits all calls.
+A rule without a selector hits every call if it is about submissions or `any`, if it decides how
+jobs end, or if its kind is steady. Any other hits only the first call for each request (or file, or
+catalogue address), so that a client that tries again succeeds. `every=1` hits all calls.
+
+Decisions depend on the call and the seed only, and on how often each rule and each key was asked.
 """
 
 from __future__ import annotations
@@ -29,36 +28,34 @@ from typing import Any
 import msgspec
 
 from batchgen.core.errors import UsageError
-from batchgen.sandbox.faults.connection_faults import BODIES
-from batchgen.sandbox.faults.json_faults import MISSING, SHAPES
 from batchgen.sandbox.faults.kinds import EVERYWHERE, Call, Fault, FaultKind, On
-from batchgen.sandbox.faults.table import FAULTS, row_of
+from batchgen.sandbox.faults.table import BODIES, FAULTS, MISSING, SHAPES, kind_of
+
+_INFINITE = float("inf")
+
+Reader = tuple[Callable[[str], object], str]
+"""The function that reads a value, and what to say is right if it raises."""
 
 
-def _number(text: str, *, above: float = float("inf"), least: float = 0.0) -> float:
-    value = float(text)
-    if not least <= value <= above or value == float("inf"):
-        raise ValueError
-    return value
+def _within(
+    convert: Callable[[str], float], least: float, most: float = _INFINITE
+) -> Callable[[str], float]:
+    def read(text: str) -> float:
+        value = convert(text)
+        if not least <= value <= most or value == _INFINITE:
+            raise ValueError
+        return value
+
+    return read
 
 
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise ValueError
-    return value
+def _choice(*words: str) -> Reader:
+    return {word: word for word in words}.__getitem__, f"{', '.join(words[:-1])} or {words[-1]}"
 
 
-def _code(text: str) -> int:
+def _error_code(text: str) -> int:
     value = int(text)
     if not 400 <= int(str(value)[:3]) <= 599:
-        raise ValueError
-    return value
-
-
-def _http(text: str) -> int:
-    value = int(text)
-    if not 200 <= value <= 599:
         raise ValueError
     return value
 
@@ -69,74 +66,57 @@ def _plain_text(text: str) -> str:
     return text
 
 
-def _ascii(text: str) -> str:
+def _header_text(text: str) -> str:
     if not text.isascii():
         raise ValueError
     return _plain_text(text)
 
 
-def _yes(text: str) -> bool:
-    return {"yes": True, "true": True, "no": False, "false": False}[text]
-
-
-Reader = tuple[Callable[[str], object], str]
-"""How a value is read, and what is right where it cannot be."""
-
-
-def _choice(*words: str) -> Reader:
-    def read(text: str) -> str:
-        if text not in words:
-            raise ValueError
-        return text
-
-    return read, f"{', '.join(words[:-1])} or {words[-1]}"
-
-
-_SECONDS: Reader = (_number, "seconds, 0 or more")
+_SECONDS: Reader = (_within(float, 0), "seconds, 0 or more")
+_COUNT: Reader = (_within(int, 1), "a number of calls, from 1")
 
 OPTIONS: Mapping[str, Reader] = {
-    "accepted": (_yes, "yes or no"),
+    "accepted": ({"yes": True, "true": True, "no": False, "false": False}.__getitem__, "yes or no"),
     "retry_after": _SECONDS,
     "retry_after_date": _SECONDS,
-    "code": (_code, "an error code whose first three digits are 400 to 599, such as 400002"),
+    "code": (_error_code, "an error code whose first three digits are 400 to 599, such as 400002"),
     "body": _choice(*BODIES),
     "shape": _choice(*SHAPES, MISSING),
     "message": (_plain_text, "some words"),
-    "cost_usd": (_number, "USD, 0 or more"),
+    "cost_usd": (_within(float, 0), "USD, 0 or more"),
     "word": (_plain_text, "a word, such as warming_up"),
-    "http": (_http, "an HTTP status, 200 to 599"),
+    "http": (_within(int, 200, 599), "an HTTP status, 200 to 599"),
     "for_s": _SECONDS,
     "delay_s": _SECONDS,
     "after_s": _SECONDS,
-    "bytes_per_s": (lambda text: _number(text, least=1.0), "bytes a second, 1 or more"),
+    "bytes_per_s": (_within(float, 1), "bytes a second, 1 or more"),
     "to": _choice("path", "host"),
-    "type": (_ascii, "a Content-Type, such as text/plain"),
+    "type": (_header_text, "a Content-Type, such as text/plain"),
     "unit": (_plain_text, "a price unit, such as megapixel"),
 }
-"""What options of a fault look like."""
+"""The options of faults, each named like the field of `Fault`."""
 
 SELECTORS: Mapping[str, Reader] = {
-    "rate": (lambda text: _number(text, above=1.0), "a share from 0 to 1"),
-    "first": (_count, "a number of calls, from 1"),
-    "every": (_count, "a number of calls, from 1"),
+    "rate": (_within(float, 0, 1), "a share from 0 to 1"),
+    "first": _COUNT,
+    "every": _COUNT,
     "match": (str, "part of a prompt"),
     "model": (str, "part of a model id"),
     "from_s": _SECONDS,
     "to_s": _SECONDS,
 }
-"""What says which calls a rule is about; all that are given must agree."""
 
 TEXTS = frozenset({"match", "message"})
-"""Values that may have colons of their own."""
+"""Keys whose values may contain colons."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """One parsed rule: where, what, and for which calls."""
+    """One rule: on which calls which fault happens."""
 
     on: On
     fault: Fault
-    row: FaultKind
+    kind: FaultKind
     rate: float | None = None
     first: int | None = None
     every: int | None = None
@@ -145,35 +125,67 @@ class Rule:
     to_s: float | None = None
 
     @property
-    def selects_nothing(self) -> bool:
-        """Whether it names no calls, so that the default of its place holds."""
-        named = (self.rate, self.first, self.every, self.from_s, self.to_s)
-        return all(value is None for value in named)
+    def calls(self) -> frozenset[On]:
+        """The calls that the rule is about; `any` is all that its fault is possible for."""
+        if self.on is not On.ANY:
+            return frozenset({self.on})
+        return (EVERYWHERE if self.kind.refuses else self.kind.on) - {On.ANY}
+
+    def matches(self, call: Call) -> bool:
+        """Return whether prompt, model and time of a call are those of the rule."""
+        return (
+            self.match in call.prompt
+            and (call.model is None or self.fault.model in call.model)
+            and (self.from_s is None or call.elapsed_s >= self.from_s)
+            and (self.to_s is None or call.elapsed_s < self.to_s)
+        )
+
+    def hits(self, call: Call, *, index: int, number: int, nth: int, seed: int) -> bool:
+        """Return whether the rule hits a call that it matches.
+
+        `number` counts the calls that the rule matched, `nth` those for this key, both from 1;
+        `index` is the place of the rule in its list, so that two equal rates hit different calls.
+        """
+        selectors = (self.rate, self.first, self.every, self.from_s, self.to_s)
+        if all(value is None for value in selectors):
+            every_call = self.kind.steady or self.kind.ending or self.on in (On.SUBMIT, On.ANY)
+            return nth == 1 or bool(every_call)
+        if self.first is not None and number > self.first:
+            return False
+        if self.every is not None and number % self.every:
+            return False
+        return self.rate is None or chance(seed, index, call.on, call.key, nth) < self.rate
 
 
-def parse(text: str) -> Rule:
-    """A rule from its text. Raises `UsageError` that says what is allowed."""
+def chance(*parts: object) -> float:
+    """Return a number in [0, 1) that is the same for the same parts, in every process."""
+    digest = blake2b("\x1f".join(map(str, parts)).encode(), digest_size=7).digest()
+    return int.from_bytes(digest) / 256**7
+
+
+def parse_rule(text: str) -> Rule:
+    """Return the rule that a text describes. Raise `UsageError` that says what is allowed."""
     on, _, rest = text.partition(":")
     do, _, rest = rest.partition(":")
     pairs: list[tuple[str, str]] = []
     for part in rest.split(":") if rest else ():
         key, equals, value = part.partition("=")
-        if not equals and pairs and pairs[-1][0] in TEXTS:
+        if equals:
+            pairs.append((key.strip(), value))
+        elif pairs and pairs[-1][0] in TEXTS:
             pairs[-1] = (pairs[-1][0], f"{pairs[-1][1]}:{part}")  # a colon of the text itself
-            continue
-        if not equals:
+        else:
             raise UsageError(f"fault {text!r}: {part!r} is not key=value")
-        pairs.append((key.strip(), value))
     return _rule(text, on.strip(), do.strip(), pairs)
 
 
-def parsed(rules: Iterable[Rule | str]) -> list[Rule]:
-    """The rules, texts among them parsed. Raises `UsageError`."""
-    return [parse(rule) if isinstance(rule, str) else rule for rule in rules]
+def parse_rules(rules: Iterable[Rule | str]) -> list[Rule]:
+    """Return the rules, with the texts among them parsed. Raise `UsageError`."""
+    return [parse_rule(rule) if isinstance(rule, str) else rule for rule in rules]
 
 
-def read(path: Path) -> tuple[Rule, ...]:
-    """The rules of a JSON file: a list of texts or of objects such as {"on", "do", "rate"}."""
+def read_rules(path: Path) -> tuple[Rule, ...]:
+    """Return the rules of a JSON list of texts or objects such as {"on", "do", "rate"}."""
     try:
         items = msgspec.json.decode(path.read_bytes())
     except (OSError, ValueError) as problem:
@@ -181,80 +193,56 @@ def read(path: Path) -> tuple[Rule, ...]:
     if not isinstance(items, list):
         raise UsageError(f"{path}: faults are a list of rules, as texts or as objects")
     return tuple(
-        _from_json(item, f"{path}: fault {number}") for number, item in enumerate(items, 1)
+        _rule_of_json(item, f"{path}: fault {number}") for number, item in enumerate(items, 1)
     )
 
 
-def _from_json(item: object, where: str) -> Rule:
+def _rule_of_json(item: object, name: str) -> Rule:
     if isinstance(item, str):
-        return parse(item)
+        return parse_rule(item)
     if not isinstance(item, dict):
-        raise UsageError(f"{where}: a rule is a text or an object, not {item!r}")
-    pairs = [(key, _text(value)) for key, value in item.items() if key not in ("on", "do")]
-    return _rule(where, str(item.get("on", "")), str(item.get("do", "")), pairs)
+        raise UsageError(f"{name}: a rule is a text or an object, not {item!r}")
+    texts = {
+        key: str(value).lower() if isinstance(value, bool) else str(value)
+        for key, value in item.items()
+    }
+    return _rule(name, texts.pop("on", ""), texts.pop("do", ""), texts.items())
 
 
-def _text(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _rule(where: str, on: str, do: str, pairs: Iterable[tuple[str, str]]) -> Rule:
+def _rule(name: str, on: str, do: str, pairs: Iterable[tuple[str, str]]) -> Rule:
     if on not in set(On):
-        raise UsageError(f"fault {where!r}: {on!r} is no place; allowed: {', '.join(On)}")
-    place = On(on)
-    row = row_of(do)
-    if row is None or place not in row.places:
-        names = ", ".join(name for name, row in FAULTS.items() if place in row.places)
-        message = f"fault {where!r}: {do!r} cannot be done on {on}; allowed: {names}, 400 to 599"
+        raise UsageError(f"fault {name!r}: {on!r} is not a call; allowed: {', '.join(On)}")
+    kind = kind_of(do)
+    if kind is None or on not in kind.on:
+        names = ", ".join(name for name, kind in FAULTS.items() if on in kind.on)
+        message = f"fault {name!r}: {do!r} cannot be done on {on}; allowed: {names}, 400 to 599"
         raise UsageError(message)
     options: dict[str, Any] = {}
     selectors: dict[str, Any] = {}
     for key, value in pairs:
-        name = "acts" if key == "accepted" else key
         values = selectors if key in SELECTORS else options
-        if name in values:
-            raise UsageError(f"fault {where!r}: {key!r} is given twice")
-        values[name] = _value(where, row, place, key, value)
+        if key in values:
+            raise UsageError(f"fault {name!r}: {key!r} is given twice")
+        values[key] = _value(name, kind, On(on), key, value)
     model = selectors.pop("model", "")
-    fault = Fault(do=do, model=model, **{"acts": row.acts, **row.defaults, **options})
-    return Rule(on=place, fault=fault, row=row, **selectors)
+    options = {"accepted": kind.accepted, **kind.defaults, **options}
+    return Rule(on=On(on), fault=Fault(do=do, model=model, **options), kind=kind, **selectors)
 
 
-def _value(where: str, row: FaultKind, place: On, key: str, text: str) -> object:
-    """The value of one option or selector, read as the table says."""
-    posts = place in (On.SUBMIT, On.ANY)
-    allowed = [name for name in row.options if name != "accepted" or posts]
-    allowed += SELECTORS if row.selectors is None else row.selectors
+def _value(name: str, kind: FaultKind, on: On, key: str, text: str) -> object:
+    """Return the value of one option or selector. Raise `UsageError`."""
+    submits = on in (On.SUBMIT, On.ANY)
+    allowed = [option for option in kind.options if option != "accepted" or submits]
+    allowed += SELECTORS if kind.selectors is None else kind.selectors
     if key not in allowed:
         names = ", ".join(allowed)
-        raise UsageError(f"fault {where!r}: {key!r} is not known here; allowed: {names}")
-    read_value, right = SELECTORS[key] if key in SELECTORS else OPTIONS[key]
+        raise UsageError(f"fault {name!r}: {key!r} is not known here; allowed: {names}")
+    read_value, right = {**SELECTORS, **OPTIONS}[key]
     try:
         return read_value(text)
     except (ValueError, KeyError, OverflowError):
-        message = f"fault {where!r}: {key}={text!r} cannot be read; give {right}"
+        message = f"fault {name!r}: {key}={text!r} cannot be read; give {right}"
         raise UsageError(message) from None
-
-
-def hits(rule: Rule, call: Call, *, index: int, number: int, nth: int, seed: int) -> bool:
-    """Whether a rule hits a call that it matches. Pure.
-
-    `number` counts the calls that the rule matched, `nth` those for this key, both from 1;
-    `index` is the place of the rule in its list, so that two equal rates hit different calls.
-    """
-    if rule.selects_nothing:
-        return nth == 1 or rule.row.fate or rule.row.steady or rule.on in (On.SUBMIT, On.ANY)
-    if rule.first is not None and number > rule.first:
-        return False
-    if rule.every is not None and number % rule.every:
-        return False
-    return rule.rate is None or chance(seed, index, call.on, call.key, nth) < rule.rate
-
-
-def chance(*parts: object) -> float:
-    """A number in [0, 1) that is the same for the same parts, in every process."""
-    digest = blake2b("\x1f".join(map(str, parts)).encode(), digest_size=7).digest()
-    return int.from_bytes(digest) / 256**7
 
 
 class FaultPlan:
@@ -266,58 +254,39 @@ class FaultPlan:
         self._seen: Counter[tuple[On, bool, str]] = Counter()
         self._rules: dict[tuple[On, bool], list[tuple[int, Rule]]] = {}
         self.outages = [
-            (rule.from_s or 0.0, float("inf") if rule.to_s is None else rule.to_s)
+            (rule.from_s or 0.0, _INFINITE if rule.to_s is None else rule.to_s)
             for rule in rules
-            if rule.row.refuses
+            if rule.kind.refuses
         ]
-        """When nobody listens: from and to, in seconds since the start."""
+        """The times at which the port is closed: from and to, in seconds since the start."""
         for index, rule in enumerate(rules):
-            for place in _spread(rule):
-                self._rules.setdefault((place, rule.row.fate), []).append((index, rule))
+            for on in rule.calls:
+                ends_jobs = rule.kind.ending is not None
+                self._rules.setdefault((on, ends_jobs), []).append((index, rule))
 
-    def watches(self, on: On) -> bool:
-        """Whether any rule there spoils answers."""
-        return bool(self._rules) and (on, False) in self._rules
-
-    def has_fates(self, on: On) -> bool:
-        """Whether any rule there decides how jobs end."""
-        return bool(self._rules) and (on, True) in self._rules
+    def ends_jobs(self, on: On) -> bool:
+        """Return whether any rule on these calls decides how jobs end."""
+        return (on, True) in self._rules
 
     def fault(self, call: Call) -> Fault | None:
-        """What goes wrong with this call; counts it."""
-        return self._decide(call, fate=False)
+        """Return the fault of this call, if any; count the call."""
+        return self._decide(call, ends_jobs=False)
 
     def fate(self, call: Call) -> Fault | None:
-        """How the job of this call is to end badly; ask once a job."""
-        return self._decide(call, fate=True)
+        """Return the fault with which the job of this call ends, if any; ask once for each job."""
+        return self._decide(call, ends_jobs=True)
 
-    def _decide(self, call: Call, *, fate: bool) -> Fault | None:
-        rules = self._rules.get((call.on, fate))
+    def _decide(self, call: Call, *, ends_jobs: bool) -> Fault | None:
+        rules = self._rules.get((call.on, ends_jobs))
         if rules is None:
             return None
-        self._seen[call.on, fate, call.key] += 1
-        nth = self._seen[call.on, fate, call.key]
+        key = (call.on, ends_jobs, call.key)
+        self._seen[key] += 1
         for index, rule in rules:
-            if not _matches(rule, call):
+            if not rule.matches(call):
                 continue
             self._asked[index] += 1
-            number = self._asked[index]
-            if hits(rule, call, index=index, number=number, nth=nth, seed=self._seed):
+            number, nth = self._asked[index], self._seen[key]
+            if rule.hits(call, index=index, number=number, nth=nth, seed=self._seed):
                 return rule.fault
         return None
-
-
-def _spread(rule: Rule) -> frozenset[On]:
-    """The calls that a rule is about; `any` is all that its row can be about."""
-    if rule.on is not On.ANY:
-        return frozenset({rule.on})
-    return (EVERYWHERE if rule.row.refuses else rule.row.places) - {On.ANY}
-
-
-def _matches(rule: Rule, call: Call) -> bool:
-    if rule.match not in call.prompt:
-        return False
-    if call.model is not None and rule.fault.model not in call.model:
-        return False
-    since = rule.from_s is None or call.elapsed_s >= rule.from_s
-    return since and (rule.to_s is None or call.elapsed_s < rule.to_s)

@@ -1,149 +1,348 @@
-"""What can go wrong, one row each: on which calls, with which options, and what comes of it."""
+"""All kinds of fault, a row for each: on which calls, with which options, and what the client gets.
+
+docs/sandbox.md has the same rows for users.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from email.utils import formatdate
 
-from batchgen.sandbox.faults import connection_faults as calls
-from batchgen.sandbox.faults import connection_faults as files
-from batchgen.sandbox.faults import json_faults as edits
-from batchgen.sandbox.faults.kinds import EVERYWHERE, Call, Ending, Fault, FaultKind, On
-from batchgen.sandbox.http_answer import Answer, Delivery
+import msgspec
+
+from batchgen.sandbox import http_answer
+from batchgen.sandbox.faults.kinds import (
+    EVERYWHERE,
+    Call,
+    Effect,
+    Ending,
+    Fault,
+    FaultKind,
+    On,
+)
+from batchgen.sandbox.http_answer import (
+    Answer,
+    Delivery,
+    error,
+    gateway_error,
+    of_json,
+    with_header,
+)
+from batchgen.sandbox.served_file import remade, serve
+
+Body = dict[str, object]
+
+HTTP_MESSAGE = "made to fail by the sandbox"
+FAILURE_MESSAGE = "the sandbox made this job fail"
+FOREIGN = "https://elsewhere.invalid/1.png"
+"""Under a top-level domain that never resolves, so that no real host is called."""
+
+_PAGE = b"<!doctype html><title>Just a moment</title><p>Checking your connection.</p>"
+
+BODIES: Mapping[str, Callable[[int, int], Answer]] = {
+    "message": lambda http, _code: gateway_error(http),
+    "error_code": lambda http, code: of_json(
+        {"error_code": code, "error_message": HTTP_MESSAGE}, http
+    ),
+    "code": lambda http, code: of_json({"code": code, "error": HTTP_MESSAGE}, http),
+    "detail": lambda http, _code: of_json({"detail": HTTP_MESSAGE}, http),
+    "details": lambda http, _code: of_json(
+        {"detail": [{"loc": ["body"], "msg": HTTP_MESSAGE, "type": "sandbox"}]}, http
+    ),
+    "html": lambda http, _code: Answer(http, _PAGE, "text/html"),
+    "empty": lambda http, _code: Answer(http, b""),
+}
+"""The bodies of HTTP errors that the vendor's clients read, from status and code."""
+
+SHAPES: Mapping[str, Callable[[str, int], object]] = {
+    "string": lambda message, _code: message,
+    "object": lambda message, _code: {"type": "generation_error", "message": message},
+    "list": lambda message, code: [{"errorCode": code, "error": message, "debugInfo": ""}],
+    "details": lambda message, code: {
+        "error": message, "details": "", "debugInfo": "", "errorCode": code
+    },
+    "nested": lambda message, code: {"error": {"code": code, "message": message}},
+    "strings": lambda message, _code: [message],
+    "number": lambda _message, code: code,
+    "null": lambda _message, _code: None,
+}  # fmt: skip
+"""The forms of a failed result's `error` that clients of the vendor read, and some new ones."""
+
+MISSING = "missing"
+"""The shape of a failed result without an `error`."""
+
+
+def error_of(fault: Fault) -> Body:
+    """Return the `error` of a failed result, or nothing."""
+    if fault.shape == MISSING:
+        return {}
+    return {"error": SHAPES[fault.shape](fault.message or FAILURE_MESSAGE, fault.code or 500001)}
+
+
+def _http_status(fault: Fault, _answer: Answer, call: Call) -> Delivery:
+    http = int(fault.do)
+    form = fault.body or ("error_code" if fault.code is not None else "message")
+    answer = BODIES[form](http, fault.code or http * 1000 + 1)
+    if fault.retry_after is not None:
+        answer = with_header(answer, "Retry-After", f"{fault.retry_after:g}")
+    if fault.retry_after_date is not None:
+        date = formatdate(call.now + fault.retry_after_date, usegmt=True)
+        answer = with_header(answer, "Retry-After", date)
+    return Delivery(answer)
+
+
+def _close(_fault: Fault, _answer: Answer, _call: Call) -> Delivery:
+    return Delivery(None)
+
+
+def _reset(_fault: Fault, _answer: Answer, _call: Call) -> Delivery:
+    return Delivery(None, reset=True)
+
+
+def _half(_fault: Fault, answer: Answer, _call: Call) -> Delivery:
+    """Deliver half of the body, announced as all of it."""
+    return Delivery(answer._replace(body=answer.body[: len(answer.body) // 2], code=None))
+
+
+def _redirect(fault: Fault, _answer: Answer, _call: Call) -> Delivery:
+    answer = Answer(fault.http, b"")
+    if fault.to == "host":
+        return Delivery(with_header(answer, "Location", FOREIGN))
+    return Delivery(answer, moved=True)
+
+
+def _edit(edit: Callable[[Fault, Body, Call], Body]) -> Effect:
+    """Return the effect that edits the JSON of a good answer; errors stay as they are."""
+
+    def effect(fault: Fault, answer: Answer, call: Call) -> Delivery:
+        if answer.code is not None:
+            return Delivery(answer)
+        body = edit(fault, msgspec.json.decode(answer.body, type=Body), call)
+        return Delivery(answer._replace(body=msgspec.json.encode(body)))
+
+    return effect
+
+
+def _without(*keys: str) -> Effect:
+    return _edit(lambda _fault, body, _call: _less(body, keys))
+
+
+def _less(body: Body, keys: tuple[str, ...]) -> Body:
+    return {key: value for key, value in body.items() if key not in keys}
+
+
+def _output(reshape: Callable[[list[str]], object]) -> FaultKind:
+    """Return the kind of fault that gives the URLs of a result another form."""
+
+    def edit(_fault: Fault, body: Body, _call: Call) -> Body:
+        output = body.get("output")
+        if not isinstance(output, dict) or not output:
+            return body
+        (value,) = output.values()
+        return {**body, "output": reshape([value] if isinstance(value, str) else value)}
+
+    return FaultKind(_edit(edit), on=_RESULT, steady=True)
+
+
+def _echo_input(_fault: Fault, body: Body, call: Call) -> Body:
+    # There is always an address in it that is not an output: clients must not take it for one.
+    return {**body, "input": {"image_url": f"{call.origin}/files/input/1.png", **call.values}}
+
+
+def _odd_times(_fault: Fault, body: Body, _call: Call) -> Body:
+    """Put the end before the beginning; one time has a Z and no fraction."""
+    created = str(body["created_at"])
+    finished = str(body.get("finished_at", created))
+    return {**body, "created_at": finished[:19] + "Z", "finished_at": created}
+
+
+def _outcome(fault: Fault, answer: Answer, call: Call) -> Delivery:
+    if answer.code is not None:
+        return Delivery(answer)
+    body = {"request_id": call.request_id, "status": "completed", "outcome": fault.word}
+    return Delivery(of_json(body, fault.http))
+
+
+def _entries(
+    edit: Callable[[Fault, Body], Body | None],
+    on: frozenset[On] = frozenset({On.CATALOGUE}),
+    options: tuple[str, ...] = (),
+) -> FaultKind:
+    """Return the kind of fault that edits the entries of the models that the rule is about."""
+
+    def effect(fault: Fault, _answer: Answer, call: Call) -> Delivery:
+        if call.entries is None:
+            return Delivery(error(http_answer.UNKNOWN, f"model {call.model!r} does not exist"))
+        return Delivery(
+            call.entries(lambda entry: edit(fault, entry) if is_meant(fault, entry) else entry)
+        )
+
+    def is_meant(fault: Fault, entry: Body) -> bool:
+        return fault.model in str(entry["model_id"])
+
+    return FaultKind(effect, on=on, options=options, accepted=False, steady=True)
+
+
+def _instead(
+    answer: Callable[[Fault], Answer],
+    on: frozenset[On] = EVERYWHERE,
+    options: tuple[str, ...] = (),
+    *,
+    steady: bool = False,
+) -> FaultKind:
+    """Return the kind of fault that gives another answer instead of carrying out the call."""
+
+    def effect(fault: Fault, _answer: Answer, _call: Call) -> Delivery:
+        return Delivery(answer(fault))
+
+    return FaultKind(effect, on=on, options=options, accepted=False, steady=steady)
+
+
+def _expired_url(fault: Fault, answer: Answer, call: Call) -> Delivery:
+    """Refuse the first address of a file; the result then names another one."""
+    if call.fresh:
+        return Delivery(answer)
+    return Delivery(gateway_error(fault.http), kills_link=True)
+
 
 _JSON = EVERYWHERE - {On.FILE}
-_WITH_TOKEN = _JSON
-_ENDS = frozenset({On.SUBMIT, On.RESULT})
+_SUBMIT = frozenset({On.SUBMIT})
+_STATUS = frozenset({On.STATUS})
 _RESULT = frozenset({On.RESULT})
 _FILE = frozenset({On.FILE})
-_CATALOGUE = frozenset({On.CATALOGUE})
+_ENDS = _SUBMIT | _RESULT
 
-STATUSES = FaultKind(
-    spoil=calls.status,
-    options=("accepted", "retry_after", "retry_after_date", "code", "body"),
-    acts=False,
-)
-"""The row of every HTTP status, 400 to 599."""
-
-_CONNECTIONS: Mapping[str, FaultKind] = {
-    "lose-answer": FaultKind(spoil=calls.close),
-    "drop": FaultKind(spoil=calls.close, acts=False),
-    "reset": FaultKind(spoil=calls.reset, options=("accepted",), acts=False),
-    "refuse": FaultKind(
-        spoil=calls.reset, acts=False, refuses=True,
-        places=frozenset({On.ANY}), selectors=("from_s", "to_s"),
-    ),
-    "hang": FaultKind(spoil=calls.hang, options=("accepted", "for_s")),
-    "slow": FaultKind(spoil=calls.slow, options=("delay_s",)),
-    "drip": FaultKind(spoil=calls.drip, options=("bytes_per_s",)),
-    "chunked": FaultKind(spoil=calls.chunked, steady=True),
-}  # fmt: skip
-
-_BODIES: Mapping[str, FaultKind] = {
-    "html": FaultKind(spoil=calls.html, options=("accepted",), acts=False),
-    "empty": FaultKind(spoil=calls.empty, options=("accepted",), acts=False),
-    "bad-json": FaultKind(spoil=calls.bad_json, places=_JSON),
-    "error-code": FaultKind(
-        spoil=calls.error_code, options=("accepted", "code"), places=_JSON, acts=False
-    ),
-    "redirect": FaultKind(
-        spoil=calls.redirect, options=("accepted", "to", "http"), defaults={"http": 302}, acts=False
-    ),
-    "revoked": FaultKind(spoil=calls.revoked, places=_WITH_TOKEN, acts=False, steady=True),
-    "no-balance": FaultKind(spoil=calls.no_balance, places=frozenset({On.SUBMIT}), acts=False),
-}
-
-_JSON_EDITS: Mapping[str, FaultKind] = {
-    "no-request-id": FaultKind(
-        spoil=edits.without("request_id"),
-        places=frozenset({On.SUBMIT, On.STATUS, On.RESULT, On.CANCEL}),
-    ),
-    "no-urls": FaultKind(
-        spoil=edits.without("status_url", "result_url", "cancel_url"),
-        places=frozenset({On.SUBMIT, On.STATUS}), steady=True,
-    ),
-    "no-position": FaultKind(
-        spoil=edits.without("queue_position"), places=frozenset({On.STATUS}), steady=True
-    ),
-    "word": FaultKind(
-        spoil=edits.word, options=("word",), defaults={"word": "warming_up"},
-        places=frozenset({On.STATUS, On.RESULT}),
-    ),
-    "outcome": FaultKind(
-        spoil=edits.outcome, options=("word", "http"), acts=False,
-        defaults={"word": "cancelled", "http": 202}, places=frozenset({On.CANCEL}),
-    ),
-    "output-string": FaultKind(spoil=edits.output_string, places=_RESULT, steady=True),
-    "output-list": FaultKind(spoil=edits.output_list, places=_RESULT, steady=True),
-    "output-nested": FaultKind(spoil=edits.output_nested, places=_RESULT, steady=True),
-    "output-twice": FaultKind(spoil=edits.output_twice, places=_RESULT, steady=True),
-    "echo-input": FaultKind(spoil=edits.echo_input, places=_RESULT, steady=True),
-    "odd-times": FaultKind(spoil=edits.odd_times, places=_RESULT, steady=True),
-}  # fmt: skip
-
-_ENTRIES: Mapping[str, FaultKind] = {
-    "withdrawn": FaultKind(
-        spoil=edits.withdrawn, places=frozenset({On.SUBMIT, On.CATALOGUE, On.ANY}),
-        acts=False, steady=True,
-    ),
-    "no-price": FaultKind(
-        spoil=edits.entries_without("base_price_usd", "price_unit", "pricing_note"),
-        places=_CATALOGUE, acts=False, steady=True,
-    ),
-    "price-unit": FaultKind(
-        spoil=edits.price_unit, options=("unit",), places=_CATALOGUE, acts=False, steady=True
-    ),
-    "no-schema": FaultKind(
-        spoil=edits.entries_without("input_schema"), places=_CATALOGUE, acts=False, steady=True
-    ),
-}  # fmt: skip
-
-_FILES: Mapping[str, FaultKind] = {
-    "truncate": FaultKind(spoil=files.truncate, places=_FILE),
-    "short": FaultKind(spoil=files.short, places=_FILE),
-    "wrong-type": FaultKind(spoil=files.wrong_type, options=("type",), places=_FILE),
-    "no-range": FaultKind(spoil=files.no_range, places=_FILE, steady=True),
-    "new-etag": FaultKind(spoil=files.new_etag, places=_FILE),
-    "expired-url": FaultKind(
-        spoil=files.expired_url, options=("http",), defaults={"http": 403}, places=_FILE,
-        steady=True,
-    ),
-}  # fmt: skip
-
-_JOBS: Mapping[str, FaultKind] = {
-    "failed": FaultKind(
-        options=("shape", "message", "code", "cost_usd", "word"), defaults={"word": "completed"},
-        places=_ENDS, ending=Ending(fails=True),
-    ),
-    "no-output": FaultKind(places=_ENDS, ending=Ending()),
-    "expired": FaultKind(
-        options=("after_s",), places=_ENDS, ending=Ending(has_outputs=True, forgets=True)
-    ),
-}  # fmt: skip
+HTTP_STATUSES = FaultKind(
+    _http_status, options=("accepted", "retry_after", "retry_after_date", "code", "body"),
+    accepted=False,
+)  # fmt: skip
+"""The kind of every HTTP status, 400 to 599."""
 
 FAULTS: Mapping[str, FaultKind] = {
-    **_CONNECTIONS, **_BODIES, **_JSON_EDITS, **_ENTRIES, **_FILES, **_JOBS
+    # the connection
+    "lose-answer": FaultKind(_close),
+    "drop": FaultKind(_close, accepted=False),
+    "reset": FaultKind(_reset, options=("accepted",), accepted=False),
+    "refuse": FaultKind(
+        _reset, on=frozenset({On.ANY}), selectors=("from_s", "to_s"), accepted=False, refuses=True
+    ),
+    "hang": FaultKind(
+        lambda fault, _answer, _call: Delivery(None, delay_s=fault.for_s),
+        options=("accepted", "for_s"),
+    ),
+    "slow": FaultKind(
+        lambda fault, answer, _call: Delivery(answer, delay_s=fault.delay_s), options=("delay_s",)
+    ),
+    "drip": FaultKind(
+        lambda fault, answer, _call: Delivery(answer, bytes_per_s=fault.bytes_per_s),
+        options=("bytes_per_s",),
+    ),
+    "chunked": FaultKind(lambda _fault, answer, _call: Delivery(answer, chunked=True), steady=True),
+    # the answer as a whole
+    "html": _instead(lambda _fault: BODIES["html"](200, 0), options=("accepted",)),
+    "empty": FaultKind(
+        lambda _fault, answer, _call: Delivery(Answer(200, b"", answer.content_type)),
+        options=("accepted",), accepted=False,
+    ),
+    "bad-json": FaultKind(_half, on=_JSON),
+    "error-code": _instead(
+        lambda fault: BODIES["error_code"](200, fault.code or http_answer.BAD_INPUT),
+        on=_JSON, options=("accepted", "code"),
+    ),
+    "redirect": FaultKind(
+        _redirect, options=("accepted", "to", "http"), defaults={"http": 302}, accepted=False
+    ),
+    "revoked": _instead(
+        lambda _fault: error(http_answer.BAD_TOKEN, "the token was revoked"), on=_JSON, steady=True
+    ),
+    "no-balance": _instead(
+        lambda _fault: error(http_answer.NO_BALANCE, "the balance does not cover this job"),
+        on=_SUBMIT,
+    ),
+    # the JSON of a good answer
+    "no-request-id": FaultKind(
+        _without("request_id"), on=_SUBMIT | _STATUS | _RESULT | {On.CANCEL}
+    ),
+    "no-urls": FaultKind(
+        _without("status_url", "result_url", "cancel_url"), on=_SUBMIT | _STATUS, steady=True
+    ),
+    "no-position": FaultKind(_without("queue_position"), on=_STATUS, steady=True),
+    "word": FaultKind(
+        _edit(lambda fault, body, _call: {**body, "status": fault.word}),
+        on=_STATUS | _RESULT, options=("word",), defaults={"word": "warming_up"},
+    ),
+    "outcome": FaultKind(
+        _outcome, on=frozenset({On.CANCEL}), options=("word", "http"),
+        defaults={"word": "cancelled", "http": 202}, accepted=False,
+    ),
+    "output-string": _output(lambda urls: urls[0]),
+    "output-list": _output(lambda urls: urls),
+    "output-nested": _output(
+        lambda urls: {"results": [{"file": {"url": url, "width": 128}} for url in urls], "seed": 7}
+    ),
+    "output-twice": _output(lambda urls: {"audios": [*urls, *urls]}),
+    "echo-input": FaultKind(_edit(_echo_input), on=_RESULT, steady=True),
+    "odd-times": FaultKind(_edit(_odd_times), on=_RESULT, steady=True),
+    # the entries of the catalogue
+    "withdrawn": _entries(
+        lambda _fault, _entry: None, on=frozenset({On.CATALOGUE, On.SUBMIT, On.ANY})
+    ),
+    "no-price": _entries(
+        lambda _fault, entry: _less(entry, ("base_price_usd", "price_unit", "pricing_note"))
+    ),
+    "price-unit": _entries(
+        lambda fault, entry: {**entry, "price_unit": fault.unit}, options=("unit",)
+    ),
+    "no-schema": _entries(lambda _fault, entry: _less(entry, ("input_schema",))),
+    # downloads
+    "truncate": FaultKind(lambda _fault, answer, _call: Delivery(answer, cut=True), on=_FILE),
+    "short": FaultKind(_half, on=_FILE),
+    "wrong-type": FaultKind(
+        lambda fault, answer, _call: Delivery(answer._replace(content_type=fault.type)),
+        on=_FILE, options=("type",),
+    ),
+    "no-range": FaultKind(
+        lambda _fault, answer, call: Delivery(serve(call.file, {}) if call.file else answer),
+        on=_FILE, steady=True,
+    ),
+    "new-etag": FaultKind(
+        lambda _fault, answer, call: Delivery(
+            serve(remade(call.file), call.headers) if call.file else answer
+        ),
+        on=_FILE,
+    ),
+    "expired-url": FaultKind(
+        _expired_url, on=_FILE, options=("http",), defaults={"http": 403}, steady=True
+    ),
+    # how jobs end
+    "failed": FaultKind(
+        on=_ENDS, options=("shape", "message", "code", "cost_usd", "word"),
+        defaults={"word": "completed"}, ending=Ending(fails=True),
+    ),
+    "no-output": FaultKind(on=_ENDS, ending=Ending()),
+    "expired": FaultKind(
+        on=_ENDS, options=("after_s",), ending=Ending(has_outputs=True, forgets=True)
+    ),
 }  # fmt: skip
-"""Every other kind of fault by its name."""
+"""Every kind of fault by its name, HTTP statuses excepted."""
 
 _GOOD = Ending(has_outputs=True)
 
 
-def row_of(do: str) -> FaultKind | None:
-    """The row of a kind of fault; None where there is none."""
+def kind_of(do: str) -> FaultKind | None:
+    """Return a kind of fault by its name; None if there is none."""
     if do.isascii() and do.isdigit():
-        return STATUSES if 400 <= int(do) <= 599 else None
+        return HTTP_STATUSES if 400 <= int(do) <= 599 else None
     return FAULTS.get(do)
 
 
 def ending_of(fault: Fault | None) -> Ending:
-    """How a job with this fate ends."""
-    if fault is None:
-        return _GOOD
-    row = row_of(fault.do)
-    return row.ending if row and row.ending else _GOOD
+    """Return how a job with this fault ends; None: well."""
+    kind = kind_of(fault.do) if fault else None
+    return kind.ending if kind and kind.ending else _GOOD
 
 
-def spoil(fault: Fault, answer: Answer, call: Call) -> Delivery:
-    """What the client gets instead of this answer."""
-    row = row_of(fault.do)
-    return row.spoil(fault, answer, call) if row else Delivery(answer=answer)
+def delivery_with(fault: Fault, answer: Answer, call: Call) -> Delivery:
+    """Return what the client gets instead of this answer."""
+    kind = kind_of(fault.do)
+    return kind.effect(fault, answer, call) if kind else Delivery(answer)
