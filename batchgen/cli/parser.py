@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from batchgen import __version__
 from batchgen.cli.shared_flags import (
@@ -32,32 +32,12 @@ def build_parser(argv: Sequence[str] = ()) -> Parser:
     parser.add_argument("--version", action="version", version=f"batchgen {__version__}")
     parser.add_argument("-vv", dest="traceback", action="store_true", help=argparse.SUPPRESS)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-
-    def command(name: str, text: str) -> Parser:
-        sub: Parser = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
-        return sub
-
-    _add_run(command("run", "Submit, poll and download; the same command resumes."))
-    _add_retry(command("retry", "Allow failed jobs one more attempt, and run them."))
-    _add_resolve(command("resolve", "Record your decision about an in-doubt or failed job."))
-    _add_cancel(command("cancel", "Cancel what is still queued remotely."))
-    _add_check(command("check", "Check every row; sends and writes nothing."))
-    _add_status(command("status", "Show counts by state, cost, and failures by cause."))
-    _add_report(command("report", "Write results.csv and report.html again; no network."))
-    _add_runs(command("runs", "List the run directories of a manifest and how each run ended."))
-    _add_ledger(command("ledger", "Verify, repair, compact or show the ledger of a run directory."))
-    _add_models(command("models", "List the known models, or show one."))
-    _add_init(command("init", "Write a commented manifest to start from."))
-    _add_completion(command("completion", "Print a completion script for a shell."))
-    sandbox = command("sandbox", "Serve the sandbox, a local Model API, on this machine.")
-    if "sandbox" in argv[:2]:
-        _add_sandbox(sandbox)
+    for name, (text, add_flags) in _COMMANDS.items():
+        command = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+        command.set_defaults(handler=f"batchgen.commands.{name}")
+        if name != "sandbox" or name in argv[:2]:
+            add_flags(command)
     return parser
-
-
-def _add_run(parser: Parser) -> None:
-    add_run_flags(parser)
-    parser.set_defaults(handler="batchgen.commands.run")
 
 
 def _add_retry(parser: Parser) -> None:
@@ -67,7 +47,6 @@ def _add_retry(parser: Parser) -> None:
         help="retry jobs in doubt instead of failed ones")  # fmt: skip
     add("--cancelled", action="store_true", help="retry cancelled jobs instead of failed ones")
     add("--all", action="store_true", help="run the rest too")
-    parser.set_defaults(handler="batchgen.commands.retry")
 
 
 def _add_resolve(parser: Parser) -> None:
@@ -78,14 +57,12 @@ def _add_resolve(parser: Parser) -> None:
     add("--give-up", action="store_true", help="accept how it ended")
     add("--resubmit", action="store_true", help="submit it once more in the next run")
     add_lock_wait(parser)
-    parser.set_defaults(handler="batchgen.commands.resolve")
 
 
 def _add_cancel(parser: Parser) -> None:
     add_batch_flags(parser)
     add_base_url(parser)
     add_lock_wait(parser)
-    parser.set_defaults(handler="batchgen.commands.cancel")
 
 
 def _add_check(parser: Parser) -> None:
@@ -94,7 +71,6 @@ def _add_check(parser: Parser) -> None:
         help="check whether the API could fetch each address among the inputs")  # fmt: skip
     add_base_url(parser)
     parser.add_argument("--json", action="store_true", help="print the problems as JSON")
-    parser.set_defaults(handler="batchgen.commands.check")
 
 
 def _add_status(parser: Parser) -> None:
@@ -104,18 +80,11 @@ def _add_status(parser: Parser) -> None:
     parser.add_argument("--watch", type=typed(parse_watch_period_s), nargs="?", const=2.0,
         metavar="SECONDS", dest="watch_s",
         help="show it again every so often, until no run is active (2)")  # fmt: skip
-    parser.set_defaults(handler="batchgen.commands.status")
-
-
-def _add_report(parser: Parser) -> None:
-    add_batch_flags(parser)
-    parser.set_defaults(handler="batchgen.commands.report")
 
 
 def _add_runs(parser: Parser) -> None:
     add_batch_flags(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.set_defaults(handler="batchgen.commands.runs")
 
 
 def _add_ledger(parser: Parser) -> None:
@@ -124,7 +93,6 @@ def _add_ledger(parser: Parser) -> None:
     def action(name: str, text: str) -> Parser:
         sub: Parser = actions.add_parser(name, help=text, description=text, allow_abbrev=False)
         add_batch_flags(sub, optional=True)
-        sub.set_defaults(handler="batchgen.commands.ledger")
         return sub
 
     verify = action("verify", "Read the whole ledger and change nothing; exit 65 if it is damaged.")
@@ -149,7 +117,6 @@ def _add_models(parser: Parser) -> None:
     add("--refresh", action="store_true", help="ask the live catalogue, even if it is cached")
     add_base_url(parser)
     add("--json", action="store_true", help="print JSON")
-    parser.set_defaults(handler="batchgen.commands.models")
 
 
 def _add_init(parser: Parser) -> None:
@@ -158,16 +125,31 @@ def _add_init(parser: Parser) -> None:
     add("--output", default="batch.yaml", metavar="FILE", help="file to write (batch.yaml)")
     add("--force", action="store_true", help="overwrite an existing file")
     add_base_url(parser)
-    parser.set_defaults(handler="batchgen.commands.init")
 
 
 def _add_completion(parser: Parser) -> None:
     parser.add_argument("shell", choices=("bash", "zsh", "fish"), help="your shell")
-    parser.set_defaults(handler="batchgen.commands.completion", build_parser=build_parser)
+    parser.set_defaults(build_parser=build_parser)
 
 
 def _add_sandbox(parser: Parser) -> None:
     from batchgen.commands.sandbox import add_arguments
 
     add_arguments(parser)
-    parser.set_defaults(handler="batchgen.commands.sandbox")
+
+
+_COMMANDS: dict[str, tuple[str, Callable[[Parser], None]]] = {
+    "run": ("Submit, poll and download; the same command resumes.", add_run_flags),
+    "retry": ("Allow failed jobs one more attempt, and run them.", _add_retry),
+    "resolve": ("Record your decision about an in-doubt or failed job.", _add_resolve),
+    "cancel": ("Cancel what is still queued remotely.", _add_cancel),
+    "check": ("Check every row; sends and writes nothing.", _add_check),
+    "status": ("Show counts by state, cost, and failures by cause.", _add_status),
+    "report": ("Write results.csv and report.html again; no network.", add_batch_flags),
+    "runs": ("List the run directories of a manifest and how each run ended.", _add_runs),
+    "ledger": ("Verify, repair, compact or show the ledger of a run directory.", _add_ledger),
+    "models": ("List the known models, or show one.", _add_models),
+    "init": ("Write a commented manifest to start from.", _add_init),
+    "completion": ("Print a completion script for a shell.", _add_completion),
+    "sandbox": ("Serve the sandbox, a local Model API, on this machine.", _add_sandbox),
+}
