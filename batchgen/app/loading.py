@@ -104,7 +104,7 @@ def load(
     To be closed after use (`with`). Raises `ManifestError` for what makes reading on pointless.
     """
     spool = Spool(_spool_directory(spool_dir, manifest.base_dir), keep=keep)
-    loaded = LoadedBatch(manifest=manifest, spool=spool, names=FileNames(manifest.head))
+    loaded = LoadedBatch(manifest=manifest, spool=spool, names=FileNames(manifest.settings))
     with ExitStack() as on_error:
         on_error.enter_context(loaded)
         _read_rows(loaded, target.manifest)

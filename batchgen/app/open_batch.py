@@ -49,7 +49,7 @@ def open_at(target: BatchRef, run_dir: Path, *, live: bool = False) -> OpenBatch
     models = _models(target, run_dir, live=live)
     stdin = sys.stdin.buffer if target.manifest == "-" else None
     manifest = open_manifest(
-        target.manifest, shape, models, stdin=stdin, kept=PinnedSchemaSource(run_dir)
+        target.manifest, shape, models, stdin=stdin, pinned=PinnedSchemaSource(run_dir)
     )
     return OpenBatch(
         target=target, manifest=manifest, models=models, place=run_dir, run_dir=run_dir,
@@ -72,7 +72,7 @@ def place_of(target: BatchRef) -> DatedRunDirectories | Path:
     is_yaml = target.shape.format == "yaml" or ending in (".yaml", ".yml")
     if target.run_dir is not None or target.manifest == "-" or not is_yaml:
         return plain_directory(target)
-    head = open_manifest(target.manifest, target.shape, PackagedSchemas()).head
+    head = open_manifest(target.manifest, target.shape, PackagedSchemas()).settings
     return named_directory(target, head)
 
 

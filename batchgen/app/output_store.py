@@ -120,7 +120,7 @@ def store_of(
     clock: Clock,
 ) -> Store:
     """The store of a batch; to be entered before use."""
-    output = loaded.manifest.head.output
+    output = loaded.manifest.settings.output
     return Store(
         run_dir=run_dir,
         destination=destination_of(run_dir, output.dir),

@@ -114,7 +114,7 @@ async def _locked(
         loaded = held.enter_context(
             batches.load(opened.manifest, opened.target, spool_dir=opened.run_dir)
         )
-        options = decide(flags, loaded.manifest.head)
+        options = decide(flags, loaded.manifest.settings)
         loaded.require_valid(skip_invalid=options.skip_invalid)
         for note in (*opened.notes, *loaded.manifest.notes, *opened.models.notes):
             talk.say(note)

@@ -1,59 +1,58 @@
-"""Names that are nearly right: which one was meant."""
+"""Mistyped names: the known name that is at most one typo away.
+
+The one rule for every "did you mean": keys, columns, parameters, enum values, sheets, formats,
+states. Hints are given by it, and columns are refused by it, so it is strict: a wrong guess would
+refuse a column that is meant to be carried.
+"""
 
 from __future__ import annotations
 
-import difflib
+import re
 from collections.abc import Iterable
 
-LONGEST = 64
-"""Characters; a longer name is no mistyped parameter."""
+MIN_LETTERS = 3
+"""One typo in a shorter name makes any other name of that length."""
+MAX_LETTERS = 64
+_SEPARATORS = re.compile(r"[\s_-]+")
 
 
-def one_typo_from(name: str, known: Iterable[str], *, other_letter: bool = True) -> str | None:
-    """The known name that `name` misses by one letter (more, less, other, swapped), else None.
+def nearest(name: str, known: Iterable[str], *, other_letter: bool = True) -> str | None:
+    """Return the known name that `name` misses by at most one letter, None if there is none.
 
-    Case, blanks, dashes and underscores do not count. Names of one or two letters are too short
-    to tell. Without `other_letter` a letter that is exchanged is no typo: `side` is not `size`.
+    A typo is a letter more, less, exchanged or swapped with its neighbour. Case, blanks, dashes
+    and underscores do not count. Without `other_letter` an exchanged letter is not a typo: `side`
+    is not `size`.
     """
-    word = bare(name)
-    if not 2 < len(word) <= LONGEST:
-        return None
-    return next((one for one in known if _is_typo(word, bare(one), other_letter)), None)
-
-
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that is most like `name`, for a hint; None where none is near."""
-    by_bare = {bare(one): one for one in known}
-    found = difflib.get_close_matches(bare(name[:LONGEST]), by_bare, n=1, cutoff=0.6)
-    return by_bare[found[0]] if found else None
+    word = _letters(name)
+    near = None
+    for one in known:
+        letters = _letters(one)
+        if min(len(word), len(letters)) < MIN_LETTERS or len(word) > MAX_LETTERS:
+            continue
+        if word == letters:
+            return one
+        if near is None and _is_one_typo(word, letters, other_letter):
+            near = one
+    return near
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """`; did you mean 'x'?`, or nothing."""
+    """Return `; did you mean 'x'?`, or an empty text if no known name is near."""
     found = nearest(name, known)
     return f"; did you mean {found!r}?" if found else ""
 
 
-def bare(name: str) -> str:
-    """The name as typos are counted in it."""
-    return name.strip().casefold().replace(" ", "_").replace("-", "_").strip("_.")
+def _letters(name: str) -> str:
+    return _SEPARATORS.sub("", name.casefold()).strip(".")
 
 
-def _is_typo(word: str, known: str, other_letter: bool) -> bool:
-    if len(known) < 3 or abs(len(word) - len(known)) > 1:
+def _is_one_typo(word: str, known: str, other_letter: bool) -> bool:
+    if abs(len(word) - len(known)) > 1:
         return False
-    if word == known:
-        return True
-    start = _common_prefix(word, known)
+    pairs = zip(word, known, strict=False)
+    start = next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(word), len(known)))
     rest, other = word[start:], known[start:]
     if len(rest) != len(other):
         return rest[1:] == other or rest == other[1:]
     swapped = rest[:2] == other[:2][::-1] and rest[2:] == other[2:]
-    return swapped or (other_letter and rest[1:] == other[1:] and len(known) > 3)
-
-
-def _common_prefix(one: str, other: str) -> int:
-    for index, (a, b) in enumerate(zip(one, other, strict=False)):
-        if a != b:
-            return index
-    return min(len(one), len(other))
+    return swapped or (other_letter and rest[1:] == other[1:] and len(known) > MIN_LETTERS)

@@ -1,22 +1,31 @@
 """Spreadsheets, text files and YAML to jobs: every row checked before a cent is spent.
 
-    open_manifest   a path (or `-`) to a `Manifest`; raises for what its head has wrong
-    Manifest        its head, its columns, and `rows()`: jobs and bad rows, streaming
-    Shape           what the command line says about how rows become jobs
-    SchemaSource    where schemas come from
+    open_manifest   opens a path (or `-`); raises for what is wrong with its settings
+    Manifest        its settings, its columns, and `rows()`: jobs and bad rows, streaming
+    RowOptions      what the command line says about how rows become jobs
+    SchemaSource    source of models' schemas
     BadRow          a row that cannot become a job, with every reason
     Selection       a parsed `--select`
 
-What belongs in here: formats, encodings, columns, templates, expansion and identity. What does
-not: anything that happens to a job later.
+A row passes these files, in this order, whatever its format:
+
+    manifest        asks each of its files for records
+    formats/        reads records: one row's number, header and cells
+    rows            makes each record a draft, a draft its jobs
+    column_mapper   says what each column means, once per header and model
+    model_binding   brings each value to the type of the model's schema, and checks the input
+    job_ids         names each job
+
+Nothing that happens to a job later belongs in here.
 """
 
 from __future__ import annotations
 
 from batchgen.manifest.header import BadRow
 from batchgen.manifest.manifest import Manifest, open_manifest
+from batchgen.manifest.model_binding import SchemaSource
 from batchgen.manifest.select_expression import Selection, parse_selection
-from batchgen.manifest.settings import ManifestSettings, OutputSettings, RowOptions, SchemaSource
+from batchgen.manifest.settings import ManifestSettings, OutputSettings, RowOptions
 
 __all__ = [
     "BadRow",

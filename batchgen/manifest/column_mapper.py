@@ -1,22 +1,19 @@
-"""Working out what the columns of a header mean: ours, parameters, mapped, mistyped, carried.
+"""Meaning of a header's columns for one model: ours, parameters, mapped, mistyped, carried.
 
-What each column of one header means for one model: the plan by which its rows are read.
-
-Only the plan; how it is worked out is in `columns`, how it is used in `draft`.
+`ColumnMapper` works out a `ColumnPlan` once for each header; `rows` reads each row by it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from batchgen.core.errors import Problem
 from batchgen.core.jobs import JSONValue
 from batchgen.core.schema import Given
-from batchgen.core.suggest import did_you_mean, one_typo_from
-from batchgen.manifest.carried_columns import is_secret
-from batchgen.manifest.header import Header, HeaderKind, folded
+from batchgen.core.suggest import did_you_mean, nearest
+from batchgen.manifest.header import Header, HeaderKind, folded, is_secret
 from batchgen.manifest.model_binding import ModelBinding
 from batchgen.manifest.settings import OUR_WORDS, RowSettings
 from batchgen.manifest.templates import Template, variable
@@ -31,19 +28,11 @@ class ColumnToParameter(NamedTuple):
 
 
 class Clash(NamedTuple):
-    """A column that must be empty where another one (None: the matrix) is given."""
+    """A column that must be empty if another one (None: the matrix) is given."""
 
     column: int
     other: int | None
     reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WordSource:
-    """Where one of our words comes from: a column, or a template over columns."""
-
-    index: int = -1
-    template: Template | None = None
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -51,34 +40,38 @@ class ColumnPlan:
     """The meaning of one header for one model."""
 
     header: Header
-    takes: list[ColumnToParameter] = field(default_factory=list)
-    made: list[tuple[str, Template]] = field(default_factory=list)
+    binding: ModelBinding
+    to_parameters: list[ColumnToParameter] = field(default_factory=list)
+    templates: list[tuple[str, Template]] = field(default_factory=list)
     """Parameters that a template over columns fills."""
-    sources: dict[str, WordSource] = field(default_factory=dict)
-    """Of our words other than the prompt, where the header has them."""
+    our_words: dict[str, int | Template] = field(default_factory=dict)
+    """Our words other than the prompt -> the column, or the template, that gives them."""
     variables: list[tuple[str, int]] = field(default_factory=list)
     """What templates read from this header: name and column."""
     labels: dict[str, str] = field(default_factory=dict)
-    """Parameter -> how messages name its column."""
+    """Parameter -> its column in messages."""
     clashes: list[Clash] = field(default_factory=list)
-    nobody_gives: frozenset[str] = frozenset()
-    """Needed parameters without a column: said once of the header, not of each row."""
-    lacks: frozenset[str] = frozenset()
-    """Variables that no row of this header can fill: said once too."""
+    not_given: frozenset[str] = frozenset()
+    """Needed parameters without a column: reported once for the header, not for each row."""
+    unknown_variables: frozenset[str] = frozenset()
+    """Variables that no row of this header can fill: reported once as well."""
     problems: list[Problem] = field(default_factory=list)
-    """What is wrong with the header or the settings: nobody's row."""
+    """What is wrong with the header or the settings, for all rows."""
     row_faults: list[tuple[str, str]] = field(default_factory=list)
     """Label and fault of keys that each row has of its own."""
-    needs_care: bool = False
-    """Whether rows need more than `takes`."""
+    is_plain: bool = True
+    """Whether columns fill parameters and nothing else: no template, no clash."""
+    reported: bool = False
+    """Whether `problems` were reported."""
 
 
 class ColumnMapper:
-    """Works out one layout; `make` is called once."""
+    """The work on one `ColumnPlan`; `plan` is called once."""
 
-    def __init__(self, header: Header, target: ModelBinding, recipe: RowSettings) -> None:
-        self._header, self._target, self._recipe = header, target, recipe
-        self._layout = ColumnPlan(header=header)
+    def __init__(self, header: Header, binding: ModelBinding, settings: RowSettings) -> None:
+        self._header, self._binding, self._settings = header, binding, settings
+        self._plan = ColumnPlan(header=header, binding=binding)
+        self._plan.problems += binding.problems
         self._by_name: dict[str, int] = {}
         for index, name in enumerate(header.names):
             if name and index not in header.ignored and not is_secret(name):
@@ -86,190 +79,187 @@ class ColumnMapper:
         self._mapped: set[str] = set()
         self._used: set[int] = set()
 
-    def make(self) -> ColumnPlan:
-        """The layout, with what is wrong with the header in `problems`."""
-        for word, source in self._recipe.columns.items():
+    def plan(self) -> ColumnPlan:
+        """Return the plan, with what is wrong with the header in `problems`."""
+        for word, source in self._settings.columns.items():
             self._map(word, source)
         for name, index in self._by_name.items():
             if index not in self._used:
-                self._column(index, name)
+                self._read_column(index, name)
         self._find_clashes()
-        self._find_variables()
+        templates = list(self._all_templates())
+        self._find_variables(templates)
         if self._header.kind is HeaderKind.SHEET:
             self._find_missing()
-        layout = self._layout
-        templates = layout.made or any(s.template for s in layout.sources.values())
-        layout.needs_care = bool(layout.clashes or templates or self._recipe.template)
-        return layout
+        self._plan.is_plain = not (self._plan.clashes or templates)
+        return self._plan
 
     def _problem(self, what: str, where: str | None = None) -> None:
-        self._layout.problems.append(Problem(where or self._place(), what))
+        self._plan.problems.append(Problem(where or self._place(), what))
 
-    def _fault_of_column(self, index: int, what: str) -> None:
-        """A header is wrong once for all of its rows; keys are each row's own."""
+    def _column_fault(self, index: int, what: str) -> None:
+        """Add a fault: of the header in a spreadsheet, of each row if rows have their own keys."""
         label = self._header.label(index)
         if self._header.kind is HeaderKind.SHEET:
-            self._problem(what, self._place(label))
+            self._problem(what, f"{self._place()}: {label}")
         else:
-            self._layout.row_faults.append((label, what))
+            self._plan.row_faults.append((label, what))
 
-    def _place(self, label: str = "") -> str:
-        row = f":{self._header.row}" if self._header.row else ""
-        return f"{self._header.file}{row}" + (f": {label}" if label else "")
-
-    @property
-    def _known(self) -> tuple[str, ...]:
-        """Every name that a column can have a meaning by."""
-        schema = self._target.schema
-        return (*OUR_WORDS, *(schema.names if schema else ()))
+    def _place(self) -> str:
+        row = self._header.row
+        return f"{self._header.file}:{row}" if row else self._header.file
 
     def _meaning(self, name: str) -> str | None:
-        """One of our words, or `=` and the parameter that a name stands for."""
+        """Return one of our words, or `=` and the parameter that a name means."""
         word = name.strip().casefold()
         if word in OUR_WORDS and word != "prompt":
             return word
-        parameter = self._target.parameter(name)
+        parameter = self._binding.parameter(name)
         return f"={parameter}" if parameter else None
 
     def _map(self, word: str, source: str | Template) -> None:
-        """`columns:` and `--column`: this word comes from there."""
-        where = self._recipe.place_of_column(word)
-        meaning = self._meaning(word)
-        if meaning is None and self._target.schema is None:
-            meaning = f"={word.strip()}"
+        """Map a word as `columns:` or `--column` says."""
+        where = self._settings.place_of_column(word)
+        schema = self._binding.schema
+        meaning = self._meaning(word) or (None if schema else f"={word.strip()}")
         if meaning is None:
-            what = f"{word!r} is neither one of our words nor a parameter of {self._target.model}"
-            self._problem(what + did_you_mean(word, self._known), where)
+            known = (*OUR_WORDS, *(schema.names if schema else ()))
+            what = f"{word!r} is neither one of our words nor a parameter of {self._binding.model}"
+            self._problem(what + did_you_mean(word, known), where)
             return
         if self._header.kind is HeaderKind.INLINE and not self._applies(word, source):
             return
         self._mapped.add(meaning)
         if isinstance(source, Template):
-            self._put(meaning, WordSource(template=source))
+            self._put(meaning, source)
         elif (index := self._by_name.get(folded(source))) is not None:
             self._used.add(index)
-            self._put(meaning, WordSource(index=index))
+            self._put(meaning, index)
         elif self._header.kind is HeaderKind.SHEET:
             hint = did_you_mean(source, self._by_name) or f"; the columns are {self._columns()}"
             self._problem(f"{self._header.file} has no column {source!r}{hint}", where)
 
     def _applies(self, word: str, source: str | Template) -> bool:
-        """Rows in the manifest itself may use our own words, whatever a spreadsheet calls them."""
+        """Return whether a mapping is meant for a row that is in the manifest itself.
+
+        Such rows may use our own words, whatever a spreadsheet calls them.
+        """
         if folded(word) in self._by_name:
             return False
         if isinstance(source, Template):
-            known = {variable(name) for name in self._by_name} | self._target.texts.keys()
+            known = {variable(name) for name in self._by_name} | self._binding.texts.keys()
             return source.variables - source.optional <= known
         return folded(source) in self._by_name
 
-    def _column(self, index: int, name: str) -> None:
-        """A column under its own name: our word, a parameter, or only carried through."""
+    def _read_column(self, index: int, name: str) -> None:
+        """Read a column under its own name: our word, a parameter, or only carried."""
         meaning = self._meaning(name)
-        if meaning is not None and meaning not in self._mapped:
-            self._put(meaning, WordSource(index=index))
-        elif meaning is None and self._sends_all(name):
-            self._put(f"={self._header.names[index]}", WordSource(index=index))
-        elif meaning is None and name == "prompt":
-            self._fault_of_column(index, self._no_prompt())
-        elif meaning is None:
+        if meaning is not None:
+            if meaning not in self._mapped:
+                self._put(meaning, index)
+        elif self._is_unknown_parameter(name):
+            self._put(f"={self._header.names[index]}", index)
+        elif name == "prompt" and (schema := self._binding.schema):
+            names = ", ".join(schema.properties)
+            what = f"{self._binding.model} has no prompt; its parameters are {names}"
+            hint = "say which one is meant, as in --column text=prompt"
+            self._column_fault(index, f"{what}; {hint}")
+        else:
             self._refuse_typo(index, name)
 
-    def _no_prompt(self) -> str:
-        names = ", ".join(self._target.schema.properties) if self._target.schema else ""
-        return (f"{self._target.model} has no prompt; its parameters are {names}; say which one is "
-                "meant, as in --column text=prompt")  # fmt: skip
-
-    def _sends_all(self, name: str) -> bool:
-        """Without a schema, keys that stand in the manifest itself are meant as parameters."""
-        unknown = self._target.schema is None and self._header.kind is HeaderKind.INLINE
-        used = variable(name) in self._recipe.variables
-        return unknown and not used
+    def _is_unknown_parameter(self, name: str) -> bool:
+        """Return whether a key is sent: without a schema, those in the manifest itself are."""
+        inline = self._binding.schema is None and self._header.kind is HeaderKind.INLINE
+        return inline and variable(name) not in self._settings.variables
 
     def _refuse_typo(self, index: int, name: str) -> None:
-        schema = self._target.schema
-        meant = one_typo_from(name, (*OUR_WORDS, *(schema.properties if schema else ())))
+        """Refuse a column that is nearly a parameter: its values would silently not be sent."""
+        schema = self._binding.schema
+        meant = nearest(name, (*OUR_WORDS, *(schema.properties if schema else ())))
         if meant is None and schema:
-            meant = one_typo_from(name, schema.aliases, other_letter=False)
+            meant = nearest(name, schema.aliases, other_letter=False)
         if meant is None or (meant in self._by_name and name[-1].isdigit()):
             return
         column = self._header.names[index]
         hint = f"did you mean {meant!r}? rename it, or say --column {meant}={column!r}"
-        self._fault_of_column(index, f"is no parameter of {self._target.model}; {hint}")
+        self._column_fault(index, f"is no parameter of {self._binding.model}; {hint}")
 
-    def _put(self, meaning: str, source: WordSource) -> None:
+    def _put(self, meaning: str, source: int | Template) -> None:
         if not meaning.startswith("="):
-            self._layout.sources.setdefault(meaning, source)
-        elif source.template is not None:
-            self._layout.made.append((meaning[1:], source.template))
+            self._plan.our_words.setdefault(meaning, source)
+        elif isinstance(source, Template):
+            self._plan.templates.append((meaning[1:], source))
         else:
-            self._take(meaning[1:], source.index)
+            self._put_parameter(meaning[1:], source)
 
-    def _take(self, parameter: str, index: int) -> None:
-        label = self._header.label(index)
-        for take in self._layout.takes:
-            if take.parameter == parameter:
-                other = self._header.label(take.column)
-                reason = f"means {parameter!r}, and so does {other}; keep one"
-                self._layout.clashes.append(Clash(index, take.column, reason))
-        read = self._target.reader(parameter, decimal_comma=self._header.decimal_comma)
-        self._layout.takes.append(ColumnToParameter(index, parameter, read))
-        self._layout.labels.setdefault(parameter, label)
+    def _put_parameter(self, parameter: str, index: int) -> None:
+        plan, header = self._plan, self._header
+        for column in self._columns_of(parameter):
+            reason = f"means {parameter!r}, and so does {header.label(column)}; keep one"
+            plan.clashes.append(Clash(index, column, reason))
+        read = self._binding.reader(parameter, decimal_comma=header.decimal_comma)
+        plan.to_parameters.append(ColumnToParameter(index, parameter, read))
+        plan.labels.setdefault(parameter, header.label(index))
+
+    def _columns_of(self, parameter: str | None) -> list[int]:
+        return [one.column for one in self._plan.to_parameters if one.parameter == parameter]
 
     def _find_clashes(self) -> None:
-        """A row that gives what the matrix sets would silently lose one of the two."""
-        for key in self._recipe.head.matrix:
-            parameter = self._target.parameter(key)
-            taken = {take.column for take in self._layout.takes if take.parameter == parameter}
+        """Forbid rows to give what the matrix sets: one of the two would silently be lost."""
+        for key in self._settings.manifest.matrix:
             named = {i for name, i in self._by_name.items() if variable(name) == variable(key)}
-            matrix = self._recipe.head.where(f"matrix.{key}")
-            for index in sorted(taken | named):
-                reason = f"the row gives it and {matrix} too; keep one"
-                self._layout.clashes.append(Clash(index, None, reason))
+            named.update(self._columns_of(self._binding.parameter(key)))
+            matrix = self._settings.manifest.where(f"matrix.{key}")
+            reason = f"the row gives it and {matrix} too; keep one"
+            self._plan.clashes += [Clash(index, None, reason) for index in sorted(named)]
 
-    def _find_variables(self) -> None:
-        """Which columns the templates read. `prompt` is the mapped column, if it is mapped."""
-        templates = [template for _, template in self._layout.made]
-        templates += [s.template for s in self._layout.sources.values() if s.template]
-        templates += [self._recipe.template] if self._recipe.template else []
-        needed = frozenset().union(*(template.variables for template in templates))
+    def _all_templates(self) -> Iterator[Template]:
+        yield from (template for _, template in self._plan.templates)
+        yield from (one for one in self._plan.our_words.values() if isinstance(one, Template))
+        if self._settings.template:
+            yield self._settings.template
+
+    def _find_variables(self, templates: list[Template]) -> None:
+        """Find the columns that templates read. `prompt` is the mapped column, if one is mapped."""
         names = {variable(name): index for name, index in self._by_name.items()}
-        for take in self._layout.takes:
-            if take.parameter == self._target.text_parameter:
-                names.setdefault("prompt", take.column)
-        for word, source in self._recipe.columns.items():
+        for column in self._columns_of(self._binding.text_parameter):
+            names.setdefault("prompt", column)
+        for word, source in self._settings.columns.items():
             if isinstance(source, str) and folded(source) in self._by_name:
                 names[variable(word)] = self._by_name[folded(source)]
-        self._layout.variables = [(name, names[name]) for name in sorted(needed & names.keys())]
-        if self._header.kind is HeaderKind.SHEET:
-            optional = frozenset().union(*(template.optional for template in templates))
-            self._refuse_unknown_variables(needed - optional, names)
-
-    def _refuse_unknown_variables(self, needed: frozenset[str], names: dict[str, int]) -> None:
-        settings = {variable(key) for key in self._recipe.head.matrix} | self._target.texts.keys()
-        self._layout.lacks = needed - names.keys() - settings
-        for name in sorted(self._layout.lacks):
+        used = frozenset[str]().union(*(template.variables for template in templates))
+        self._plan.variables = [(name, names[name]) for name in sorted(used & names.keys())]
+        if self._header.kind is not HeaderKind.SHEET:
+            return
+        optional = frozenset[str]().union(*(template.optional for template in templates))
+        settings = {variable(key) for key in self._settings.manifest.matrix}
+        unknown = used - optional - names.keys() - settings - self._binding.texts.keys()
+        self._plan.unknown_variables = unknown
+        for name in sorted(unknown):
             hint = did_you_mean(name, names) or f"; the columns are {self._columns()}"
             self._problem(f"a template uses {name!r}, which is no column{hint}")
 
     def _find_missing(self) -> None:
-        """Needed parameters for which there is no column, default, matrix or template."""
-        text = self._target.text_parameter
-        given = {take.parameter for take in self._layout.takes} | self._target.given
-        given |= {parameter for parameter, _ in self._layout.made}
-        if self._recipe.template and text:
+        """Find needed parameters for which there is no column, default, matrix or template."""
+        text = self._binding.text_parameter
+        given = self._binding.given | {one.parameter for one in self._plan.to_parameters}
+        given |= {parameter for parameter, _ in self._plan.templates}
+        if self._settings.template and text:
             given.add(text)
-        missing = [name for name in self._target.required if name not in given]
-        self._layout.nobody_gives = frozenset(missing)
+        missing = [name for name in self._binding.required if name not in given]
+        self._plan.not_given = frozenset(missing)
         for name in missing:
-            self._problem(self._missing_text(name, is_text=name == text))
-
-    def _missing_text(self, name: str, *, is_text: bool) -> str:
-        if is_text:
-            return (f"no column 'prompt'; the columns are {self._columns()}; say which one "
-                    "holds the prompt with --column prompt=NAME or under `columns:`")  # fmt: skip
-        return f"no column and no default for {name!r}, which {self._target.model} needs"
+            if name == text:
+                what = (
+                    f"no column 'prompt'; the columns are {self._columns()}; say which one "
+                    "holds the prompt with --column prompt=NAME or under `columns:`"
+                )
+            else:
+                what = f"no column and no default for {name!r}, which {self._binding.model} needs"
+            self._problem(what)
 
     def _columns(self) -> str:
+        """Return the names of the columns for a message, cut if there are many."""
         names = [name for name in self._header.names if name]
         cut = [name if len(name) <= 40 else name[:39] + "…" for name in names[:12]]
         more = f" and {len(names) - 12} more" if len(names) > 12 else ""

@@ -1,60 +1,108 @@
-"""The names of a row's values, and the record that stands below them.
+"""Headers and the rows below them: names of values, records, rows that cannot become jobs.
 
 A spreadsheet has one header; in JSON lines and YAML every set of keys is one. What a name means
-is decided in `layout`, not here.
-
-Header rows: from cells to the names of columns, with what no header may be.
+for a model is decided in `column_mapper`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 from batchgen.core.errors import ManifestError, Problem
 from batchgen.core.jobs import Where
-from batchgen.core.schema import Given, Written
+from batchgen.core.schema import Given, Written, text_of
 from batchgen.core.spreadsheet import RESULT_COLUMNS, restore
+
+CREDENTIALS = frozenset({"api_key", "token", "password", "secret", "authorization"})
+"""Names of columns whose cells must not appear in a report."""
+MAX_COLUMNS = 2000
+"""Columns of a spreadsheet; a file with more has another delimiter than it seems."""
+MAX_NAME = 200
+"""Characters of a column's name."""
+MAX_HEADERS = 2000
+"""Headers that are remembered; a file in which every row has other keys is still read."""
 
 
 class HeaderKind(Enum):
-    """Where names come from, which decides how strictly they are read."""
+    """Origin of the names, which decides how strictly they are read."""
 
-    SHEET = auto()  #: The header row of a spreadsheet: stands for every row.
+    SHEET = auto()  #: The header row of a spreadsheet, for every row.
     KEYS = auto()  #: Keys of a JSON object: another row may have others.
     INLINE = auto()  #: Keys of a mapping in the manifest itself, or a bare prompt.
 
 
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Header:
-    """Names of values, in the order of the file. Compared by identity: one object a header."""
+    """Names of values, in the order of the file. Compared by identity: one object per header."""
 
     file: str
     names: tuple[str, ...]
     """Without outer blanks, otherwise as written."""
     kind: HeaderKind = HeaderKind.SHEET
     row: int | None = None
-    """Where it stands in a spreadsheet."""
+    """Its row in a spreadsheet."""
     decimal_comma: bool = False
     """Whether `0,5` is a number in this file."""
     ignored: frozenset[int] = field(default_factory=frozenset)
-    """Columns that our own results file added, by index."""
-    defused: bool = False
-    """Whether cells were made harmless for spreadsheets, as our own results file does."""
-
-    @property
-    def is_text(self) -> bool:
-        """Whether every value below it is text already."""
-        return self.kind is HeaderKind.SHEET
+    """Columns that our own results file added, by index. Its cells are defused as well."""
 
     def label(self, index: int) -> str:
-        """How messages name a column: `scale (column D)` in a spreadsheet."""
+        """Return the name of a column for messages: `scale (column D)` in a spreadsheet."""
         name = self.names[index] if len(self.names[index]) <= 60 else self.names[index][:59] + "…"
         if self.kind is HeaderKind.SHEET:
             return f"{name} (column {column_letter(index)})"
         return name
+
+    @cached_property
+    def secrets(self) -> tuple[str, ...]:
+        """Columns whose whole name is that of a credential."""
+        return tuple(name for i, name in self._input_columns if is_secret(name))
+
+    @cached_property
+    def carried(self) -> tuple[str, ...]:
+        """Columns that go to the results."""
+        return tuple(self.names[i] for i in self._carried_places)
+
+    def columns(self, cells: Sequence[Given]) -> dict[str, str]:
+        """Return a row's carried cells by column name, as text.
+
+        A cell under no name is carried under the letter of its column, unless it is blank.
+        """
+        places = self._carried_places
+        chosen = cells if len(places) == len(self.names) else [cells[i] for i in places]
+        if self.kind is not HeaderKind.SHEET:
+            chosen = [text_of(cell) for cell in chosen]
+        columns: dict[str, str] = dict(zip(self.carried, chosen, strict=False))  # type: ignore[arg-type]
+        for index in self.nameless:
+            if not is_blank(cell := cells[index]):
+                columns[f"column {column_letter(index)}"] = text_of(cell)
+        return columns
+
+    def columns_of_ragged_row(self, cells: Sequence[str]) -> dict[str, str]:
+        """Return the cells of a row that does not fit this header, for the results.
+
+        None of them if one is a credential, because it may be in any of the columns.
+        """
+        if self.secrets:
+            return {}
+        return {self.names[i]: cells[i] for i in self._carried_places if i < len(cells)}
+
+    @cached_property
+    def nameless(self) -> tuple[int, ...]:
+        """Columns without a name, by index."""
+        return tuple(i for i, name in self._input_columns if not name)
+
+    @cached_property
+    def _carried_places(self) -> tuple[int, ...]:
+        return tuple(i for i, name in self._input_columns if name and not is_secret(name))
+
+    @cached_property
+    def _input_columns(self) -> tuple[tuple[int, str], ...]:
+        return tuple((i, name) for i, name in enumerate(self.names) if i not in self.ignored)
 
 
 class Record(NamedTuple):
@@ -72,25 +120,33 @@ class BadRow:
     where: Where
     problems: tuple[Problem, ...]
     columns: Mapping[str, str] = field(default_factory=dict)
-    """The row's cells as they stand in the file, as far as they could be read."""
+    """The row's cells as they are in the file, as far as they could be read."""
     id: str | None = None
-    """The row's own id, where it has one."""
+    """The row's own id, if it has one."""
     fatal: bool = False
-    """Concerns the header, the settings or the whole file: leaving rows out does not help."""
+    """Whether it concerns the header, the settings or the whole file: skipping rows cannot help."""
 
 
-def fatal_row(*problems: Problem, where: Where) -> BadRow:
-    """A fault of the whole file, in the form in which rows are yielded."""
-    return BadRow(where=where, problems=problems, fatal=True)
+def bad_row(
+    where: Where, what: str, *, columns: Mapping[str, str] | None = None, fatal: bool = False
+) -> BadRow:
+    """Return a bad row with one problem, which concerns the whole row."""
+    problems = (Problem(str(where), what),)
+    return BadRow(where=where, problems=problems, columns=columns or {}, fatal=fatal)
+
+
+def is_secret(name: str) -> bool:
+    """Return whether the whole name is that of a credential."""
+    return name.strip().casefold().replace("-", "_").replace(" ", "_") in CREDENTIALS
 
 
 def folded(name: str) -> str:
-    """A column's name as names are compared: neither case nor blanks around words matter."""
+    """Return a column's name as names are compared: case and blanks around words do not matter."""
     return " ".join(name.split()).casefold()
 
 
 def column_letter(index: int) -> str:
-    """The spreadsheet's name of a column: 0 is A, 26 is AA."""
+    """Return the spreadsheet's name of a column: 0 is A, 26 is AA."""
     letters = ""
     index += 1
     while index:
@@ -100,55 +156,70 @@ def column_letter(index: int) -> str:
 
 
 def is_blank(value: Given) -> bool:
-    """Whether a cell counts as not given."""
+    """Return whether a cell counts as not given."""
     if isinstance(value, str):
         return not value or value.isspace()
     return value is None or (isinstance(value, Written) and value.value is None)
 
 
-MAX_COLUMNS = 2000
-"""Columns of a spreadsheet; a file with more has another delimiter than it seems."""
-MAX_NAME = 200
-"""Characters of a column's name."""
+@lru_cache(maxsize=MAX_HEADERS)
+def keyed_header(file: str, kind: HeaderKind, keys: tuple[str, ...]) -> Header:
+    """Return the header of rows with these keys, the same object for the same keys.
+
+    So what the keys mean is worked out once, and not for each row.
+    """
+    return Header(file=file, names=keys, kind=kind)
 
 
-def sheet_header(cells: Sequence[str], *, file: str, row: int, decimal_comma: bool) -> Header:
-    """The header of a spreadsheet. Raises `ManifestError` for one that cannot name columns."""
+def find_header(
+    rows: Iterable[Sequence[str]],
+    header_row: int | None,
+    *,
+    file: str,
+    decimal_comma: bool = False,
+    empty: str,
+) -> Header:
+    """Return the header of a spreadsheet: row `header_row`, or else the first that is not blank.
+
+    Raises `ManifestError` if there is no such row, with `empty` as the reason if there is none at
+    all, and for a header that cannot name columns.
+    """
+    for row, cells in enumerate(rows, 1):
+        if row == header_row or (header_row is None and any(map(str.strip, cells))):
+            return _sheet_header(cells, file, row, decimal_comma)
+    what = f"has no row {header_row} for a header" if header_row else empty
+    raise ManifestError([Problem(file, what)])
+
+
+def _sheet_header(cells: Sequence[str], file: str, row: int, decimal_comma: bool) -> Header:
     where = f"{file}:{row}"
     if len(cells) > MAX_COLUMNS:
         what = f"has {len(cells):,} columns; at most {MAX_COLUMNS:,} are allowed"
         raise ManifestError([Problem(where, what)])
     names = tuple(" ".join(cell.split()) for cell in cells)
-    ignored = added_by_us(names)
+    ignored = _result_columns(names)
     if ignored:
         names = tuple(_original(name) for name in names)
     problems = [*_bad_names(names, where), *_twice(names, ignored, where)]
     if problems:
         raise ManifestError(problems)
-    return Header(
-        file=file,
-        names=names,
-        row=row,
-        decimal_comma=decimal_comma,
-        ignored=ignored,
-        defused=bool(ignored),
-    )
+    return Header(file=file, names=names, row=row, decimal_comma=decimal_comma, ignored=ignored)
 
 
-def added_by_us(names: Sequence[str]) -> frozenset[int]:
-    """Which columns our results file added; none where the header is not that of such a file.
+def _result_columns(names: Sequence[str]) -> frozenset[int]:
+    """Return the columns that our results file added; none if this is another file's header.
 
-    A column called `state` or `error` alone is somebody's own: all must be there, side by side.
+    A column called `state` or `error` alone is the user's own: all must be there, side by side.
     """
-    folded = tuple(name.casefold() for name in names)
-    for start in range(len(folded) - len(RESULT_COLUMNS), -1, -1):
-        if folded[start : start + len(RESULT_COLUMNS)] == RESULT_COLUMNS:
+    compared = tuple(name.casefold() for name in names)
+    for start in range(len(compared) - len(RESULT_COLUMNS), -1, -1):
+        if compared[start : start + len(RESULT_COLUMNS)] == RESULT_COLUMNS:
             return frozenset(range(start, start + len(RESULT_COLUMNS)))
     return frozenset()
 
 
 def _original(name: str) -> str:
-    """An input column that had the name of one of ours was carried as `input.NAME`."""
+    """Return the name before the results: a column with the name of one of ours got `input.`."""
     bare = restore(name).removeprefix("input.")
     return bare if bare in RESULT_COLUMNS else restore(name)
 
@@ -158,9 +229,8 @@ def _bad_names(names: Sequence[str], where: str) -> list[Problem]:
     for index, name in enumerate(names):
         place = f"{where}: column {column_letter(index)}"
         if len(name) > MAX_NAME:
-            problems.append(
-                Problem(place, f"a name of {len(name):,} characters; is this a header?")
-            )
+            what = f"a name of {len(name):,} characters; is this a header?"
+            problems.append(Problem(place, what))
         elif not name.isprintable():
             problems.append(Problem(place, f"a control character in the name {name!r}; remove it"))
     return problems
@@ -177,3 +247,28 @@ def _twice(names: Sequence[str], ignored: frozenset[int], where: str) -> list[Pr
             both = f"columns {column_letter(other)} and {column_letter(index)}"
             problems.append(Problem(where, f"{name!r} names {both}; rename one"))
     return problems
+
+
+class InputColumns:
+    """The input columns of a manifest, as far as its rows were read."""
+
+    def __init__(self) -> None:
+        self.names: dict[str, None] = {}
+        """In the order of the file."""
+        self.secrets: dict[str, None] = {}
+        """Columns that are neither sent nor shown."""
+
+    def meet(self, header: Header) -> None:
+        """Add the columns of a header."""
+        self.names.update(dict.fromkeys(header.carried))
+        self.secrets.update(dict.fromkeys(header.secrets))
+
+    def of(self, record: Record) -> Mapping[str, str]:
+        """Return a row's carried cells, and add the columns that only this row shows."""
+        header = record.header
+        columns = header.columns(record.cells)
+        if header.kind is not HeaderKind.SHEET:
+            self.meet(header)
+        if header.nameless:
+            self.names.update(dict.fromkeys(columns))
+        return columns

@@ -1,7 +1,7 @@
-"""The names of jobs: unique in a manifest, and the same again after an edit elsewhere in it.
+"""Ids of jobs: unique in a manifest, and the same again after an edit elsewhere in it.
 
-What stays of a row is two numbers: a digest of the name, and where the row stands. A million
-rows take about a hundred megabytes that way.
+Two numbers are kept for each row: a digest of the id, and the place of the row. A million rows
+take about a hundred megabytes that way.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ MAX_ID = 200
 """Characters of a row's own id."""
 _ROW_BITS = 40
 _LABEL = 48
-"""Characters of a matrix value that stand in an id as they are."""
+"""Characters of a matrix value that go into an id as they are."""
 _UNSAFE = re.compile(r"[^\w .,:;()+×#@%&-]")
 
 
@@ -27,24 +27,23 @@ class JobIds:
         self._place: dict[int, int] = {}
         """Digest of each id -> the place of its row."""
         self._count: dict[int, int] = {}
-        """Digest of a name -> how often it was asked for; only where that is more than once."""
-        self.equal_rows = 0
-        """Rows that are in all equal to an earlier one."""
-        self.first_equal: tuple[Where, Where] | None = None
-        """The first such row, and the one it is equal to."""
+        """Digest of a name -> how often it was asked for, if more than once."""
+        self._equal_rows = 0
+        self._first_equal: tuple[Where, Where] | None = None
+        """The first row that repeats another, and the row that it repeats."""
         self._last_equal = -1
         self._files: list[str] = []
         self._file_numbers: dict[str, int] = {}
 
     def claim(self, id_: str, file: str, row: int) -> Where | None:
-        """Take exactly this id; where another row has it already, that row."""
+        """Take exactly this id; return the row that has it already, if there is one."""
         place = self._place.setdefault(hash(id_), packed := self._packed(file, row))
         if place is packed:
             return None
         return self._where(place)
 
     def take(self, name: str, file: str, row: int) -> str:
-        """A free id for `name`: itself, else `name~2`, `name~3`... Equal rows get there too."""
+        """Take and return a free id: `name`, or `name~2`, `name~3`... Equal rows get those too."""
         digest, packed = hash(name), self._packed(file, row)
         if digest not in self._place:
             self._place[digest] = packed
@@ -57,14 +56,28 @@ class JobIds:
         self._place[hash(id_)] = packed
         return id_
 
+    def note_on_equal_rows(self) -> str | None:
+        """Return a note for the user if rows repeat earlier ones."""
+        if self._first_equal is None:
+            return None
+        row, earlier = self._first_equal
+        if row.file == earlier.file:
+            first = f"row {row.row} repeats row {earlier.row}"
+        else:
+            first = f"{row} repeats {earlier}"
+        if self._equal_rows == 1:
+            return f"1 row repeats an earlier row ({first}); it will be generated"
+        many = f"{self._equal_rows:,} rows repeat an earlier row"
+        return f"{many} (first: {first}); each will be generated"
+
     def _note_equal(self, packed: int, earlier: int) -> None:
-        """Count a row that has the name of another row; copies by `repeat` are meant."""
+        """Count a row that has the name of another row; copies by `repeat` are intended."""
         if packed in (earlier, self._last_equal):
             return
         self._last_equal = packed
-        self.equal_rows += 1
-        if self.first_equal is None:
-            self.first_equal = self._where(packed), self._where(earlier)
+        self._equal_rows += 1
+        if self._first_equal is None:
+            self._first_equal = self._where(packed), self._where(earlier)
 
     def _where(self, place: int) -> Where:
         return Where(file=self._files[place >> _ROW_BITS], row=place & ((1 << _ROW_BITS) - 1))
@@ -78,7 +91,7 @@ class JobIds:
 
 
 def fault_of_id(id_: str) -> str | None:
-    """What is wrong with a row's own id, None where nothing is."""
+    """Return what is wrong with a row's own id, None if nothing is."""
     if len(id_) > MAX_ID:
         return f"an id of {len(id_)} characters; at most {MAX_ID} are allowed"
     if not id_.isprintable():
@@ -87,12 +100,12 @@ def fault_of_id(id_: str) -> str | None:
 
 
 def suffix(labels: Sequence[tuple[str, str]]) -> str:
-    """What expansion adds to an id: `~key=value` for each matrix key."""
+    """Return what the matrix adds to an id: `~key=value` for each key."""
     return "".join(f"~{_short(key)}={_short(value)}" for key, value in labels)
 
 
 def _short(text: str) -> str:
-    """Short and safe text as it is; else the beginning of it, told apart by a digest."""
+    """Return short and safe text as it is, other text as its beginning and a digest."""
     text = text.strip()
     safe = _UNSAFE.sub("-", text)
     if safe == text and len(text) <= _LABEL:

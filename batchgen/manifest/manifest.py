@@ -1,6 +1,6 @@
-"""A manifest: its head, and its rows as jobs, checked completely and read as often as needed.
+"""A manifest: what it says, its rows as jobs, and how it is opened.
 
-Opening a manifest: which file, which format, and the head checked before the first row.
+Its settings are checked when it is opened, its rows whenever they are read.
 """
 
 from __future__ import annotations
@@ -13,29 +13,26 @@ from typing import BinaryIO
 
 from batchgen.core.errors import ManifestError, ManifestNotFound, Problem, UsageError
 from batchgen.core.jobs import Job, Where
-from batchgen.core.schema import InvalidValue, Schema
+from batchgen.core.schema import Schema
 from batchgen.core.suggest import did_you_mean
-from batchgen.manifest.carried_columns import CarriedColumns
-from batchgen.manifest.formats.head_tree import read_tree
-from batchgen.manifest.formats.inline_rows import FileEntry, InlineRows, stretches
-from batchgen.manifest.formats.sources import Reading, RowSource, format_of, open_source
-from batchgen.manifest.formats.yaml_tree import Mapped
-from batchgen.manifest.header import BadRow, Record, fatal_row, folded
+from batchgen.manifest.file_access import confined, is_pipe, require_file, spooled
+from batchgen.manifest.formats.inline_rows import FileEntry, entries_of
+from batchgen.manifest.formats.row_source import (
+    RowSource,
+    format_of,
+    open_rows,
+    read_settings_tree,
+)
+from batchgen.manifest.formats.yaml_tree import Listed
+from batchgen.manifest.header import BadRow, InputColumns, Record, folded
 from batchgen.manifest.job_ids import JobIds
-from batchgen.manifest.model_schemas import ModelSchemas, OwnSchema, read_own_schema
+from batchgen.manifest.model_binding import ModelBindings, OwnSchema, SchemaSource
 from batchgen.manifest.rows import Rows
 from batchgen.manifest.select_expression import Selection, parse_selection
-from batchgen.manifest.settings import (
-    OUR_WORDS,
-    ManifestSettings,
-    RowOptions,
-    RowSettings,
-    SchemaSource,
-    SettingsReader,
-    prompts_of,
-)
-from batchgen.manifest.source_files import confined, is_pipe, require_file, spooled
-from batchgen.manifest.templates import Template, is_template
+from batchgen.manifest.settings import ManifestSettings, RowOptions, RowSettings, SettingsReader
+
+SHOWN_PROBLEMS = 50
+"""Problems that are printed in full; the rest are counted."""
 
 
 class Manifest:
@@ -44,39 +41,27 @@ class Manifest:
     def __init__(
         self,
         *,
-        head: ManifestSettings,
         stem: str,
         base_dir: Path,
-        recipe: RowSettings,
-        models: ModelSchemas,
-        sources: Sequence[RowSource | InlineRows],
+        settings: RowSettings,
+        models: ModelBindings,
+        sources: Sequence[RowSource],
         selection: Selection | None,
     ) -> None:
-        self.head = head
+        self.settings = settings.manifest
         self.stem = stem
         """Name of the manifest without its ending; `stdin` for standard input."""
         self.base_dir = base_dir
-        """What relative paths in the manifest are relative to."""
+        """The directory that relative paths in the manifest are relative to."""
         self.selection = selection
-        self._recipe = recipe
+        self._settings = settings
         self._models = models
         self._sources = sources
-        self._carrier = CarriedColumns()
         self._ids: JobIds | None = None
-        self._meet_headers()
-
-    def _meet_headers(self) -> None:
-        for source in self._sources:
-            if isinstance(source, InlineRows):
-                for header in source.headers():
-                    self._carrier.meet(header)
-            elif source.header is not None:
-                self._carrier.meet(source.header)
-
-    @property
-    def has_sources(self) -> bool:
-        """Whether it names any rows at all."""
-        return bool(self._sources)
+        self._columns = InputColumns()
+        for source in sources:
+            for header in source.headers:
+                self._columns.meet(header)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -84,20 +69,14 @@ class Manifest:
 
         Complete from the start for spreadsheets; for JSON lines after one pass over the rows.
         """
-        return self._carrier.names
+        return tuple(self._columns.names)
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a person should know; complete after one pass over the rows."""
-        secrets = (f"column {name!r} is neither sent nor shown" for name in self._carrier.dropped)
-        return (*secrets, *self._equal_note(), *self._models.notes)
-
-    def _equal_note(self) -> Iterator[str]:
-        ids = self._ids
-        if ids is not None and ids.first_equal is not None:
-            row, earlier = ids.first_equal
-            many = "1 row is" if ids.equal_rows == 1 else f"{ids.equal_rows:,} rows are"
-            yield f"{many} equal to an earlier one (first: {row} to {earlier}); each is made"
+        """What the user should know; complete after one pass over the rows."""
+        secrets = (f"column {name!r} is neither sent nor shown" for name in self._columns.secrets)
+        equal = self._ids.note_on_equal_rows() if self._ids else None
+        return (*secrets, *([equal] if equal else []), *self._models.notes)
 
     @property
     def origins(self) -> Mapping[str, str]:
@@ -110,15 +89,15 @@ class Manifest:
         return dict(self._models.schemas)
 
     def rows(self) -> Iterator[Job | BadRow]:
-        """Every job and every bad row in manifest order; reads the files anew at each call.
+        """Yield every job and every bad row in manifest order; each call reads the files again.
 
-        A `BadRow` with `fatal` concerns the whole file; leaving out rows does not mend it.
+        A `BadRow` with `fatal` concerns the whole file; leaving out rows does not repair it.
         """
-        selection = self.selection.renamed(self._recipe.columns) if self.selection else None
+        selection = self.selection.renamed(self._settings.columns) if self.selection else None
         rows = Rows(
-            recipe=self._recipe,
+            settings=self._settings,
             models=self._models,
-            carrier=self._carrier,
+            columns=self._columns,
             selection=selection,
         )
         self._ids = rows.ids
@@ -127,64 +106,61 @@ class Manifest:
             yield from self._unknown_columns(selection)
 
     def _records(self) -> Iterator[Record | BadRow]:
+        file = self.settings.file
         try:
             for source in self._sources:
                 yield from source.records()
         except OSError as error:
             what = f"cannot be read any further: {error.strerror or error}"
-            raise ManifestNotFound(f"{error.filename or self.head.file}: {what}") from None
+            raise ManifestNotFound(f"{error.filename or file}: {what}") from None
         except UnicodeDecodeError:
             what = "has changed while it was being read; start again"
-            raise ManifestError([Problem(self.head.file, what)]) from None
+            raise ManifestError([Problem(file, what)]) from None
 
     def _unknown_columns(self, selection: Selection) -> Iterator[BadRow]:
-        """A column that no row has is a typo, and would silently select nothing."""
+        """Report columns that no row has: such a condition would silently select nothing."""
         known = {folded(name) for name in self.columns}
         for condition in selection.conditions:
             if known and condition.column not in known:
-                hint = did_you_mean(condition.column, self.columns)
-                what = f"no column {condition.column!r}{hint}"
+                what = f"no column {condition.column!r}"
+                what += did_you_mean(condition.column, self.columns)
                 problem = Problem(f"--select {selection.text}", what)
-                yield fatal_row(problem, where=Where(file=self.head.file))
-
-
-SHOWN_PROBLEMS = 50
-"""Problems that are said in full; the rest are counted."""
+                where = Where(file=self.settings.file)
+                yield BadRow(where=where, problems=(problem,), fatal=True)
 
 
 def open_manifest(
     path: str | Path,
-    shape: RowOptions,
+    options: RowOptions,
     schemas: SchemaSource,
     *,
     stdin: BinaryIO | None = None,
-    kept: SchemaSource | None = None,
+    pinned: SchemaSource | None = None,
 ) -> Manifest:
-    """Open the manifest at `path`, or the one that comes through `stdin` where that is `-`.
+    """Open the manifest at `path`, or the one that comes through `stdin` if that is `-`.
 
-    Schemas are asked for at `kept` (what an earlier run decided by), then in the manifest's own
-    `schema:`, then at `schemas`.
+    A model's schema is the one in `pinned` (by which an earlier run decided), or else the
+    manifest's own `schema:`, or else the one in `schemas`.
 
-    Raises `ManifestNotFound` where it, or a file that it names, cannot be read; `ManifestError`
-    with every problem, those of the rows too, where its head is wrong; `UsageError` for an
-    unusable `--select` and for standard input without a format.
+    Raises `ManifestNotFound` if the manifest, or a file that it names, cannot be read;
+    `ManifestError` with every problem, those of the rows too, if its settings are wrong;
+    `UsageError` for an unusable `--select` and for standard input without a format.
     """
-    shown, path = str(path), Path(path)
-    if shown == "-":
-        stream = _required(stdin, shape)
-        return _from_stream(
-            stream, _Opening(path, "stdin", Path.cwd(), "stdin", shape, schemas, kept)
-        )
-    opening = _Opening(path, shown, path.parent, path.stem, shape, schemas, kept)
-    if is_pipe(path, shown):
+    file, path = str(path), Path(path)
+    if file == "-":
+        stream = _required(stdin, options)
+        opening = _Opening(path, "stdin", Path.cwd(), "stdin", options, schemas, pinned)
+        return _from_stream(stream, opening)
+    opening = _Opening(path, file, path.parent, path.stem, options, schemas, pinned)
+    if is_pipe(path, file):
         with path.open("rb") as stream:
             return _from_stream(stream, opening)
-    require_file(path, shown)
+    require_file(path, file)
     return opening.manifest()
 
 
-def _required(stdin: BinaryIO | None, shape: RowOptions) -> BinaryIO:
-    if shape.format is None:
+def _required(stdin: BinaryIO | None, options: RowOptions) -> BinaryIO:
+    if options.format is None:
         raise UsageError("a manifest on standard input needs --format, as in --format csv")
     if stdin is None:
         raise UsageError("there is no standard input to read a manifest from")
@@ -192,7 +168,7 @@ def _required(stdin: BinaryIO | None, shape: RowOptions) -> BinaryIO:
 
 
 def _from_stream(stream: BinaryIO, opening: _Opening) -> Manifest:
-    """A manifest that can be read only once: its copy lives as long as the manifest does."""
+    """Open a manifest that can be read only once: its copy lives as long as the manifest does."""
     path = spooled(stream)
     try:
         manifest = replace(opening, path=path).manifest()
@@ -208,139 +184,88 @@ class _Opening:
     """One manifest on its way from a path to its rows."""
 
     path: Path
-    shown: str
+    file: str
     base_dir: Path
     stem: str
-    shape: RowOptions
+    options: RowOptions
     schemas: SchemaSource
-    kept: SchemaSource | None
+    pinned: SchemaSource | None
     problems: list[Problem] = field(default_factory=list)
 
     def manifest(self) -> Manifest:
-        kind = format_of(self.path, self.shape.format, self.shown)
-        tree = read_tree(self.path, self.shown, kind)
+        """Return the manifest, or raise for what is wrong with its settings."""
+        options = self.options
+        format_ = format_of(self.path, options.format, self.file)
+        tree = read_settings_tree(self.path, self.file, format_)
         if tree is None:
-            head = ManifestSettings(file=self.shown)
-            sources: list[RowSource | InlineRows] = [self._rows_alone(kind)]
+            settings = ManifestSettings(file=self.file)
+            sources = [open_rows(self.path, self.file, format_, sheet=options.sheet)]
         else:
-            reader = SettingsReader(tree, self.shown)
-            head = reader.read()
-            self.problems.extend(reader.problems)
-            sources = list(self._sources(tree, head))
-        manifest = self._put_together(head, sources)
-        if self.problems:
-            raise _all_problems(self.problems, manifest)
-        return manifest
-
-    def _put_together(
-        self, head: ManifestSettings, sources: Sequence[RowSource | InlineRows]
-    ) -> Manifest:
-        recipe = self._recipe(head)
-        return Manifest(
-            head=head,
+            reader = SettingsReader(tree, self.file, self.problems)
+            settings = reader.settings()
+            sources = list(self._sources(reader.prompts(), settings))
+        row_settings = RowSettings.of(settings, options, self.problems)
+        own = self._own_schema(settings, row_settings.model)
+        models = ModelBindings(row_settings, self.schemas, own=own, pinned=self.pinned)
+        select = settings.run.get("select") if options.select is None else options.select
+        manifest = Manifest(
             stem=self.stem,
             base_dir=self.base_dir,
-            recipe=recipe,
-            models=ModelSchemas(recipe, self.schemas, own=self._own_schema(head), kept=self.kept),
+            settings=row_settings,
+            models=models,
             sources=sources,
-            selection=self._selection(head),
+            selection=parse_selection(str(select)) if select else None,
         )
+        if self.problems:
+            raise _all_problems(self.problems, manifest, has_rows=bool(sources))
+        return manifest
 
-    def _selection(self, head: ManifestSettings) -> Selection | None:
-        text = head.run.get("select") if self.shape.select is None else self.shape.select
-        return parse_selection(str(text)) if text else None
-
-    def _rows_alone(self, kind: str) -> RowSource:
-        reading = Reading(format=kind, sheet=self.shape.sheet)
-        return open_source(self.path, self.shown, reading)
-
-    def _sources(self, tree: Mapped, head: ManifestSettings) -> Iterator[RowSource | InlineRows]:
-        entries, faults = prompts_of(tree, self.shown)
-        self.problems.extend(faults)
-        for part in stretches(entries, self.shown) if entries else ():
+    def _sources(self, prompts: Listed, settings: ManifestSettings) -> Iterator[RowSource]:
+        for entry in entries_of(prompts, self.file):
             try:
-                yield self._file(part, head) if isinstance(part, FileEntry) else part
+                yield self._file(entry, settings) if isinstance(entry, FileEntry) else entry
             except ManifestError as error:
                 self.problems.extend(error.problems)
 
-    def _file(self, entry: FileEntry, head: ManifestSettings) -> RowSource:
-        where = f"{self.shown}:{entry.line}: file"
-        path = confined(
-            entry.name, self.base_dir, allow_outside=self.shape.allow_outside, where=where
-        )
-        shown = str(Path(self.shown).parent / entry.name)
-        kind = format_of(path, entry.format, shown)
-        if kind == "yaml":
+    def _file(self, entry: FileEntry, settings: ManifestSettings) -> RowSource:
+        where = f"{self.file}:{entry.line}: file"
+        path = self._confined(entry.name, where)
+        shown = str(Path(self.file).parent / entry.name)
+        format_ = format_of(path, entry.format, shown)
+        if format_ == "yaml":
             what = f"{entry.name!r} is a manifest of its own; name a spreadsheet or a text file"
             raise ManifestError([Problem(where, what)])
-        reading = Reading(
-            format=kind,
-            sheet=entry.sheet or self.shape.sheet or head.sheet,
-            header_row=entry.header_row or head.header_row,
-        )
-        return open_source(path, shown, reading)
-
-    def _recipe(self, head: ManifestSettings) -> RowSettings:
-        flags = self.shape.columns
-        columns = {
-            _word(word): self._column(source, f"--column {word}")
-            if word in flags
-            else self._column(source, head.where(f"columns.{word}"))
-            for word, source in {**head.columns, **flags}.items()
-        }
-        if isinstance(columns.get("model"), Template):
-            what = "the model cannot come from a template; name the column that holds it"
-            self.problems.append(Problem(f"{head.file}: columns.model", what))
-        template = None
-        if head.template is not None:
-            template = self._template(head.template, head.where("template"))
-        return RowSettings(
-            head=head,
-            model=self.shape.model or head.model,
-            params=self.shape.params,
-            columns=columns,
-            template=template,
-            validate=not self.shape.no_validate,
+        return open_rows(
+            path,
+            shown,
+            format_,
+            sheet=entry.sheet or self.options.sheet or settings.sheet,
+            header_row=entry.header_row or settings.header_row,
         )
 
-    def _column(self, source: str, where: str) -> str | Template:
-        """A column's name, or a template over columns."""
-        return (self._template(source, where) or source) if is_template(source) else source
+    def _confined(self, name: str, where: str) -> Path:
+        allowed = self.options.allow_outside
+        return confined(name, self.base_dir, allow_outside=allowed, where=where)
 
-    def _template(self, source: str, where: str) -> Template | None:
-        try:
-            return Template(source)
-        except InvalidValue as unfit:
-            self.problems.append(Problem(where, str(unfit)))
+    def _own_schema(self, settings: ManifestSettings, model: str | None) -> OwnSchema | None:
+        if settings.schema is None:
             return None
-
-    def _own_schema(self, head: ManifestSettings) -> OwnSchema | None:
-        if head.schema is None:
-            return None
+        where = settings.where("schema")
         try:
-            return read_own_schema(
-                head.schema,
-                self.base_dir,
-                allow_outside=self.shape.allow_outside,
-                where=head.where("schema"),
-                model=self.shape.model or head.model,
-            )
+            path = self._confined(settings.schema, where)
+            return OwnSchema.read(path, settings.schema, where, model)
         except ManifestError as error:
             self.problems.extend(error.problems)
             return None
 
 
-def _word(word: str) -> str:
-    """Our words in their own spelling; the name of a parameter as it is written."""
-    folded = word.strip().casefold()
-    return folded if folded in OUR_WORDS else word.strip()
-
-
-def _all_problems(problems: Sequence[Problem], manifest: Manifest) -> ManifestError:
-    """The problems of the head together with those of the rows, as far as these can be read."""
+def _all_problems(
+    problems: Sequence[Problem], manifest: Manifest, *, has_rows: bool
+) -> ManifestError:
+    """Return the problems of the settings with those of the rows, as far as these can be read."""
     found = list(problems)
     total = len(found)
-    for row in manifest.rows() if manifest.has_sources else ():
+    for row in manifest.rows() if has_rows else ():
         if isinstance(row, BadRow):
             total += len(row.problems)
             found.extend(row.problems[: max(0, SHOWN_PROBLEMS - len(found))])

@@ -1,18 +1,22 @@
-"""One model as the rows of this manifest see it: its parameters, and what every row starts from.
+"""Models as the rows of a manifest see them: each with its schema and the manifest's settings.
 
-Built once a model. Faults of `defaults`, `--param` and `matrix` are found here, once, and not in
-each row again.
+A binding is built once for each model. Faults of `defaults`, `--param` and `matrix` are found
+here, and not in each row again.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Protocol
 
-from batchgen.core.errors import Problem
+import msgspec
+
+from batchgen.core.errors import ManifestError, Problem
 from batchgen.core.jobs import JSONValue
 from batchgen.core.schema import (
     Given,
@@ -29,26 +33,75 @@ from batchgen.manifest.header import is_blank
 from batchgen.manifest.settings import RowSettings
 from batchgen.manifest.templates import variable
 
+MAX_MODELS = 500
+"""Bindings that are kept; more than the catalogue has models."""
+MAX_SCHEMA_BYTES = 4 << 20
 MEMO_CHARACTERS = 32
 MEMO_CELLS = 2000
 """Cells of one column whose meaning is remembered: sizes, switches and scales repeat."""
 
+_NO_PROMPT = InputFault("prompt", "", "is missing", is_missing=True)
+_TEXT = Property(name="prompt", kinds=(Kind.TEXT,))
+
+
+class SchemaSource(Protocol):
+    """Source of models' schemas."""
+
+    def schema_for(self, model_id: str) -> Schema | None:
+        """Return the input schema of a model, None if none is known. Called once per model."""
+
+    def origin_of(self, model_id: str) -> str:
+        """Return where that schema came from, for people: `the catalogue, 2 h old`."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cell:
+class OwnSchema:
+    """The schema from the file that the manifest names under `schema:`."""
+
+    schema: Schema
+    file: str
+    model: str | None
+    """The model that it is for; None: every one that the rows name."""
+
+    @classmethod
+    def read(cls, path: Path, name: str, where: str, model: str | None) -> OwnSchema:
+        """Read a bare schema, or a whole catalogue entry, which names its model itself.
+
+        Raises `ManifestError` for what is neither.
+        """
+        try:
+            if path.stat().st_size > MAX_SCHEMA_BYTES:
+                raise ManifestError([Problem(where, f"{name!r} is too large for a schema")])
+            entry = msgspec.json.decode(path.read_bytes().removeprefix(b"\xef\xbb\xbf"))
+        except (msgspec.DecodeError, RecursionError, OSError) as error:
+            what = f"{name!r} is not valid JSON: {error}"
+            raise ManifestError([Problem(where, what)]) from None
+        entry = entry if isinstance(entry, dict) else {}
+        schema = entry.get("input_schema", entry)
+        if not isinstance(schema, Mapping) or not isinstance(schema.get("properties"), Mapping):
+            what = f"{name!r} is not a schema: expected an object with `properties`"
+            raise ManifestError([Problem(where, what)])
+        named = entry.get("model_id")
+        return cls(
+            schema=Schema(schema), file=name, model=named if isinstance(named, str) else model
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MatrixValue:
     """One value of one matrix key."""
 
     key: str
     text: str
     parameter: str | None
-    """The API's key; None where only the template uses it."""
+    """The API's key; None if only the template uses it."""
     value: JSONValue
 
 
 class ModelBinding:
-    """The parameters of one model under one recipe."""
+    """The parameters of one model, and what every row of this manifest starts from."""
 
-    def __init__(self, model: str, schema: Schema | None, recipe: RowSettings) -> None:
+    def __init__(self, model: str, schema: Schema | None, settings: RowSettings) -> None:
         self.model = model
         self.schema = schema
         self.problems: list[Problem] = []
@@ -57,45 +110,35 @@ class ModelBinding:
         """What every input starts from: `defaults`, then `--param`."""
         self.texts: dict[str, str] = {}
         """The same for templates, as written."""
-        self._recipe = recipe
-        self._read_base()
-        self.matrix = self._read_matrix()
-        self.size = math.prod(len(cells) for cells in self.matrix)
-        """How many combinations the matrix has."""
-
-    @property
-    def text_parameter(self) -> str | None:
+        self.text_parameter = schema.text_parameter if schema else "prompt"
         """What the prompt is called in the body."""
-        return self.schema.text_parameter if self.schema else "prompt"
+        self._settings = settings
+        self._read_defaults()
+        self._matrix = [
+            list(self._matrix_values(key, values))
+            for key, values in settings.manifest.matrix.items()
+        ]
+        self.combination_count = math.prod(map(len, self._matrix))
 
     def parameter(self, name: str) -> str | None:
-        """The API's key for a name in the manifest; without a schema only the prompt is known."""
-        word = name.strip().casefold()
+        """Return the API's key for a name; without a schema only the prompt is known."""
         own = self.schema.parameter(name) if self.schema else None
-        return own or (self.text_parameter if word == "prompt" else None)
-
-    def property_of(self, parameter: str) -> Property:
-        """What the schema says of a parameter; nothing where there is none."""
-        known = self.schema.properties.get(parameter) if self.schema else None
-        if known is None:
-            text = parameter == self.text_parameter
-            return _TEXT if text else Property(name=parameter)
-        return known
+        return own or (self.text_parameter if name.strip().casefold() == "prompt" else None)
 
     def read(self, parameter: str, given: Given, *, decimal_comma: bool = False) -> JSONValue:
-        """A value in the parameter's type; raises `InvalidValue` unless nothing is validated."""
+        """Return a value in the parameter's type; raise `InvalidValue` if it is to be validated."""
         try:
-            return coerce(self.property_of(parameter), given, decimal_comma=decimal_comma)
+            return coerce(self._property(parameter), given, decimal_comma=decimal_comma)
         except InvalidValue:
-            if self._recipe.validate:
+            if self._settings.validate:
                 raise
             return coerce(Property(name=parameter), given)
 
     def reader(
         self, parameter: str, *, decimal_comma: bool = False
     ) -> Callable[[Given], JSONValue]:
-        """`read` for every cell of one column: what a short cell means is worked out once."""
-        prop = self.property_of(parameter)
+        """Return `read` for the cells of one column: a short cell's meaning is found once."""
+        prop = self._property(parameter)
         if prop.kinds == (Kind.TEXT,) and not prop.choices:
             return partial(self.read, parameter)
         memo: dict[str, JSONValue] = {}
@@ -113,9 +156,9 @@ class ModelBinding:
         return read
 
     def check(self, values: Mapping[str, JSONValue]) -> tuple[InputFault, ...]:
-        """What is wrong with a whole input."""
+        """Return what is wrong with a whole input."""
         if self.schema is not None:
-            return self.schema.check(values) if self._recipe.validate else ()
+            return self.schema.check(values) if self._settings.validate else ()
         return () if "prompt" in values else (_NO_PROMPT,)
 
     @property
@@ -123,49 +166,60 @@ class ModelBinding:
         """The parameters that an input cannot do without."""
         if self.schema is None:
             return ("prompt",)
-        return self.schema.required if self._recipe.validate else ()
+        return self.schema.required if self._settings.validate else ()
 
     @property
     def given(self) -> set[str]:
         """The parameters that every row has from the settings."""
-        cells = (cell.parameter for cells in self.matrix for cell in cells)
-        return {*self.values, *(name for name in cells if name is not None)}
+        matrix = (one.parameter for values in self._matrix for one in values)
+        return {*self.values, *(name for name in matrix if name is not None)}
 
-    def combinations(self) -> Iterator[tuple[Cell, ...]]:
-        """Every combination of the matrix, in its own order; one empty one without a matrix."""
-        return itertools.product(*self.matrix)
+    def combinations(self) -> Iterator[tuple[MatrixValue, ...]]:
+        """Yield every combination of the matrix in its order; one empty one without a matrix."""
+        return itertools.product(*self._matrix)
 
-    def _read_base(self) -> None:
-        head = self._recipe.head
-        for key, given in head.defaults.items():
-            self._base_value(key, given, head.where(f"defaults.{key}"))
-        for key, text in self._recipe.params.items():
-            self._base_value(key, text, f"--param {key}")
+    def _property(self, parameter: str) -> Property:
+        known = self.schema.properties.get(parameter) if self.schema else None
+        if known is None:
+            return _TEXT if parameter == self.text_parameter else Property(name=parameter)
+        return known
 
-    def _base_value(self, key: str, given: Given, where: str) -> None:
-        if is_blank(given):
-            return
-        self.texts[variable(key)] = text_of(given)
+    def _read_defaults(self) -> None:
+        settings = self._settings
+        sources: list[tuple[str, Given, str]] = [
+            (key, given, settings.manifest.where(f"defaults.{key}"))
+            for key, given in settings.manifest.defaults.items()
+        ]
+        sources += [(key, text, f"--param {key}") for key, text in settings.params.items()]
+        for key, given, where in sources:
+            if is_blank(given):
+                continue
+            self.texts[variable(key)] = text_of(given)
+            parameter = self._parameter_or_variable(key, where)
+            if parameter and (value := self._checked(parameter, given, where)) is not None:
+                self.values[parameter] = value
+
+    def _matrix_values(self, key: str, values: Iterable[Given]) -> Iterator[MatrixValue]:
+        where = self._settings.manifest.where(f"matrix.{key}")
         parameter = self._parameter_or_variable(key, where)
-        if parameter is None:
-            return
-        value = self._checked(parameter, given, where)
-        if value is not None:
-            self.values[parameter] = value
+        for given in values:
+            value = self._checked(parameter, given, where) if parameter else None
+            if not parameter or value is not None:
+                yield MatrixValue(key=key, text=text_of(given), parameter=parameter, value=value)
 
     def _parameter_or_variable(self, key: str, where: str) -> str | None:
-        """The parameter that a key of the settings means; a problem where it means nothing."""
+        """Return the parameter that a key of the settings means; add a problem if it means none."""
         parameter = self.parameter(key)
         if parameter is None and self.schema is None:
             return key
-        if parameter is None and variable(key) not in self._recipe.variables:
+        if parameter is None and variable(key) not in self._settings.variables:
             hint = did_you_mean(key, self.schema.names if self.schema else ())
             what = f"is no parameter of {self.model} and no template uses it{hint}"
             self.problems.append(Problem(where, what))
         return parameter
 
     def _checked(self, parameter: str, given: Given, where: str) -> JSONValue:
-        """The value by itself; None, with a problem, where it can never be right."""
+        """Return the value, checked by itself; None, with a problem, if it can never be right."""
         try:
             value = self.read(parameter, given)
         except InvalidValue as unfit:
@@ -175,21 +229,55 @@ class ModelBinding:
         self.problems.extend(Problem(where, str(fault)) for fault in faults)
         return None if faults else value
 
-    def _read_matrix(self) -> list[list[Cell]]:
-        rows = []
-        for key, values in self._recipe.head.matrix.items():
-            where = self._recipe.head.where(f"matrix.{key}")
-            parameter = self._parameter_or_variable(key, where)
-            cells = [self._cell(key, parameter, given, where) for given in values]
-            rows.append([cell for cell in cells if cell is not None])
-        return rows
 
-    def _cell(self, key: str, parameter: str | None, given: Given, where: str) -> Cell | None:
-        value = self._checked(parameter, given, where) if parameter else None
-        if parameter and value is None:
-            return None
-        return Cell(key=key, text=text_of(given), parameter=parameter, value=value)
+class ModelBindings:
+    """The models that the rows name, each bound when the first row names it."""
 
+    def __init__(
+        self,
+        settings: RowSettings,
+        schemas: SchemaSource,
+        *,
+        own: OwnSchema | None = None,
+        pinned: SchemaSource | None = None,
+    ) -> None:
+        self._settings = settings
+        self._schemas = schemas
+        self._own = own
+        self._pinned = pinned
+        self.origins: dict[str, str] = {}
+        """Where the schema of each model came from, for people."""
+        self.schemas: dict[str, Schema] = {}
+        """The schema of each model that has one."""
+        self.notes: dict[str, None] = {}
+        """What the user should know and need not do anything about, each once."""
+        self.binding = lru_cache(maxsize=MAX_MODELS)(self._bind)
+        """Return the binding of a model."""
 
-_NO_PROMPT = InputFault("prompt", "", "is missing", is_missing=True)
-_TEXT = Property(name="prompt", kinds=(Kind.TEXT,))
+    def _bind(self, model: str) -> ModelBinding:
+        schema, self.origins[model] = self._find_schema(model)
+        self._note(model, schema)
+        if schema is not None:
+            self.schemas[model] = schema
+        return ModelBinding(model, schema, self._settings)
+
+    def _find_schema(self, model: str) -> tuple[Schema | None, str]:
+        """Return a schema and its origin.
+
+        The pinned one comes first: its types decide identity, which must not change under a batch.
+        """
+        if self._pinned and (schema := self._pinned.schema_for(model)):
+            return schema, self._pinned.origin_of(model)
+        if self._own and self._own.model in (None, model):
+            return self._own.schema, f"{self._own.file}, which the manifest names"
+        if schema := self._schemas.schema_for(model):
+            return schema, self._schemas.origin_of(model)
+        return None, "nowhere"
+
+    def _note(self, model: str, schema: Schema | None) -> None:
+        if schema is None:
+            self.notes[f"no schema is known for {model}: nothing of its rows was validated"] = None
+        elif not self._settings.validate:
+            self.notes[f"validation is switched off: the rows of {model} were not checked"] = None
+        for note in schema.notes if schema else ():
+            self.notes[f"the schema of {model} {note}"] = None

@@ -3,15 +3,12 @@
 `defaults` < `--param` < row < matrix, then the template, then the schema, then the id. What is
 wrong is yielded as a `BadRow` in its place; nothing is raised, and nothing of a row is kept but
 its id.
-
-One row while it is being read: its values in the parameters' types, and what is wrong.
-
-One row to its jobs: every combination of the matrix, and the copies of each.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 
 from batchgen.core.errors import Problem
 from batchgen.core.jobs import Job, JSONValue, Where, fingerprint
@@ -26,12 +23,19 @@ from batchgen.core.schema import (
     shown,
     text_of,
 )
-from batchgen.manifest.carried_columns import CarriedColumns
 from batchgen.manifest.column_mapper import ColumnMapper, ColumnPlan
-from batchgen.manifest.header import BadRow, Header, Record, fatal_row, is_blank
+from batchgen.manifest.header import (
+    MAX_HEADERS,
+    BadRow,
+    Header,
+    InputColumns,
+    Record,
+    bad_row,
+    folded,
+    is_blank,
+)
 from batchgen.manifest.job_ids import JobIds, fault_of_id, suffix
-from batchgen.manifest.model_binding import Cell, ModelBinding
-from batchgen.manifest.model_schemas import ModelSchemas
+from batchgen.manifest.model_binding import MatrixValue, ModelBindings
 from batchgen.manifest.select_expression import Selection
 from batchgen.manifest.settings import MAX_COMBINATIONS, MAX_REPEAT, RowSettings
 from batchgen.manifest.templates import Template, variable
@@ -41,104 +45,189 @@ _NUMBER = Property(name="enabled", kinds=(Kind.NUMBER,))
 _WHOLE = Property(name="repeat", kinds=(Kind.WHOLE,))
 
 
-class RowDraft:
-    """A row under its layout. `read` fills it; problems are collected, not raised."""
-
-    __slots__ = (
-        "columns",
-        "id",
-        "layout",
-        "problems",
-        "record",
-        "target",
-        "texts",
-        "unfit",
-        "values",
-    )
+class Rows:
+    """One pass over the records of a manifest."""
 
     def __init__(
-        self, record: Record, target: ModelBinding, layout: ColumnPlan, columns: Mapping[str, str]
+        self,
+        *,
+        settings: RowSettings,
+        models: ModelBindings,
+        columns: InputColumns,
+        selection: Selection | None,
     ) -> None:
-        self.record = record
-        self.target = target
-        self.layout = layout
-        self.columns = columns
-        self.values: dict[str, JSONValue] = target.values.copy()
-        self.texts: dict[str, str] = {}
-        """For templates: by variable name, blank cells left out."""
-        self.problems: list[Problem] = []
-        self.unfit: list[str] = []
-        """Parameters whose value could not be read: they are not missing too."""
-        self.id: str | None = None
+        self.ids = JobIds()
+        self._settings = settings
+        self._columns = columns
+        self._selection = selection
+        self._models = models
+        self._reported: set[Problem] = set()
+        self._count = 0
+        self._switched_off = 0
+        # A file in which every row has other keys is read all the same, only more slowly.
+        self._model_column = lru_cache(maxsize=MAX_HEADERS)(self._find_model_column)
+        self._plan = lru_cache(maxsize=MAX_HEADERS)(self._make_plan)
 
-    def fault(self, label: str, what: str) -> None:
-        """Keep one problem of this row; `label` names the column."""
-        where = f"{self.record.header.file}:{self.record.row}: {label}"
-        self.problems.append(Problem(where, what))
+    def read(self, records: Iterable[Record | BadRow]) -> Iterator[Job | BadRow]:
+        """Yield every job and every bad row in the order of the file; that there is none, last."""
+        for record in records:
+            if isinstance(record, BadRow):
+                self._count += 1
+                yield record
+                continue
+            plan = self._plan_of(record)
+            if isinstance(plan, Problem):
+                self._count += 1
+                yield self._bad(record, [plan])
+                continue
+            if not plan.reported:
+                yield from self._report(plan)
+            yield from self._read_row(record, plan)
+        if not self._count:
+            what = f"all {self._switched_off:,} rows are switched off by their `enabled` column"
+            where = Where(file=self._settings.manifest.file)
+            yield bad_row(where, what if self._switched_off else "has no rows", fatal=True)
+
+    def _plan_of(self, record: Record) -> ColumnPlan | Problem:
+        """Return what the row's columns mean for its model; a problem if it names no model."""
+        index = self._model_column(record.header)
+        given = None if index is None else record.cells[index]
+        model = (self._settings.model or "") if is_blank(given) else text_of(given).strip()
+        if (plan := self._plan(record.header, model)) is not None:
+            return plan
+        label = "model" if index is None else record.header.label(index)
+        where = f"{record.header.file}:{record.row}: {label}"
+        if not model:
+            return Problem(where, "no model; name one in the row, in `model:` or with --model")
+        what = f"{shown(model)} is no model; models are named like 'maker/model/text-to-image'"
+        return Problem(where, what)
+
+    def _make_plan(self, header: Header, model: str) -> ColumnPlan | None:
+        if not is_model_id(model):
+            return None
+        return ColumnMapper(header, self._models.binding(model), self._settings).plan()
+
+    def _find_model_column(self, header: Header) -> int | None:
+        wanted = self._settings.columns.get("model", "model")
+        names = [folded(name) for name in header.names]
+        if not isinstance(wanted, str) or folded(wanted) not in names:
+            return None
+        index = names.index(folded(wanted))
+        return None if index in header.ignored else index
+
+    def _report(self, plan: ColumnPlan) -> Iterator[BadRow]:
+        """Report the faults of settings and header, each at the first row that meets it."""
+        plan.reported = True
+        new = [one for one in dict.fromkeys(plan.problems) if one not in self._reported]
+        self._reported.update(new)
+        if new:
+            where = Where(file=plan.header.file, row=plan.header.row)
+            yield BadRow(where=where, problems=tuple(new), fatal=True)
+
+    def _read_row(self, record: Record, plan: ColumnPlan) -> Sequence[Job | BadRow]:
+        row = RowDraft(record, plan, self._settings, self._columns.of(record))
+        row.read()
+        if "enabled" in plan.our_words and row.is_off():
+            self._switched_off += 1
+            return ()
+        self._count += 1
+        # A row that is not selected takes its id all the same, so that names do not move.
+        jobs = row.jobs(self.ids)
+        if self._selection is not None and not self._selection.matches(row.columns):
+            return ()
+        if row.problems:
+            return (self._bad(record, row.problems, row.id),)
+        # With a faulty header there are no jobs, whatever rows may be left out.
+        return () if plan.problems else jobs
+
+    def _bad(self, record: Record, problems: Sequence[Problem], id_: str | None = None) -> BadRow:
+        return BadRow(
+            where=Where(file=record.header.file, row=record.row),
+            problems=tuple(dict.fromkeys(problems)),
+            columns=self._columns.of(record),
+            id=id_,
+        )
+
+
+class RowDraft:
+    """One row on its way to its jobs; problems are collected, not raised."""
+
+    __slots__ = (
+        "_binding", "_plan", "_record", "_settings", "_texts", "_unfit", "_values", "columns", "id",
+        "problems",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        record: Record,
+        plan: ColumnPlan,
+        settings: RowSettings,
+        columns: Mapping[str, str],
+    ) -> None:
+        self.columns = columns
+        self.problems: list[Problem] = []
+        self.id: str | None = None
+        self._record = record
+        self._plan = plan
+        self._binding = plan.binding
+        self._settings = settings
+        self._values: dict[str, JSONValue] = self._binding.values.copy()
+        self._texts: dict[str, str] = {}
+        """For templates: by variable name, blank cells left out."""
+        self._unfit: list[str] = []
+        """Parameters whose value could not be read, so that they are not reported missing too."""
 
     def read(self) -> None:
-        """The row's own values."""
-        cells, values = self.record.cells, self.values
-        for index, parameter, read in self.layout.takes:
+        """Read the row's own values."""
+        cells, values = self._record.cells, self._values
+        for index, parameter, read in self._plan.to_parameters:
             given = cells[index]
             if given == "" or is_blank(given):
                 continue
             try:
                 values[parameter] = read(given)
             except InvalidValue as unfit:
-                self.unfit.append(parameter)
-                self.fault(self.record.header.label(index), str(unfit))
-        if self.layout.needs_care:
-            self._read_carefully()
-        for label, what in self.layout.row_faults:
-            self.fault(label, what)
+                self._unfit.append(parameter)
+                self._fault(index, str(unfit))
+        if not self._plan.is_plain:
+            self._read_texts()
+            self._render_parameters()
+            self._find_clashes()
+        for label, what in self._plan.row_faults:
+            self._fault(label, what)
 
-    def _read_carefully(self) -> None:
-        """What only some layouts have: templates, two columns for one thing, a matrix."""
-        self._read_texts()
-        for parameter, template in self.layout.made:
-            if template.variables & self.layout.lacks:
-                continue
-            try:
-                text = template.render(self.texts)
-                self.values[parameter] = self.target.read(parameter, text)
-            except InvalidValue as unfit:
-                self.unfit.append(parameter)
-                self.fault(parameter, str(unfit))
-        for index, other, reason in self.layout.clashes:
-            if not is_blank(self.record.cells[index]) and self._stands(other):
-                self.fault(self.record.header.label(index), reason)
-
-    def _stands(self, index: int | None) -> bool:
-        return index is None or not is_blank(self.record.cells[index])
+    def _fault(self, column: int | str, what: str) -> None:
+        """Add a problem of this row, under the label of a column or another name."""
+        header = self._record.header
+        label = column if isinstance(column, str) else header.label(column)
+        self.problems.append(Problem(f"{header.file}:{self._record.row}: {label}", what))
 
     def _read_texts(self) -> None:
-        self.texts = self.target.texts.copy()
-        for name, index in self.layout.variables:
-            if not is_blank(given := self.record.cells[index]):
-                self.texts[name] = text_of(given)
+        self._texts = self._binding.texts.copy()
+        for name, index in self._plan.variables:
+            if not is_blank(given := self._record.cells[index]):
+                self._texts[name] = text_of(given)
 
-    def _word(self, word: str) -> Given:
-        """What the row gives for one of our words that its header has."""
-        source = self.layout.sources[word]
-        if source.template is None:
-            return self.record.cells[source.index]
-        if source.template.variables & self.layout.lacks:
-            return None
-        try:
-            return source.template.render(self.texts)
-        except InvalidValue as unfit:
-            self.fault(word, str(unfit))
-            return None
+    def _render_parameters(self) -> None:
+        for parameter, template in self._plan.templates:
+            if template.variables & self._plan.unknown_variables:
+                continue
+            try:
+                text = template.render(self._texts)
+                self._values[parameter] = self._binding.read(parameter, text)
+            except InvalidValue as unfit:
+                self._unfit.append(parameter)
+                self._fault(parameter, str(unfit))
 
-    def fault_of_word(self, word: str, what: str) -> None:
-        """Keep a problem of one of our words, under the name of its column."""
-        source = self.layout.sources[word]
-        self.fault(word if source.template else self.record.header.label(source.index), what)
+    def _find_clashes(self) -> None:
+        cells = self._record.cells
+        for index, other, reason in self._plan.clashes:
+            if not is_blank(cells[index]) and (other is None or not is_blank(cells[other])):
+                self._fault(index, reason)
 
     def is_off(self) -> bool:
-        """Whether the row says that it is not meant; any number but 0 means that it is."""
-        given = self._word("enabled")
+        """Return whether the row is switched off; any number but 0 means on."""
+        given = self._our_word("enabled")
         if is_blank(given):
             return False
         try:
@@ -148,245 +237,128 @@ class RowDraft:
         try:
             return not coerce(_SWITCH, given)
         except InvalidValue as unfit:
-            self.fault_of_word("enabled", str(unfit))
+            self._fault_of_word("enabled", str(unfit))
             return False
 
-    def repeat(self, default: int) -> int:
-        """How many copies the row wants."""
-        given = self._word("repeat")
+    def jobs(self, ids: JobIds) -> Sequence[Job]:
+        """Return a job for each combination of the matrix and each copy.
+
+        They may be used only if there are no `problems` afterwards.
+        """
+        own_id = self._own_id(ids) if "id" in self._plan.our_words else None
+        repeat = self._settings.manifest.repeat
+        if "repeat" in self._plan.our_words:
+            repeat = self._own_repeat(repeat)
+        if self._binding.combination_count * repeat > MAX_COMBINATIONS:
+            self._fault("repeat", f"more than {MAX_COMBINATIONS:,} jobs from one row")
+            return ()
+        jobs: list[Job] = []
+        for combination in self._binding.combinations():
+            values = self._combined(combination)
+            for fault in self._binding.check(values):
+                self._fault_of_input(fault)
+            if not self.problems:
+                jobs.extend(self._copies(values, combination, repeat, ids, own_id))
+        return jobs
+
+    def _our_word(self, word: str) -> Given:
+        """Return what the row gives for one of our words that its header has."""
+        source = self._plan.our_words[word]
+        if not isinstance(source, Template):
+            return self._record.cells[source]
+        if source.variables & self._plan.unknown_variables:
+            return None
+        try:
+            return source.render(self._texts)
+        except InvalidValue as unfit:
+            self._fault(word, str(unfit))
+            return None
+
+    def _fault_of_word(self, word: str, what: str) -> None:
+        source = self._plan.our_words[word]
+        self._fault(word if isinstance(source, Template) else source, what)
+
+    def _own_repeat(self, default: int) -> int:
+        given = self._our_word("repeat")
         if is_blank(given):
             return default
         try:
             number = coerce(_WHOLE, given)
         except InvalidValue as unfit:
-            self.fault_of_word("repeat", str(unfit))
+            self._fault_of_word("repeat", str(unfit))
             return 1
         if isinstance(number, int) and 1 <= number <= MAX_REPEAT:
             return number
-        self.fault_of_word("repeat", f"{number} copies; allowed 1 to {MAX_REPEAT:,}")
+        self._fault_of_word("repeat", f"{number} copies; allowed 1 to {MAX_REPEAT:,}")
         return 1
 
-    def read_id(self) -> str | None:
-        """The row's own id without outer blanks; kept in `id`, and None where it is not usable."""
-        given = self._word("id")
+    def _own_id(self, ids: JobIds) -> str | None:
+        """Return the row's own id without outer blanks, and take it; None if it has no usable."""
+        given = self._our_word("id")
         if is_blank(given):
             return None
         self.id = text_of(given).strip()
         if fault := fault_of_id(self.id):
-            self.fault_of_word("id", fault)
+            self._fault_of_word("id", fault)
             return None
+        if other := ids.claim(self.id, self._record.header.file, self._record.row):
+            what = f"{self.id!r} is the id of {other} too; every row needs its own"
+            self._fault_of_word("id", what)
         return self.id
 
-
-def expand(draft: RowDraft, recipe: RowSettings, ids: JobIds) -> list[Job]:
-    """The jobs of a row; unusable where the draft has problems afterwards."""
-    own_id = _own_id(draft, ids) if "id" in draft.layout.sources else None
-    repeat = recipe.head.repeat
-    if "repeat" in draft.layout.sources:
-        repeat = draft.repeat(repeat)
-    if draft.target.size * repeat > MAX_COMBINATIONS:
-        draft.fault("repeat", f"more than {MAX_COMBINATIONS:,} jobs from one row")
-        return []
-    jobs: list[Job] = []
-    for cells in draft.target.combinations():
-        values = _combined(draft, recipe, cells) if cells or recipe.template else draft.values
-        for fault in draft.target.check(values):
-            _keep(draft, fault)
-        if not draft.problems:
-            jobs.extend(_copies(draft, values, cells, repeat, ids, own_id))
-    return jobs
-
-
-def _own_id(draft: RowDraft, ids: JobIds) -> str | None:
-    own_id = draft.read_id()
-    if own_id is None:
-        return None
-    record = draft.record
-    if other := ids.claim(own_id, record.header.file, record.row):
-        draft.fault_of_word("id", f"{own_id!r} is the id of {other} too; every row needs its own")
-    return own_id
-
-
-def _combined(
-    draft: RowDraft, recipe: RowSettings, cells: tuple[Cell, ...]
-) -> dict[str, JSONValue]:
-    """The row's values with those of one combination, and the rendered prompt."""
-    values = draft.values.copy()
-    for cell in cells:
-        if cell.parameter is not None:
-            values[cell.parameter] = cell.value
-    text = draft.target.text_parameter
-    if recipe.template is None or text is None or recipe.variables & draft.layout.lacks:
+    def _combined(self, combination: tuple[MatrixValue, ...]) -> dict[str, JSONValue]:
+        """Return the row's values with those of one combination, and the rendered prompt."""
+        template, text = self._settings.template, self._binding.text_parameter
+        if not combination and template is None:
+            return self._values
+        values = self._values.copy()
+        values.update((one.parameter, one.value) for one in combination if one.parameter)
+        if template is None or text is None or template.variables & self._plan.unknown_variables:
+            return values
+        try:
+            rendered = template.render(
+                self._texts | {variable(one.key): one.text for one in combination}
+            )
+            if not rendered.strip():
+                raise InvalidValue("the template gives an empty text for this row")  # noqa: TRY301
+            values[text] = self._binding.read(text, rendered)
+        except InvalidValue as unfit:
+            self._unfit.append(text)
+            self._fault(self._plan.labels.get(text, text), str(unfit))
         return values
-    texts = {**draft.texts, **{variable(cell.key): cell.text for cell in cells}}
-    try:
-        values[text] = draft.target.read(text, _rendered(recipe.template, texts))
-    except InvalidValue as unfit:
-        draft.unfit.append(text)
-        draft.fault(draft.layout.labels.get(text, text), str(unfit))
-    return values
 
+    def _fault_of_input(self, fault: InputFault) -> None:
+        """Add a fault of the whole input, under the name of the column that it came from."""
+        name = fault.parameter
+        if name in self._unfit:
+            return
+        label = self._plan.labels.get(name)
+        if not fault.is_missing:
+            self._fault(label or name, str(fault))
+        elif label is not None:
+            self._fault(label, f"is empty; {self._binding.model} needs it")
+        elif name not in self._plan.not_given:
+            self._fault(name, f"is missing; {self._binding.model} needs it")
 
-def _rendered(template: Template, texts: Mapping[str, str]) -> str:
-    text = template.render(texts)
-    if not text.strip():
-        raise InvalidValue("the template gives an empty text for this row")
-    return text
-
-
-def _keep(draft: RowDraft, fault: InputFault) -> None:
-    """A fault of the whole input, under the name of the column that it came from."""
-    name = fault.parameter
-    if name in draft.unfit:
-        return
-    label = draft.layout.labels.get(name)
-    if not fault.is_missing:
-        draft.fault(label or name, str(fault))
-    elif label is not None:
-        draft.fault(label, f"is empty; {draft.target.model} needs it")
-    elif name not in draft.layout.nobody_gives:
-        draft.fault(name, f"is missing; {draft.target.model} needs it")
-
-
-def _copies(
-    draft: RowDraft,
-    values: dict[str, JSONValue],
-    cells: tuple[Cell, ...],
-    repeat: int,
-    ids: JobIds,
-    own_id: str | None,
-) -> list[Job]:
-    record, model = draft.record, draft.target.model
-    where = Where(file=record.header.file, row=record.row)
-    name = fingerprint(model, values) if own_id is None else own_id
-    if cells:
-        name += suffix([(cell.key, cell.text) for cell in cells])
-    jobs = []
-    for number in range(1, repeat + 1):
-        if own_id is None:
-            id_ = ids.take(name, where.file, record.row)
-        else:
-            id_ = name if number == 1 else f"{name}~{number}"
-            if id_ != own_id and (other := ids.claim(id_, where.file, record.row)):
-                draft.fault_of_word("id", f"a copy would be called {id_!r}, as {other} is")
-        jobs.append(Job(id=id_, model=model, input=values, where=where, columns=draft.columns))
-    return jobs
-
-
-MAX_LAYOUTS = 2000
-"""Headers times models that are kept; a file where every row has other keys works all the same."""
-
-
-class Rows:
-    """One pass over the records of a manifest."""
-
-    def __init__(
+    def _copies(
         self,
-        *,
-        recipe: RowSettings,
-        models: ModelSchemas,
-        carrier: CarriedColumns,
-        selection: Selection | None,
-    ) -> None:
-        self._recipe = recipe
-        self._models = models
-        self._carrier = carrier
-        self._selection = selection
-        self.ids = JobIds()
-        self._layouts: dict[tuple[Header, str], tuple[ModelBinding, ColumnPlan]] = {}
-        self._met: set[tuple[ModelBinding, ColumnPlan]] = set()
-        self._said: set[Problem] = set()
-        self._count = 0
-        self._switched_off = 0
-
-    def read(self, records: Iterable[Record | BadRow]) -> Iterator[Job | BadRow]:
-        """Every job and every bad row in the order of the file; what concerns all of it, last."""
-        for record in records:
-            if isinstance(record, BadRow):
-                self._count += 1
-                yield record
-                continue
-            known = self._known(record)
-            if isinstance(known, Problem):
-                self._count += 1
-                yield self._bad(record, [known])
-                continue
-            if known not in self._met:
-                yield from self._first_meeting(known, record.header)
-            yield from self._row(record, *known)
-        if not self._count:
-            yield self._nothing()
-
-    def _nothing(self) -> BadRow:
-        file = self._recipe.head.file
-        what = "has no rows"
-        if self._switched_off:
-            what = f"all {self._switched_off:,} rows are switched off by their `enabled` column"
-        return fatal_row(Problem(file, what), where=Where(file=file))
-
-    def _known(self, record: Record) -> tuple[ModelBinding, ColumnPlan] | Problem:
-        """What the row's model and header mean; a problem where it names no model."""
-        index = self._models.column_of(record.header)
-        given = None if index is None else record.cells[index]
-        model = (self._recipe.model or "") if is_blank(given) else text_of(given).strip()
-        known = self._layouts.get((record.header, model))
-        if known is not None:
-            return known
-        if not is_model_id(model):
-            return self._model_problem(record, index, model)
-        return self._layout(record.header, model)
-
-    def _row(
-        self, record: Record, target: ModelBinding, layout: ColumnPlan
-    ) -> Sequence[Job | BadRow]:
-        draft = RowDraft(record, target, layout, self._carrier.columns(record))
-        draft.read()
-        if "enabled" in layout.sources and draft.is_off():
-            self._switched_off += 1
-            return ()
-        self._count += 1
-        jobs = expand(draft, self._recipe, self.ids)
-        if self._selection is not None and not self._selection.matches(draft.columns):
-            return ()
-        if draft.problems:
-            return (self._bad(record, draft.problems, draft.id),)
-        if target.problems or layout.problems:
-            return ()  # a faulty header makes no jobs, whatever else may be left out
-        return jobs
-
-    def _layout(self, header: Header, model: str) -> tuple[ModelBinding, ColumnPlan]:
-        if len(self._layouts) > MAX_LAYOUTS:
-            self._layouts.clear()
-        target = self._models.target(model)
-        known = target, ColumnMapper(header, target, self._recipe).make()
-        self._layouts[header, model] = known
-        return known
-
-    def _first_meeting(
-        self, known: tuple[ModelBinding, ColumnPlan], header: Header
-    ) -> Iterator[BadRow]:
-        """Faults of settings and header: said at the first row that meets them."""
-        if len(self._met) > MAX_LAYOUTS:
-            self._met.clear()
-        self._met.add(known)
-        problems = dict.fromkeys([*known[0].problems, *known[1].problems])
-        fresh = [problem for problem in problems if problem not in self._said]
-        self._said.update(fresh)
-        if fresh:
-            yield fatal_row(*fresh, where=Where(file=header.file, row=header.row))
-
-    def _bad(self, record: Record, problems: Sequence[Problem], id_: str | None = None) -> BadRow:
-        return BadRow(
-            where=Where(file=record.header.file, row=record.row),
-            problems=tuple(dict.fromkeys(problems)),
-            columns=self._carrier.columns(record),
-            id=id_,
-        )
-
-    def _model_problem(self, record: Record, index: int | None, model: str) -> Problem:
-        label = "model" if index is None else record.header.label(index)
-        where = f"{record.header.file}:{record.row}: {label}"
-        if not model:
-            return Problem(where, "no model; name one in the row, in `model:` or with --model")
-        what = f"{shown(model)} is no model; models are named like 'maker/model/text-to-image'"
-        return Problem(where, what)
+        values: dict[str, JSONValue],
+        combination: tuple[MatrixValue, ...],
+        repeat: int,
+        ids: JobIds,
+        own_id: str | None,
+    ) -> Iterator[Job]:
+        model = self._binding.model
+        where = Where(file=self._record.header.file, row=self._record.row)
+        name = fingerprint(model, values) if own_id is None else own_id
+        if combination:
+            name += suffix([(one.key, one.text) for one in combination])
+        for number in range(1, repeat + 1):
+            if own_id is None:
+                id_ = ids.take(name, where.file, self._record.row)
+            else:
+                id_ = name if number == 1 else f"{name}~{number}"
+                if id_ != own_id and (other := ids.claim(id_, where.file, self._record.row)):
+                    what = f"a copy would be called {id_!r}, as {other} is"
+                    self._fault_of_word("id", what)
+            yield Job(id=id_, model=model, input=values, where=where, columns=self.columns)

@@ -1,10 +1,10 @@
-"""`--select`: which rows are meant, by what stands in their columns.
+"""Expressions of `--select`, which choose rows by the cells of their columns.
 
     style = anime and scale > 0.5 and state = failed
 
-`=` and `!=` compare without case, numbers as numbers; `~` asks whether the text is part of the
-cell; `<` and `>` compare numbers, or texts where one side is none. What it says of `state` is
-kept apart: the state of a job is in the ledger, not in the manifest.
+`=` and `!=` compare without case, numbers as numbers; `~` finds a text in the cell; `<` and `>`
+compare numbers, or texts if one side is not a number. Conditions on `state` are separate: the
+state of a job is in the ledger, not in the manifest.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Condition:
     value: str
 
     def holds(self, cell: str) -> bool:
-        """Whether a cell's text meets it."""
+        """Return whether a cell's text meets it."""
         return _OPS[self.op](cell.strip(), self.value)
 
 
@@ -46,17 +46,17 @@ class Selection:
 
     text: str
     conditions: tuple[Condition, ...]
-    """What it asks of the row's columns."""
+    """On the row's columns."""
     state_conditions: tuple[Condition, ...]
-    """What it asks of the job's state."""
+    """On the job's state."""
 
     @property
     def state(self) -> str | None:
-        """The state of `state=...`, None where the expression does not ask for one."""
+        """The state of `state=...`, None if there is no such condition."""
         return next((one.value for one in self.state_conditions if one.op == "="), None)
 
     def renamed(self, columns: Mapping[str, object]) -> Selection:
-        """The same selection with our words as the spreadsheet's own columns are called."""
+        """Return the same selection with the spreadsheet's own column names for our words."""
         conditions = []
         for one in self.conditions:
             source = columns.get(one.column)
@@ -65,11 +65,11 @@ class Selection:
         return replace(self, conditions=tuple(conditions))
 
     def matches_state(self, state: str) -> bool:
-        """Whether a job in this state is meant."""
+        """Return whether a job in this state is selected."""
         return all(one.holds(state) for one in self.state_conditions)
 
     def matches(self, columns: Mapping[str, str]) -> bool:
-        """Whether a row with these cells is meant; a column that it lacks is empty."""
+        """Return whether a row with these cells is selected; a column that it lacks is empty."""
         if not self.conditions:
             return True
         cells = {folded(name): cell for name, cell in columns.items()}
@@ -77,7 +77,7 @@ class Selection:
 
 
 def parse_selection(text: str) -> Selection:
-    """The expression as conditions; raises `UsageError` where it is none."""
+    """Return the parsed expression; raise `UsageError` if it cannot be parsed."""
     found = [_condition(part, text) for part in _AND.split(text)]
     return Selection(
         text=text,
@@ -90,8 +90,8 @@ def _condition(part: str, text: str) -> Condition:
     match = _CONDITION.fullmatch(part)
     if match is None:
         raise UsageError(
-            f"--select {text!r}: {part.strip()!r} is no condition; write COLUMN OP VALUE, joined "
-            "by `and`, with OP one of = != ~ < >"
+            f"--select {text!r}: {part.strip()!r} is not a condition; write COLUMN OP VALUE, "
+            "joined by `and`, with OP one of = != ~ < >"
         )
     column, value = folded(match["column"]), _unquoted(match["value"])
     if column == "state" and match["op"] in ("=", "!=") and value.casefold() not in STATES:

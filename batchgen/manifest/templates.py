@@ -1,8 +1,8 @@
 """Templates over the columns of a row. The row's values are data and are never run.
 
-A manifest comes from a colleague, perhaps from a stranger: a template may put values together
-and change their case, and nothing that could run for long or fill the memory. So loops, calls,
-multiplication and most filters are refused before the first row.
+A manifest may come from a stranger: a template may put values together and change their case, but
+do nothing that could run for long or fill the memory. So loops, calls, multiplication and most
+filters are refused before the first row.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ _TESTS = frozenset({"defined", "undefined", "none", "string", "number", "in"})
 
 
 def is_template(text: str) -> bool:
-    """Whether a text is meant to be rendered."""
+    """Return whether a text is meant to be rendered."""
     return "{{" in text or "{%" in text
 
 
 def variable(name: str) -> str:
-    """The name of a column as templates know it: any case, `_` for what is no letter or digit."""
+    """Return a column's name for templates: lower case, `_` for all but letters and digits."""
     return "".join(c if c.isalnum() else "_" for c in name.strip().casefold())
 
 
@@ -62,8 +62,8 @@ class Template:
         for fault in _faults(tree):
             raise InvalidValue(fault)
         self._names = {name: variable(name) for name in meta.find_undeclared_variables(tree)}
-        self.optional = frozenset(variable(name) for name in _asked_after(tree))
-        """Variables that it may do without: it gives them a default or asks whether they are."""
+        self.optional = frozenset(variable(name) for name in _optional(tree))
+        """Variables that a row need not give: the template has a default or tests for them."""
 
     @property
     def variables(self) -> frozenset[str]:
@@ -71,9 +71,9 @@ class Template:
         return frozenset(self._names.values())
 
     def render(self, values: Mapping[str, str]) -> str:
-        """The text for one row; `values` by `variable` name, empty cells left out.
+        """Return the text for one row; `values` by `variable` name, empty cells left out.
 
-        Raises `InvalidValue` where the row does not give what the template needs.
+        Raises `InvalidValue` if the row does not give what the template needs.
         """
         known = {name: values[key] for name, key in self._names.items() if key in values}
         try:
@@ -92,7 +92,7 @@ class Template:
         return text
 
 
-def _asked_after(tree: nodes.Node) -> Iterator[str]:
+def _optional(tree: nodes.Node) -> Iterator[str]:
     for node in tree.find_all((nodes.Filter, nodes.Test)):
         guards = node.name in ("default", "d", "defined", "undefined")
         if guards and isinstance(node.node, nodes.Name):
@@ -111,7 +111,7 @@ def _faults(tree: nodes.Node) -> Iterator[str]:
 
 
 def _replace(text: object, old: str, new: str) -> str:
-    """`replace` that cannot be chained into gigabytes."""
+    """Replace like Jinja's filter, but not beyond the limit: it could be chained into gigabytes."""
     value = str(text)
     grown = len(value) + value.count(str(old)) * (len(str(new)) - len(str(old)))
     if grown > MAX_RENDERED:

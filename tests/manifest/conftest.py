@@ -77,7 +77,7 @@ def read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Read:
         files: Mapping[str, str | bytes] | None = None,
         schemas: object = None,
         stdin: bytes | None = None,
-        kept: SchemaSource | None = None,
+        pinned: SchemaSource | None = None,
         **shape: object,
     ) -> Seen:
         for path, text in {**({} if content is None else {name: content}), **(files or {})}.items():
@@ -87,7 +87,7 @@ def read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Read:
         source = schemas or PackagedSchemas()
         stream = None if stdin is None else io.BytesIO(stdin)
         shape = {"model": MODEL, **shape}
-        manifest = open_manifest(name, RowOptions(**shape), source, stdin=stream, kept=kept)  # type: ignore[arg-type]
+        manifest = open_manifest(name, RowOptions(**shape), source, stdin=stream, pinned=pinned)  # type: ignore[arg-type]
         rows = list(manifest.rows())
         return Seen(
             manifest,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from batchgen.core.suggest import one_typo_from
+from batchgen.core.suggest import nearest
 from tests.manifest.conftest import MODEL, NoSchemas, OneSchema, Read, problems_of
 
 
@@ -85,9 +85,41 @@ def test_other_columns_are_carried_and_never_sent(read: Read, column: str) -> No
 
 def test_a_typo_is_one_letter() -> None:
     """More, less, other, swapped; two letters off is another word."""
-    assert one_typo_from("scael", ["scale"]) == "scale"
-    assert one_typo_from("sacel", ["scale"]) is None
-    assert one_typo_from("id", ["ids"]) is None
+    for typo in ("scael", "scalee", "scal", "scule", "S-cale"):
+        assert nearest(typo, ["style", "scale"]) == "scale"
+    assert nearest("sacel", ["scale"]) is None
+    assert nearest("id", ["ids"]) is None
+    assert nearest("side", ["size"], other_letter=False) is None
+
+
+PLACES = {
+    "a column": ("a.csv", "prompt,{}\na,1\n"),
+    "a key of a row": ("a.jsonl", '{{"prompt": "a", "{}": 1}}\n'),
+    "defaults": ("m.yaml", "prompts: [a]\ndefaults: {{{}: 1}}\n"),
+    "matrix": ("m.yaml", "prompts: [a]\nmatrix: {{{}: [1]}}\n"),
+    "columns": ("m.yaml", "prompts: [a]\ncolumns: {{{}: steps}}\n"),
+    "a variable of a template": ("m.yaml", "prompts: t.csv\ntemplate: '{{{{ {} }}}}'\n"),
+    "a value of an enum": ("a.csv", "prompt,mode\na,{}\n"),
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize(
+    "typo",
+    ["num_inference_step", "num_inferense_steps", "num_inferecne_steps", "numInferenceSteps"],
+)
+def test_a_typo_is_caught_wherever_the_name_is_written(read: Read, place: str, typo: str) -> None:
+    """The same mistake is a hint in one place and not silently carried in another."""
+    name, content = PLACES[place]
+    schemas = OneSchema(
+        {
+            "prompt": {"type": "string"}, "num_inference_steps": {"type": "integer"},
+            "mode": {"type": "string", "enum": ["fast", "num_inference_steps"]},
+        }
+    )  # fmt: skip
+    files = {"t.csv": "prompt,num_inference_steps\na,1\n"}
+    problems = problems_of(read, name, content.format(typo), schemas=schemas, files=files)
+    assert any("did you mean 'num_inference_steps'?" in problem for problem in problems)
 
 
 def test_columns_can_be_mapped(read: Read) -> None:

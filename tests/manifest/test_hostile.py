@@ -28,8 +28,8 @@ PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 20
         (bytes(range(32)) * 50, "is not a text file"),
         (b"\0" * 5000, "is not a text file"),
         ("füße; größer, ".encode() * 20 + b"\xff" + "é".encode() * 9, "save it as UTF-8 again"),
-        (b"prompt\n\x81\x8d\n", "no text in UTF-8 nor in Windows-1252"),
-        (b"\xff\xfep\0r\0o", "no text in UTF-16"),
+        (b"prompt\n\x81\x8d\n", "not valid text in UTF-8 or Windows-1252"),
+        (b"\xff\xfep\0r\0o", "not valid text in UTF-16"),
     ],
 )
 def test_what_is_no_text_is_named(read: Read, name: str, content: bytes, what: str) -> None:
@@ -49,7 +49,7 @@ def test_an_open_quote_is_named(read: Read) -> None:
     """A quote that swallows the rest of a file is an error of that row."""
     problems = problems_of(read, "a.csv", 'prompt,note\na,b\n"open,c\nd,e\n')
     assert problems == [
-        "a.csv:3: a quote is opened and never closed; close it, or double a quote that is a letter"
+        'a.csv:3: a quote is opened and never closed; close it, or write "" for a literal quote'
     ]
 
 

@@ -47,7 +47,7 @@ run_dir: runs/{{{{ date }}}}
     tulip = next(job for job in seen.jobs if job.id.startswith("Tulip-007~style=watercolour"))
     assert tulip.input["scale"] == 0.5
     assert str(tulip.where) == "spring.csv:2"
-    head = seen.manifest.head
+    head = seen.manifest.settings
     assert head.run == {"concurrency": 8, "max_cost": (Allowance(20, Period.RUN),)}
     assert (head.output.dir, head.output.name) == ("outputs", "{{ id }}-{{ index }}")
     assert head.run_dir == "runs/{{ date }}"
@@ -140,7 +140,7 @@ def test_a_key_that_stands_twice_is_an_error(read: Read) -> None:
     """The second would silently win."""
     text = "prompts: [a]\nrepeat: 2\nrepeat: 20\n"
     assert problems_of(read, "m.yaml", text) == [
-        "m.yaml:3: 'repeat' stands twice; the first is in line 2"
+        "m.yaml:3: 'repeat' is given twice; the first is on line 2"
     ]
 
 
@@ -215,11 +215,11 @@ def test_a_schema_beside_the_manifest_is_used(read: Read) -> None:
 
 def test_the_schema_that_a_batch_began_with_comes_first(read: Read) -> None:
     """What an earlier run decided by beats even the manifest's own `schema:`."""
-    kept = OneSchema({"prompt": {"type": "string", "maxLength": 1}})
+    pinned = OneSchema({"prompt": {"type": "string", "maxLength": 1}})
     files = {"s.json": '{"properties": {"prompt": {"type": "string"}}}'}
-    seen = read("m.yaml", "schema: s.json\nprompts: [ab]", files=files, kept=kept)
+    seen = read("m.yaml", "schema: s.json\nprompts: [ab]", files=files, pinned=pinned)
     assert seen.problems == ["m.yaml:2: prompt: has 2 characters, at most 1 are allowed: 'ab'"]
-    assert seen.manifest.schemas == {MODEL: kept.schema}
+    assert seen.manifest.schemas == {MODEL: pinned.schema}
 
 
 def test_a_manifest_without_rows_is_an_error(read: Read) -> None:

@@ -1,8 +1,8 @@
-"""CSV and TSV: finding the delimiter, and records with the numbers a spreadsheet gives them.
+"""CSV and TSV files: their dialect, and records with the numbers a spreadsheet gives them.
 
 A record is a row, however many lines its quoted cells take; blank rows count and are skipped.
 The file is read line by line with a limit, so that a cell of a hundred megabytes is a message
-and not a hundred megabytes.
+and not in memory.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import csv
 import io
 import itertools
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,9 +21,8 @@ from typing import TextIO
 from batchgen.core.errors import ManifestError, Problem
 from batchgen.core.jobs import Where
 from batchgen.core.spreadsheet import restore
-from batchgen.manifest.carried_columns import shown_cells
 from batchgen.manifest.formats.encoding import detect
-from batchgen.manifest.header import MAX_COLUMNS, BadRow, Header, Record, fatal_row, sheet_header
+from batchgen.manifest.header import MAX_COLUMNS, BadRow, Record, bad_row, find_header
 
 MAX_CELL = 1_000_000
 """Characters of one cell."""
@@ -36,16 +35,16 @@ _SEP_LINE = re.compile(r'"?sep=([,;\t|])"?(?=[\r\n])', re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dialect:
-    """How cells stand in one file."""
+    """Delimiter and quoting of one file."""
 
     delimiter: str
     quoted: bool
-    """Whether double quotes wrap cells; else they are letters like others."""
+    """Whether double quotes wrap cells; if not, they are text like any other character."""
     has_sep_line: bool
-    """Whether Excel's `sep=;` stands before the first row, which it does not count."""
+    """Whether Excel's `sep=;` comes before the first row; it is not counted as a row."""
 
     def reader(self, file: TextIO) -> Iterator[list[str]]:
-        """The records of an open file, from its first row."""
+        """Yield the records of an open file, from its first row."""
         csv.field_size_limit(MAX_CELL)
         lines = iter(partial(file.readline, MAX_LINE), "")
         if self.has_sep_line:
@@ -58,26 +57,30 @@ class Dialect:
 class DelimitedFile:
     """One CSV or TSV file; opened again for each pass."""
 
-    def __init__(self, path: Path, shown: str, *, format_name: str, header_row: int | None) -> None:
-        self._path = path
+    def __init__(self, path: Path, shown: str, *, is_tsv: bool, header_row: int | None) -> None:
         self._shown = shown
-        self.encoding = detect(path, shown)
-        with self.encoding.open(path) as file:
-            sample = file.read(SAMPLE)
-        sniff = partial(_dialect, sample, header_row=header_row or 1)
-        self.dialect = self._find_dialect(sniff, is_tsv=format_name == "tsv")
-        self.header = self._read_header(header_row)
+        self._file = detect(path, shown)
+        self._dialect = self._find_dialect(is_tsv=is_tsv, header_row=header_row or 1)
+        with self._file.open() as file:
+            self._header = find_header(
+                self._rows_to_header(file),
+                header_row,
+                file=shown,
+                decimal_comma=self._dialect.delimiter == ";",
+                empty="is empty",
+            )
+        self.headers = (self._header,)
 
     def records(self) -> Iterator[Record | BadRow]:
-        """The rows below the header that are not blank; what cannot be read, in its place."""
-        header, first, width = self.header, self.header.row or 0, len(self.header.names)
+        """Yield the rows below the header that are not blank; what cannot be read, in its place."""
+        header, first, width = self._header, self._header.row or 0, len(self._header.names)
         numbers, row = itertools.count(1), 0
-        with self.encoding.open(self._path) as file:
-            reader = self.dialect.reader(file)
+        with self._file.open() as file:
+            reader = self._dialect.reader(file)
             while True:
                 try:
                     for row, cells in zip(numbers, reader, strict=False):
-                        if header.defused:
+                        if header.ignored:
                             cells[:] = map(restore, cells)
                         if row <= first or not any(map(str.strip, cells)):
                             continue
@@ -92,79 +95,64 @@ class DelimitedFile:
                 else:
                     return
 
-    def _read_header(self, header_row: int | None) -> Header:
-        with self.encoding.open(self._path) as file:
-            for row, cells in enumerate(self._rows(file), 1):
-                if row == header_row or (header_row is None and any(map(str.strip, cells))):
-                    comma = self.dialect.delimiter == ";"
-                    return sheet_header(cells, file=self._shown, row=row, decimal_comma=comma)
-        what = f"has no row {header_row} for a header" if header_row else "is empty"
-        raise ManifestError([Problem(self._shown, what)])
+    def _find_dialect(self, *, is_tsv: bool, header_row: int) -> Dialect:
+        """Return delimiter and quoting. Many files with tabs use quotes as plain letters."""
+        with self._file.open() as file:
+            sample = file.read(SAMPLE)
+        dialect = _dialect(sample, header_row=header_row, quoted=True)
+        if not (is_tsv or dialect.delimiter == "\t") or not self._file.has_quotes():
+            return dialect
+        with self._file.open() as file:
+            if _quotes_pair(dialect.reader(file)):
+                return dialect
+        return _dialect(sample, header_row=header_row, quoted=False)
 
-    def _rows(self, file: TextIO) -> Iterator[list[str]]:
+    def _rows_to_header(self, file: TextIO) -> Iterator[list[str]]:
         try:
-            yield from self.dialect.reader(file)
+            yield from self._dialect.reader(file)
         except csv.Error as error:
             raise ManifestError([Problem(self._shown, _csv_fault(str(error)))]) from None
 
     def _ragged(self, row: int, cells: Sequence[str]) -> BadRow:
-        names = self.header.names
-        what = f"has {_cells(len(cells))}, the header has {len(names)}"
-        if len(cells) > len(names):
-            what += f"; put a text that has {_NAMES[self.dialect.delimiter]} in it in quotes"
-        return BadRow(
-            where=Where(file=self._shown, row=row),
-            problems=(Problem(f"{self._shown}:{row}", what),),
-            columns=shown_cells(self.header, cells),
-        )
+        count, width = len(cells), len(self._header.names)
+        what = f"has {count} cell{'s' if count > 1 else ''}, the header has {width}"
+        if count > width:
+            what += f"; put a text that has {_NAMES[self._dialect.delimiter]} in it in quotes"
+        columns = self._header.columns_of_ragged_row(cells)
+        return bad_row(Where(file=self._shown, row=row), what, columns=columns)
 
     def _broken(self, row: int, error: str) -> BadRow:
-        problem = Problem(f"{self._shown}:{row}", _csv_fault(error))
-        where = Where(file=self._shown, row=row)
-        if "field limit" in error or "end of data" in error:
-            return fatal_row(problem, where=where)
-        return BadRow(where=where, problems=(problem,))
-
-    def _find_dialect(self, sniff: Callable[..., Dialect], *, is_tsv: bool) -> Dialect:
-        """Delimiter and quoting. Many files with tabs use quotes as plain letters."""
-        dialect = sniff(quoted=True)
-        if not self.encoding.has_quotes or not (is_tsv or dialect.delimiter == "\t"):
-            return dialect
-        with self.encoding.open(self._path) as file:
-            return dialect if _pair(dialect.reader(file)) else sniff(quoted=False)
+        fatal = "field limit" in error or "end of data" in error
+        return bad_row(Where(file=self._shown, row=row), _csv_fault(error), fatal=fatal)
 
 
-def _pair(reader: Iterator[list[str]]) -> bool:
-    """Whether a strict reading works and no cell has swallowed the rows between two quotes."""
+def _quotes_pair(reader: Iterator[list[str]]) -> bool:
+    """Return whether a strict reading works and no cell holds the rows between two quotes."""
     try:
         return not any("\t" in cell and "\n" in cell for cells in reader for cell in cells)
     except csv.Error:
         return False
 
 
-def _cells(count: int) -> str:
-    return f"{count} cell" if count == 1 else f"{count} cells"
-
-
 _NAMES = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}
 
 
 def _csv_fault(error: str) -> str:
-    """The reader's words in ours."""
+    """Return the message for an error of the `csv` module."""
     if "field limit" in error:
         return (
             f"a cell has more than {MAX_CELL:,} characters, or its quote is never closed; the file "
             "is not read any further"
         )
     if "end of data" in error:
-        return "a quote is opened and never closed; close it, or double a quote that is a letter"
+        return 'a quote is opened and never closed; close it, or write "" for a literal quote'
     if "expected after" in error:
-        return "text after a closing quote; inside of a quoted cell write a quote twice"
+        return 'text after a closing quote; in a quoted cell write "" for a literal quote'
     return f"cannot be read: {error}"
 
 
 def _dialect(sample: str, *, header_row: int, quoted: bool) -> Dialect:
-    """The dialect that explains the beginning of a file best, from its header on."""
+    """Return the dialect that fits the beginning of a file best, from its header on."""
     if sep_line := _SEP_LINE.match(sample):
         return Dialect(delimiter=sep_line[1], quoted=quoted, has_sep_line=True)
     dialects = [Dialect(delimiter=d, quoted=quoted, has_sep_line=False) for d in DELIMITERS]
@@ -172,7 +160,7 @@ def _dialect(sample: str, *, header_row: int, quoted: bool) -> Dialect:
 
 
 def _score(sample: str, dialect: Dialect, header_row: int) -> tuple[bool, float, int]:
-    """How well a dialect explains a sample: it splits the header, and the rows are as wide."""
+    """Return how well a dialect fits: whether it splits the header, and rows are as wide."""
     widths: list[int] = []
     with contextlib.suppress(csv.Error):
         rows = itertools.islice(

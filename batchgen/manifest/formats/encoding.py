@@ -1,13 +1,14 @@
-"""Which encoding a text file has, found out before its first row is read.
+"""Detection of a text file's encoding, before its first row is read.
 
 The whole file is scanned once in blocks, so that the decision holds for every row and no later
-byte can spoil a run. UTF-8 and UTF-16 announce or prove themselves; what is neither and still
-looks like text is Windows-1252, which Excel writes in Western Europe.
+byte can stop a run. UTF-16 and UTF-8 can be recognized; other bytes that look like text are read
+as Windows-1252, which Excel writes in Western Europe.
 """
 
 from __future__ import annotations
 
 import codecs
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -38,41 +39,47 @@ _TEXT_CONTROLS = frozenset(b"\t\n\r\x0b\x0c\x1a")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Encoding:
-    """How the bytes of one file become text."""
+class EncodedFile:
+    """A text file whose encoding is known."""
 
+    path: Path
     codec: str
-    """Python's name of it."""
-    has_quotes: bool
-    """Whether a double quote stands anywhere in the file."""
+    """Python's name of the encoding."""
 
-    def open(self, path: Path) -> TextIO:
-        """The file as text, line ends as they are."""
-        return path.open(encoding=self.codec, newline="")
+    def open(self) -> TextIO:
+        """Open the file as text, with line ends as they are."""
+        return self.path.open(encoding=self.codec, newline="")
+
+    def has_quotes(self) -> bool:
+        """Return whether there is a double quote anywhere in the file."""
+        return any(b'"' in block for block in _blocks(self.path))
 
 
-def detect(path: Path, shown: str) -> Encoding:
-    """The encoding of a file; `shown` is its name in messages.
+def detect(path: Path, shown: str) -> EncodedFile:
+    """Find out the encoding of a file; `shown` is its name in messages.
 
-    Raises `ManifestError` for a file that is no text in any of the encodings.
+    Raises `ManifestError` for a file that is not text in any of the encodings.
     """
     with path.open("rb") as file:
         sample = file.read(SAMPLE_BYTES)
-    codec = _announced(sample) or _utf_16_without_bom(sample)
+    codec = next((codec for bom, codec in _BOMS if sample.startswith(bom)), None)
+    codec = codec or _utf_16_without_bom(sample)
     if codec is None:
         _refuse_binary(sample, shown)
-        codec = _proven(path, sample, shown)
+        codec = _utf_8_or_windows_1252(path, sample, shown)
     else:
         _refuse_broken(path, codec, shown)
-    return Encoding(codec=codec, has_quotes=_has_quotes(path))
+    return EncodedFile(path=path, codec=codec)
 
 
-def _announced(sample: bytes) -> str | None:
-    return next((codec for bom, codec in _BOMS if sample.startswith(bom)), None)
+def _blocks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while block := file.read(BLOCK_BYTES):
+            yield block
 
 
 def _utf_16_without_bom(sample: bytes) -> str | None:
-    """Text in Latin letters has a NUL in every other byte."""
+    """Recognize UTF-16 by its NULs: text in Latin letters has one in every other byte."""
     pairs = len(sample) // 2
     if pairs < 2:
         return None
@@ -93,12 +100,11 @@ def _refuse_binary(sample: bytes, shown: str) -> None:
         _refuse(shown, "is not a text file")
 
 
-def _proven(path: Path, sample: bytes, shown: str) -> str:
-    """UTF-8 where all of the file is that, else Windows-1252."""
+def _utf_8_or_windows_1252(path: Path, sample: bytes, shown: str) -> str:
     fault = _first_fault(path, "utf-8")
     if fault is None:
         return "utf-8"
-    if _mostly_utf_8(sample) or _mostly_utf_8(_bytes_before(path, fault.offset)):
+    if _mostly_utf_8(sample) or _mostly_utf_8(_bytes_around(path, fault.offset)):
         _refuse(
             shown,
             f"is UTF-8, but line {fault.line} has the byte 0x{fault.byte:02x}, which is not; "
@@ -112,12 +118,12 @@ def _refuse_broken(path: Path, codec: str, shown: str) -> None:
     if fault := _first_fault(path, codec):
         _refuse(
             f"{shown}:{fault.line}",
-            f"the byte 0x{fault.byte:02x} is no text in {_NAMES.get(codec, codec)}; "
+            f"the byte 0x{fault.byte:02x} is not valid text in {_NAMES.get(codec, codec)}; "
             "save the file as UTF-8",
         )
 
 
-_NAMES = {"cp1252": "UTF-8 nor in Windows-1252", "utf-8-sig": "UTF-8", "utf-16": "UTF-16"}
+_NAMES = {"cp1252": "UTF-8 or Windows-1252", "utf-8-sig": "UTF-8", "utf-16": "UTF-16"}
 
 
 def _refuse(where: str, what: str) -> None:
@@ -132,20 +138,19 @@ class _Fault:
 
 
 def _first_fault(path: Path, codec: str) -> _Fault | None:
-    """The first byte that the codec cannot read."""
+    """Return the first byte that the codec cannot read."""
     decoder = codecs.getincrementaldecoder(codec)("strict")
     plain_ascii = codec in ("utf-8", "cp1252")
     offset = line = 0
-    with path.open("rb") as file:
-        while block := file.read(BLOCK_BYTES):
-            pending = decoder.getstate()[0]
-            if pending or not (plain_ascii and block.isascii()):
-                try:
-                    decoder.decode(block)
-                except UnicodeDecodeError as error:
-                    return _fault_at(error, offset - len(pending), line)
-            offset += len(block)
-            line += block.count(b"\n")
+    for block in _blocks(path):
+        pending = decoder.getstate()[0]
+        if pending or not (plain_ascii and block.isascii()):
+            try:
+                decoder.decode(block)
+            except UnicodeDecodeError as error:
+                return _fault_at(error, offset - len(pending), line)
+        offset += len(block)
+        line += block.count(b"\n")
     try:
         decoder.decode(b"", final=True)
     except UnicodeDecodeError as error:
@@ -159,24 +164,16 @@ def _fault_at(error: UnicodeDecodeError, base: int, line: int) -> _Fault:
     return _Fault(offset=base + error.start, line=line + newlines + 1, byte=byte)
 
 
-def _bytes_before(path: Path, offset: int) -> bytes:
-    """The block around a fault, which tells damage from another encoding."""
+def _bytes_around(path: Path, offset: int) -> bytes:
+    """Return the bytes around a fault, by which damage is told from another encoding."""
     with path.open("rb") as file:
         file.seek(max(0, offset - SAMPLE_BYTES // 2))
         return file.read(SAMPLE_BYTES)
 
 
 def _mostly_utf_8(sample: bytes) -> bool:
-    """Whether most of what is not ASCII is right UTF-8: then the file is damaged UTF-8."""
+    """Return whether most of what is not ASCII is valid UTF-8: then the file is damaged UTF-8."""
     text = sample.decode("utf-8", "surrogateescape")
     bad = sum("\ud800" <= c <= "\udfff" for c in text)
     good = sum(ord(c) > 127 for c in text) - bad
     return good > 4 * bad
-
-
-def _has_quotes(path: Path) -> bool:
-    with path.open("rb") as file:
-        while block := file.read(BLOCK_BYTES):
-            if b'"' in block:
-                return True
-    return False

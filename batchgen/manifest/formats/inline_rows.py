@@ -1,15 +1,14 @@
-"""Rows that stand in the manifest itself, and where `prompts:` sends us to a file."""
+"""Rows in the manifest itself, and the entries of `prompts:` that name a file."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from batchgen.core.errors import Problem
 from batchgen.core.jobs import Where
-from batchgen.core.schema import Given, Written, shown
+from batchgen.core.schema import Given, Written, shown, text_of
 from batchgen.manifest.formats.yaml_tree import Listed, Mapped
-from batchgen.manifest.header import BadRow, Header, HeaderKind, Record
+from batchgen.manifest.header import BadRow, Header, HeaderKind, Record, bad_row, keyed_header
 
 FILE_KEYS = frozenset({"file", "format", "sheet", "header_row"})
 
@@ -25,97 +24,58 @@ class FileEntry:
     header_row: int | None = None
 
 
-class KeyedHeaders:
-    """One header for each set of keys, so that what it means is worked out once."""
-
-    def __init__(self, file: str, kind: HeaderKind) -> None:
-        self._file = file
-        self._kind = kind
-        self._known: dict[tuple[str, ...], Header] = {}
-
-    def header(self, keys: tuple[str, ...]) -> Header:
-        """The header for these keys, the same object for the same keys."""
-        found = self._known.get(keys)
-        if found is None:
-            if len(self._known) > 2000:
-                self._known.clear()
-            found = Header(file=self._file, names=keys, kind=self._kind)
-            self._known[keys] = found
-        return found
-
-
-def is_file_entry(value: Given) -> bool:
-    """Whether an entry names a file, rather than being a row with a column called `file`."""
-    return isinstance(value, Mapped) and "file" in value and FILE_KEYS.issuperset(value)
-
-
-def file_entry(value: Mapped) -> FileEntry:
-    """The entry, its values as text."""
-    texts = {key: one for key, one in value.items() if isinstance(one, (str, Written))}
-    row = texts.get("header_row")
-    number = row.value if isinstance(row, Written) else None
-    return FileEntry(
-        name=_text(texts.get("file")) or "",
-        line=value.lines.get("file", value.line),
-        format=_text(texts.get("format")),
-        sheet=_text(texts.get("sheet")),
-        header_row=number if isinstance(number, int) else None,
-    )
-
-
-def _text(value: str | Written | None) -> str | None:
-    return value.text if isinstance(value, Written) else value
-
-
 class InlineRows:
-    """A stretch of `prompts:` between two file entries."""
+    """Entries of `prompts:` that are rows, up to the next entry that names a file."""
 
-    def __init__(
-        self, entries: Sequence[Given], lines: Sequence[int], headers: KeyedHeaders, file: str
-    ) -> None:
+    def __init__(self, entries: Sequence[Given], lines: Sequence[int], file: str) -> None:
         self._entries = entries
         self._lines = lines
-        self._headers = headers
         self._file = file
 
     def records(self) -> Iterator[Record | BadRow]:
-        """One record an entry: a text is a prompt, a mapping a row."""
+        """Yield one record for each entry: a text is a prompt, a mapping a row."""
         for entry, line in zip(self._entries, self._lines, strict=True):
             if isinstance(entry, Mapped):
                 keys = tuple(key.strip() for key in entry)
-                yield Record(line, self._headers.header(keys), list(entry.values()))
+                yield Record(line, self._header(keys), list(entry.values()))
             elif isinstance(entry, (str, Written)):
-                yield Record(line, self._headers.header(("prompt",)), [entry])
+                yield Record(line, self._header(("prompt",)), [entry])
             else:
-                yield self._bad(entry, line)
+                what = f"expected a prompt or a mapping, got {shown(entry)}"
+                where = Where(file=self._file, row=line)
+                yield bad_row(where, "an empty entry" if entry is None else what)
 
-    def headers(self) -> Iterator[Header]:
-        """The headers of all entries, without reading values."""
-        for record in self.records():
-            if isinstance(record, Record):
-                yield record.header
+    @property
+    def headers(self) -> Sequence[Header]:
+        """The headers of all rows."""
+        return [row.header for row in self.records() if isinstance(row, Record)]
 
-    def _bad(self, entry: Given, line: int) -> BadRow:
-        what = (
-            "an empty entry"
-            if entry is None
-            else f"expected a prompt or a mapping, got {shown(entry)}"
-        )
-        return BadRow(
-            where=Where(file=self._file, row=line),
-            problems=(Problem(f"{self._file}:{line}", what),),
-        )
+    def _header(self, keys: tuple[str, ...]) -> Header:
+        return keyed_header(self._file, HeaderKind.INLINE, keys)
 
 
-def stretches(entries: Listed, file: str) -> Iterator[FileEntry | InlineRows]:
-    """The entries of `prompts:` in their order, rows that stand together as one."""
-    headers = KeyedHeaders(file, HeaderKind.INLINE)
+def entries_of(prompts: Listed, file: str) -> Iterator[FileEntry | InlineRows]:
+    """Yield what `prompts:` has, in its order: files, and the rows between them."""
     start = 0
-    for index, entry in enumerate(entries):
-        if isinstance(entry, Mapped) and is_file_entry(entry):
+    for index, entry in enumerate(prompts):
+        # A mapping with other keys too is a row with a column called `file`.
+        if isinstance(entry, Mapped) and "file" in entry and FILE_KEYS.issuperset(entry):
             if start < index:
-                yield InlineRows(entries[start:index], entries.lines[start:index], headers, file)
-            yield file_entry(entry)
+                yield InlineRows(prompts[start:index], prompts.lines[start:index], file)
+            yield _file_entry(entry)
             start = index + 1
-    if start < len(entries):
-        yield InlineRows(entries[start:], entries.lines[start:], headers, file)
+    if start < len(prompts):
+        yield InlineRows(prompts[start:], prompts.lines[start:], file)
+
+
+def _file_entry(value: Mapped) -> FileEntry:
+    texts = {key: text_of(one) for key, one in value.items() if isinstance(one, (str, Written))}
+    row = value.get("header_row")
+    number = row.value if isinstance(row, Written) else None
+    return FileEntry(
+        name=texts.get("file", ""),
+        line=value.lines.get("file", value.line),
+        format=texts.get("format"),
+        sheet=texts.get("sheet"),
+        header_row=number if isinstance(number, int) else None,
+    )

@@ -1,4 +1,4 @@
-"""JSON files: a list of rows, read element by element, or a manifest with a head.
+"""JSON files: a list of rows, read element by element, or a manifest with settings.
 
 A list of a million rows is never in memory as a whole. The number of a row is the line on which
 it begins.
@@ -7,7 +7,7 @@ it begins.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn, TextIO
 
@@ -17,51 +17,86 @@ from batchgen.core.errors import ManifestError, Problem
 from batchgen.core.jobs import Where
 from batchgen.core.schema import Given
 from batchgen.manifest.formats.encoding import detect
-from batchgen.manifest.formats.inline_rows import KeyedHeaders
-from batchgen.manifest.formats.line_files import keyed_record
-from batchgen.manifest.header import BadRow, Header, HeaderKind, Record, fatal_row
+from batchgen.manifest.formats.line_files import json_record
+from batchgen.manifest.formats.yaml_tree import Listed, Mapped, NotYAML, read_yaml, refuse_large
+from batchgen.manifest.header import BadRow, Header, Record, bad_row
 
 BLOCK = 1 << 16
 MAX_ELEMENT = 4_000_000
 """Characters of one row."""
 LONGEST_TOKEN = 12
-"""Characters of `false` or an escape that the window may cut."""
+"""Characters of `false` or an escape that the end of the window may cut."""
 _BLANKS = " \t\r\n\ufeff"
+
+
+def read_json_settings(path: Path, shown: str) -> Mapped | None:
+    """Return the object that a JSON manifest is, or None for a list of rows.
+
+    Raises `ManifestError` for a file that is neither.
+    """
+    encoded = detect(path, shown)
+    with encoded.open() as file:
+        first = _Elements(file).peek()
+    if first == "[":
+        return None
+    if first != "{":
+        what = "is not a JSON list or object" if first else "is empty"
+        raise ManifestError([Problem(shown, what)])
+    refuse_large(path, shown)
+    with encoded.open() as file:
+        text = file.read()
+    value = _checked_json(text, shown)
+    try:
+        document = read_yaml(text, shown)
+    except NotYAML:
+        document = _without_lines(value)
+    return document if isinstance(document, Mapped) else None
+
+
+def _checked_json(text: str, shown: str) -> object:
+    try:
+        return _encodable(json.loads(text.lstrip("\ufeff"), parse_constant=_refuse_constant))
+    except json.JSONDecodeError as error:
+        problem = Problem(f"{shown}:{error.lineno}", f"is not valid JSON: {error.msg}")
+        raise ManifestError([problem]) from None
+    except (ValueError, RecursionError) as error:
+        raise ManifestError([Problem(shown, f"is not valid JSON: {error}")]) from None
+
+
+def _without_lines(value: object) -> Given:
+    """Return JSON that YAML cannot read (tabs, escaped pairs) as a tree, all of it on line 1."""
+    if isinstance(value, dict):
+        mapping = Mapped(1)
+        mapping.update({str(key): _without_lines(item) for key, item in value.items()})
+        mapping.lines.update(dict.fromkeys(mapping, 1))
+        return mapping
+    if isinstance(value, list):
+        entries = Listed(1)
+        entries.extend(_without_lines(item) for item in value)
+        entries.lines.extend([1] * len(value))
+        return entries
+    return value if isinstance(value, (str, bool, int, float)) else None
 
 
 class JSONFile:
     """A `.json` file whose top level is a list."""
 
+    headers: Sequence[Header] = ()
+
     def __init__(self, path: Path, shown: str) -> None:
-        self._path = path
+        self._file = detect(path, shown)
         self._shown = shown
-        self._encoding = detect(path, shown)
-        self._headers = KeyedHeaders(shown, HeaderKind.KEYS)
-        self.header: Header | None = None
-
-    def starts_with(self) -> str:
-        """The first character that is not blank; empty for an empty file."""
-        with self._encoding.open(self._path) as file:
-            while block := file.read(BLOCK):
-                if text := block.lstrip(_BLANKS):
-                    return text[0]
-        return ""
-
-    def text(self) -> str:
-        """All of it; for heads, which are small."""
-        with self._encoding.open(self._path) as file:
-            return file.read()
 
     def records(self) -> Iterator[Record | BadRow]:
-        """A record an element of the list."""
-        with self._encoding.open(self._path) as file:
+        """Yield a record for each element of the list."""
+        with self._file.open() as file:
             elements = _Elements(file)
             try:
                 for line, value in elements.read():
-                    yield keyed_record(value, line, self._headers, self._shown)
+                    yield json_record(value, Where(file=self._shown, row=line))
             except (ValueError, RecursionError) as error:
                 where = Where(file=self._shown, row=elements.line)
-                yield fatal_row(Problem(str(where), f"is not valid JSON: {error}"), where=where)
+                yield bad_row(where, f"is not valid JSON: {error}", fatal=True)
 
 
 class _Elements:
@@ -75,48 +110,45 @@ class _Elements:
         self.line = 1
 
     def read(self) -> Iterator[tuple[int, Given]]:
-        """Line and value of each; raises `ValueError` for what is no list of values."""
+        """Yield line and value of each; raise `ValueError` for what is not a list of values."""
         self._expect("[")
-        if self._peek() == "]":
+        if self.peek() == "]":
             self._expect("]")
         else:
             yield from self._values()
-        if self._peek():
+        if self.peek():
             raise ValueError("text after the end of the list")
 
     def _values(self) -> Iterator[tuple[int, Given]]:
         sign = ","
         while sign == ",":
-            self._peek()
+            self.peek()
             line, value = self.line, self._element()
             yield line, value
-            sign = self._peek()
+            sign = self.peek()
             self._expect(sign if sign in (",", "]") else ",")
 
-    def _peek(self) -> str:
-        """The next character that is not blank, empty at the end."""
+    def peek(self) -> str:
+        """Return the next character that is not blank, empty at the end."""
         while True:
             while self._place < len(self._window) and self._window[self._place] in _BLANKS:
-                self.line += self._is_line_end()
+                self.line += self._window[self._place] == "\n"
                 self._place += 1
             if self._place < len(self._window):
                 return self._window[self._place]
             if not self._more():
                 return ""
 
-    def _is_line_end(self) -> bool:
-        return self._window[self._place] == "\n"
-
     def _expect(self, sign: str) -> None:
-        if self._peek() != sign:
-            raise ValueError(f"expected {sign!r}, found {self._peek() or 'the end'!r}")
+        if self.peek() != sign:
+            raise ValueError(f"expected {sign!r}, found {self.peek() or 'the end'!r}")
         self._place += 1
 
     def _more(self) -> bool:
-        """Slide the window: forget what is read, and double what is not."""
-        kept = self._window[self._place :]
-        block = self._file.read(max(BLOCK, len(kept)))
-        self._window, self._place = kept + block, 0
+        """Read on, return whether there was more: drop what is used, and double what is not."""
+        rest = self._window[self._place :]
+        block = self._file.read(max(BLOCK, len(rest)))
+        self._window, self._place = rest + block, 0
         return bool(block)
 
     def _element(self) -> Given:
@@ -141,24 +173,13 @@ class _Elements:
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON number")
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def _encodable(value: Given) -> Given:
-    """Half a surrogate pair can be escaped in JSON, and can be written nowhere."""
+    """Return the value; raise `ValueError` for half a surrogate pair, which no file can hold."""
     try:
         msgspec.json.encode(value)
     except UnicodeEncodeError:
         raise ValueError("a text with half of a surrogate pair in it") from None
     return value
-
-
-def checked_json(text: str, shown: str) -> object:
-    """A whole JSON document; raises `ManifestError` with the line of what is wrong."""
-    try:
-        return _encodable(json.loads(text.lstrip("\ufeff"), parse_constant=_refuse_constant))
-    except json.JSONDecodeError as error:
-        problem = Problem(f"{shown}:{error.lineno}", f"is not valid JSON: {error.msg}")
-        raise ManifestError([problem]) from None
-    except (ValueError, RecursionError) as error:
-        raise ManifestError([Problem(shown, f"is not valid JSON: {error}")]) from None

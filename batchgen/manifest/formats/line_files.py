@@ -1,105 +1,90 @@
-"""One row a line: plain text (a prompt each) and JSON lines (an object or a text each)."""
+"""Files of one row per line: plain text (a prompt each) and JSON lines (an object or text each)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
 import msgspec
 
-from batchgen.core.errors import Problem
 from batchgen.core.jobs import Where
 from batchgen.core.schema import Given, shown
 from batchgen.manifest.formats.encoding import detect
-from batchgen.manifest.formats.inline_rows import KeyedHeaders
-from batchgen.manifest.header import BadRow, Header, HeaderKind, Record
+from batchgen.manifest.header import BadRow, Header, HeaderKind, Record, bad_row, keyed_header
 
 MAX_LINE = 1_000_000
 """Characters of one line."""
+MAX_KEYS = 2000
+"""Keys of one object."""
 
 
 class TextFile:
     """A `.txt` file: every line that is not blank is a prompt."""
 
     def __init__(self, path: Path, shown: str) -> None:
-        self._path = path
-        self._encoding = detect(path, shown)
-        self.header = Header(file=shown, names=("prompt",), kind=HeaderKind.KEYS)
+        self._file = detect(path, shown)
+        self._header = Header(file=shown, names=("prompt",), kind=HeaderKind.KEYS)
+        self.headers = (self._header,)
 
     def records(self) -> Iterator[Record | BadRow]:
-        """A record a line, numbered as an editor numbers them."""
-        header = self.header
-        with self._encoding.open(self._path) as file:
-            for number, line in numbered_lines(file):
-                if line is None:
-                    yield too_long(header.file, number)
-                elif line and not line.isspace():
-                    yield Record(number, header, [line])
+        """Yield a record for each line, numbered as an editor numbers them."""
+        with self._file.open() as file:
+            for number, line in _lines(file, self._header.file):
+                yield line if isinstance(line, BadRow) else Record(number, self._header, [line])
 
 
 class JSONLines:
     """A `.jsonl` or `.ndjson` file."""
 
+    headers: Sequence[Header] = ()
+
     def __init__(self, path: Path, shown: str) -> None:
-        self._path = path
+        self._file = detect(path, shown)
         self._shown = shown
-        self._encoding = detect(path, shown)
-        self._headers = KeyedHeaders(shown, HeaderKind.KEYS)
-        self.header: Header | None = None
 
     def records(self) -> Iterator[Record | BadRow]:
-        """A record a line that is not blank."""
+        """Yield a record for each line that is not blank."""
         decode = msgspec.json.Decoder().decode
-        with self._encoding.open(self._path) as file:
-            for number, line in numbered_lines(file):
-                if line is None:
-                    yield too_long(self._shown, number)
-                elif line and not line.isspace():
-                    try:
-                        value: Given = decode(line)
-                    except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
-                        yield bad_line(self._shown, number, f"is not valid JSON: {error}")
-                    else:
-                        yield keyed_record(value, number, self._headers, self._shown)
+        with self._file.open() as file:
+            for number, line in _lines(file, self._shown):
+                if isinstance(line, BadRow):
+                    yield line
+                    continue
+                where = Where(file=self._shown, row=number)
+                try:
+                    value: Given = decode(line)
+                except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
+                    yield bad_row(where, f"is not valid JSON: {error}")
+                else:
+                    yield json_record(value, where)
 
 
-def keyed_record(value: Given, number: int, headers: KeyedHeaders, file: str) -> Record | BadRow:
-    """The row that one JSON value is: an object, or a text that is a prompt."""
+def json_record(value: Given, where: Where) -> Record | BadRow:
+    """Return the row that one JSON value is: an object, or a text that is a prompt."""
     if isinstance(value, str):
-        return Record(number, headers.header(("prompt",)), [value])
+        value = {"prompt": value}
     if not isinstance(value, dict):
-        return bad_line(file, number, f"expected an object or a text, got {shown(value)}")
+        return bad_row(where, f"expected an object or a text, got {shown(value)}")
     if len(value) > MAX_KEYS:
-        return bad_line(file, number, f"has {len(value):,} keys; at most {MAX_KEYS:,} are allowed")
-    return Record(number, headers.header(tuple(value)), list(value.values()))
+        return bad_row(where, f"has {len(value):,} keys; at most {MAX_KEYS:,} are allowed")
+    header = keyed_header(where.file, HeaderKind.KEYS, tuple(value))
+    return Record(where.row or 0, header, list(value.values()))
 
 
-MAX_KEYS = 2000
-"""Keys of one object."""
+def _lines(file: TextIO, shown: str) -> Iterator[tuple[int, str | BadRow]]:
+    """Yield the lines that are not blank, numbered from 1, and a bad row for one that is too long.
 
-
-def numbered_lines(file: TextIO) -> Iterator[tuple[int, str | None]]:
-    """Lines without their ends, from 1; None for one that is too long, which is not kept."""
+    A line that is too long is not held in memory.
+    """
     number = 0
     while line := file.readline(MAX_LINE):
         number += 1
-        if line[-1] in "\r\n":
-            yield number, line.rstrip("\r\n")
-        elif len(line) < MAX_LINE:
-            yield number, line
-        else:
-            yield number, None
-            while line and line[-1] not in "\r\n":
-                line = file.readline(MAX_LINE)
-
-
-def too_long(file: str, number: int) -> BadRow:
-    """A line with more characters than any prompt has."""
-    return bad_line(file, number, f"has more than {MAX_LINE:,} characters")
-
-
-def bad_line(file: str, number: int, what: str) -> BadRow:
-    """A line that is no row."""
-    where = Where(file=file, row=number)
-    return BadRow(where=where, problems=(Problem(str(where), what),))
+        if line[-1] in "\r\n" or len(line) < MAX_LINE:
+            if not line.isspace():
+                yield number, line.rstrip("\r\n")
+            continue
+        where = Where(file=shown, row=number)
+        yield number, bad_row(where, f"has more than {MAX_LINE:,} characters")
+        while line and line[-1] not in "\r\n":
+            line = file.readline(MAX_LINE)

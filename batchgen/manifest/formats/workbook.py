@@ -1,7 +1,7 @@
 """Excel workbooks (.xlsx): one sheet, its cells as the text that Excel would export.
 
 The library reads a whole sheet at once, so a workbook takes more memory than the same rows as
-CSV; its unpacked size is checked before.
+CSV; its unpacked size is checked first.
 """
 
 from __future__ import annotations
@@ -16,12 +16,10 @@ from batchgen.core.errors import BatchgenError, ManifestError, Problem
 from batchgen.core.jobs import Where
 from batchgen.core.spreadsheet import restore
 from batchgen.core.suggest import did_you_mean
-from batchgen.manifest.carried_columns import shown_cells
-from batchgen.manifest.header import BadRow, Header, Record, sheet_header
+from batchgen.manifest.header import BadRow, Record, find_header
 
 if TYPE_CHECKING:
     from python_calamine import CalamineSheet, CalamineWorkbook
-
 
 MAX_UNPACKED_BYTES = 1 << 30
 MAX_CELL = 1_000_000
@@ -44,29 +42,31 @@ class WorkbookFile:
         self._shown = shown
         self._wanted = sheet
         _refuse_bomb(path, shown)
-        self.header, self._row = self._read_header(header_row)
+        with self._open() as book:
+            rows = ([_text(cell) for cell in cells] for cells in self._sheet(book).iter_rows())
+            self._header = find_header(rows, header_row, file=shown, empty="has an empty sheet")
+        self.headers = (self._header,)
 
     def records(self) -> Iterator[Record | BadRow]:
-        """The rows below the header that are not blank."""
-        header = self.header
-        width = len(header.names)
+        """Yield the rows below the header that are not blank."""
+        header, first, width = self._header, self._header.row or 0, len(self._header.names)
         with self._open() as book:
             for row, cells in enumerate(self._sheet(book).iter_rows(), 1):
-                if row <= self._row or not any(cell not in ("", None) for cell in cells):
+                if row <= first or not any(cell not in ("", None) for cell in cells):
                     continue
                 texts = [_text(cell) for cell in cells]
                 texts += [""] * (width - len(texts))
                 if not any(map(str.strip, texts)):
                     continue
-                if header.defused:
+                if header.ignored:
                     texts = [restore(text) for text in texts]
-                yield self._fault(row, texts) or Record(row, header, texts)
+                yield self._bad_row(row, texts) or Record(row, header, texts)
 
     def _open(self) -> CalamineWorkbook:
         calamine = _library()
         try:
             book: CalamineWorkbook = calamine.CalamineWorkbook.from_path(str(self._path))
-        except Exception as error:  # noqa: BLE001 - the library names none of its own for bad files
+        except Exception as error:  # noqa: BLE001 - the library has no error class for bad files
             raise ManifestError([_unreadable(self._shown, error)]) from None
         return book
 
@@ -79,7 +79,7 @@ class WorkbookFile:
             raise ManifestError([_unreadable(self._shown, error)]) from None
 
     def _name(self, book: CalamineWorkbook) -> str:
-        """The wanted sheet, else the first that is not hidden."""
+        """Return the wanted sheet, or the first that is not hidden."""
         names = book.sheet_names
         if self._wanted is None:
             shown = (
@@ -94,28 +94,17 @@ class WorkbookFile:
             raise ManifestError([Problem(self._shown, what)])
         return found
 
-    def _read_header(self, header_row: int | None) -> tuple[Header, int]:
-        with self._open() as book:
-            for row, cells in enumerate(self._sheet(book).iter_rows(), 1):
-                texts = [_text(cell) for cell in cells]
-                if row == header_row or (header_row is None and any(map(str.strip, texts))):
-                    header = sheet_header(texts, file=self._shown, row=row, decimal_comma=False)
-                    return header, row
-        what = f"has no row {header_row} for a header" if header_row else "has an empty sheet"
-        raise ManifestError([Problem(self._shown, what)])
-
-    def _fault(self, row: int, texts: Sequence[str]) -> BadRow | None:
-        """A formula that Excel could not work out, or a cell that is no cell."""
-        problems = [
-            Problem(f"{self._shown}:{row}: {self.header.label(index)}", what)
+    def _bad_row(self, row: int, texts: Sequence[str]) -> BadRow | None:
+        """Return a bad row for a formula that Excel could not compute and for a huge cell."""
+        problems = tuple(
+            Problem(f"{self._shown}:{row}: {self._header.label(index)}", what)
             for index, text in enumerate(texts)
             if (what := _cell_fault(text))
-        ]
+        )
         if not problems:
             return None
-        columns = shown_cells(self.header, texts)
-        where = Where(file=self._shown, row=row)
-        return BadRow(where=where, problems=tuple(problems), columns=columns)
+        columns = self._header.columns_of_ragged_row(texts)
+        return BadRow(where=Where(file=self._shown, row=row), problems=problems, columns=columns)
 
 
 def _cell_fault(text: str) -> str | None:
@@ -153,7 +142,7 @@ def _refuse_bomb(path: Path, shown: str) -> None:
 
 
 def _text(cell: object) -> str:
-    """A cell as Excel would export it: 5 and not 5.0, dates as ISO 8601."""
+    """Return a cell as Excel would export it: 5 and not 5.0, dates as ISO 8601."""
     if isinstance(cell, str):
         return cell.replace("_x000D_", "")
     if isinstance(cell, bool):

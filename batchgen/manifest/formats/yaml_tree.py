@@ -1,21 +1,25 @@
-"""YAML as plain values that know their lines. Safe by construction: no tag makes an object.
+"""YAML as plain values that know their lines. No tag can make an object.
 
-Built from the parser's events, not from its nodes: that keeps nesting, aliases and memory under
-this module's limits, and scalars as they are written (`no`, `007` and `16:9` stay what they look
-like until a schema says what they are).
+Built from the parser's events, not from its nodes: that keeps nesting, aliases and memory within
+this module's limits, and scalars as they are written (`no`, `007` and `16:9` keep their text until
+a schema gives them a type).
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any, cast
+from pathlib import Path
+from typing import Any, NoReturn
 
 import yaml
 
 from batchgen.core.errors import ManifestError, Problem
 from batchgen.core.schema import Given, Written
+from batchgen.manifest.formats.encoding import detect
 
+MAX_BYTES = 64 << 20
+"""Of a file with settings; so many rows belong in a spreadsheet or JSON lines."""
 MAX_DEPTH = 40
 """Levels of nesting."""
 MAX_ALIASED = 100_000
@@ -60,10 +64,35 @@ class Listed(list[Given]):
         self.lines: list[int] = []
 
 
-def read_yaml(text: str, shown: str) -> Given:
-    """The document in `text`; `shown` is the file's name in messages.
+def read_yaml_settings(path: Path, shown: str) -> Mapped:
+    """Return the mapping that a YAML manifest is; a list alone is its `prompts`.
 
-    Raises `ManifestError` for what is no YAML, has two documents or the same key twice, nests too
+    Raises `ManifestError` for a file that is neither.
+    """
+    refuse_large(path, shown)
+    with detect(path, shown).open() as file:
+        document = read_yaml(file.read(), shown)
+    if isinstance(document, Mapped):
+        return document
+    if document is not None and not isinstance(document, Listed):
+        what = "is not a manifest; write `prompts:` with a list, or name a file there"
+        raise ManifestError([Problem(shown, what)])
+    tree = Mapped(1)
+    tree["prompts"] = document if document is not None else Listed(1)
+    return tree
+
+
+def refuse_large(path: Path, shown: str) -> None:
+    """Raise `ManifestError` for a file that is too large to be read as a whole."""
+    if path.stat().st_size > MAX_BYTES:
+        what = f"is larger than {MAX_BYTES >> 20} MiB; keep that many rows in a CSV file"
+        raise ManifestError([Problem(shown, what)])
+
+
+def read_yaml(text: str, shown: str) -> Given:
+    """Return the document in `text`; `shown` is the file's name in messages.
+
+    Raises `ManifestError` for what is not YAML, has two documents or the same key twice, nests too
     deeply, or grows too much by aliases.
     """
     builder = _Builder(shown)
@@ -108,7 +137,7 @@ class _Frame:
 
 
 class _Builder:
-    """Takes events one by one and has the document at the end."""
+    """The document that is built from the parser's events, one by one."""
 
     def __init__(self, shown: str) -> None:
         self.shown = shown
@@ -120,6 +149,7 @@ class _Builder:
         self._documents = 0
 
     def take(self, event: yaml.Event) -> None:
+        """Add what the next event brings."""
         line = event.start_mark.line + 1 if event.start_mark else 0
         if isinstance(event, yaml.ScalarEvent):
             self._refuse_tag(event.tag, line)
@@ -136,7 +166,7 @@ class _Builder:
             if self._documents > 1:
                 self._stop(line, "a second document (---) in the file; keep one")
 
-    def _stop(self, line: int, what: str) -> None:
+    def _stop(self, line: int, what: str) -> NoReturn:
         raise ManifestError([*self.problems, Problem(f"{self.shown}:{line}", what)])
 
     def _refuse_tag(self, tag: str | None, line: int) -> None:
@@ -145,7 +175,7 @@ class _Builder:
 
     def _scalar(self, event: yaml.ScalarEvent, line: int) -> None:
         quoted = not event.implicit[0] or bool(event.style)
-        value: Given = event.value if quoted else as_written(event.value)
+        value: Given = event.value if quoted else _as_written(event.value)
         if event.anchor:
             self._anchors[event.anchor] = (value, 1)
         self._put(value, line, 1, event.value)
@@ -176,14 +206,14 @@ class _Builder:
         known = self._anchors.get(anchor)
         if known is None:
             self._stop(line, f"*{anchor} is not known here, or is part of itself")
-        value, size = cast("tuple[Given, int]", known)
+        value, size = known
         self._aliased += size
         if self._aliased > MAX_ALIASED:
             self._stop(line, f"aliases repeat more than {MAX_ALIASED:,} values; write them out")
         self._put(value, line, size, str(value))
 
     def _put(self, value: Given, line: int, size: int, text: str) -> None:
-        """A finished value goes where the open mapping or list wants one."""
+        """Add a finished value to the open mapping or list."""
         if not self._stack:
             self.document = value
             return
@@ -201,7 +231,7 @@ class _Builder:
         frame.key, frame.key_line = text, line
         if isinstance(frame.value, Mapped) and text in frame.value and text != "<<":
             first = frame.value.lines[text]
-            what = f"{text!r} stands twice; the first is in line {first}"
+            what = f"{text!r} is given twice; the first is on line {first}"
             self.problems.append(Problem(f"{self.shown}:{line}", what))
 
     def _pair(self, frame: _Frame, mapping: Mapped, value: Given) -> None:
@@ -214,7 +244,7 @@ class _Builder:
 
 
 def _merge(mapping: Mapped, merged: list[Given]) -> None:
-    """What `<<` brings in; keys that are written out win."""
+    """Add what `<<` brings in; keys that are written out win."""
     for source in _mappings(merged):
         for key, value in source.items():
             if key not in mapping:
@@ -230,8 +260,8 @@ def _mappings(merged: list[Given]) -> Iterator[Mapped]:
             yield from (one for one in value if isinstance(one, Mapped))
 
 
-def as_written(text: str) -> Given:
-    """A plain scalar: text where it is nothing else, else with its other meaning."""
+def _as_written(text: str) -> Given:
+    """Return a plain scalar: its text, with the value that YAML reads in it if that is another."""
     if text in _TRUTHS:
         return Written(text, _TRUTHS[text])
     if text in _NULLS:

@@ -1,6 +1,6 @@
-"""Files that a manifest names: inside of its directory, and real files.
+"""Access to the manifest and the files that it names: readable, and inside its directory.
 
-What can be read only once, kept in a temporary file so that it can be read again.
+A pipe can be read only once, so it is copied to a temporary file.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from batchgen.core.errors import ManifestError, ManifestNotFound, Problem
 
 
 def confined(name: str, base_dir: Path, *, allow_outside: bool, where: str) -> Path:
-    """The file that a manifest names, links resolved.
+    """Return the path of a file that a manifest names.
 
-    Raises `ManifestError` where it leaves `base_dir`, `ManifestNotFound` where it is not there.
+    Raises `ManifestError` if it is outside `base_dir`, links resolved, and `ManifestNotFound` if
+    it does not exist.
     """
     if "\0" in name:
         raise ManifestError([Problem(where, "a name with a NUL character in it")])
@@ -26,16 +27,15 @@ def confined(name: str, base_dir: Path, *, allow_outside: bool, where: str) -> P
     except (OSError, RuntimeError) as error:
         raise ManifestNotFound(f"{where}: cannot read {name!r}: {error}") from None
     if not allow_outside and not real.is_relative_to(base):
-        what = (
-            f"{name!r} is outside of the manifest's directory; move it there or say --allow-outside"
-        )
+        what = f"{name!r} is outside of the manifest's directory"
+        what += "; move it there or say --allow-outside"
         raise ManifestError([Problem(where, what)])
     require_file(path, f"{where}: {name}")
     return path
 
 
 def is_pipe(path: Path, shown: str) -> bool:
-    """Whether it can be read only once. Raises `ManifestNotFound` for what can be no path."""
+    """Return whether it can be read only once; raise `ManifestNotFound` for an unusable path."""
     try:
         return path.is_fifo()
     except (OSError, ValueError) as error:
@@ -48,7 +48,7 @@ def _unreadable(shown: str, error: OSError | ValueError) -> ManifestNotFound:
 
 
 def require_file(path: Path, shown: str) -> None:
-    """Raises `ManifestNotFound` for what is not there, is no file, or may not be read."""
+    """Raise `ManifestNotFound` if it does not exist, is not a file, or may not be read."""
     try:
         if path.is_dir():
             raise ManifestNotFound(f"{shown}: is a directory, not a manifest")
@@ -63,7 +63,7 @@ def require_file(path: Path, shown: str) -> None:
 
 
 def spooled(stream: BinaryIO) -> Path:
-    """All of a stream in a temporary file, which the caller removes."""
+    """Copy a stream to a temporary file, which the caller removes, and return its path."""
     with tempfile.NamedTemporaryFile(prefix="batchgen-", delete=False) as file:
         path = Path(file.name)
         try:
