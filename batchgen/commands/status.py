@@ -149,7 +149,7 @@ class StatusWatcher:
             return LiveSummary(None)
         spool = self._loaded.spool
         try:
-            policy = decide(Flags(), self._loaded.manifest.head).policy
+            policy = decide(Flags(), self._loaded.manifest.settings).policy
         except ManifestError:  # in `run:`, which stops a run and not a reader
             policy = Policy()
         rows = {job.id: job.fingerprint for job in spool.jobs()}
