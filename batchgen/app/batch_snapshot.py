@@ -72,11 +72,6 @@ class BatchSnapshot:
         write_views(self.run_dir, columns, self.loaded.spool, self.records)
 
 
-def has_ledger(run_dir: Path) -> bool:
-    """Whether anything was ever run here."""
-    return (run_dir / LEDGER_NAME).exists()
-
-
 def ledger_summary(run_dir: Path) -> Summary:
     """What the ledger alone says."""
     return summarise(replay(run_dir / LEDGER_NAME).index.records())

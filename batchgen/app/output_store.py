@@ -13,9 +13,6 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import msgspec
 
 from batchgen.app.loading import LoadedBatch
 from batchgen.app.run_options import RunOptions
@@ -24,7 +21,7 @@ from batchgen.core.events import Accepted, Event, Intended, OutputFile, Started,
 from batchgen.core.jobs import Batch, JSONValue
 from batchgen.core.lifecycle import IN_FLIGHT, PAID_FOR, JobRecord, JobState
 from batchgen.core.plan import Records
-from batchgen.ledger import LEDGER_NAME
+from batchgen.ledger import inputs_of
 from batchgen.net.url_policy import UrlPolicy
 from batchgen.outputs.answers import Unreachable, save_later
 from batchgen.outputs.destination import destination_of
@@ -44,22 +41,13 @@ class SubmittedInput:
     values: Mapping[str, JSONValue]
 
 
-class _Line(msgspec.Struct, frozen=True, gc=False):
-    """What a ledger line may say of a submission."""
-
-    job: str = ""
-    fingerprint: str = ""
-    model: str | None = None
-    input: dict[str, Any] | None = None
-
-
 @dataclass(slots=True, kw_only=True)
 class SubmittedInputs:
     """By job, for as long as a job is open. An `Observer` that passes on what it hears."""
 
     batch: Batch
     records: Records
-    ledger: Path
+    run_dir: Path
     then: Observer
     _known: dict[str, SubmittedInput] = field(default_factory=dict)
 
@@ -92,22 +80,8 @@ class SubmittedInputs:
             if row.id in wanted and wanted[row.id] == row.fingerprint:
                 self._known[row.id] = SubmittedInput(model=row.model, values=row.input)
                 del wanted[row.id]
-        if wanted:
-            self._ask_ledger(wanted)
-
-    def _ask_ledger(self, wanted: Mapping[str, str]) -> None:
-        decoder = msgspec.json.Decoder(_Line)
-        with self.ledger.open("rb") as lines:
-            for line in lines:
-                if b'"input"' not in line:
-                    continue
-                try:
-                    told = decoder.decode(line)
-                except (msgspec.DecodeError, UnicodeDecodeError):
-                    continue  # a torn tail, or the header; the ledger itself has had its say
-                fits = told.job in wanted and wanted[told.job] == told.fingerprint
-                if fits and told.model is not None and told.input is not None:
-                    self._known[told.job] = SubmittedInput(model=told.model, values=told.input)
+        for job, sent in inputs_of(self.run_dir, wanted).items() if wanted else ():
+            self._known[job] = SubmittedInput(model=sent.model, values=sent.input)
 
 
 def store_of(
@@ -173,6 +147,7 @@ def with_sidecars(
     """
     if not wanted:
         return store, observer
-    ledger = store.run_dir / LEDGER_NAME
-    recipes = SubmittedInputs(batch=loaded.spool, records=records, ledger=ledger, then=observer)
+    recipes = SubmittedInputs(
+        batch=loaded.spool, records=records, run_dir=store.run_dir, then=observer
+    )
     return SidecarStore(store=store, records=records, recipes=recipes), recipes

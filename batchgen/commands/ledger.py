@@ -19,15 +19,15 @@ from batchgen.app.lock_wait import LockWait
 from batchgen.app.open_batch import latest, open_at, place_of
 from batchgen.app.run_directory import DatedRunDirectories
 from batchgen.app.run_file import manifest_of
-from batchgen.core.errors import BatchgenError, LedgerError, LedgerForeign, UsageError
+from batchgen.core.errors import BatchgenError, LedgerError, UsageError
 from batchgen.core.lifecycle import JobRecord, JobState
 from batchgen.core.plan import Records
 from batchgen.core.units import count_text, size_text, timestamp
-from batchgen.ledger import LEDGER_NAME, RunLock, replay
+from batchgen.ledger import LEDGER_NAME, RunLock, replay, require_ledger
 from batchgen.ledger.compact import Compacted, compact
 from batchgen.ledger.damage import DamageReport, examine
 from batchgen.ledger.repair import Repaired, repair
-from batchgen.ledger.replay import story_of
+from batchgen.ledger.replay import job_lines
 from batchgen.outputs.verify import BadFile, bad_files
 from batchgen.reports.terminal import tame
 from batchgen.system.clock import SystemClock
@@ -104,15 +104,14 @@ async def shorten(target: BatchRef, turn: LockWait) -> Compacted:
 
 async def _lock(run_dir: Path, turn: LockWait) -> RunLock:
     """Where no ledger is, no lock file is left behind either."""
-    if not (run_dir / LEDGER_NAME).exists():
-        raise LedgerForeign(f"{run_dir}: no ledger here; is this the right --run-dir?")
+    require_ledger(run_dir)
     return await turn.take(run_dir) or RunLock.acquire(run_dir, now_s=SystemClock().now_s())
 
 
 def story(target: BatchRef, job: str) -> list[tuple[bytes, JobRecord]]:
     """The lines of one job. Raises `UsageError` where there are none."""
     run_dir = directory_of(target)
-    lines = story_of(run_dir, job)
+    lines = job_lines(run_dir, job)
     if not lines:
         raise UsageError(f"{run_dir}: no job {job!r}; status and results.csv name them")
     return lines

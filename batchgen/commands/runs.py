@@ -7,10 +7,11 @@ import argparse
 import msgspec
 
 from batchgen.app.batch_ref import batch_ref_of
-from batchgen.app.batch_snapshot import has_ledger, ledger_summary
+from batchgen.app.batch_snapshot import ledger_summary
 from batchgen.app.open_batch import latest, open_batch
 from batchgen.app.run_directory import DatedRunDirectories
 from batchgen.app.run_file import unfinished
+from batchgen.ledger import has_ledger
 from batchgen.reports.status_text import state_phrases, summary_json
 
 

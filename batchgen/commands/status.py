@@ -23,7 +23,7 @@ from typing import Self
 import msgspec
 
 from batchgen.app.batch_ref import BatchRef, batch_ref_of
-from batchgen.app.batch_snapshot import has_ledger, read_snapshot
+from batchgen.app.batch_snapshot import read_snapshot
 from batchgen.app.loading import LoadedBatch, load
 from batchgen.app.open_batch import latest, open_at, place_of
 from batchgen.app.run_directory import DatedRunDirectories, plain_directory
@@ -34,7 +34,7 @@ from batchgen.core.errors import BatchgenError, ManifestError, Terminated
 from batchgen.core.plan import Policy
 from batchgen.core.summary import LiveSummary, summarise
 from batchgen.core.units import duration_text
-from batchgen.ledger import LEDGER_NAME, follow
+from batchgen.ledger import LEDGER_NAME, follow, has_ledger
 from batchgen.ledger.lock import at_work, work_sentence
 from batchgen.reports.status_text import status_lines, summary_json
 from batchgen.reports.terminal import visible

@@ -69,6 +69,13 @@ class LedgerForeign(LedgerError):
     """The ledger belongs to another API, version or program."""
 
 
+class LedgerMissing(LedgerError):
+    """There is no ledger in a run directory that should have one."""
+
+    def __init__(self, run_dir: object) -> None:
+        super().__init__(f"{run_dir}: no ledger here; is this the right --run-dir?")
+
+
 class ManifestNotFound(BatchgenError):
     """The manifest, or a file that it names, does not exist or cannot be read."""
 

@@ -1,16 +1,15 @@
-"""Ledger lines: one record to one line of JSON and back, and the scan of a block of bytes.
+"""The codec of ledger lines: a record to one line of JSON and back, and the scan for whole lines.
 
-Pure: bytes in, records out, and the offset up to which they are good. It knows no path, so it
-cannot repair anything; what to do about a bad line is the ledger's decision.
-
-A line ends with a newline. A last line without one is the torn tail: what a crash left of a
-write that nobody was told had succeeded.
+A line ends with a newline. A last line without one is the torn tail: a line that is being written,
+or that a crash cut off before anyone was told that it had been written. What to do about a bad
+line is decided in `batchgen.ledger`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
@@ -20,7 +19,7 @@ from batchgen.core.lifecycle import JobRecord
 FORMAT_NAME = "batchgen"
 FORMAT_VERSION = 1
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-"""What some editors put before the first line."""
+"""Written before the first line by some editors."""
 
 
 class LedgerHeader(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -33,26 +32,37 @@ class LedgerHeader(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     created: str | None = None
 
 
+class SubmittingLine(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What a `submitting` line says was sent."""
+
+    job: str
+    fingerprint: str
+    model: str
+    input: dict[str, Any]
+
+
 class BadLine(Exception):
-    """A line that is no record."""
+    """A line that is not a valid record or header."""
 
 
 _encoder = msgspec.json.Encoder()
 _record_decoder = msgspec.json.Decoder(JobRecord)
 _header_decoder = msgspec.json.Decoder(LedgerHeader)
+_input_decoder = msgspec.json.Decoder(SubmittingLine)
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError)
 
 
 def encode_header(*, api: str | None, created: str) -> bytes:
-    """The header line of a new ledger; without an API where that is not known."""
+    """Return the header line of a new ledger; without `api` if that is not known."""
     header = LedgerHeader(ledger=FORMAT_NAME, v=FORMAT_VERSION, api=api, created=created)
     return _encoder.encode(header) + b"\n"
 
 
 def decode_header(line: bytes) -> LedgerHeader:
-    """Raises `BadLine` where the line is no header of this format and version."""
+    """Read a header. Raises `BadLine` if the line is not a header of this format and version."""
     try:
         header = _header_decoder.decode(line.removeprefix(_BYTE_ORDER_MARK))
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except _UNREADABLE as error:
         raise BadLine(f"not a ledger header ({error})") from None
     if header.ledger != FORMAT_NAME:
         raise BadLine(f"a ledger of {header.ledger!r}, not of {FORMAT_NAME!r}")
@@ -67,7 +77,7 @@ def encode(
     model: str | None = None,
     values: Mapping[str, JSONValue] | None = None,
 ) -> bytes:
-    """One line. `model` and `values` (the input) go into `submitting` lines."""
+    """Return the line of a record. `model` and `values` (the input) go into `submitting` lines."""
     line: dict[str, object] = {
         "ts": record.ts,
         "job": record.job,
@@ -96,26 +106,36 @@ def encode(
 
 
 def decode(line: bytes) -> JobRecord:
-    """Raises `BadLine` where the line is no record; keys that are not known are ignored."""
+    """Read a record, ignoring unknown keys. Raises `BadLine` if the line is not a record."""
     try:
         return _record_decoder.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except _UNREADABLE as error:
         raise BadLine(_why(line, error)) from None
 
 
 def _why(line: bytes, error: Exception) -> str:
     if b"\0" in line:
-        return "it holds NUL bytes, as a loss of power leaves them"
+        return "it contains NUL bytes, as a power failure leaves them"
     if is_header(line):
         return "a second header; were two ledgers joined?"
     return str(error)
 
 
+def decode_input(line: bytes) -> SubmittingLine | None:
+    """Return what a `submitting` line says was sent; None for any other line."""
+    if b'"input"' not in line:
+        return None
+    try:
+        return _input_decoder.decode(line)
+    except _UNREADABLE:
+        return None
+
+
 def is_header(line: bytes) -> bool:
-    """Whether this begins a ledger, of whatever program and version."""
+    """Tell whether a line is the header of a ledger, of any program and version."""
     try:
         _header_decoder.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except _UNREADABLE:
         return False
     return True
 
@@ -127,14 +147,14 @@ class Position:
     offset: int = 0
     """Bytes up to which every line is whole and good."""
     line: int = 0
-    """Lines up to there, the header included."""
+    """The number of lines up to there, the header included."""
 
 
 def scan(blocks: Iterator[bytes], position: Position) -> Iterator[bytes]:
-    """The whole lines of a ledger, without their newlines, from blocks of any size.
+    """Yield the whole lines of a ledger, without their newlines, from blocks of any size.
 
     `position` counts a line once the next one is asked for, so after an exception in the loop it
-    still points before the offending line. The bytes behind it at the end are the torn tail.
+    still points before the bad line. The bytes behind it at the end are the torn tail.
     """
     begun: list[bytes] = []
     for block in blocks:

@@ -1,26 +1,32 @@
-"""The ledger of a run directory: `ledger.jsonl`, its lock, its replay, its one writer.
+"""The ledger of a run directory: `ledger.jsonl`, its lock, its reading and its one writer.
 
-    lock     one process at a time; the kernel lets go when it dies
-    holder   who that is, for people and onlookers
-    lines    the file, by offsets
-    replay   bytes on disk -> records, and how far they are good
-    memory   where the present record of each job stands, and what was made before
-    tail     what a crash left behind the last newline
-    commit   lines -> disk; many appends share one fsync, off the event loop
-    reserve  room that is set aside for answers to what was paid for
-    book     the port that the runner sees: fold an event, make it durable
-    faults   what is wrong with a ledger
-    repair, compact, story   mend it, shorten it, tell the life of one job
+    run_ledger     the port that the runner uses: apply an event, make it durable
+    group_commit   lines to disk: many appends share one fsync, off the event loop
+    disk_reserve   the room that is set aside for a full disk
+    replay         the reading of a ledger
+    record_index   the offset of the last line of each job, and the reader of lines
+    torn_tail      the cut of a torn last line
+    lock           one process at a time, and who that is
+    damage         everything that is wrong with a ledger
+    repair         bad lines set aside, and what they say about money put back
+    compact        a shorter ledger that says the same
 
-A ledger is read to its end before it is appended to. Readers need no lock: a line that is being
-written is to them a torn tail, which they leave alone.
+A ledger is read to its end before anything is appended to it.
 """
 
 from __future__ import annotations
 
 from batchgen.ledger.lock import LOCK_NAME, LockHolder, ProcessState, RunLock, holder_in
 from batchgen.ledger.record_index import RecordIndex
-from batchgen.ledger.replay import LEDGER_NAME, Replay, follow, replay
+from batchgen.ledger.replay import (
+    LEDGER_NAME,
+    Replay,
+    follow,
+    has_ledger,
+    inputs_of,
+    replay,
+    require_ledger,
+)
 from batchgen.ledger.run_ledger import RunLedger
 
 __all__ = [
@@ -33,6 +39,9 @@ __all__ = [
     "RunLedger",
     "RunLock",
     "follow",
+    "has_ledger",
     "holder_in",
+    "inputs_of",
     "replay",
+    "require_ledger",
 ]

@@ -1,14 +1,10 @@
-"""One run at a time in a run directory.
+"""The lock of a run directory: one process at a time, and who that is.
 
-A kernel lock (`flock`) on a file of its own, so that it dies with its process however that ends,
-and so that the ledger can be replaced by a compacted one while it is held. What stands in the
-file is for people and onlookers only (`ledger.holder`).
-
-Who is at work in a run directory, as its lock file says. Reading it takes no lock.
-
-The file is only a label on the kernel's lock: whoever holds that writes his name here, and takes
-it away when he lets go. One that was killed leaves his name, so it counts for as much as the
-process that it names. What others wrote there is believed in nothing else.
+The lock is a kernel lock (`flock`) on a file of its own, so that it ends with its process however
+that ends, and so that compaction can replace the ledger while it is held. The file's content is
+only a label, for messages and for readers: the process that gets the lock writes its name, and
+removes it when it releases the lock. A process that was killed leaves its label, so readers trust
+the label only while the process it names is alive. Reading the label takes no lock.
 """
 
 from __future__ import annotations
@@ -28,48 +24,34 @@ import msgspec
 from batchgen.core.errors import LocalIOError, LockHeld
 from batchgen.core.units import duration_text, local_time, seconds, timestamp
 
-
-def at_work(run_dir: Path) -> LockHolder | None:
-    """Who is at work in a run directory, as its lock file says. Takes no lock.
-
-    One that is known to have ended is not; of one on another machine that cannot be known.
-    """
-    holder = holder_in(run_dir)
-    return None if holder is None or holder.life() is ProcessState.ENDED else holder
-
-
-def work_sentence(holder: LockHolder, now_s: float) -> str:
-    """Who is at work, for a person who looks."""
-    there = "" if holder.is_here else "; whether it still is can be seen there only"
-    return f"at work: {holder.phrase(now_s)}, as the lock file says{there}"
-
-
 LOCK_NAME = "ledger.lock"
 _LABEL_BYTES = 4096
 _MAX_PID = 2**31 - 1
+_DEAD = "dead"
+_HELD = frozenset({errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES})
 
 
 class ProcessState(Enum):
-    """What can be said of a process from here."""
+    """What this machine can tell about a process."""
 
     RUNS = "runs"
     ENDED = "ended"
     UNKNOWN = "unknown"
-    """It is, or was, on another machine."""
+    """It runs, or ran, on another machine."""
 
 
 class LockHolder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Who holds the lock."""
+    """The process that holds the lock, as its label says."""
 
     pid: Annotated[int, msgspec.Meta(gt=0, le=_MAX_PID)]
     host: Annotated[str, msgspec.Meta(max_length=255)] = "?"
     since: Annotated[str, msgspec.Meta(max_length=40)] = "?"
     born: Annotated[str, msgspec.Meta(max_length=80)] = ""
-    """Tells this process from a later one with its number, also after a reboot; "" unknown."""
+    """Boot and start time, which tell it from a later process with the same pid; "" if unknown."""
 
     @classmethod
-    def myself(cls, *, now: str) -> LockHolder:
-        """This process."""
+    def this_process(cls, *, now: str) -> LockHolder:
+        """Return the label of this process."""
         pid = os.getpid()
         return cls(pid=pid, host=socket.gethostname(), since=now, born=_born(pid))
 
@@ -78,8 +60,8 @@ class LockHolder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         """Whether it is a process of this machine."""
         return self.host == socket.gethostname()
 
-    def life(self) -> ProcessState:
-        """Whether it still runs."""
+    def state(self) -> ProcessState:
+        """Tell whether it still runs."""
         if not self.is_here:
             return ProcessState.UNKNOWN
         try:
@@ -93,12 +75,12 @@ class LockHolder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return ProcessState.ENDED if is_another or born == _DEAD else ProcessState.RUNS
 
     def phrase(self, now_s: float) -> str:
-        """`process 4242 on box (this host), since 02:00 (3 h 10 min ago)`."""
+        """Return `process 4242 on box (this host), since 02:00 (3 h 10 min ago)`."""
         where = f"{self.host} (this host)" if self.is_here else self.host
         return f"process {self.pid} on {where}{self._since(now_s)}"
 
     def as_json(self) -> dict[str, object]:
-        """The keys that `status --json` shows."""
+        """Return the keys that `status --json` shows."""
         return {"pid": self.pid, "host": self.host, "since": self.since}
 
     def _since(self, now_s: float) -> str:
@@ -109,11 +91,26 @@ class LockHolder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         try:
             return f", since {local_time(since_s, now_s=now_s)} ({ago} ago)"
         except (ValueError, OverflowError, OSError):
-            return ""  # a year that no calendar of this machine has
+            return ""  # a year outside of this machine's calendar
+
+
+def at_work(run_dir: Path) -> LockHolder | None:
+    """Return who works in a run directory, as its lock file says. Takes no lock.
+
+    A process that is known to have ended does not count; one on another machine does.
+    """
+    holder = holder_in(run_dir)
+    return None if holder is None or holder.state() is ProcessState.ENDED else holder
+
+
+def work_sentence(holder: LockHolder, now_s: float) -> str:
+    """Return a sentence that says who is at work."""
+    elsewhere = "" if holder.is_here else "; whether it still is can only be seen there"
+    return f"at work: {holder.phrase(now_s)}, as the lock file says{elsewhere}"
 
 
 def holder_in(run_dir: Path) -> LockHolder | None:
-    """The name in the lock file of a run directory; None where there is none that makes sense."""
+    """Return the label in the lock file of a run directory; None if there is no valid one."""
     try:
         fd = os.open(
             run_dir / LOCK_NAME, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -127,7 +124,7 @@ def holder_in(run_dir: Path) -> LockHolder | None:
 
 
 def read_label(fd: int) -> LockHolder | None:
-    """The name in an open lock file; None for anything else that stands there."""
+    """Return the label in an open lock file; None if its content is not a valid one."""
     try:
         holder = msgspec.json.decode(os.pread(fd, _LABEL_BYTES, 0), type=LockHolder)
     except (OSError, ValueError, RecursionError):
@@ -136,20 +133,17 @@ def read_label(fd: int) -> LockHolder | None:
 
 
 def write_label(fd: int, holder: LockHolder | None) -> None:
-    """Put a name into a lock file; None: take it out."""
-    with suppress(OSError):  # a full disk: the lock itself holds, only its label is missing
+    """Write a label into a lock file; None: remove it."""
+    with suppress(OSError):  # on a full disk the lock works, only its label is missing
         os.ftruncate(fd, 0)
         if holder is not None:
             os.pwrite(fd, msgspec.json.encode(holder) + b"\n", 0)
 
 
-_DEAD = "dead"
-
-
 def _born(pid: int) -> str:
-    """Boot and moment at which a process began; "" where the kernel does not tell (not Linux).
+    """Return the boot and start time of a process; "" if the kernel does not tell (not Linux).
 
-    `_DEAD` for one that has ended and whose parent did not take notice yet.
+    `_DEAD` if it has ended and its parent has not taken notice yet.
     """
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
@@ -160,40 +154,30 @@ def _born(pid: int) -> str:
         return ""
 
 
-_HELD = frozenset({errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES})
-
-
 class RunLock:
-    """Held from `acquire` to `release`, or to the death of the process."""
+    """The lock, held from `acquire` to `release` or to the end of the process."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
 
     @classmethod
     def acquire(cls, run_dir: Path, *, now_s: float) -> RunLock:
-        """Raises `LockHeld`, naming the holder, or `LocalIOError`."""
+        """Take the lock. Raises `LockHeld`, which names the holder, or `LocalIOError`."""
         path = run_dir / LOCK_NAME
         fd = _open(path)
         try:
-            _require_plain(fd, path)
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            holder = read_label(fd) if error.errno in _HELD else None
-            os.close(fd)
-            if error.errno in _HELD:
-                raise LockHeld(held_message(run_dir, holder, now_s=now_s)) from None
-            raise _unlockable(path, error) from error
-        except LocalIOError:
+            _lock(fd, path, now_s)
+        except BaseException:
             os.close(fd)
             raise
-        write_label(fd, LockHolder.myself(now=timestamp(now_s)))
+        write_label(fd, LockHolder.this_process(now=timestamp(now_s)))
         return cls(fd)
 
     def release(self) -> None:
-        """Let go, if it is still held.
+        """Release the lock, if it is still held.
 
-        The file stays, because removing it could remove another's lock; its label goes first, so
-        that nobody finds a name on a lock that is free.
+        The file stays, because removing it could remove the lock of another process; its label
+        is removed first, so that nobody finds a name on a free lock.
         """
         if self._fd >= 0:
             fd, self._fd = self._fd, -1
@@ -208,7 +192,7 @@ class RunLock:
 
 
 def _open(path: Path) -> int:
-    """Neither through a link to somewhere else nor waiting for the other end of a pipe."""
+    """Open the lock file, but follow no link and wait for no other end of a pipe."""
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
         return os.open(path, flags, 0o644)
@@ -218,27 +202,29 @@ def _open(path: Path) -> int:
         raise LocalIOError(f"{path}: {error.strerror}; is the directory writable?") from error
 
 
-def _require_plain(fd: int, path: Path) -> None:
+def _lock(fd: int, path: Path, now_s: float) -> None:
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         raise LocalIOError(f"{path} is not a regular file; remove it, then run again")
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in _HELD:
+            raise LockHeld(_held_message(path.parent, read_label(fd), now_s=now_s)) from None
+        raise LocalIOError(
+            f"{path}: this file system cannot lock a file ({error.strerror}), so two runs could"
+            " not be kept apart; use --run-dir to put the run directory on another disk"
+        ) from error
 
 
-def _unlockable(path: Path, error: OSError) -> LocalIOError:
-    return LocalIOError(
-        f"{path}: this file system cannot lock a file ({error.strerror}), so two runs could not be"
-        " kept apart; use --run-dir to put the run directory on another disk"
-    )
-
-
-def held_message(run_dir: Path, holder: LockHolder | None, *, now_s: float) -> str:
-    """Who is in the way, whether that is alive, and what to do."""
+def _held_message(run_dir: Path, holder: LockHolder | None, *, now_s: float) -> str:
+    """Return who holds the lock, whether that process is alive, and what to do."""
     if holder is None:
         return f"{run_dir}: in use by another process; wait for it: --if-locked wait=10m"
     return f"{run_dir}: in use by {holder.phrase(now_s)}; {_advice(run_dir, holder)}"
 
 
 def _advice(run_dir: Path, holder: LockHolder) -> str:
-    match holder.life():
+    match holder.state():
         case ProcessState.RUNS:
             return (
                 "it is still at work. Wait for it (--if-locked wait=10m), or stop it:"
@@ -246,7 +232,7 @@ def _advice(run_dir: Path, holder: LockHolder) -> str:
             )
         case ProcessState.UNKNOWN:
             return (
-                "whether it is still at work can be seen there only. Wait for it"
+                "whether it is still at work can only be seen there. Wait for it"
                 " (--if-locked wait=10m), or stop it there"
             )
         case ProcessState.ENDED:

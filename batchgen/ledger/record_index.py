@@ -1,13 +1,11 @@
-"""Lines of a ledger by the offsets at which they begin. Reads only.
+"""The index of a ledger: for each job, the offset of its last line; and the reader of its lines.
 
-What a ledger's lines come to: the present record of each job, and what was made before.
+The last line of a job is its record. The index holds no records: a name, an offset, a state and a
+hash of the fingerprint are some 170 bytes for each job, so that a million jobs fit in memory. Only
+records that are in flight, or not yet on disk, are held as objects.
 
-The last line of a job is its record. Memory does not hold it but where it stands: a name, an
-offset, a state and a mark of the input, some 170 bytes a job, so that a million jobs fit. Only
-what is in flight, or not yet on disk, is held as a record.
-
-Two things are kept besides: an output that was made for an earlier input of a job, in case its
-row goes back to that input; and nothing at all of a job that another one has adopted.
+If a job was edited after it had an output, the earlier record stays in the index too, in case the
+row goes back to that input. A job that another one has adopted is not in the index any more.
 """
 
 from __future__ import annotations
@@ -21,39 +19,54 @@ from batchgen.core.ledger_codec import decode
 from batchgen.core.lifecycle import IN_FLIGHT, PAID_FOR, JobRecord, JobState, adopted
 
 BLOCK_BYTES = 1 << 20
-"""Read where all of a ledger is gone through."""
-NEAR_BYTES = 4 << 10
-"""Read for a line that stands alone."""
-FAR_BYTES = 256 << 10
-"""Read where lines are asked for one behind the other."""
+"""Read at once by a pass over the whole ledger."""
+SINGLE_READ_BYTES = 4 << 10
+"""Read for one line on its own."""
+SEQUENCE_READ_BYTES = 256 << 10
+"""Read at most while lines are asked for one after the other."""
+_NO_FILE = -1
 
 
 class LineReader:
-    """One open ledger. What is replaced or removed under its name stays readable here."""
+    """The lines of one ledger file, by the offsets at which they begin.
 
-    def __init__(self, fd: int) -> None:
+    A file that is replaced or removed stays readable here. If there is no file, it reads as an
+    empty one.
+    """
+
+    def __init__(self, fd: int = _NO_FILE) -> None:
         self._fd = fd
-        self._held = (0, b"")
-        """An offset and the bytes from there on; replaced as one, so that threads may share it."""
-        self._size = NEAR_BYTES
+        self._window = (0, b"")
+        """An offset and the bytes from there on; replaced as one, so that threads can share it."""
+        self._size_bytes = SINGLE_READ_BYTES
 
     @classmethod
     def open(cls, path: Path) -> LineReader:
-        """Raises OSError."""
-        return cls(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+        """Open a ledger, which may be missing. Raises OSError."""
+        try:
+            return cls(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+        except FileNotFoundError:
+            return cls()
 
     def __del__(self) -> None:
-        os.close(self._fd)
+        if self.has_file:
+            os.close(self._fd)
 
     @property
-    def identity(self) -> tuple[int, int]:
-        """Which file this is, whatever its name is by now."""
-        status = os.fstat(self._fd)
-        return status.st_dev, status.st_ino
+    def has_file(self) -> bool:
+        """Whether there was a file to open."""
+        return self._fd != _NO_FILE
+
+    def is_file(self, status: os.stat_result) -> bool:
+        """Tell whether this status, found under some name, is that of the open file."""
+        return self.has_file and os.path.samestat(os.fstat(self._fd), status)
 
     def blocks(self, begin: int, end: int | None = None) -> Iterator[bytes]:
-        """The bytes from `begin` to `end`, or to where the file ends by then. Raises OSError."""
-        while end is None or begin < end:
+        """Yield the bytes from `begin` to `end`, or to the present end of the file.
+
+        Raises OSError.
+        """
+        while self.has_file and (end is None or begin < end):
             size_bytes = BLOCK_BYTES if end is None else min(BLOCK_BYTES, end - begin)
             block = os.pread(self._fd, size_bytes, begin)
             if not block:
@@ -61,94 +74,93 @@ class LineReader:
             begin += len(block)
             yield block
 
-    def at(self, offset: int, end: int) -> bytes:
-        """The line that begins at `offset`, without its newline; good bytes reach to `end`.
+    def line_at(self, offset: int, end: int) -> bytes:
+        """Return the line that begins at `offset`, without its newline.
 
-        What lies behind `end` is never kept: it may be cut off and written anew.
+        Nothing behind `end` is kept, because it may be cut off and written again.
         """
-        begin, window = self._held
+        begin, window = self._window
         start = offset - begin
         if 0 <= start < len(window):
             newline = window.find(b"\n", start)
             if newline >= 0:
                 return window[start:newline]
-        goes_on = 0 <= start - len(window) + NEAR_BYTES < FAR_BYTES
-        size = self._size = min(FAR_BYTES, self._size * 4) if goes_on else NEAR_BYTES
-        return self._read(offset, end, size)
+        is_sequence = 0 <= start - len(window) + SINGLE_READ_BYTES < SEQUENCE_READ_BYTES
+        larger_bytes = min(SEQUENCE_READ_BYTES, self._size_bytes * 4)
+        size_bytes = self._size_bytes = larger_bytes if is_sequence else SINGLE_READ_BYTES
+        return self._read(offset, end, size_bytes)
 
     def _read(self, offset: int, end: int, size_bytes: int) -> bytes:
         while True:
             window = os.pread(self._fd, min(size_bytes, end - offset), offset)
             if b"\n" in window or size_bytes >= end - offset:
-                self._held = (offset, window)
+                self._window = (offset, window)
                 return window[: window.index(b"\n")]
             size_bytes *= 4
 
 
 _STATES = tuple(JobState)
 _CODES = {state: code for code, state in enumerate(_STATES)}
-_PAID = bytes(state in PAID_FOR for state in _STATES)
-_GONE = len(_STATES)
-"""Instead of a state: this name was adopted, its line says nothing any more."""
-_NOWHERE = -1
-"""Instead of an offset: not on disk yet."""
-_HELD = IN_FLIGHT | {JobState.SUBMITTING}
-"""States whose next event is near, so that the record stays at hand."""
+_IS_PAID_FOR = bytes(state in PAID_FOR for state in _STATES)
+_ADOPTED = len(_STATES)
+"""In place of the code of a state: this name was adopted, its last line says nothing any more."""
+_NOT_ON_DISK = -1
+"""In place of an offset."""
+_HELD_STATES = IN_FLIGHT | {JobState.SUBMITTING}
+"""States whose next event is near, so that the record is held as an object."""
 
 
 class RecordIndex:
     """Records by job (port `Records`)."""
 
-    def __init__(self, lines: LineReader | None = None) -> None:
-        self._lines = lines
+    def __init__(self, reader: LineReader | None = None) -> None:
+        self._reader = reader or LineReader()
         self._end = 0
         self._rows: dict[str, int] = {}
+        # One entry in each of these columns for a row:
         self._jobs: list[str] = []
         self._offsets = array("q")
         self._codes = bytearray()
-        self._marks = array("q")
-        self._fresh: dict[str, JobRecord] = {}
-        self._made: dict[tuple[str, str], int | JobRecord] = {}
+        self._hashes = array("q")
+        self._held: dict[str, JobRecord] = {}
+        self._made_before: dict[tuple[str, str], int | JobRecord] = {}
 
     def __len__(self) -> int:
         return len(self._rows)
 
-    # Taking in.
-
-    def learn(self, record: JobRecord, offset: int) -> None:
-        """Take in the next line of the ledger, which stands at `offset`."""
+    def add_line(self, record: JobRecord, offset: int) -> None:
+        """Add the next line of the ledger, which begins at `offset`."""
         self._put(record, offset)
-        if self._fresh:
-            self._fresh.pop(record.job, None)
+        if self._held:
+            self._held.pop(record.job, None)
 
-    def reaches(self, end: int) -> None:
-        """Every line below `end` is whole and may be read."""
+    def set_end(self, end: int) -> None:
+        """Note that every line below `end` is whole and can be read."""
         self._end = end
 
-    def keep(self, record: JobRecord) -> None:
-        """Take in a record that is on its way to disk, or is to be on none."""
-        self._put(record, _NOWHERE)
+    def add_unwritten(self, record: JobRecord) -> None:
+        """Add a record that is on its way to disk, or will never be written."""
+        self._put(record, _NOT_ON_DISK)
         if record.adopted_by is None:
-            self._fresh[record.job] = record
+            self._held[record.job] = record
 
-    def settle(self, record: JobRecord, offset: int, end: int) -> None:
-        """The line of this record is on disk, from `offset` to `end`."""
+    def mark_written(self, record: JobRecord, offset: int, end: int) -> None:
+        """Note that the line of this record is on disk, from `offset` to `end`."""
         self._end = max(self._end, end)
-        if self._fresh.get(record.job) is record:
+        if self._held.get(record.job) is record:
             self._offsets[self._rows[record.job]] = offset
-            if record.state not in _HELD:
-                del self._fresh[record.job]
+            if record.state not in _HELD_STATES:
+                del self._held[record.job]
 
     def adopt(self, old: str, new: str) -> None:
-        """Let `new` go on with what is known of `old`, here only; `RunLedger.adopt` writes it."""
+        """Let `new` continue the record of `old`, in memory only; `RunLedger.adopt` writes it."""
         record = self.get(old)
         if record is not None:
-            taken, left = adopted(record, job=new, ts=record.ts)
-            self.keep(taken)
-            self.keep(left)
+            for changed in adopted(record, job=new, ts=record.ts):
+                self.add_unwritten(changed)
 
     def _put(self, record: JobRecord, offset: int) -> None:
-        mark = hash(record.fingerprint)
+        fingerprint_hash = hash(record.fingerprint)
         row = self._rows.get(record.job)
         if row is None:
             if record.adopted_by is None:
@@ -156,62 +168,59 @@ class RecordIndex:
                 self._jobs.append(record.job)
                 self._offsets.append(offset)
                 self._codes.append(_CODES[record.state])
-                self._marks.append(mark)
+                self._hashes.append(fingerprint_hash)
             return
-        if mark != self._marks[row] and _PAID[self._codes[row]]:
+        if fingerprint_hash != self._hashes[row] and _IS_PAID_FOR[self._codes[row]]:
             self._end = max(self._end, offset)  # while reading: every earlier line is whole
-            before = self._record(row)
-            place = self._offsets[row]
-            self._made[before.job, before.fingerprint] = before if place == _NOWHERE else place
+            before, begin = self._record(row), self._offsets[row]
+            key = before.job, before.fingerprint
+            self._made_before[key] = before if begin == _NOT_ON_DISK else begin
         if record.adopted_by is not None:
-            self._codes[row] = _GONE
+            self._codes[row] = _ADOPTED
             del self._rows[record.job]
-            self._fresh.pop(record.job, None)
+            self._held.pop(record.job, None)
             return
         self._offsets[row] = offset
         self._codes[row] = _CODES[record.state]
-        self._marks[row] = mark
-
-    # Giving out.
+        self._hashes[row] = fingerprint_hash
 
     def get(self, job: str) -> JobRecord | None:
-        """The record of a job, if anything is known of it."""
+        """Return the record of a job, if there is one."""
         row = self._rows.get(job)
         return None if row is None else self._record(row)
 
     def records(self, *states: JobState) -> Iterator[JobRecord]:
-        """The records in these states (none named: all), in the order in which jobs were met."""
+        """Yield the records in these states (default: all), in the order of their first lines."""
         wanted = {_CODES[state] for state in states or JobState}
         for row, code in enumerate(self._codes):
             if code in wanted:
                 yield self._record(row)
 
     def made_before(self, job: str, fingerprint: str) -> JobRecord | None:
-        """An earlier record of this job with this input and an output."""
-        place = self._made.get((job, fingerprint)) if self._made else None
-        return self._read(place) if isinstance(place, int) else place
+        """Return an earlier record of this job with this input and an output."""
+        found = self._made_before.get((job, fingerprint)) if self._made_before else None
+        return self._read(found) if isinstance(found, int) else found
 
-    def made_keys(self) -> Iterator[tuple[str, str]]:
-        """What `made_before` has an answer for."""
-        return iter(self._made)
+    def made_before_keys(self) -> Iterator[tuple[str, str]]:
+        """Yield the job and fingerprint of each record that `made_before` returns."""
+        return iter(self._made_before)
+
+    def made_before_offsets(self) -> Iterator[int]:
+        """Yield the offset of each line that `made_before` reads."""
+        return (found for found in self._made_before.values() if isinstance(found, int))
 
     def offset_of(self, job: str) -> int:
-        """Where the last line of a job begins; -1 where there is none."""
+        """Return the offset of the last line of a job; -1 if there is none."""
         row = self._rows.get(job)
-        return _NOWHERE if row is None else self._offsets[row]
+        return _NOT_ON_DISK if row is None else self._offsets[row]
 
     def last_offsets(self) -> Iterator[int]:
-        """Where the last line of each job begins."""
+        """Yield the offset of the last line of each job."""
         return (self._offsets[row] for row in self._rows.values())
 
-    def made_offsets(self) -> Iterator[int]:
-        """Where the lines begin that `made_before` needs."""
-        return (place for place in self._made.values() if isinstance(place, int))
-
     def _record(self, row: int) -> JobRecord:
-        fresh = self._fresh.get(self._jobs[row]) if self._fresh else None
-        return fresh or self._read(self._offsets[row])
+        held = self._held.get(self._jobs[row]) if self._held else None
+        return held or self._read(self._offsets[row])
 
     def _read(self, offset: int) -> JobRecord:
-        assert self._lines is not None, "a line on disk has a file"  # noqa: S101
-        return decode(self._lines.at(offset, self._end))
+        return decode(self._reader.line_at(offset, self._end))

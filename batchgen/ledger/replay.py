@@ -1,146 +1,178 @@
-"""From the bytes of a ledger to what is known of every job. Reads only.
+"""The reading of a ledger: from its bytes to the record of each job, or to one job's lines.
 
-The life of one job, as the ledger tells it line by line. Reads only.
+Nothing here writes. Reading needs no lock: to a reader, a line that is being written is a torn
+tail, which it leaves alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
-from batchgen.core.errors import LedgerDamaged, LedgerForeign, LocalIOError
-from batchgen.core.ledger_codec import BadLine, LedgerHeader, Position, decode, decode_header, scan
+from batchgen.core.errors import LedgerDamaged, LedgerForeign, LedgerMissing, LocalIOError
+from batchgen.core.ledger_codec import (
+    BadLine,
+    LedgerHeader,
+    Position,
+    SubmittingLine,
+    decode,
+    decode_header,
+    decode_input,
+    scan,
+)
 from batchgen.core.lifecycle import JobRecord
 from batchgen.ledger.record_index import LineReader, RecordIndex
 
 LEDGER_NAME = "ledger.jsonl"
 
 
+def has_ledger(run_dir: Path) -> bool:
+    """Tell whether a run directory has a ledger."""
+    return (run_dir / LEDGER_NAME).exists()
+
+
+def require_ledger(run_dir: Path) -> None:
+    """Raise `LedgerMissing` if a run directory has no ledger."""
+    if not has_ledger(run_dir):
+        raise LedgerMissing(run_dir)
+
+
 @dataclass(slots=True)
 class Replay:
-    """What a ledger says, as far as it was read."""
+    """The content of a ledger, as far as it was read. A missing ledger counts as an empty one."""
 
     path: Path
-    lines: LineReader | None = None
-    """None where there is no ledger."""
+    reader: LineReader
+    index: RecordIndex
+    on_record: Callable[[JobRecord, int], None]
+    """Called with each record and the offset of its line."""
     header: LedgerHeader | None = None
-    """None where there is no ledger, or nothing whole in it yet."""
-    index: RecordIndex = field(default_factory=RecordIndex)
-    hear: Callable[[JobRecord, int], None] | None = None
-    """Told each record with the offset of its line, instead of the memory."""
+    """None if there is no ledger, or no whole line in it yet."""
     position: Position = field(default_factory=Position)
     size_bytes: int = 0
 
+    @classmethod
+    def open(cls, path: Path, on_record: Callable[[JobRecord, int], None] | None = None) -> Self:
+        """Open a ledger; records go to `on_record`, or else to the index.
+
+        Raises `LocalIOError`.
+        """
+        try:
+            reader = LineReader.open(path)
+        except OSError as error:
+            raise LocalIOError(f"{path}: {error.strerror}") from error
+        index = RecordIndex(reader)
+        return cls(path=path, reader=reader, index=index, on_record=on_record or index.add_line)
+
     @property
     def torn_bytes(self) -> int:
-        """Bytes behind the last newline."""
+        """Bytes behind the last newline: a line that is being written, or cut off by a crash."""
         return self.size_bytes - self.position.offset
-
-    def read_on(self) -> None:
-        """Take in what was appended since. Raises like `replay`."""
-        try:
-            _read(self)
-        except OSError as error:
-            raise LocalIOError(f"{self.path}: {error.strerror}") from error
 
     @property
     def is_current(self) -> bool:
-        """Whether it is still the ledger: not replaced (compaction), nor cut below what was read.
+        """Whether the path still names the file that was read, and nothing read was cut from it.
 
-        A torn tail that is cut is no such cut, because nobody has read it yet.
+        Compaction replaces the file. Cutting a torn tail does not count: it was never read.
         """
         try:
             now = self.path.stat()
         except OSError:
-            return self.lines is None
-        is_same = self.lines is not None and self.lines.identity == (now.st_dev, now.st_ino)
-        return is_same and now.st_size >= self.position.offset
+            return not self.reader.has_file
+        return self.reader.is_file(now) and now.st_size >= self.position.offset
+
+    def read_on(self) -> None:
+        """Read the lines that were appended since the last call. Raises like `replay`."""
+        try:
+            self._read()
+        except OSError as error:
+            raise LocalIOError(f"{self.path}: {error.strerror}") from error
+
+    def _read(self) -> None:
+        position, on_record = self.position, self.on_record
+        lines = scan(self._blocks(), position)
+        if position.line == 0 and (first := next(lines, None)) is not None:
+            self._take_header(first)
+        for line in lines:
+            try:
+                record = decode(line)
+            except BadLine as error:
+                if line.strip():  # a blank line, as editors add them, loses nothing
+                    self._take_bad_line(line, str(error))
+            else:
+                on_record(record, position.offset)
+        self.index.set_end(position.offset)
+
+    def _blocks(self) -> Iterator[bytes]:
+        """Yield the file from the position on; `size_bytes` grows as it is read."""
+        self.size_bytes = self.position.offset
+        for block in self.reader.blocks(self.size_bytes):
+            self.size_bytes += len(block)
+            yield block
+
+    def _take_header(self, line: bytes) -> None:
+        try:
+            self.header = decode_header(line)
+        except BadLine as error:
+            raise LedgerForeign(f"{self.path}:1: {error}; is this the right --run-dir?") from None
+
+    def _take_bad_line(self, line: bytes, why: str) -> None:
+        start = line[:60].decode("utf-8", "backslashreplace")
+        run_dir = self.path.parent
+        raise LedgerDamaged(
+            f"{self.path}:{self.position.line + 1}: damaged line ({why}): {start!r}; nothing was"
+            f" changed. To inspect it, run: batchgen ledger verify --run-dir {run_dir}"
+            f" - to repair it, run: batchgen ledger repair --run-dir {run_dir}"
+        )
 
 
 def replay(path: Path) -> Replay:
     """Read a ledger to its end.
 
     Raises `LedgerDamaged` for a bad line that is not the torn tail, `LedgerForeign` for a file
-    of another program or version, `LocalIOError` where it cannot be read.
+    of another program or version, and `LocalIOError` if it cannot be read.
     """
-    state = Replay(path=path, lines=_open(path))
-    state.index = RecordIndex(state.lines)
-    state.read_on()
-    return state
+    replayed = Replay.open(path)
+    replayed.read_on()
+    return replayed
 
 
-def follow(path: Path, hear: Callable[[JobRecord, int], None]) -> Replay:
-    """A ledger of which nothing is kept: `read_on` tells each record that is new.
+def follow(path: Path, on_record: Callable[[JobRecord, int], None]) -> Replay:
+    """Open a ledger without an index: each `read_on` passes the new records to `on_record`.
 
-    A ledger that is not there yet is an empty one. Raises `LocalIOError`.
+    Raises `LocalIOError`.
     """
-    return Replay(path=path, lines=_open(path), hear=hear)
+    return Replay.open(path, on_record)
 
 
-def _open(path: Path) -> LineReader | None:
-    try:
-        return LineReader.open(path)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise LocalIOError(f"{path}: {error.strerror}") from error
-
-
-def _read(state: Replay) -> None:
-    position, learn = state.position, state.hear or state.index.learn
-    lines = scan(_counted(state), position)
-    if state.header is None:
-        first = next(lines, None)
-        if first is None:
-            return
-        state.header = _header(state, first)
-    for line in lines:
-        try:
-            record = decode(line)
-        except BadLine as error:
-            if not line.strip():
-                continue  # an editor's: it says nothing, and nothing of it is lost
-            raise LedgerDamaged(_damage(state, line, error)) from None
-        learn(record, position.offset)
-    state.index.reaches(position.offset)
-
-
-def _counted(state: Replay) -> Iterator[bytes]:
-    """The file from where reading ended; `size_bytes` grows as it is read."""
-    state.size_bytes = state.position.offset
-    for block in state.lines.blocks(state.size_bytes) if state.lines else ():
-        state.size_bytes += len(block)
-        yield block
-
-
-def _header(state: Replay, line: bytes) -> LedgerHeader:
-    try:
-        return decode_header(line)
-    except BadLine as error:
-        raise LedgerForeign(f"{state.path}:1: {error}; is this the right --run-dir?") from None
-
-
-def _damage(state: Replay, line: bytes, error: BadLine) -> str:
-    start = line[:60].decode("utf-8", "backslashreplace")
-    return (
-        f"{state.path}:{state.position.line + 1}: damaged line ({error}): {start!r}; nothing was"
-        f" changed. Look at it with: batchgen ledger verify --run-dir {state.path.parent}"
-        f" - and mend it with: batchgen ledger repair --run-dir {state.path.parent}"
-    )
-
-
-def story_of(run_dir: Path, job: str) -> list[tuple[bytes, JobRecord]]:
-    """The lines of a job, each with its record, in their order. Raises as `replay`."""
+def job_lines(run_dir: Path, job: str) -> list[tuple[bytes, JobRecord]]:
+    """Return the lines of a job in order, each with its record. Raises like `replay`."""
     found: list[tuple[int, JobRecord]] = []
 
-    def hear(record: JobRecord, offset: int) -> None:
+    def add(record: JobRecord, offset: int) -> None:
         if record.job == job:
             found.append((offset, record))
 
-    told = follow(run_dir / LEDGER_NAME, hear)
-    told.read_on()
-    if told.lines is None:
-        return []
-    end = told.position.offset
-    return [(told.lines.at(offset, end), record) for offset, record in found]
+    ledger = follow(run_dir / LEDGER_NAME, add)
+    ledger.read_on()
+    end = ledger.position.offset
+    return [(ledger.reader.line_at(offset, end), record) for offset, record in found]
+
+
+def inputs_of(run_dir: Path, fingerprints: Mapping[str, str]) -> dict[str, SubmittingLine]:
+    """Return what was submitted for these jobs (job: fingerprint), as far as the ledger has it.
+
+    Raises `LocalIOError`. A bad line is skipped: whoever opened the ledger has reported it.
+    """
+    found = {}
+    ledger = Replay.open(run_dir / LEDGER_NAME)
+    try:
+        for line in scan(ledger.reader.blocks(0), Position()):
+            sent = decode_input(line)
+            if sent is not None and fingerprints.get(sent.job) == sent.fingerprint:
+                found[sent.job] = sent
+    except OSError as error:
+        raise LocalIOError(f"{ledger.path}: {error.strerror}") from error
+    return found

@@ -333,7 +333,7 @@ def test_the_totals_are_those_of_a_whole_reading() -> None:
             error=rng.choice((None, error)), finished_at=rng.choice((None, TS)),
             adopted_by=rng.choice((None,) * 9 + ("other",)),
         )  # fmt: skip
-        memory.keep(record)
+        memory.add_unwritten(record)
         live.take(record)
         assert live.summary == summarise(memory.records())
 

@@ -13,7 +13,8 @@ import pytest
 from batchgen.core.errors import LocalIOError
 from batchgen.core.events import Accepted
 from batchgen.ledger import LEDGER_NAME, RunLedger, replay
-from batchgen.ledger.group_commit import RESERVE_BYTES, RESERVE_NAME, DiskReserve, GroupCommit
+from batchgen.ledger.disk_reserve import RESERVE_BYTES, RESERVE_NAME, DiskReserve
+from batchgen.ledger.group_commit import GroupCommit
 from batchgen.system.clock import SystemClock
 from tests.kit.disks import file_limit, fill, remount, small_disk
 from tests.ledger.histories import API, intent

@@ -60,10 +60,10 @@ def test_a_holder_on_another_machine_is_not_judged(tmp_path: Path) -> None:
         seen = holder_in(tmp_path)
 
     assert "process 1 on farm2, since " in said
-    assert "can be seen there only" in said
+    assert "can only be seen there" in said
     assert "kill" not in said
     assert seen is not None
-    assert seen.life() is ProcessState.UNKNOWN
+    assert seen.state() is ProcessState.UNKNOWN
 
 
 HOSTILE = {
@@ -160,7 +160,7 @@ def test_a_name_that_a_kill_left_is_known_to_be_dead(tmp_path: Path) -> None:
     with held(tmp_path) as holder:
         seen = holder_in(tmp_path)
         assert seen is not None
-        assert (seen.pid, seen.host, seen.life()) == (
+        assert (seen.pid, seen.host, seen.state()) == (
             holder.pid,
             socket.gethostname(),
             ProcessState.RUNS,
@@ -170,17 +170,17 @@ def test_a_name_that_a_kill_left_is_known_to_be_dead(tmp_path: Path) -> None:
 
         left = holder_in(tmp_path)
         assert left is not None
-        assert left.life() is ProcessState.ENDED
+        assert left.state() is ProcessState.ENDED
         RunLock.acquire(tmp_path, now_s=NOW_S).release()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells when a process began")
 def test_a_number_that_another_process_got_is_not_mistaken() -> None:
     """A reboot or a full circle of numbers does not bring a dead run to life."""
-    me = LockHolder.myself(now="2026-11-22T02:00:00Z")
+    me = LockHolder.this_process(now="2026-11-22T02:00:00Z")
     earlier = LockHolder(pid=me.pid, host=me.host, born="another boot/1")
 
-    assert (me.life(), earlier.life()) == (ProcessState.RUNS, ProcessState.ENDED)
+    assert (me.state(), earlier.state()) == (ProcessState.RUNS, ProcessState.ENDED)
 
 
 def test_looking_never_gets_in_the_way(tmp_path: Path) -> None:
