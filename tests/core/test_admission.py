@@ -1,4 +1,4 @@
-"""Hold, canary and breaker, and the numbers that pace a run."""
+"""Hold, canary and breaker, the rate, the window and the budget."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_a_refused_canary_is_followed_by_the_next_row() -> None:
     assert admission.decision("a") is WAIT
 
 
-def test_after_a_lost_answer_nothing_goes_until_the_api_is_heard() -> None:
+def test_after_a_lost_answer_nothing_is_sent_until_the_api_answers() -> None:
     """Then one job alone, and the rest once it is accepted."""
     admission = proven("a", "b")
     admission.sent("a")
@@ -67,7 +67,7 @@ def test_after_a_lost_answer_nothing_goes_until_the_api_is_heard() -> None:
 
 
 def test_an_acceptance_from_before_the_outage_does_not_end_the_hold() -> None:
-    """An answer that was on its way says nothing about what comes after."""
+    """An answer that was on its way says nothing about what follows."""
     admission = proven("a")
     admission.lost("a", "lost_answer")
 
@@ -86,8 +86,8 @@ def test_ten_failures_of_one_kind_in_a_row_stop_the_model() -> None:
     assert (admission.decision("a"), admission.decision("b")) == (STOPPED, GO)
 
 
-def test_a_success_or_another_kind_begins_the_count_anew() -> None:
-    """Only an unbroken row of the same failure is a sign."""
+def test_a_success_or_another_kind_restarts_the_count() -> None:
+    """Only the same failure ten times in a row stops a model."""
     admission = proven("a")
     for _ in range(BREAKER_LIMIT - 1):
         admission.failed("a", "generation")
@@ -100,7 +100,7 @@ def test_a_success_or_another_kind_begins_the_count_anew() -> None:
 
 
 def test_the_doubts_of_one_outage_count_once() -> None:
-    """A cap of 64 that is on its way when the network breaks is one event."""
+    """64 POSTs that are on their way when the network fails count as one."""
     admission = proven("a")
 
     for _ in range(64):
@@ -110,8 +110,8 @@ def test_the_doubts_of_one_outage_count_once() -> None:
     assert admission.decision("a") is GO
 
 
-def test_an_api_that_loses_every_answer_is_given_up() -> None:
-    """Each job that goes alone and is lost again counts, and the tenth stops the model."""
+def test_an_api_that_loses_every_answer_stops_the_model() -> None:
+    """Each job that is sent alone and lost again counts, and the tenth stops the model."""
     admission = proven("a")
     lost = 0
     while admission.decision("a") is not STOPPED:
@@ -125,7 +125,7 @@ def test_an_api_that_loses_every_answer_is_given_up() -> None:
 
 
 def test_a_withdrawn_model_is_stopped() -> None:
-    """And says why."""
+    """The reason is kept."""
     admission = proven("a", "b")
     admission.withdrawn("a")
 
@@ -133,7 +133,7 @@ def test_a_withdrawn_model_is_stopped() -> None:
     assert "no longer" in admission.stopped["a"]
 
 
-@given(st.lists(st.sampled_from(["sent", "accepted", "refused", "lost", "heard"]), max_size=60))
+@given(st.lists(st.sampled_from(["sent", "accepted", "refused", "lost", "answered"]), max_size=60))
 def test_never_two_jobs_on_their_way_to_an_unproven_or_held_api(steps: list[str]) -> None:
     """Whatever happens in whatever order: alone means alone."""
     admission, on_their_way, ever_accepted = Admission(), 0, False
@@ -146,7 +146,7 @@ def test_never_two_jobs_on_their_way_to_an_unproven_or_held_api(steps: list[str]
             assert not admission.held
             admission.sent("a")
             on_their_way += 1
-        elif step == "heard":
+        elif step == "answered":
             admission.api_answered()
         elif on_their_way:
             admission.ended("a")
@@ -158,7 +158,7 @@ def test_never_two_jobs_on_their_way_to_an_unproven_or_held_api(steps: list[str]
                 admission.lost("a", "lost_answer")
 
 
-def test_the_window_starts_at_the_cap_and_comes_back_to_it() -> None:
+def test_the_window_starts_at_the_cap_and_returns_to_it() -> None:
     """Halved by a round of refusals, less by fewer; grown by one for each window of successes."""
     window = ConcurrencyWindow(cap=64)
 
@@ -178,7 +178,7 @@ def test_the_window_starts_at_the_cap_and_comes_back_to_it() -> None:
 
 @given(st.integers(1, 1000), st.lists(st.booleans(), max_size=200))
 def test_the_window_stays_between_one_and_the_cap(cap: int, steps: list[bool]) -> None:
-    """Whatever the API says."""
+    """Whatever the API answers."""
     window = ConcurrencyWindow(cap=cap)
     for taken in steps:
         window.accepted() if taken else window.turned_away()
@@ -198,7 +198,7 @@ def test_a_rate_is_never_exceeded(per_s: float, gaps: list[float]) -> None:
 
 
 def test_no_rate_is_no_wait() -> None:
-    """Nothing of our own where the user asked for nothing."""
+    """Without --rate no call waits."""
     assert RateLimiter(per_s=None).wait_s(5.0) == 0.0
 
 
@@ -209,10 +209,10 @@ def test_no_rate_is_no_wait() -> None:
         max_size=80,
     ),
 )
-def test_a_budget_is_never_passed_by_its_estimates(
+def test_a_budget_is_never_exceeded_by_its_estimates(
     limit_usd: float, steps: list[tuple[int, float, str, float]]
 ) -> None:
-    """Spent and reserved together stay within the limit, as long as prices are what they said."""
+    """Spent and reserved together stay within the limit if no cost is above its estimate."""
     budget = Budget(limit_usd=limit_usd)
     reserved: set[str] = set()
     for number, price_usd, what, share in steps:
@@ -262,5 +262,5 @@ def test_a_hundred_cents_are_a_dollar() -> None:
     ],
 )  # fmt: skip
 def test_what_a_job_may_have_cost(record: JobRecord, usd: float) -> None:
-    """Reported costs, and the reserved price of whatever may have been charged without saying."""
+    """Reported costs, and the reserved price of whatever may have been charged without a report."""
     assert charged_usd(record) == pytest.approx(usd)

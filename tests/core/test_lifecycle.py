@@ -64,7 +64,7 @@ def record(state: JobState, *, fingerprint: str = "f1") -> JobRecord:
 
 
 def test_every_event_is_in_the_table_of_this_test() -> None:
-    """No event is added without its fold being tried below."""
+    """An event that is added must be tried below."""
     assert set(EVENTS) == set(get_args(Event))
 
 
@@ -117,7 +117,7 @@ def test_nothing_in_flight_can_be_submitted_again() -> None:
 
 @pytest.mark.parametrize("state", sorted(PAID_FOR))
 def test_same_input_is_never_paid_for_twice(state: JobState) -> None:
-    """What has an output for this very input cannot be submitted, whoever asks."""
+    """An input that has an output cannot be submitted again, whoever asks."""
     same = Intended(model="a/b", input={"prompt": "x"}, fingerprint="f1")
 
     with pytest.raises(IllegalTransition, match="for this very input"):
@@ -139,7 +139,7 @@ def test_a_post_that_was_not_accepted_is_no_attempt() -> None:
 
 
 def test_an_edited_row_starts_at_one_and_keeps_its_cost() -> None:
-    """A new input is a new beginning; the money that was spent before is not forgotten."""
+    """Attempts count per input; the money that was spent before stays on record."""
     done = JobRecord(
         ts="t0", job="j", state=JobState.DOWNLOADED, attempt=2, fingerprint="f1",
         request_id="r9", outputs=("https://x/1",), cost_usd=0.03, earlier_cost_usd=0.02,

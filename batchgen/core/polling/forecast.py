@@ -1,13 +1,13 @@
-"""What is expected of the jobs of one model: when they start, when they end, when to look.
+"""Forecast of the jobs of one model: when they start and end, and so when to poll them.
 
-A job that was seen waiting with a `queue_position` has a start that can be foretold from how the
-queue moves, and from there only its running time is uncertain. A job that was not is reckoned from
-its acceptance. So there are two distributions, and each job is in the plan of one of them:
+The start of a job that was seen waiting with a `queue_position` can be forecast from how fast the
+queue moves; from there only its running time is uncertain. For any other job the time counts from
+its acceptance. So there are two distributions, and each job follows the plan of one of them:
 
-    whole    acceptance -> end         for jobs not seen waiting
-    running  foretold start -> end     for jobs seen waiting; the error of foretelling is in it
+    whole    acceptance -> end           jobs not seen waiting
+    running  forecast start -> end       jobs seen waiting; includes the error of the forecast
 
-No clock, no loop and no randomness: ages are seconds since the acceptance, jitter is given.
+No clock, no loop and no randomness: ages are seconds since the acceptance, jitter is an argument.
 """
 
 from __future__ import annotations
@@ -15,34 +15,36 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from batchgen.core.polling.durations import AT_ONCE_S, DurationEstimate
-from batchgen.core.polling.poll_plan import OverduePace, PollPace
+from batchgen.core.polling.poll_plan import PollPace, overdue_delay_s
 
 MAX_WAIT_S = 120.0
-"""Between two looks at a job that waits, however long its wait seems to be."""
+"""Between two polls of a job that waits, however long the forecast of its wait is."""
 FAR_BACK = 4
-"""The longer intervals of a job that is so far back in the queue, while nothing is known."""
+"""While nothing is known, a job far back in the queue has intervals up to this much longer."""
 MAX_LATE_S = 30.0
-"""Between two looks at a job that has probably ended."""
+"""Between two polls of a job that has probably ended."""
+UNKNOWN_PACE = PollPace()
+"""For the jobs of a model of which too little is known for a plan."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class PollObservations:
-    """What looks have learned about one job in flight; ages in seconds since its acceptance."""
+    """What polls have shown of one job in flight; ages are seconds since its acceptance."""
 
     alive_s: float | None = None
-    """When it was last seen not to have ended."""
+    """The age at which it was last seen alive, that is, not ended."""
     waiting_s: float | None = None
-    """When it was last seen waiting."""
+    """The age at which it was last seen waiting."""
     position: int | None = None
-    """Its place in the queue then; None where the answer did not say."""
+    """Its position in the queue then; None if the answer had none."""
     running_s: float | None = None
-    """When it was first seen running."""
+    """The age at which it was first seen running."""
     start_s: float | None = None
-    """When it is thought to start or to have started; None where nobody saw it wait."""
+    """The estimated age at its start; None if it was never seen waiting."""
 
 
 class QueueMovement:
-    """How fast the queue in front of a model moves, over the last dozen of observations."""
+    """The speed of the queue of a model, over about the last ten observations."""
 
     MEMORY = 0.9
 
@@ -51,7 +53,7 @@ class QueueMovement:
         self._seconds = 0.0
 
     def learn(self, *, places: int, seconds: float) -> None:
-        """One job moved up by so many places in so many seconds; a step back teaches nothing."""
+        """Learn that a job moved up by so many places in so many seconds; ignore a move back."""
         if places < 0 or seconds <= 0:
             return
         self._places = self._places * self.MEMORY + places
@@ -59,26 +61,24 @@ class QueueMovement:
 
     @property
     def s_per_place(self) -> float | None:
-        """None until a job was seen to move."""
+        """Seconds per place; None until a job was seen to move."""
         return self._seconds / self._places if self._places else None
 
 
 @dataclass(slots=True, kw_only=True)
 class Forecast:
-    """One model's latencies and queue, and the looks that they call for."""
+    """The durations and the queue of one model, and the polls that follow from them."""
 
     whole: DurationEstimate = field(default_factory=DurationEstimate)
     running: DurationEstimate = field(default_factory=DurationEstimate)
     queue: QueueMovement = field(default_factory=QueueMovement)
-    unknown: PollPace = field(default_factory=PollPace)
-    overdue: OverduePace = field(default_factory=OverduePace)
     _run_s: float = 0.0
-    """How long jobs run, roughly, over the last of those whose start was seen."""
+    """A running mean of how long jobs run, of those whose start was seen."""
 
-    # What was seen.
+    # Learning from polls.
 
     def saw_waiting(self, seen: PollObservations, age_s: float, position: int | None) -> None:
-        """The job waited, with a position or without."""
+        """Learn that a job waited, with a position or without."""
         if position is not None and seen.position is not None and seen.waiting_s is not None:
             moved = seen.position - position
             self.queue.learn(places=moved, seconds=age_s - seen.waiting_s)
@@ -87,13 +87,13 @@ class Forecast:
         seen.position = position
         pace_s = self.queue.s_per_place
         if position is not None and pace_s is not None:
-            # The job before it started half a step ago, on average.
+            # On average, the queue last moved half a step ago.
             seen.start_s = age_s + max(position - 0.5, 0.0) * pace_s
         elif seen.start_s is not None:
             seen.start_s = max(seen.start_s, age_s)
 
     def saw_running(self, seen: PollObservations, age_s: float) -> None:
-        """The job ran."""
+        """Learn that a job was running."""
         seen.alive_s = age_s
         if seen.running_s is None:
             seen.running_s = age_s
@@ -105,7 +105,7 @@ class Forecast:
             self.running.still_alive(seen, age_s - seen.start_s)
 
     def saw_end(self, seen: PollObservations, age_s: float) -> None:
-        """The job had ended at this age."""
+        """Learn that a job had ended by this age."""
         self.whole.learn(after_s=seen.alive_s, by_s=age_s, job=seen)
         start_s = self._known_start_s(seen, age_s)
         if start_s is not None:
@@ -118,46 +118,45 @@ class Forecast:
             self.running.learn(after_s=alive_s, by_s=max(0.0, age_s - start_s), job=seen)
 
     def _known_start_s(self, seen: PollObservations, age_s: float) -> float | None:
-        """When the job started, where looks saw that closely."""
+        """Return the age at the start, if two polls enclose it closely."""
         if seen.running_s is None:
             return None
         waiting_s = seen.waiting_s or 0.0
-        closely = seen.running_s - waiting_s < (age_s - waiting_s) / 10
-        return (seen.running_s + waiting_s) / 2 if closely else None
+        is_close = seen.running_s - waiting_s < (age_s - waiting_s) / 10
+        return (seen.running_s + waiting_s) / 2 if is_close else None
 
     def _started_by(self, seen: PollObservations, age_s: float) -> None:
-        """A job that started sooner than foretold: the queue moves at least so fast.
+        """Learn from a job that started before its forecast: the queue moves at least that fast.
 
-        Only slow queues are ever seen twice by the same job; without this the foretold waits
-        would grow and grow.
+        Two polls see the same job waiting only if the queue is slow. Without the quick ones the
+        forecast waits would grow without end.
         """
-        late = seen.start_s is not None and age_s < seen.start_s
-        if late and seen.waiting_s is not None and seen.position is not None:
+        is_early = seen.start_s is not None and age_s < seen.start_s
+        if is_early and seen.waiting_s is not None and seen.position is not None:
             self.queue.learn(places=seen.position, seconds=max(age_s - seen.waiting_s, AT_ONCE_S))
 
-    # What follows.
+    # The next poll.
 
     def may_have_ended(self, seen: PollObservations, age_s: float) -> bool:
-        """Whether a look at this age may well find an end, and none is needed for the queue."""
+        """Tell whether to ask for the result: the job may have ended, and no position is needed."""
         if seen.waiting_s is not None and seen.running_s is None and seen.position is None:
             return False  # only the status tells the position
-        if self._is_foretold(seen):
+        if self._has_forecast(seen):
             return self.running.may_have_ended(age_s - (seen.start_s or 0.0))
         return self.whole.may_have_ended(age_s)
 
     def next_delay_s(
         self, seen: PollObservations, age_s: float, polls: int, *, jitter: float
     ) -> float:
-        """Seconds until the next look at a job of this age that was looked at `polls` times."""
-        foretold = self._is_foretold(seen)
-        latency = self.running if foretold else self.whole
-        plan = latency.plan
+        """Return the seconds until the next poll of a job of this age that had `polls` polls."""
+        has_forecast = self._has_forecast(seen)
+        plan = self.running.plan if has_forecast else self.whole.plan
         if plan is None:
-            delay_s = self.unknown.delay_s(age_s, polls, jitter=jitter)
+            delay_s = UNKNOWN_PACE.delay_s(age_s, polls, jitter=jitter)
             return delay_s * min(max(seen.position or 1, 1), FAR_BACK)
         if seen.alive_s is None and self._position_pays():
             return 0.0
-        start_s = (seen.start_s or 0.0) if foretold else 0.0
+        start_s = (seen.start_s or 0.0) if has_forecast else 0.0
         if start_s - age_s > max(plan.mean_s, 1.0):
             return min((start_s - age_s) * 0.75, MAX_WAIT_S) * (0.9 + 0.1 * jitter)
         if seen.alive_s is None or age_s <= start_s:
@@ -165,18 +164,19 @@ class Forecast:
         else:
             next_s = plan.next_age_s(age_s - start_s, jitter=jitter)
         if next_s is None:
-            return self.overdue.delay_s(age_s, age_s - start_s - plan.end_s, jitter=jitter)
+            return overdue_delay_s(age_s, age_s - start_s - plan.end_s, jitter=jitter)
         delay_s = start_s + next_s - age_s
         if polls == 0 and delay_s < AT_ONCE_S:
             return 0.0
-        late = plan.chance_alive(max(age_s - start_s, 0.0)) < 0.5
-        return min(max(delay_s, AT_ONCE_S), MAX_LATE_S if late else delay_s + AT_ONCE_S)
+        has_probably_ended = plan.chance_alive(max(age_s - start_s, 0.0)) < 0.5
+        longest_s = MAX_LATE_S if has_probably_ended else delay_s + AT_ONCE_S
+        return min(max(delay_s, AT_ONCE_S), longest_s)
 
-    def _is_foretold(self, seen: PollObservations) -> bool:
+    def _has_forecast(self, seen: PollObservations) -> bool:
         return seen.start_s is not None and self.running.plan is not None
 
     def _position_pays(self) -> bool:
-        """Whether a look at once, for the position, saves more than the call that it costs."""
+        """Tell whether a poll at once, for the position, saves more than the call it costs."""
         whole, running = self.whole.plan, self.running.plan
         if self.queue.s_per_place is None or whole is None or running is None:
             return False
@@ -184,11 +184,11 @@ class Forecast:
 
 
 class Forecasts:
-    """A forecast for each model, kept for the length of a run."""
+    """The forecasts of a run, one for each model."""
 
     def __init__(self) -> None:
         self._of: dict[str, Forecast] = {}
 
     def of(self, model: str) -> Forecast:
-        """The forecast of this model; a new one where nothing is known."""
+        """Return the forecast of this model, a new one if there is none."""
         return self._of.setdefault(model, Forecast())

@@ -1,4 +1,4 @@
-"""The looks at one model's jobs: what is known decides, and nothing is ever left alone."""
+"""The polls of the jobs of one model: they follow what is known, and no job is left alone."""
 
 from __future__ import annotations
 
@@ -13,43 +13,41 @@ from batchgen.core.polling.forecast import (
     PollObservations,
     QueueMovement,
 )
-from batchgen.core.polling.poll_plan import OverduePace, PollPace
+from batchgen.core.polling.poll_plan import PollPace, overdue_delay_s
 
 CHANCE = st.floats(0, 0.999)
 
 
 @given(st.floats(0, 1e5), st.integers(1, 1000), CHANCE)
-def test_unknown_jobs_are_looked_at_at_growing_intervals(
-    age_s: float, looks: int, jitter: float
+def test_unknown_jobs_are_polled_at_growing_intervals(
+    age_s: float, polls: int, jitter: float
 ) -> None:
     """At once, then never later than a quarter of the age or 5 s, and never without a pause."""
     pace = PollPace()
 
     assert pace.delay_s(age_s, 0, jitter=jitter) == 0.0
-    assert 0.08 < pace.delay_s(age_s, looks, jitter=jitter) <= max(0.12, min(0.3 * age_s, 5.75))
+    assert 0.08 < pace.delay_s(age_s, polls, jitter=jitter) <= max(0.12, min(0.3 * age_s, 5.75))
 
 
 @given(st.floats(0, 1e6), st.floats(0, 1), CHANCE)
 def test_an_overdue_job_is_never_left_alone(age_s: float, share: float, jitter: float) -> None:
-    """A straggler is learned within a quarter of its age, and within 30 s at most."""
-    delay_s = OverduePace().delay_s(age_s, age_s * share, jitter=jitter)
+    """The end of a straggler is seen within a quarter of its age, and within 30 s at most."""
+    delay_s = overdue_delay_s(age_s, age_s * share, jitter=jitter)
 
     assert 0.08 < delay_s <= min(30.0, max(0.256 * age_s, 0.12))
 
 
-def test_the_longer_overdue_the_rarer_the_looks() -> None:
+def test_the_longer_overdue_the_fewer_the_polls() -> None:
     """The intervals of a straggler grow, so that one that hangs costs few calls."""
-    pace = OverduePace()
-
-    delays = [pace.delay_s(20 + late_s, late_s, jitter=0.5) for late_s in (0, 2, 6, 20, 200)]
+    delays = [overdue_delay_s(20 + late_s, late_s, jitter=0.5) for late_s in (0, 2, 6, 20, 200)]
 
     assert delays == sorted(delays)
     assert len(set(delays)) == 5
     assert delays[-1] > 20
 
 
-def test_the_queue_is_measured_by_those_that_move_up_in_it() -> None:
-    """Ten places in 40 s are 4 s each; a place that someone else took back counts for nothing."""
+def test_the_speed_of_the_queue_is_that_of_jobs_that_move_up() -> None:
+    """Ten places in 40 s are 4 s each; a move back counts for nothing."""
     queue = QueueMovement()
     assert queue.s_per_place is None
 
@@ -60,7 +58,7 @@ def test_the_queue_is_measured_by_those_that_move_up_in_it() -> None:
 
 
 def test_the_queue_follows_a_new_pace() -> None:
-    """What was long ago is forgotten."""
+    """Old observations lose their weight."""
     queue = QueueMovement()
     for _ in range(50):
         queue.learn(places=1, seconds=10.0)
@@ -71,7 +69,7 @@ def test_the_queue_follows_a_new_pace() -> None:
 
 
 def known(run_s: float = 20.0, *, s_per_place: float | None = None) -> Forecast:
-    """A model of which many jobs were seen that started at once."""
+    """Return the forecast of a model of which many jobs started at once."""
     forecast = Forecast()
     for n in range(90):
         seen = PollObservations()
@@ -83,17 +81,17 @@ def known(run_s: float = 20.0, *, s_per_place: float | None = None) -> Forecast:
     return forecast
 
 
-def test_the_first_look_is_immediate_while_nothing_is_known() -> None:
-    """A very quick model is not made slow by waiting."""
+def test_the_first_poll_is_immediate_while_nothing_is_known() -> None:
+    """A very quick model is not slowed down by waiting."""
     assert Forecast().next_delay_s(PollObservations(), 0.0, 0, jitter=0.5) == 0.0
 
 
 def test_a_slow_model_is_not_asked_at_once() -> None:
-    """Once it is known that jobs take 20 s, the first look comes shortly before that."""
+    """Once it is known that jobs take 20 s, the first poll comes shortly before that."""
     assert 17 < known().next_delay_s(PollObservations(), 0.0, 0, jitter=0.5) < 21
 
 
-def test_the_result_is_asked_only_where_a_job_may_have_ended() -> None:
+def test_the_result_is_asked_only_if_a_job_may_have_ended() -> None:
     """Before the earliest end ever seen the cheap `status` is asked, after it the result."""
     forecast = known()
 
@@ -102,7 +100,7 @@ def test_the_result_is_asked_only_where_a_job_may_have_ended() -> None:
     assert forecast.may_have_ended(PollObservations(), 20.0)
 
 
-def test_a_job_that_has_probably_ended_is_looked_at_twice_a_minute() -> None:
+def test_a_job_that_has_probably_ended_is_polled_twice_a_minute() -> None:
     """However widely the durations of a model are spread."""
     forecast = Forecast()
     for n in range(60):
@@ -115,7 +113,7 @@ def test_a_job_that_has_probably_ended_is_looked_at_twice_a_minute() -> None:
     assert forecast.next_delay_s(late, 3000.0, 1, jitter=0.5) <= 30.0
 
 
-def test_a_position_foretells_the_start() -> None:
+def test_a_position_forecasts_the_start() -> None:
     """Place 6 of a queue that moves every 2 s starts in 11 s."""
     forecast, seen = known(s_per_place=2.0), PollObservations()
 
@@ -125,8 +123,8 @@ def test_a_position_foretells_the_start() -> None:
     assert 28 < 1.0 + forecast.next_delay_s(seen, 1.0, 1, jitter=0.5) < 34
 
 
-def test_a_far_place_is_looked_at_again_on_the_way() -> None:
-    """A long wait is foretold badly, so it is foretold again at three quarters of it."""
+def test_a_job_far_back_is_polled_again_on_the_way() -> None:
+    """The forecast of a long wait is inexact, so it is made again after three quarters of it."""
     forecast, seen = known(s_per_place=2.0), PollObservations()
 
     forecast.saw_waiting(seen, 0.0, 40)
@@ -135,7 +133,7 @@ def test_a_far_place_is_looked_at_again_on_the_way() -> None:
 
 
 def test_only_the_status_tells_a_lost_position() -> None:
-    """Where a result said `waiting`, the next look asks the status, which names the place."""
+    """After a result that said `waiting`, the next poll asks for the status, which has it."""
     forecast, seen = known(s_per_place=2.0), PollObservations()
 
     forecast.saw_waiting(seen, 30.0, None)
@@ -143,8 +141,8 @@ def test_only_the_status_tells_a_lost_position() -> None:
     assert not forecast.may_have_ended(seen, 31.0)
 
 
-def test_a_queue_that_moves_faster_than_foretold_is_believed() -> None:
-    """A job that ran sooner than foretold corrects the pace, not only those that still wait."""
+def test_a_queue_that_moves_faster_than_forecast_is_noticed() -> None:
+    """A job that runs before its forecast corrects the pace, not only those that wait."""
     forecast, seen = known(s_per_place=10.0), PollObservations()
     forecast.saw_waiting(seen, 0.0, 8)
 
@@ -157,7 +155,7 @@ def test_a_queue_that_moves_faster_than_foretold_is_believed() -> None:
 
 
 def test_models_are_kept_apart() -> None:
-    """What a quick model teaches says nothing about a slow one."""
+    """The durations of a quick model say nothing about a slow one."""
     forecasts = Forecasts()
 
     assert forecasts.of("a/b") is forecasts.of("a/b")

@@ -1,4 +1,4 @@
-"""What is learned of durations, and the looks that follow."""
+"""The durations that are learned from polls, and the plans made of them."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ AGES = st.floats(0, 10_000, allow_nan=False)
 
 
 def brute_force(ages: list[float], mass: list[float], weight: float) -> float:
-    """The least cost over every possible schedule that reaches the end of the grid."""
+    """Return the least cost of all schedules that reach the end of the grid."""
     last = len(ages) - 1
     best = float("inf")
     for size in range(last):
         for chosen in itertools.combinations(range(1, last), size):
             cost, previous = 0.0, 0
-            for look in (*chosen, last):
+            for poll in (*chosen, last):
                 cost += sum(mass[previous:])
-                for cell in range(previous, look):
+                for cell in range(previous, poll):
                     middle = (ages[cell] + ages[cell + 1]) / 2
-                    cost += weight * mass[cell] * (ages[look] - middle)
-                previous = look
+                    cost += weight * mass[cell] * (ages[poll] - middle)
+                previous = poll
             best = min(best, cost)
     return best
 
@@ -53,8 +53,8 @@ def test_no_schedule_costs_less(shares: list[int], weight: float) -> None:
     assert plan.cost_calls == pytest.approx(brute_force(ages, mass, weight))
 
 
-def test_a_known_duration_takes_one_look() -> None:
-    """Where every job ends in one cell, the only look is at its end."""
+def test_a_known_duration_takes_one_poll() -> None:
+    """If every job ends in one cell, the only poll is at its end."""
     plan = cheapest_polls([0.0, 0.0, 9.0, 10.0, 11.0], [0, 0, 1, 0], lag_calls_per_s=1)
 
     assert plan.ages_s[plan.following[0]] == 10.0
@@ -66,46 +66,46 @@ def test_a_known_duration_takes_one_look() -> None:
     [(None, 0.0, (0, 1)), (0.0, 1.0, (1, 2)), (None, 2.0, (0, 3)), (1.0, 99.0, (2, 4)),
      (50.0, 99.0, (3, 4)), (2.0, 2.0, (3, 4))],
 )  # fmt: skip
-def test_an_end_lies_in_the_cells_between_two_looks(
+def test_an_end_lies_in_the_cells_between_two_polls(
     after_s: float | None, by_s: float, found: tuple[int, int]
 ) -> None:
-    """Nothing before the last look that found it alive, nothing after the one that did not."""
+    """Not before the last poll that found it alive, and not after the first that did not."""
     assert cells([0.0, 0.0, 1.0, 2.0, 3.0], after_s, by_s) == found
 
 
 def learned(seen: list[tuple[float | None, float]]) -> DurationEstimate:
-    latency = DurationEstimate()
+    estimate = DurationEstimate()
     for after_s, by_s in seen:
-        latency.learn(after_s=after_s, by_s=by_s)
-    return latency
+        estimate.learn(after_s=after_s, by_s=by_s)
+    return estimate
 
 
-def plan_of(latency: DurationEstimate) -> PollPlan:
-    plan = latency.plan
+def plan_of(estimate: DurationEstimate) -> PollPlan:
+    plan = estimate.plan
     assert plan is not None
     return plan
 
 
 def test_nothing_is_planned_before_enough_is_known() -> None:
     """Two ends may be chance."""
-    latency = learned([(9.0, 10.0)] * (ENOUGH - 1))
-    assert latency.plan is None
+    estimate = learned([(9.0, 10.0)] * (ENOUGH - 1))
+    assert estimate.plan is None
 
-    latency.learn(after_s=9.0, by_s=10.0)
+    estimate.learn(after_s=9.0, by_s=10.0)
 
-    assert latency.plan is not None
+    assert estimate.plan is not None
 
 
-def test_instant_jobs_are_looked_at_at_once() -> None:
-    """Where jobs end with their acceptance, no first look waits."""
+def test_instant_jobs_are_polled_at_once() -> None:
+    """If jobs end with their acceptance, the first poll does not wait."""
     plan = plan_of(learned([(None, 0.02), (0.01, 0.04)] * 9))
 
     assert plan.first_age_s(jitter=0.5) == 0.0
-    assert plan.chance_alive(0.0) < 0.1, "and a second look is hardly ever needed"
+    assert plan.chance_alive(0.0) < 0.1, "a second poll is hardly ever needed"
 
 
 def test_slow_jobs_are_left_alone_until_they_may_end() -> None:
-    """The first look at a job of a slow model is near the first end that was seen."""
+    """The first poll of a job of a slow model is near the earliest end that was seen."""
     dice = random.Random(3)
     ends = [dice.uniform(16, 24) for _ in range(100)]
 
@@ -124,13 +124,13 @@ def test_intervals_sharpen_each_other() -> None:
 
 
 def test_ends_that_became_quicker_are_found() -> None:
-    """From a slow model that turns quick, the first look moves down with every end."""
-    latency = learned([(19.0, 20.0)] * WINDOW)
+    """If a slow model becomes quick, the first poll comes earlier with every end."""
+    estimate = learned([(19.0, 20.0)] * WINDOW)
     firsts = []
     for _ in range(WINDOW):
-        look_s = plan_of(latency).first_age_s(jitter=0.5)
-        firsts.append(look_s)
-        latency.learn(after_s=None if look_s >= 5.0 else look_s, by_s=max(look_s, 5.0))
+        poll_s = plan_of(estimate).first_age_s(jitter=0.5)
+        firsts.append(poll_s)
+        estimate.learn(after_s=None if poll_s >= 5.0 else poll_s, by_s=max(poll_s, 5.0))
 
     assert firsts[0] > 15
     assert firsts[60] < 11
@@ -138,40 +138,40 @@ def test_ends_that_became_quicker_are_found() -> None:
 
 
 def test_the_first_ends_of_a_run_do_not_promise_that_all_are_quick() -> None:
-    """Jobs that are still alive count: most of the chance lies beyond the quick ones."""
-    latency = learned([(5.0, 5.5)] * 3)
+    """Jobs that are still alive count: most of the distribution lies beyond the quick ones."""
+    estimate = learned([(5.0, 5.5)] * 3)
     for n in range(40):
-        latency.still_alive(n, 6.0)
-    latency.learn(after_s=5.0, by_s=5.5)
+        estimate.still_alive(n, 6.0)
+    estimate.learn(after_s=5.0, by_s=5.5)
 
-    assert plan_of(latency).chance_alive(6.0) > 0.8
+    assert plan_of(estimate).chance_alive(6.0) > 0.8
 
 
-def test_an_end_takes_its_job_from_the_living() -> None:
-    """A job that has ended is not counted as alive for ever."""
-    latency = DurationEstimate()
+def test_a_job_that_has_ended_is_not_alive() -> None:
+    """It is not counted as alive any longer."""
+    estimate = DurationEstimate()
     for n in range(60):
-        latency.still_alive(n, 9.0)
-        latency.learn(after_s=9.0, by_s=10.0, job=n)
+        estimate.still_alive(n, 9.0)
+        estimate.learn(after_s=9.0, by_s=10.0, job=n)
 
-    assert plan_of(latency).chance_alive(10.5) < 0.1
+    assert plan_of(estimate).chance_alive(10.5) < 0.1
 
 
 def test_seeds_are_outweighed_by_what_is_seen() -> None:
-    """A model that changed since the last run is known anew after a few dozen ends."""
-    latency = DurationEstimate()
-    latency.seed([100.0] * 5000)
-    assert len(latency) == SEEDS
-    assert plan_of(latency).first_age_s(jitter=0.5) > 50
+    """A model that has changed since the last run is known after a few dozen ends."""
+    estimate = DurationEstimate()
+    estimate.seed([100.0] * 5000)
+    assert len(estimate) == SEEDS
+    assert plan_of(estimate).first_age_s(jitter=0.5) > 50
 
     for _ in range(WINDOW):
-        latency.learn(after_s=4.0, by_s=5.0)
+        estimate.learn(after_s=4.0, by_s=5.0)
 
-    assert plan_of(latency).end_s < 60
+    assert plan_of(estimate).end_s < 60
 
 
-def test_a_machine_that_slept_does_not_stretch_the_plan() -> None:
-    """One end that was learned an hour late says next to nothing."""
+def test_a_machine_that_slept_does_not_lengthen_the_plan() -> None:
+    """One end that was seen an hour late counts for almost nothing."""
     seen: list[tuple[float | None, float]] = [(9.5, 10.5)] * 60
 
     plan = plan_of(learned([*seen, (9.0, 3610.0)]))
@@ -182,10 +182,10 @@ def test_a_machine_that_slept_does_not_stretch_the_plan() -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(AGES, AGES), min_size=3, max_size=30), AGES, st.floats(0, 0.999))
-def test_every_next_look_lies_ahead(
+def test_every_next_poll_is_in_the_future(
     spans: list[tuple[float, float]], age_s: float, jitter: float
 ) -> None:
-    """Whatever was seen: the next look is not in the past, survival never grows, chances sum."""
+    """Whatever was seen: the next poll is not in the past, and survival falls from 1."""
     plan = plan_of(learned([(min(span), max(span)) for span in spans]))
 
     following = plan.next_age_s(age_s, jitter=jitter)
@@ -199,26 +199,26 @@ def test_every_next_look_lies_ahead(
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.floats(-5, 1e6), max_size=400))
 def test_memory_is_bounded(durations: list[float]) -> None:
-    """No run is so long that what is kept of it grows."""
-    latency = DurationEstimate()
-    latency.seed(durations)
+    """However long a run is, no more is kept of it."""
+    estimate = DurationEstimate()
+    estimate.seed(durations)
     for n, duration_s in enumerate(durations * 3):
-        latency.still_alive(n, abs(duration_s))
-        latency.learn(after_s=None, by_s=abs(duration_s))
+        estimate.still_alive(n, abs(duration_s))
+        estimate.learn(after_s=None, by_s=abs(duration_s))
 
-    assert len(latency) <= WINDOW
-    assert len(latency._alive) <= OPEN
-    plan = latency.plan
+    assert len(estimate) <= WINDOW
+    assert len(estimate._alive) <= OPEN
+    plan = estimate.plan
     assert plan is None or len(plan.ages_s) < 220
 
 
 def test_ten_thousand_jobs_in_flight_are_remembered_by_a_few() -> None:
-    """A sample of the living is enough."""
-    latency = DurationEstimate()
+    """A sample of those alive is enough."""
+    estimate = DurationEstimate()
     for n in range(10_000):
-        latency.still_alive(n, 1.0)
+        estimate.still_alive(n, 1.0)
 
-    assert len(latency._alive) == OPEN
+    assert len(estimate._alive) == OPEN
 
 
 def record(state: JobState, began: str | None, ended: str | None) -> JobRecord:
@@ -226,7 +226,7 @@ def record(state: JobState, began: str | None, ended: str | None) -> JobRecord:
 
 
 def test_the_past_of_a_ledger_is_read_from_successes_only() -> None:
-    """A refusal ends at once and would teach that jobs are quick."""
+    """A refusal ends at once, and would make jobs seem quick."""
     began, ended = "2026-11-22T02:00:00.000Z", "2026-11-22T02:00:12.500Z"
 
     assert past_duration_s(record(JobState.DOWNLOADED, began, ended)) == 12.5

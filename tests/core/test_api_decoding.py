@@ -1,4 +1,4 @@
-"""Reading answers: what may be sent again, what is a refusal, and what is doubt."""
+"""Decoding replies: what may be sent again, what is a refusal, and what is in doubt."""
 
 from __future__ import annotations
 
@@ -120,15 +120,15 @@ def test_status_words() -> None:
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 408, 422, 429, 500, 502, 503, 504])
-def test_a_failed_look_never_fails_a_job(status: int) -> None:
-    """A poll that goes wrong is tried again, whatever went wrong."""
+def test_a_failed_poll_never_fails_a_job(status: int) -> None:
+    """It is made again, whatever went wrong."""
     assert isinstance(read_status(reply(status)), TryAgain)
     assert isinstance(read_result(reply(status)), TryAgain)
     assert isinstance(read_result(reply(200, {"error_code": status * 1000 + 999})), TryAgain)
 
 
 def test_an_unknown_request_is_gone() -> None:
-    """404001, and only that, says that the API has forgotten a job."""
+    """Only 404001 says that the API no longer knows a job."""
     gone = read_result(reply(404, {"error_code": 404001}))
 
     assert isinstance(gone, Gone)
@@ -139,8 +139,8 @@ def test_results() -> None:
     """Success in both words, failure, cancellation, and unfinished answers."""
     output = {"image": "https://x/a.png"}
     for word in ("succeeded", "completed"):
-        look = read_result(reply(200, {"status": word, "output": output, "cost": 0.03}))
-        assert look == Produced(outputs=("https://x/a.png",), cost_usd=0.03)
+        answer = read_result(reply(200, {"status": word, "output": output, "cost": 0.03}))
+        assert answer == Produced(outputs=("https://x/a.png",), cost_usd=0.03)
     assert isinstance(read_result(reply(200, {"status": "failed", "error": "boom"})), Broke)
     assert read_result(reply(200, {"status": "cancelled"})) == WasCancelled()
     assert read_result(reply(200, {"status": "in_queue"})) == Queued()
@@ -164,10 +164,10 @@ def test_output_urls(output: object, urls: tuple[str, ...]) -> None:
     """Every URL under `output`, each once, in document order; nothing from outside of it."""
     payload = {"status": "succeeded", "output": output, "input": {"image_url": "https://x/ref"}}
 
-    look = read_result(reply(200, payload))
+    answer = read_result(reply(200, payload))
 
-    assert isinstance(look, Produced)
-    assert look.outputs == urls
+    assert isinstance(answer, Produced)
+    assert answer.outputs == urls
 
 
 ERRORS: list[tuple[object, str, str, int | None]] = [
@@ -185,19 +185,23 @@ ERRORS: list[tuple[object, str, str, int | None]] = [
 @pytest.mark.parametrize(("error", "message", "kind", "code"), ERRORS)
 def test_errors_of_results(error: object, message: str, kind: str, code: int | None) -> None:
     """An error in any shape becomes one sentence, a kind and perhaps a code."""
-    look = read_result(reply(200, {"status": "failed", "error": error}))
+    answer = read_result(reply(200, {"status": "failed", "error": error}))
 
-    assert isinstance(look, Broke)
-    assert (look.error.message, look.error.kind, look.error.error_code) == (message, kind, code)
+    assert isinstance(answer, Broke)
+    assert (answer.error.message, answer.error.kind, answer.error.error_code) == (
+        message,
+        kind,
+        code,
+    )
 
 
 @pytest.mark.parametrize("cost", [True, -1, float("nan"), float("inf"), "0.03", None, {}])
 def test_a_cost_that_is_no_amount_is_none(cost: object) -> None:
     """Only a finite number from zero is a cost."""
-    look = read_result(reply(200, {"status": "succeeded", "output": "https://x/1", "cost": cost}))
+    answer = read_result(reply(200, {"status": "succeeded", "output": "https://x/1", "cost": cost}))
 
-    assert isinstance(look, Produced)
-    assert look.cost_usd is None
+    assert isinstance(answer, Produced)
+    assert answer.cost_usd is None
 
 
 def test_cancel_answers() -> None:
