@@ -40,7 +40,7 @@ def in_manifest(directory: Path, run: str) -> dict[str, object]:
     """What the reader of `run:` makes of it."""
     path = directory / "m.yaml"
     path.write_text(f"model: a/b\nprompts: [a]\nrun:\n{run}\n", encoding="utf-8")
-    return dict(open_manifest(path, RowOptions(), NoSchemas()).head.run)
+    return dict(open_manifest(path, RowOptions(), NoSchemas()).settings.run)
 
 
 def as_flag(row: Setting, value: str) -> RunSettings | str:
