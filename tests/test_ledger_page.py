@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import subprocess
@@ -12,6 +11,7 @@ import pytest
 
 from batchgen.core.lifecycle import JobState
 from batchgen.sandbox import SandboxConfig
+from tests.kit.ledger_view import LedgerView
 from tests.kit.live import batchgen, live_sandbox, write_csv
 
 PAGE = (Path(__file__).resolve().parent.parent / "docs/ledger.md").read_text(encoding="utf-8")
@@ -73,11 +73,11 @@ def test_digests_are_those_of_the_files(run_dir: Path) -> None:
 def test_every_key_and_state_that_is_written_is_specified(run_dir: Path) -> None:
     """And nothing is in the ledger that the page does not name."""
     named = set(re.findall(r"`([a-z_]+)`", PAGE))
-    header, *records = map(json.loads, (run_dir / "ledger.jsonl").read_text().splitlines())
+    ledger = LedgerView.read(run_dir)
 
-    assert set(header) <= named
-    assert {key for record in records for key in record} <= named
+    assert set(ledger.header) <= named
+    assert {key for record in ledger.records for key in record} <= named
     assert {state.value for state in JobState} - {"unknown"} <= named
-    for record in records:
+    for record in ledger.records:
         assert {"ts", "job", "state", "attempt", "request_id", "outputs"} <= set(record)
         assert ("input" in record) == (record["state"] == "submitting")

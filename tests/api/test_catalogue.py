@@ -30,9 +30,9 @@ from batchgen.models.registry import Ask, ModelRegistry
 from batchgen.sandbox import Sandbox, SandboxConfig
 from batchgen.system import environment
 from batchgen.system.clock import SystemClock
+from tests.kit import MODEL
 from tests.kit.live import live_sandbox
 
-MODEL = "bytedance/dreamina-4-0/text-to-image"
 REAL = parse_base_url(DEFAULT_BASE_URL)
 HOUR_S = 3600.0
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

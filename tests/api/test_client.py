@@ -28,8 +28,8 @@ from batchgen.core.model_entry import ModelEntry
 from batchgen.core.secret import Secret
 from batchgen.sandbox import Sandbox, SandboxConfig
 from batchgen.system.clock import SystemClock
+from tests.kit import MODEL
 
-MODEL = "bytedance/dreamina-4-0/text-to-image"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 

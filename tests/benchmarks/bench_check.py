@@ -15,7 +15,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.benchmarks.bench_manifest import MODEL, write_csv
+from tests.benchmarks.bench_manifest import write_csv
+from tests.kit import MODEL
 
 BARE = """
 import csv, sys

@@ -31,7 +31,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.benchmarks.bench_run import MODEL
+from tests.kit import MODEL
 
 MB = 1_000_000
 PARALLEL = 8

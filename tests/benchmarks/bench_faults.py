@@ -20,7 +20,8 @@ import urllib.request
 from collections import Counter
 from pathlib import Path
 
-from tests.benchmarks.bench_run import MODEL, start_sandbox
+from tests.benchmarks.bench_run import start_sandbox
+from tests.kit import MODEL
 
 RULES = (
     "submit:429:rate=0.3", "submit:429:rate=0.1:retry_after=1", "submit:503:rate=0.1:retry_after=1",

@@ -18,7 +18,8 @@ import tempfile
 import urllib.request
 from pathlib import Path
 
-from tests.benchmarks.bench_run import MODEL, start_sandbox
+from tests.benchmarks.bench_run import start_sandbox
+from tests.kit import MODEL
 
 DEFAULT = ("8:80:2", "64:640:4", "512:1536:20")
 

@@ -16,7 +16,8 @@ import tempfile
 import time
 from pathlib import Path
 
-MODEL = "bytedance/dreamina-4-0/text-to-image"
+from tests.kit import MODEL
+
 SIZES = ("1024x1024", "2048x2048", "2560x1440(16:9)", "")
 WORDS = ["fox", "lighthouse", "snow", "dusk", "oil", "painting", "harbour", "glass", "neon", "fog"]
 

@@ -56,7 +56,8 @@ from batchgen.sandbox import Sandbox, SandboxConfig
 from batchgen.sandbox.remote_queue import RemoteQueue as SandboxQueue
 from batchgen.sandbox.remote_queue import Ticket, TicketState
 from batchgen.system.clock import SystemClock
-from tests.kit.fakes import MODEL, MemoryLedger, job
+from tests.kit import MODEL
+from tests.kit.fakes import MemoryLedger, job
 from tests.kit.time import LoopClock, leap
 
 LEARNING = 20

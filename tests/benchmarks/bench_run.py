@@ -20,7 +20,7 @@ import tempfile
 import time
 from pathlib import Path
 
-MODEL = "bytedance/dreamina-4-0/text-to-image"
+from tests.kit import MODEL
 
 BARE = """
 import asyncio, os, sys

@@ -13,7 +13,7 @@ import pytest
 from batchgen import __version__
 from batchgen.cli import main
 from batchgen.sandbox import SandboxConfig
-from tests.kit.fakes import MODEL
+from tests.kit import MODEL
 from tests.kit.live import batchgen, live_sandbox, prompts, write_csv
 
 REPO = Path(__file__).resolve().parents[2]

@@ -8,22 +8,18 @@ import shlex
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from batchgen.sandbox import SandboxConfig
+from tests.kit import MODEL
 from tests.kit.disks import fill, remount, small_disk
-from tests.kit.fakes import MODEL
+from tests.kit.ledger_view import LedgerView, records, states
 from tests.kit.live import Live, accepted, batchgen, environment, live_sandbox, prompts, start
+from tests.kit.waiting import let_pass, wait_until
 
 QUICK = SandboxConfig(duration_min_s=0.02, duration_max_s=0.05)
-
-
-def records(run_dir: Path) -> list[dict[str, object]]:
-    """The lines behind the header."""
-    return [json.loads(line) for line in (run_dir / "ledger.jsonl").read_bytes().splitlines()[1:]]
 
 
 def done_batch(tmp_path: Path, sandbox: Live, count: int = 4) -> tuple[Path, Path]:
@@ -157,9 +153,10 @@ def test_compaction_waits_for_no_run_and_disturbs_none(tmp_path: Path) -> None:
     manifest = prompts(tmp_path / "m.csv", 3)
     with live_sandbox(SandboxConfig(duration_min_s=30, duration_max_s=30)) as sandbox:
         run = start("run", manifest, sandbox=sandbox)
-        path = tmp_path / "m.run/ledger.jsonl"
-        while not (path.exists() and path.read_bytes().count(b"in_queue") == 3):
-            time.sleep(0.02)
+        wait_until(
+            lambda: len(LedgerView.read(tmp_path / "m.run").request_ids()) == 3,
+            "3 accepted jobs", alive=run,
+        )  # fmt: skip
         for action in ("compact", "repair"):
             refused = batchgen("ledger", action, manifest)
             assert refused.code == 75
@@ -205,7 +202,7 @@ def test_damaged_files_are_fetched_again_without_a_post(tmp_path: Path, links: s
         assert verified.code == 1
         assert verified.out.count("(job ") == 3
         if links == "expired":
-            time.sleep(3)
+            let_pass(3, "the fault begins 3 s after the start of the sandbox")
 
         repaired = batchgen("run", manifest, "--repair", sandbox=sandbox)
         counts = accepted(sandbox)
@@ -227,9 +224,7 @@ def test_a_full_disk_stops_the_run_cleanly_and_the_next_one_goes_on(tmp_path: Pa
     ):
         manifest = prompts(disk / "m.csv", 40)
         run = start("run", manifest, sandbox=sandbox)
-        path = disk / "m.run/ledger.jsonl"
-        while not (path.exists() and b"downloaded" in path.read_bytes()):
-            time.sleep(0.02)
+        wait_until(lambda: "downloaded" in states(disk / "m.run").values(), "a download", alive=run)
         fill(disk)
         _, err = run.communicate(timeout=30)
         assert run.returncode == 74, err

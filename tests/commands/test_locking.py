@@ -14,7 +14,7 @@ import pytest
 from batchgen.cli import main
 from batchgen.core.run_limits import IfLocked, LockedAction, parse_if_locked
 from batchgen.sandbox import SandboxConfig
-from tests.kit.fakes import MODEL
+from tests.kit import MODEL
 from tests.kit.holding import held
 from tests.kit.live import accepted, batchgen, live_sandbox, prompts, start, write_csv
 

@@ -18,7 +18,7 @@ from batchgen.models.registry import ModelRegistry
 from batchgen.reports.manifest_starter import starter
 from batchgen.sandbox import SandboxConfig
 from batchgen.system.clock import SystemClock
-from tests.kit.fakes import MODEL
+from tests.kit import MODEL
 from tests.kit.live import Live, live_sandbox
 
 VIDEO = ModelEntry(

@@ -14,7 +14,7 @@ from typing import Any
 
 from batchgen.core.units import timestamp
 from batchgen.sandbox import SandboxConfig
-from tests.kit.fakes import MODEL
+from tests.kit import MODEL
 from tests.kit.live import batchgen, environment, live_sandbox, prompts, write_csv
 
 QUICK = {"duration_min_s": 0.02, "duration_max_s": 0.1}

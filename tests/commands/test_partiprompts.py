@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import random
-import time
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from batchgen.sandbox import SandboxConfig
-from tests.commands.test_run import is_whole_png, states
-from tests.kit.live import accepted, batchgen, live_sandbox, start
+from tests.kit.ledger_view import states
+from tests.kit.live import accepted, batchgen, kill_after, live_sandbox, start
+from tests.kit.pictures import is_whole_png
 
 KILLS = 5
 
@@ -29,12 +29,7 @@ def test_a_real_collection_survives_five_kills(shared: Path, tmp_path: Path) -> 
     with live_sandbox(config) as sandbox:
         for _ in range(KILLS):
             run = start(*words, sandbox=sandbox)
-            goal = len(sandbox.audit.requests) + chance.randint(40, 260)
-            while len(sandbox.audit.requests) < goal:
-                assert run.poll() is None
-                time.sleep(0.02)
-            run.kill()
-            run.communicate()
+            assert kill_after(run, sandbox, chance.randint(40, 260))
         last = batchgen(*words, sandbox=sandbox)
         paid = Counter(accepted(sandbox).values())
         before = sandbox.audit

@@ -12,55 +12,33 @@ import select
 import signal
 import subprocess
 import time
-import zlib
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from batchgen.sandbox import SandboxConfig
+from tests.kit.ledger_view import records, states
 from tests.kit.live import (
     accepted,
     batchgen,
     command,
     environment,
+    kill_after,
     live_sandbox,
     prompts,
     start,
     write_csv,
 )
+from tests.kit.pictures import is_whole_png
+from tests.kit.waiting import let_pass, wait_until
 
 QUICK = {"duration_min_s": 0.02, "duration_max_s": 0.1}
-
-
-def ledger(run_dir: Path) -> list[dict[str, Any]]:
-    """Every line of a ledger, as jq would read it."""
-    return [json.loads(line) for line in (run_dir / "ledger.jsonl").read_text().splitlines()]
-
-
-def states(run_dir: Path) -> dict[str, str]:
-    """The state of each job: its last record."""
-    return {line["job"]: line["state"] for line in ledger(run_dir)[1:]}
 
 
 def results(run_dir: Path) -> list[dict[str, str]]:
     """results.csv as any program reads it."""
     with (run_dir / "results.csv").open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
-
-
-def is_whole_png(data: bytes) -> bool:
-    """Decodes it: every chunk with a good checksum, to the end."""
-    if data[:8] != b"\x89PNG\r\n\x1a\n":
-        return False
-    at, kind = 8, b""
-    while at < len(data):
-        size = int.from_bytes(data[at : at + 4], "big")
-        kind, body = data[at + 4 : at + 8], data[at + 8 : at + 8 + size]
-        if zlib.crc32(kind + body) != int.from_bytes(data[at + 8 + size : at + 12 + size], "big"):
-            return False
-        at += 12 + size
-    return kind == b"IEND"
 
 
 def test_a_spreadsheet_runs_to_its_end_and_a_second_run_does_nothing(tmp_path: Path) -> None:
@@ -85,7 +63,7 @@ def test_a_spreadsheet_runs_to_its_end_and_a_second_run_does_nothing(tmp_path: P
     assert sum(calls["submit"].values()) == 3
     for name in "abc":
         assert is_whole_png((run_dir / "outputs" / f"{name}-1.png").read_bytes())
-    steps = [line["state"] for line in ledger(run_dir)[1:] if line["job"] == "a"]
+    steps = [line["state"] for line in records(run_dir) if line["job"] == "a"]
     assert steps[:2] == ["submitting", "in_queue"]
     assert steps[-2:] == ["completed", "downloaded"]
     rows = results(run_dir)
@@ -143,12 +121,7 @@ def test_killed_at_any_time_it_goes_on_and_pays_nothing_twice(tmp_path: Path) ->
     with live_sandbox(SandboxConfig(duration_min_s=0.05, duration_max_s=0.4)) as sandbox:
         for _ in range(5):
             run = start("run", manifest, "--concurrency", "8", sandbox=sandbox)
-            begun = time.monotonic()
-            grown = len(sandbox.audit.requests) + chance.randint(1, 9)
-            while len(sandbox.audit.requests) < grown and time.monotonic() - begun < 10:
-                time.sleep(0.01)
-            run.kill()
-            run.communicate()
+            kill_after(run, sandbox, chance.randint(1, 9))
         last = batchgen("run", manifest, "--concurrency", "8", sandbox=sandbox)
         paid = accepted(sandbox)
         again = batchgen("run", manifest, sandbox=sandbox)
@@ -173,9 +146,7 @@ def test_a_killed_rehearsal_goes_on(tmp_path: Path) -> None:
     run_dir = tmp_path / "m.run.sandbox"
 
     run = start("run", manifest, "--sandbox", "--concurrency", "4")
-    while not (run_dir / "outputs").exists():
-        assert run.poll() is None
-        time.sleep(0.01)
+    wait_until((run_dir / "outputs").exists, "the first download", alive=run)
     run.kill()
     run.communicate()
     done = batchgen("run", manifest, "--sandbox")
@@ -193,8 +164,7 @@ def test_ctrl_c_drains_and_says_how_to_go_on(tmp_path: Path) -> None:
 
     with live_sandbox(SandboxConfig(duration_min_s=1.0, duration_max_s=2.0)) as sandbox:
         run = start("run", manifest, sandbox=sandbox)
-        while len(sandbox.audit.requests) < 8:
-            time.sleep(0.01)
+        wait_until(lambda: len(sandbox.audit.requests) >= 8, "8 submissions", alive=run)
         begun = time.monotonic()
         run.send_signal(signal.SIGINT)
         _, err = run.communicate(timeout=10)
@@ -215,13 +185,10 @@ def test_a_second_signal_exits_at_once(tmp_path: Path) -> None:
 
     with live_sandbox(SandboxConfig(faults=("submit:hang:for_s=30",))) as sandbox:
         run = start("run", manifest, sandbox=sandbox)
-        path = tmp_path / "m.run/ledger.jsonl"
-        while not (path.exists() and b"submitting" in path.read_bytes()):
-            time.sleep(0.01)
-        time.sleep(0.2)
+        wait_until(lambda: sandbox.audit.received, "a POST that hangs", alive=run)
         begun = time.monotonic()
         run.send_signal(signal.SIGTERM)
-        time.sleep(0.2)
+        let_pass(0.2, "two signals at the same moment are one")
         run.send_signal(signal.SIGTERM)
         run.communicate(timeout=10)
 
@@ -351,8 +318,7 @@ def test_another_run_is_told_who_holds_the_directory(tmp_path: Path) -> None:
 
     with live_sandbox(SandboxConfig(duration_min_s=5, duration_max_s=5)) as sandbox:
         holder = start("run", manifest, sandbox=sandbox)
-        while not sandbox.audit.requests:
-            time.sleep(0.01)
+        wait_until(lambda: sandbox.audit.requests, "a submission", alive=holder)
         second = batchgen("run", manifest, sandbox=sandbox)
         beside = batchgen("status", manifest, "--json")
         holder.kill()

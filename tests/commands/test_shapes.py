@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from batchgen.sandbox import SandboxConfig
-from tests.commands.test_run import QUICK, results, states
-from tests.kit.fakes import MODEL
+from tests.commands.test_run import QUICK, results
+from tests.kit import MODEL
+from tests.kit.ledger_view import states
 from tests.kit.live import accepted, batchgen, live_sandbox, prompts, write_csv
 
 

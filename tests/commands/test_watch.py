@@ -13,7 +13,6 @@ import socket
 import subprocess
 import sys
 import termios
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import dropwhile
@@ -33,7 +32,8 @@ from batchgen.ledger import LEDGER_NAME, RecordIndex
 from batchgen.manifest import RowOptions
 from batchgen.reports.watch_view import PlainLines, WatchFrame
 from batchgen.sandbox import SandboxConfig
-from tests.kit.fakes import MODEL
+from tests.kit import MODEL
+from tests.kit.ledger_view import states
 from tests.kit.live import (
     batchgen,
     command,
@@ -42,6 +42,7 @@ from tests.kit.live import (
     prompts,
     start,
 )
+from tests.kit.waiting import wait_until
 
 TS = "2026-11-22T02:00:01.123Z"
 
@@ -72,8 +73,7 @@ def test_readers_beside_runs_that_are_killed_and_resumed(tmp_path: Path) -> None
     with live_sandbox(config) as sandbox:
         watch = start("status", manifest, "--watch", "0.1", "--json")
         run = start("run", manifest, "--concurrency", "8", sandbox=sandbox)
-        while not ledger.exists() or b"downloaded" not in ledger.read_bytes():
-            time.sleep(0.01)
+        wait_until(lambda: "downloaded" in states(ledger.parent).values(), "a download", alive=run)
         run.kill()
         run.communicate()
         run = start("run", manifest, "--concurrency", "4", sandbox=sandbox)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
 
 from batchgen.sandbox import SandboxConfig
-from tests.commands.test_run import QUICK, ledger, results, states
+from tests.commands.test_run import QUICK, results
+from tests.kit.ledger_view import states
 from tests.kit.live import accepted, batchgen, live_sandbox, prompts, start
+from tests.kit.waiting import wait_until
 
 
 def test_retry_runs_the_failed_jobs_once_more_and_only_those(tmp_path: Path) -> None:
@@ -117,8 +118,13 @@ def test_cancel_what_is_still_queued(tmp_path: Path) -> None:
 
     with live_sandbox(config) as sandbox:
         run = start("run", manifest, "--concurrency", "6", sandbox=sandbox)
-        while len(sandbox.audit.requests) < 6 or "in_progress" not in _ledger_text(tmp_path):
-            time.sleep(0.01)
+        wait_until(
+            lambda: (
+                len(sandbox.audit.requests) == 6
+                and "in_progress" in states(tmp_path / "m.run").values()
+            ),
+            "six submissions and a running job",
+        )
         held = batchgen("cancel", manifest, sandbox=sandbox)
         run.terminate()
         run.communicate()
@@ -135,9 +141,3 @@ def test_cancel_what_is_still_queued(tmp_path: Path) -> None:
     assert rest.code == 1, "cancelled jobs are not run again unless asked"
     assert set(paid.values()) == {1}
     assert {row["state"] for row in results(tmp_path / "m.run")} == {"cancelled", "downloaded"}
-    assert ledger(tmp_path / "m.run")
-
-
-def _ledger_text(tmp_path: Path) -> str:
-    path = tmp_path / "m.run/ledger.jsonl"
-    return path.read_text() if path.exists() else ""

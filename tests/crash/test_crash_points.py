@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import subprocess
-import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,11 +14,12 @@ import pytest
 from batchgen import cli
 from batchgen.sandbox import SandboxConfig
 from batchgen.system.crash_points import CrashPoint
-from tests.commands.test_run import is_whole_png
-from tests.kit import crashing
-from tests.kit.accounts import Books, findings
-from tests.kit.fakes import MODEL
+from tests.kit import MODEL, crashing
+from tests.kit.accounts import findings
+from tests.kit.ledger_view import LedgerView
 from tests.kit.live import Live, environment, live_sandbox, start, write_csv
+from tests.kit.pictures import is_whole_png
+from tests.kit.waiting import wait_until
 
 P = CrashPoint
 
@@ -135,7 +135,7 @@ class Scene:
         """What is wrong by the accounts of both sides."""
         mine = set(self.rows.values())
         requests = [one for one in self.sandbox.audit.requests if one.prompt in mine]
-        return findings(Books.read(self.run_dir), requests, self.rows)
+        return findings(LedgerView.read(self.run_dir), requests, self.rows)
 
 
 @pytest.fixture
@@ -158,9 +158,9 @@ def ends_well(scene: Scene, *, doubts: int) -> None:
     code = 1 if doubts else 0
     assert scene.go_on() == code
     assert scene.wrong() == []
-    states = Books.read(scene.run_dir).states()
+    states = LedgerView.read(scene.run_dir).counts()
     assert states == Counter(downloaded=len(scene.rows) - doubts, in_doubt=doubts)
-    assert not Books.read(scene.run_dir).parts()
+    assert not LedgerView.read(scene.run_dir).parts()
     calls = scene.sandbox.audit.call_count
     assert scene.go_on() == code
     assert scene.sandbox.audit.call_count == calls, "a run with nothing to do called the API"
@@ -187,33 +187,30 @@ def test_a_kill_at_this_point_costs_what_is_said_of_it(case: Case, scene: Scene)
     """SIGKILL there, the same command again: only what nobody can know is in doubt."""
     scene.die(case.point, case.passage, *scene.words, *case.only)
 
-    left = Books.read(scene.run_dir)
+    left = LedgerView.read(scene.run_dir)
     if case.left == "-":
         assert len(left.last) == case.passage - 1
     else:
-        assert set(case.left.split(" or ")) & set(left.states())
+        assert set(case.left.split(" or ")) & set(left.counts())
     assert all(is_whole_png(path.read_bytes()) for path in scene.final_files())
     if case.accepted is not None:
         assert scene.accepted().total() == case.accepted
     ends_well(scene, doubts=case.doubts)
-    assert Books.read(scene.run_dir).in_state("in_doubt") == case.doubtful
+    assert LedgerView.read(scene.run_dir).in_state("in_doubt") == case.doubtful
 
 
 def test_a_kill_while_the_answer_is_on_its_way_is_one_doubt(tmp_path: Path, scene: Scene) -> None:
     """The POST has left and was accepted, the answer never reached anyone."""
     with live_sandbox(SandboxConfig(faults=("submit:slow:delay_s=20",))) as slow:
         run = start(*scene.words, sandbox=slow)
-        deadline = time.monotonic() + 20
-        while not slow.audit.requests:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        wait_until(lambda: slow.audit.requests, "the POST", alive=run)
         run.kill()
         run.communicate()
         paid = len(slow.audit.requests)
-    ends = Books.read(scene.run_dir)
+    ends = LedgerView.read(scene.run_dir)
 
     assert paid == 1
-    assert ends.states() == Counter(submitting=1)
+    assert ends.counts() == Counter(submitting=1)
     ends_well(scene, doubts=1)
 
 
@@ -247,11 +244,11 @@ def test_a_kill_during_compaction_leaves_one_whole_ledger(point: CrashPoint, sce
     """The old one or the new one: the same records, and nothing to do for the next run."""
     scene.die(P.REQUEST_ID_DURABLE, 2)
     ledger = scene.run_dir / "ledger.jsonl"
-    before, records = ledger.read_bytes(), Books.read(scene.run_dir).last
+    before, records = ledger.read_bytes(), LedgerView.read(scene.run_dir).last
 
     scene.die(point, 1, "ledger", "compact", *scene.words[1:4])
 
-    assert Books.read(scene.run_dir).last == records
+    assert LedgerView.read(scene.run_dir).last == records
     assert (ledger.read_bytes() == before) is (point is P.COMPACTION_WRITTEN)
     ends_well(scene, doubts=0)
 

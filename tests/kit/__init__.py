@@ -1,1 +1,4 @@
-"""Helpers that tests share: virtual time, a remote side and a ledger in memory."""
+"""What tests share: virtual time, fakes of the ports, a real server, and waiting."""
+
+MODEL = "bytedance/dreamina-4-0/text-to-image"
+"""The model of all tests that need only one."""

@@ -20,7 +20,7 @@ import batchgen
 from batchgen import cli
 from batchgen.system import crash_points
 from batchgen.system.crash_points import CrashPoint
-from tests.kit.live import MODEL
+from tests.kit import MODEL
 
 REPO = Path(__file__).resolve().parents[2]
 

@@ -24,9 +24,8 @@ from batchgen.core.jobs import Job, JSONValue, Where
 from batchgen.core.lifecycle import JobRecord, JobState, apply
 from batchgen.core.units import timestamp
 from batchgen.ports import FilesSaved, SaveAnswer
+from tests.kit import MODEL
 from tests.kit.time import LoopClock
-
-MODEL = "bytedance/dreamina-4-0/text-to-image"
 
 
 def job(name: str, prompt: str = "a boat", model: str = MODEL) -> Job:
@@ -87,14 +86,14 @@ class MemoryAPI:
 
     duration_s: float = 10.0
     on_submit: Callable[[Mapping[str, JSONValue], int], SubmitAnswer | None] = lambda v, n: None
-    on_look: Callable[[str, int], PollAnswer | None] = lambda rid, n: None
+    on_poll: Callable[[str, int], PollAnswer | None] = lambda rid, n: None
     on_result: Callable[[str], PollAnswer | None] = lambda rid: None
     on_probe: Callable[[int], bool | None] = lambda n: True
     answer_s: float = 0.01
     probes: int = 0
     created: list[tuple[str, Mapping[str, JSONValue]]] = field(default_factory=list)
     posts: Counter[str] = field(default_factory=Counter)
-    looks: Counter[str] = field(default_factory=Counter)
+    polls: Counter[str] = field(default_factory=Counter)
     high_water: int = 0
     _end_s: dict[str, float] = field(default_factory=dict)
     _ends: list[float] = field(default_factory=list)
@@ -117,9 +116,9 @@ class MemoryAPI:
         return Submitted(request_id=request_id)
 
     async def status(self, request_id: str) -> PollAnswer:
-        self.looks[request_id] += 1
+        self.polls[request_id] += 1
         await asyncio.sleep(self.answer_s)
-        told = self.on_look(request_id, self.looks[request_id])
+        told = self.on_poll(request_id, self.polls[request_id])
         if told is not None:
             return told
         if request_id not in self._end_s:

@@ -1,4 +1,4 @@
-"""Real processes against a real server: the stand-in in a thread, the program as a child."""
+"""Real processes against a real server: the sandbox in a thread, the program as a child."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from pathlib import Path
 
 from batchgen.sandbox import Sandbox, SandboxConfig
 from batchgen.sandbox.audit import AuditedRequest
-from tests.kit.fakes import MODEL
+from tests.kit import MODEL
+from tests.kit.waiting import wait_until
 
 
 @dataclass(frozen=True)
 class Live:
-    """A stand-in that runs in a thread of its own."""
+    """A sandbox that runs in a thread of its own."""
 
     sandbox: Sandbox
     loop: asyncio.AbstractEventLoop
@@ -34,7 +35,7 @@ class Live:
 
     @property
     def audit(self) -> Seen:
-        """What it saw so far, counted in its own thread."""
+        """A copy of its audit, made in its own thread."""
 
         async def count() -> Seen:
             audit = self.sandbox.audit
@@ -67,7 +68,7 @@ class Seen:
 
 @contextmanager
 def live_sandbox(config: SandboxConfig | None = None) -> Iterator[Live]:
-    """A stand-in in a thread with a loop of its own; its audit may be read at any time."""
+    """Run a sandbox in a thread with a loop of its own; its audit may be read at any time."""
     sandbox = Sandbox(config or SandboxConfig(duration_min_s=0.05, duration_max_s=0.2))
     loop = asyncio.new_event_loop()
     ready, stop = threading.Event(), asyncio.Event()
@@ -90,7 +91,7 @@ def live_sandbox(config: SandboxConfig | None = None) -> Iterator[Live]:
 
 @dataclass(frozen=True)
 class Done:
-    """What a finished command left."""
+    """Exit code and output of a finished command."""
 
     code: int
     out: str
@@ -98,7 +99,7 @@ class Done:
 
 
 def environment(sandbox: Live | None = None, **more: str) -> dict[str, str]:
-    """Of a newcomer, with the stand-in's address and token where there is one."""
+    """Return the environment of a new user, with a sandbox's address and token if there is one."""
     base = {key: os.environ[key] for key in ("PATH", "HOME", "LANG") if key in os.environ}
     if sandbox is not None:
         base |= {"RUNCOMFY_MODEL_API_BASE": sandbox.base_url, "RUNCOMFY_TOKEN": sandbox.token}
@@ -106,7 +107,7 @@ def environment(sandbox: Live | None = None, **more: str) -> dict[str, str]:
 
 
 def command(*words: str | Path) -> list[str]:
-    """The program as a child of this interpreter; a spreadsheet needs a model."""
+    """Return the command line of a child of this interpreter; a spreadsheet needs a model."""
     line = [sys.executable, "-m", "batchgen", *map(str, words)]
     return [*line, "--model", MODEL] if words[0] == "run" and "--model" not in words else line
 
@@ -130,8 +131,20 @@ def start(*words: str | Path, sandbox: Live | None = None, **more: str) -> subpr
     )  # fmt: skip
 
 
+def kill_after(run: subprocess.Popen[str], sandbox: Live, submissions: int) -> bool:
+    """Kill a run after so many more submissions; return whether it was still at work then."""
+    goal = len(sandbox.audit.requests) + submissions
+    wait_until(
+        lambda: run.poll() is not None or len(sandbox.audit.requests) >= goal, "more submissions"
+    )
+    was_at_work = run.poll() is None
+    run.kill()
+    run.communicate()
+    return was_at_work
+
+
 def accepted(sandbox: Live) -> dict[str, int]:
-    """Paid jobs per prompt, as the other side counts them."""
+    """Return the paid jobs per prompt, as the sandbox counts them."""
     counts: dict[str, int] = {}
     for request in sandbox.audit.requests:
         counts[request.prompt] = counts.get(request.prompt, 0) + 1
@@ -139,11 +152,11 @@ def accepted(sandbox: Live) -> dict[str, int]:
 
 
 def write_csv(path: Path, rows: Sequence[str], header: str = "id,prompt") -> Path:
-    """A small spreadsheet."""
+    """Write a small spreadsheet."""
     path.write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
     return path
 
 
 def prompts(path: Path, count: int) -> Path:
-    """A spreadsheet of so many prompts with ids."""
+    """Write a spreadsheet of so many prompts with ids."""
     return write_csv(path, [f"j{n:04d},prompt number {n}" for n in range(count)])

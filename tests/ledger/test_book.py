@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
 import subprocess
@@ -30,6 +29,7 @@ from batchgen.core.lifecycle import JobState
 from batchgen.ledger import LEDGER_NAME, RunLedger, replay
 from batchgen.system.clock import SystemClock
 from tests.kit.disks import file_limit
+from tests.kit.ledger_view import LedgerView
 
 T = TypeVar("T")
 API = "https://model-api.runcomfy.net"
@@ -57,7 +57,8 @@ async def write_jobs(run_dir: Path, *names: str) -> None:
 
 def lines(run_dir: Path) -> list[dict[str, Any]]:
     """Every line as any other program would read it."""
-    return [json.loads(line) for line in (run_dir / LEDGER_NAME).read_text().splitlines()]
+    view = LedgerView.read(run_dir)
+    return [view.header, *view.records]
 
 
 def test_a_ledger_begins_with_its_header(tmp_path: Path) -> None:

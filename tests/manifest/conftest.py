@@ -14,8 +14,7 @@ from batchgen.core.jobs import Job
 from batchgen.core.schema import Schema
 from batchgen.manifest import BadRow, Manifest, RowOptions, SchemaSource, open_manifest
 from batchgen.models.bundled import PackagedSchemas
-
-MODEL = "bytedance/dreamina-4-0/text-to-image"
+from tests.kit import MODEL
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from batchgen.core.suggest import nearest
-from tests.manifest.conftest import MODEL, NoSchemas, OneSchema, Read, problems_of
+from tests.kit import MODEL
+from tests.manifest.conftest import NoSchemas, OneSchema, Read, problems_of
 
 
 def test_names_match_in_any_case_and_with_blanks(read: Read) -> None:

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from batchgen.core.jobs import fingerprint
 from batchgen.manifest.job_ids import JobIds, suffix
-from tests.manifest.conftest import MODEL, Read, problems_of
+from tests.kit import MODEL
+from tests.manifest.conftest import Read, problems_of
 
 
 def test_a_row_without_an_id_is_named_by_its_input(read: Read) -> None:

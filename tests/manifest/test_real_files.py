@@ -12,7 +12,7 @@ from batchgen.core.errors import ManifestError
 from batchgen.core.jobs import Job
 from batchgen.manifest import BadRow, Manifest, RowOptions, open_manifest
 from batchgen.models.bundled import PackagedSchemas
-from tests.manifest.conftest import MODEL
+from tests.kit import MODEL
 
 ROWS = {
     "appydave-image-gen/examples_prompts.csv": 20,

@@ -8,9 +8,8 @@ import pytest
 
 from batchgen.core.errors import ManifestError, ManifestNotFound
 from batchgen.core.run_limits import Allowance, Period
+from tests.kit import MODEL
 from tests.manifest.conftest import OneSchema, Read, problems_of
-
-MODEL = "bytedance/dreamina-4-0/text-to-image"
 
 
 def test_the_documented_manifest_reads(read: Read) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import struct
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -19,6 +18,7 @@ from batchgen.outputs.file_names import FileNameClaims
 from batchgen.outputs.local_directory import LocalDirectory
 from batchgen.outputs.store import Store
 from batchgen.system.clock import SystemClock
+from tests.kit.waiting import let_pass_async
 
 LOOPBACK = parse_base_url("http://127.0.0.1:1/v1")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -111,9 +111,9 @@ class Host:
             await response.write(body)
             return response
         await response.write(body[: at // 2])
-        await asyncio.sleep(self.pause_s)
+        await let_pass_async(self.pause_s, "the client writes down what it got")
         await response.write(body[at // 2 : at])
-        await asyncio.sleep(self.pause_s)
+        await let_pass_async(self.pause_s, "the client writes down what it got")
         assert request.transport is not None
         request.transport.abort()
         return response

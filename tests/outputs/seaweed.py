@@ -6,13 +6,14 @@ import json
 import socket
 import subprocess
 import sysconfig
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from tests.kit.waiting import wait_until
 
 BUCKET = "pictures"
 ACCESS, SECRET = "AKTEST", "SKTEST"
@@ -87,17 +88,17 @@ def _wait(server: S3, process: subprocess.Popen[bytes]) -> None:
     import obstore
     from obstore.exceptions import BaseError
 
-    deadline_s = time.monotonic() + 60
     store = client(server)
-    while True:
+
+    def is_ready() -> bool:
         try:
             obstore.put(store, "ready", b"yes")
         except BaseError:
             assert process.poll() is None
-            assert time.monotonic() < deadline_s
-            time.sleep(0.1)
-        else:
-            return
+            return False
+        return True
+
+    wait_until(is_ready, "the object store", timeout_s=60)
 
 
 def client(server: S3, prefix: str = "") -> object:

@@ -18,7 +18,7 @@ from batchgen.outputs.bucket import Bucket
 from batchgen.outputs.destination import fault_of_output_dir
 from batchgen.ports import FilesSaved, SaveLater
 from batchgen.sandbox import SandboxConfig
-from tests.kit.fakes import MODEL
+from tests.kit import MODEL
 from tests.kit.live import accepted, batchgen, live_sandbox
 from tests.outputs.host import PNG, Host, png, server, store
 from tests.outputs.seaweed import BUCKET, S3, SECRET, client, s3_server

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from batchgen.ports import FilesSaved, SaveLater
+from tests.kit.waiting import let_pass_async, wait_until_async
 from tests.outputs.host import PNG, Host, files, png, server, store, whole
 
 OLD = formatdate(1_700_000_000, usegmt=True)
@@ -226,9 +227,9 @@ async def test_a_kill_in_mid_download_costs_what_came_since_the_last_note(tmp_pa
     host = Host(body=png(3_000_000), breaks=[2_000_000], pause_s=0.7)
     async with server(host) as origin:
         child = subprocess.Popen([sys.executable, "-c", CHILD, tmp_path, f"{origin}/a.png"])
-        while not list((tmp_path / "downloads").glob("*.json")):
-            await asyncio.sleep(0.01)
-            assert child.poll() is None
+        await wait_until_async(
+            lambda: list((tmp_path / "downloads").glob("*.json")), "the first resume note"
+        )
         os.kill(child.pid, signal.SIGKILL)
         child.wait()
         assert whole(tmp_path) == []
@@ -245,9 +246,8 @@ async def test_a_cancelled_download_keeps_what_it_has(tmp_path: Path) -> None:
     async with server(host) as origin:
         async with store(tmp_path) as outputs:
             saving = asyncio.create_task(outputs.save("fox", (f"{origin}/a.png",)))
-            while not (tmp_path / "outputs/fox-1.part").exists():
-                await asyncio.sleep(0.01)
-            await asyncio.sleep(0.3)
+            await wait_until_async((tmp_path / "outputs/fox-1.part").exists, "the part")
+            await let_pass_async(0.3, "what was received is on its way to the disk")
             saving.cancel()
             await asyncio.wait([saving])
         host.pause_s = 0

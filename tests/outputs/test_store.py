@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from batchgen.core.events import OutputFile
 from batchgen.outputs.answers import Unreachable
 from batchgen.outputs.local_directory import LocalDirectory
 from batchgen.ports import FilesSaved, LinkExpired, SaveLater
+from tests.kit.waiting import let_pass_async, wait_until_async
 from tests.outputs.host import Handler, server, store
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 400
@@ -58,10 +58,9 @@ async def truncated_slowly(request: web.Request, part: Path) -> web.StreamRespon
     response = web.StreamResponse(headers={"Content-Length": str(len(PNG)), "ETag": '"1"'})
     await response.prepare(request)
     await response.write(PNG[:5000])
-    while not part.exists():
-        await asyncio.sleep(0.001)
+    await wait_until_async(part.exists, "the part")
     await response.write(PNG[5000:6000])
-    await asyncio.sleep(0.05)
+    await let_pass_async(0.05, "the client reads what it got before the connection breaks")
     assert request.transport is not None
     request.transport.abort()
     return response

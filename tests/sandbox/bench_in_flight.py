@@ -19,7 +19,8 @@ from typing import Any
 import aiohttp
 import msgspec
 
-MODEL = "bytedance/dreamina-4-0/text-to-image"
+from tests.kit import MODEL
+
 CAPACITY = 16
 Call = Callable[[Any], Awaitable[Any]]
 

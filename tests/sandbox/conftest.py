@@ -12,8 +12,7 @@ import msgspec
 import pytest
 
 from batchgen.sandbox import Sandbox, SandboxConfig
-
-MODEL = "bytedance/dreamina-4-0/text-to-image"
+from tests.kit import MODEL
 
 
 class Clock:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 
 from batchgen.core.model_entry import ModelEntry
+from tests.kit import MODEL
 
-from .conftest import MODEL, Start
+from .conftest import Start
 
 
 async def test_posts_are_counted_per_distinct_body(start: Start) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from batchgen.core.model_entry import ModelEntry, read_entry
+from tests.kit import MODEL
 
-from .conftest import MODEL, Start
+from .conftest import Start
 
 ENTRIES = tuple(
     ModelEntry(

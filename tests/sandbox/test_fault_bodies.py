@@ -9,8 +9,9 @@ import pytest
 
 from batchgen.core.model_entry import ModelEntry
 from batchgen.sandbox.faults.table import MISSING, SHAPES
+from tests.kit import MODEL
 
-from .conftest import MODEL, Client, Start
+from .conftest import Client, Start
 
 
 async def finished(client: Client, body: Any = "a fox", **options: Any) -> str:

@@ -9,8 +9,9 @@ import aiohttp
 import pytest
 
 from batchgen.sandbox import Sandbox, SandboxConfig
+from tests.kit import MODEL
 
-from .conftest import MODEL, Client, Clock, Start
+from .conftest import Client, Clock, Start
 
 
 async def test_an_outage_of_everything(start: Start) -> None:

@@ -13,8 +13,9 @@ import yarl
 from batchgen.core.errors import UsageError
 from batchgen.core.model_entry import ModelEntry
 from batchgen.sandbox import Sandbox, SandboxConfig
+from tests.kit import MODEL
 
-from .conftest import MODEL, Start
+from .conftest import Start
 
 
 async def test_accepted_jobs_get_an_id_and_three_addresses(start: Start) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from batchgen.system.crash_points import CrashPoint
 from tests.kit import crashing
-from tests.kit.accounts import Books, findings
+from tests.kit.accounts import findings
+from tests.kit.ledger_view import LedgerView
 from tests.kit.live import Live, command
 from tests.torture.damage import tear
 from tests.torture.decisions import End, Round, dice
@@ -82,7 +83,7 @@ class Batch:
         stopped = {-9, -15, -2, 130, 143} if signalled or one.end is End.POINT else set()
         if code == -9 and one.end in (End.TERM, End.INT):
             self._blame(f"round {one.number}: a run did not end {DRAIN_S:g} s after {one.end}")
-        if code in (130, 143) and Books.read(self._run_dir).in_state("submitting"):
+        if code in (130, 143) and LedgerView.read(self._run_dir).in_state("submitting"):
             self._blame(f"a run that was stopped ({code}) left a submission without its answer")
         if code in stopped:
             return
@@ -100,7 +101,7 @@ class Batch:
     def _compact(self, point: CrashPoint | None) -> None:
         if not self._ledger_bytes():
             return
-        before, was = Books.read(self._run_dir).last, self._ledger.stat().st_ino
+        before, was = LedgerView.read(self._run_dir).last, self._ledger.stat().st_ino
         words = ["ledger", "compact", str(self._sheet.path)]
         killed = point is not None and point in crashing.placed()
         line = crashing.command(point, 1, *words) if killed and point else command(*words)
@@ -112,14 +113,14 @@ class Batch:
         self._figures.steps["compaction"] += 1
         if self._ledger.stat().st_ino != was:
             self._compacted_bytes = self._ledger_bytes()
-        after = Books.read(self._run_dir).last
+        after = LedgerView.read(self._run_dir).last
         for job in before:
             if any(before[job].get(key) != after.get(job, {}).get(key) for key in _TOLD):
                 self._blame(f"compaction changed the record of {job}")
 
     def _note_struck(self, why: str) -> None:
         """The jobs between intent and answer, now that nobody is at work: doubts to come."""
-        for job in Books.read(self._run_dir).in_state("submitting"):
+        for job in LedgerView.read(self._run_dir).in_state("submitting"):
             self._reasons.setdefault(job, why)
 
     # The reckoning.
@@ -149,24 +150,24 @@ class Batch:
         return code
 
     def _reckon(self) -> None:
-        figures, books = self._figures, Books.read(self._run_dir)
+        figures, ledger = self._figures, LedgerView.read(self._run_dir)
         audit = self._sandbox.audit
         requests = [one for one in audit.requests if self._sheet.is_of(one.prompt)]
-        for wrong in findings(books, requests, self._sheet.prompts):
+        for wrong in findings(ledger, requests, self._sheet.prompts):
             self._blame(wrong)
-        for job in sorted(books.in_state("in_doubt")):
-            figures.doubts[self._explanation(job, books)] += 1
-        known = books.request_ids()
+        for job in sorted(ledger.in_state("in_doubt")):
+            figures.doubts[self._explanation(job, ledger)] += 1
+        known = ledger.request_ids()
         figures.unnamed += sum(request.request_id not in known for request in requests)
-        figures.parts += len(books.parts())
+        figures.parts += len(ledger.parts())
         figures.batches += 1
         figures.jobs += len(self._sheet.prompts)
         figures.accepted += len(requests)
-        figures.states += books.states()
-        figures.files += sum(len(line.get("files", ())) for line in books.lines)
+        figures.states += ledger.counts()
+        figures.files += sum(len(line.get("files", ())) for line in ledger.records)
 
-    def _explanation(self, job: str, books: Books) -> str:
-        kind = (books.last[job].get("error") or {}).get("kind")
+    def _explanation(self, job: str, ledger: LedgerView) -> str:
+        kind = (ledger.last[job].get("error") or {}).get("kind")
         if kind == "lost_answer" and job in self._sheet.lossy_jobs:
             return "the sandbox lost the answer"
         if kind == "crash" and job in self._reasons:

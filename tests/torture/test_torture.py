@@ -12,8 +12,9 @@ import pytest
 
 from batchgen.sandbox.audit import AuditedRequest
 from batchgen.system.crash_points import CrashPoint
-from tests.kit.accounts import Books, findings
+from tests.kit.accounts import findings
 from tests.kit.crashing import REPO
+from tests.kit.ledger_view import LedgerView
 from tests.torture.damage import tear
 from tests.torture.decisions import COMPACTION, Tear, round_of
 from tests.torture.sheet import Sheet
@@ -107,7 +108,7 @@ def test_the_reckoning_finds_what_is_wrong(
     (tmp_path / "ledger.jsonl").write_text(json.dumps(line) + "\n")
 
     wrong = findings(
-        Books.read(tmp_path), [_request("a fox", one) for one in requests],
+        LedgerView.read(tmp_path), [_request("a fox", one) for one in requests],
         {prompts.split(maxsplit=1)[0]: prompts},
     )  # fmt: skip
 
@@ -119,8 +120,8 @@ def test_a_request_that_no_line_names_is_lost_unless_its_job_is_in_doubt(tmp_pat
     """One request for each doubt; a second one nobody can have sent."""
     line = {"job": "a", "state": "in_doubt", "request_id": None}
     (tmp_path / "ledger.jsonl").write_text(json.dumps(line) + "\n")
-    books, prompts = Books.read(tmp_path), {"a": "a fox"}
+    ledger, prompts = LedgerView.read(tmp_path), {"a": "a fox"}
     once, twice = [_request("a fox", "r1")], [_request("a fox", "r1"), _request("a wolf", "r2")]
 
-    assert findings(books, once, prompts) == []
-    assert [what.split(":")[0] for what in findings(books, twice, prompts)] == ["LOST"]
+    assert findings(ledger, once, prompts) == []
+    assert [what.split(":")[0] for what in findings(ledger, twice, prompts)] == ["LOST"]

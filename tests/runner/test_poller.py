@@ -1,4 +1,4 @@
-"""Looks at accepted jobs, in virtual time: what they cost, and what they can never do."""
+"""Polls of accepted jobs, in virtual time: what they cost, and what they can never do."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from batchgen.runner import Limits
 from batchgen.runner.context import RunContext
 from batchgen.runner.poll_loop import PollSchedule
 from batchgen.runner.poller import InFlightJob, Poller, ResultFirst
-from tests.kit.fakes import MODEL, MemoryAPI, MemoryLedger, Notes, job
+from tests.kit import MODEL
+from tests.kit.fakes import MemoryAPI, MemoryLedger, Notes, job
 from tests.kit.time import LoopClock, leap
 
 DONE = Produced(outputs=("https://files.runcomfy.net/a.png",))
@@ -36,12 +37,12 @@ class Remote(MemoryAPI):
 
     async def status(self, request_id: str) -> PollAnswer:
         self.calls["status"] += 1
-        await asyncio.sleep(self.answer_s)
+        await LoopClock().sleep(self.answer_s)
         return Ended() if self._ended(request_id) else Running()
 
     async def result(self, request_id: str) -> PollAnswer:
         self.calls["result"] += 1
-        await asyncio.sleep(self.answer_s)
+        await LoopClock().sleep(self.answer_s)
         return DONE if self._ended(request_id) else self.unfinished()
 
     def _ended(self, request_id: str) -> bool:
@@ -49,8 +50,8 @@ class Remote(MemoryAPI):
 
 
 @dataclass
-class Sky:
-    """A lookout with a remote side and a ledger in memory."""
+class PollerWorld:
+    """A poller with an API and a ledger in memory."""
 
     api: Remote = field(default_factory=Remote)
     ledger: MemoryLedger = field(default_factory=MemoryLedger)
@@ -60,14 +61,14 @@ class Sky:
     def __post_init__(self) -> None:
         self.clock = LoopClock()
 
-    def lookout(self) -> Poller:
+    def poller(self) -> Poller:
         context = RunContext(
             api=self.api, ledger=self.ledger, clock=self.clock, observer=self.notes,
             limits=Limits(), jitter=random.Random(1).random,
         )  # fmt: skip
         return Poller(context, self.forecasts)
 
-    async def flight(self, name: str, duration_s: float, *, resumed: bool = False) -> InFlightJob:
+    async def accept(self, name: str, duration_s: float, *, resumed: bool = False) -> InFlightJob:
         one = job(name, name)
         intent = Intended(model=one.model, input=one.input, fingerprint=one.fingerprint)
         await self.ledger.record(name, intent)
@@ -78,21 +79,21 @@ class Sky:
             record=record, row=one, accepted_at_s=now_s, give_up_at_s=now_s + 900, resumed=resumed
         )
 
-    async def land(self, lookout: Poller, flight: InFlightJob) -> float:
-        """Look until it has ended; how late that was learned."""
-        delay_s: float | None = lookout.first_delay_s(flight)
+    async def poll_to_the_end(self, poller: Poller, job: InFlightJob) -> float:
+        """Poll until it has ended; return how late that was learned."""
+        delay_s: float | None = poller.first_delay_s(job)
         while delay_s is not None:
             await self.clock.sleep(delay_s)
-            delay_s = await lookout.poll(flight)
-        return self.clock.monotonic_s() - self.api.ends_s[flight.record.request_id or ""]
+            delay_s = await poller.poll(job)
+        return self.clock.monotonic_s() - self.api.ends_s[job.record.request_id or ""]
 
     def play(self, durations: list[float]) -> list[float]:
-        """One job after another; the lags in seconds."""
+        """Run one job after another; return the lags in seconds."""
 
         async def story() -> list[float]:
-            lookout = self.lookout()
+            poller = self.poller()
             return [
-                await self.land(lookout, await self.flight(f"j{n}", duration_s))
+                await self.poll_to_the_end(poller, await self.accept(f"j{n}", duration_s))
                 for n, duration_s in enumerate(durations)
             ]
 
@@ -106,47 +107,47 @@ def narrow(count: int) -> list[float]:
 
 def test_narrow_durations_cost_few_calls_and_little_lag() -> None:
     """Within 20 % of their mean: at most 6 calls a job and 5 % lag after the first 20 jobs."""
-    sky = Sky()
+    world = PollerWorld()
     lags: list[float] = []
 
     async def story() -> int:
-        lookout, early = sky.lookout(), 0
+        poller, early = world.poller(), 0
         for n, duration_s in enumerate(narrow(220)):
-            early = sky.api.calls.total() if n == 20 else early
-            lag_s = await sky.land(lookout, await sky.flight(f"j{n}", duration_s))
+            early = world.api.calls.total() if n == 20 else early
+            lag_s = await world.poll_to_the_end(poller, await world.accept(f"j{n}", duration_s))
             lags.append(lag_s / duration_s)
         return early
 
     early = leap(story())
 
-    calls = 1 + (sky.api.calls.total() - early) / 200
+    calls = 1 + (world.api.calls.total() - early) / 200
     assert calls <= 5.6
     assert sum(lags[20:]) / 200 < 0.045
 
 
 def test_an_instant_model_needs_two_calls_a_job() -> None:
     """Once it is known that jobs end at once, the result is asked first, and at once."""
-    sky = Sky()
+    world = PollerWorld()
 
-    sky.play([0.0] * 100)
+    world.play([0.0] * 100)
 
-    assert sky.api.calls["status"] == 3
-    assert sky.api.calls["result"] == 100
+    assert world.api.calls["status"] == 3
+    assert world.api.calls["result"] == 100
 
 
 def test_unfinished_results_that_are_errors_send_the_run_back_to_status() -> None:
     """Three errors where the status says `running`: from then on only ended jobs are fetched."""
     error = TryAgain(error=JobError(kind="lost_answer", message="not ready", http_status=409))
-    sky = Sky(api=Remote(unfinished=lambda: error))
+    world = PollerWorld(api=Remote(unfinished=lambda: error))
 
-    sky.play(narrow(60))
+    world.play(narrow(60))
 
-    assert sky.api.calls["result"] <= 60 + 3 + 1
-    assert set(sky.ledger.states().values()) == {"completed"}
+    assert world.api.calls["result"] <= 60 + 3 + 1
+    assert set(world.ledger.states().values()) == {"completed"}
 
 
-def test_an_outage_does_not_end_the_shortcut_of_a_server_that_knows_it() -> None:
-    """Where an unfinished result was answered before, errors are errors; elsewhere three end it."""
+def test_an_outage_does_not_end_result_first_for_a_server_that_answers_it() -> None:
+    """If an unfinished result was answered before, errors are errors; otherwise three end it."""
     known, unknown = ResultFirst(), ResultFirst()
     known.answered()
 
@@ -161,77 +162,77 @@ def test_an_outage_does_not_end_the_shortcut_of_a_server_that_knows_it() -> None
 def test_a_result_that_is_not_there_yet_loses_no_job() -> None:
     """A server that knows no unfinished result is asked for the status before a job is lost."""
     gone = Gone(error=JobError(kind="expired", message="no such result"))
-    sky = Sky(api=Remote(unfinished=lambda: gone))
+    world = PollerWorld(api=Remote(unfinished=lambda: gone))
 
-    sky.play(narrow(40))
+    world.play(narrow(40))
 
-    assert sky.api.calls["result"] <= 40 + 3
-    assert set(sky.ledger.states().values()) == {"completed"}
+    assert world.api.calls["result"] <= 40 + 3
+    assert set(world.ledger.states().values()) == {"completed"}
 
 
-def test_a_failing_look_backs_off_and_fails_nothing() -> None:
+def test_a_failing_poll_backs_off_and_fails_nothing() -> None:
     """Errors first under a second, then up to 30 s apart; the job stays in flight."""
     failing = TryAgain(error=JobError(kind="lost_answer", message="504", http_status=504))
     delays: list[float] = []
-    sky = Sky()
+    world = PollerWorld()
 
     async def story() -> JobState:
-        flight = await sky.flight("j0", 10.0)
-        lookout = sky.lookout()
+        job = await world.accept("j0", 10.0)
+        poller = world.poller()
 
         async def no_answer(request_id: str) -> PollAnswer:
             return failing
 
-        sky.api.status = no_answer  # type: ignore[method-assign]
+        world.api.status = no_answer  # type: ignore[method-assign]
         for _ in range(12):
-            delay_s = await lookout.poll(flight)
+            delay_s = await poller.poll(job)
             assert delay_s is not None
             delays.append(delay_s)
-        return flight.record.state
+        return job.record.state
 
     assert leap(story()) is JobState.IN_QUEUE
     assert delays[0] < 1.0
     assert 15.0 <= delays[-1] <= 30.0
 
 
-def test_what_an_earlier_run_left_is_looked_at_at_once_and_teaches_nothing() -> None:
+def test_what_an_earlier_run_left_is_polled_at_once_and_teaches_nothing() -> None:
     """It may have ended hours ago: then its age is no duration."""
-    sky = Sky()
-    sky.forecasts.of(MODEL).whole.seed([20.0] * 5)
+    world = PollerWorld()
+    world.forecasts.of(MODEL).whole.seed([20.0] * 5)
 
     async def story() -> float:
-        flight = await sky.flight("old", -5.0, resumed=True)
-        flight.accepted_at_s -= 7200.0
-        return await sky.land(sky.lookout(), flight)
+        job = await world.accept("old", -5.0, resumed=True)
+        job.accepted_at_s -= 7200.0
+        return await world.poll_to_the_end(world.poller(), job)
 
     assert leap(story()) < 5.1
-    assert len(sky.forecasts.of(MODEL).whole) == 5
+    assert len(world.forecasts.of(MODEL).whole) == 5
 
 
-def test_history_spares_the_first_job_its_looks() -> None:
-    """Seeded from the ledger, the very first job of a slow model is not looked at at once."""
-    sky = Sky()
-    sky.forecasts.of(MODEL).whole.seed([20.0 + n / 50 for n in range(50)])
+def test_history_spares_the_first_job_its_polls() -> None:
+    """Seeded from the ledger, the very first job of a slow model is not polled at once."""
+    world = PollerWorld()
+    world.forecasts.of(MODEL).whole.seed([20.0 + n / 50 for n in range(50)])
 
-    lags = sky.play([20.0])
+    lags = world.play([20.0])
 
-    assert sky.api.calls.total() <= 5
+    assert world.api.calls.total() <= 5
     assert lags[0] < 1.5
 
 
 def test_a_clock_that_leaps_an_hour_stalls_nothing() -> None:
-    """After a machine slept, what is due is due now, and the next jobs are looked at as before."""
-    sky = Sky()
+    """After a machine slept, what is due is due now, and the next jobs are polled as before."""
+    world = PollerWorld()
 
     async def story() -> tuple[float, float]:
-        lookout = sky.lookout()
+        poller = world.poller()
         for n, duration_s in enumerate(narrow(40)):
-            await sky.land(lookout, await sky.flight(f"j{n}", duration_s))
-        slept = await sky.flight("slept", 20.0)
-        first_s = lookout.first_delay_s(slept)
-        await sky.clock.sleep(first_s + 3600.0)
-        assert await lookout.poll(slept) is None
-        lag_s = await sky.land(lookout, await sky.flight("after", 20.0))
+            await world.poll_to_the_end(poller, await world.accept(f"j{n}", duration_s))
+        slept = await world.accept("slept", 20.0)
+        first_s = poller.first_delay_s(slept)
+        await world.clock.sleep(first_s + 3600.0)
+        assert await poller.poll(slept) is None
+        lag_s = await world.poll_to_the_end(poller, await world.accept("after", 20.0))
         return first_s, lag_s
 
     first_s, lag_s = leap(story())
@@ -239,14 +240,14 @@ def test_a_clock_that_leaps_an_hour_stalls_nothing() -> None:
     assert lag_s < 3
 
 
-def test_jobs_accepted_together_are_not_looked_at_together() -> None:
-    """Jitter spreads the first looks of a hundred jobs over a good part of a second or more."""
-    sky = Sky()
-    sky.forecasts.of(MODEL).whole.seed(narrow(50))
+def test_jobs_accepted_together_are_not_polled_together() -> None:
+    """Jitter spreads the first polls of a hundred jobs over a good part of a second or more."""
+    world = PollerWorld()
+    world.forecasts.of(MODEL).whole.seed(narrow(50))
 
     async def story() -> list[float]:
-        lookout = sky.lookout()
-        return sorted([lookout.first_delay_s(await sky.flight(f"j{n}", 20.0)) for n in range(100)])
+        poller = world.poller()
+        return sorted([poller.first_delay_s(await world.accept(f"j{n}", 20.0)) for n in range(100)])
 
     firsts = leap(story())
 
@@ -256,7 +257,7 @@ def test_jobs_accepted_together_are_not_looked_at_together() -> None:
 
 def bare(name: str) -> InFlightJob:
     async def one() -> InFlightJob:
-        return await Sky().flight(name, 1.0)
+        return await PollerWorld().accept(name, 1.0)
 
     return leap(one())
 
@@ -264,27 +265,27 @@ def bare(name: str) -> InFlightJob:
 @given(st.lists(st.floats(0, 1e5), max_size=60))
 def test_the_schedule_gives_back_what_is_due_in_its_order(dues: list[float]) -> None:
     """Earliest first, nothing before its time, nothing lost."""
-    schedule, flight = PollSchedule(), FLIGHT
+    schedule, job = PollSchedule(), JOB
     for due_s in dues:
-        schedule.add(flight, due_s)
+        schedule.add(job, due_s)
 
     taken: list[float] = []
     while (due := schedule.next_due_s()) is not None:
         assert due == 0 or schedule.pop_due(due * 0.999 - 1e-6) is None
-        assert schedule.pop_due(due) is flight
+        assert schedule.pop_due(due) is job
         taken.append(due)
 
     assert taken == sorted(dues)
 
 
-FLIGHT = bare("j0")
+JOB = bare("j0")
 
 
-def test_ten_thousand_flights_are_one_heap() -> None:
+def test_ten_thousand_jobs_are_one_heap() -> None:
     """After an hour's leap all of them are due, each once."""
     schedule = PollSchedule()
     for n in range(10_000):
-        schedule.add(FLIGHT, float(n % 97))
+        schedule.add(JOB, float(n % 97))
 
     due = 0
     while schedule.pop_due(3600.0) is not None:
@@ -294,10 +295,10 @@ def test_ten_thousand_flights_are_one_heap() -> None:
 
 
 @pytest.mark.parametrize("answer", [Queued(position=3), Queued(), Running(unknown_word="odd")])
-def test_an_unfinished_job_is_looked_at_again(answer: PollAnswer) -> None:
-    """Every state but an end leads to another look, soon."""
-    sky = Sky(api=Remote(unfinished=lambda: answer))
+def test_an_unfinished_job_is_polled_again(answer: PollAnswer) -> None:
+    """Every state but an end leads to another poll, soon."""
+    world = PollerWorld(api=Remote(unfinished=lambda: answer))
 
-    sky.play(narrow(25))
+    world.play(narrow(25))
 
-    assert set(sky.ledger.states().values()) == {"completed"}
+    assert set(world.ledger.states().values()) == {"completed"}

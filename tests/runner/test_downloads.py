@@ -1,0 +1,91 @@
+"""Downloads: in which order outputs are fetched, and what a failed try leads to."""
+
+from __future__ import annotations
+
+from batchgen.core.events import JobError
+from batchgen.core.lifecycle import JobRecord, JobState
+from batchgen.ports import LinkExpired, SaveAnswer, SaveLater
+from batchgen.runner import Limits
+from tests.kit.fakes import MemoryStore
+from tests.runner.world import World, many
+
+
+def test_downloads_hold_no_slot() -> None:
+    """Slow downloads do not slow the generation down."""
+    world = World(store=MemoryStore(save_s=500.0), limits=Limits(concurrency=1, downloads=8))
+
+    world.run(many(4))
+
+    assert world.took_s < 4 * 10 * 1.35 + 500 + 5
+
+
+def test_an_expired_link_is_renewed_once() -> None:
+    """Fresh URLs come from the result, not from a new submission."""
+    expired = LinkExpired(error=JobError(kind="expired", message="403"))
+
+    def once(name: str, n: int) -> SaveAnswer | None:
+        return expired if n == 1 else None
+
+    world = World(store=MemoryStore(on_save=once))
+
+    world.run(many(1))
+
+    assert world.ledger.states() == {"j0": "downloaded"}
+    assert (world.api.posts.total(), world.store.tries["j0"]) == (1, 2)
+
+
+def test_a_download_that_gets_nowhere_is_left_for_the_next_run() -> None:
+    """After five fruitless tries the job stays completed: paid for, known, resumable."""
+    later = SaveLater(error=JobError(kind="download", message="503"))
+    world = World(store=MemoryStore(on_save=lambda name, n: later))
+
+    outcome = world.run(many(1))
+
+    assert outcome.reasons == ()
+    assert world.ledger.states() == {"j0": "completed"}
+    assert world.store.tries["j0"] == 6, "five tries and the one after the renewal"
+    assert world.api.posts.total() == 1
+
+
+def test_a_download_that_makes_progress_goes_on() -> None:
+    """New bytes in a try start the count again."""
+
+    def slowly(name: str, n: int) -> SaveAnswer | None:
+        error = JobError(kind="download", message="reset")
+        return SaveLater(error=error, received_bytes=1) if n < 20 else None
+
+    world = World(store=MemoryStore(on_save=slowly))
+
+    world.run(many(1))
+
+    assert world.ledger.states() == {"j0": "downloaded"}
+
+
+def test_what_is_nearest_to_being_deleted_comes_first() -> None:
+    """By the end of the job, not by its submission: that is when the days of its files began."""
+    world = World(store=MemoryStore(save_s=1.0), limits=Limits(downloads=1))
+    for job, submitted, finished in (("j0", 1, 9), ("j1", 2, 7), ("j2", 3, 8)):
+        world.ledger.known[job] = JobRecord(
+            ts="", job=job, state=JobState.COMPLETED, outputs=("https://files.runcomfy.net/a",),
+            submitted_at=f"2026-11-0{submitted}", finished_at=f"2026-11-0{finished}",
+        )  # fmt: skip
+
+    world.run([])
+
+    assert [job for job, _ in world.ledger.events] == ["j1", "j2", "j0"]
+
+
+def test_what_proves_a_file_stays_until_the_ledger_knows_it() -> None:
+    """A crash between the rename and the record must not lead to a second download."""
+    settled_before_record = []
+    world = World()
+    world.ledger.fail_on = lambda job, event: (
+        settled_before_record.append(list(world.store.settlements))
+        if "Saved" in repr(event)
+        else None
+    )
+
+    world.run(many(2))
+
+    assert settled_before_record[0] == []
+    assert sorted(world.store.settlements) == ["j0", "j1"]
