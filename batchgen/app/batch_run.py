@@ -1,251 +1,288 @@
-"""One run with everything at hand: from the open ledger to the exit code."""
+"""One run: locate the run directory, lock it, open and load the manifest, plan, run, report."""
 
 from __future__ import annotations
 
-import random
-from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from dataclasses import dataclass, field, replace
 
-import msgspec
-
-from batchgen.app.console import Console
-from batchgen.app.loading import SHOWN_PROBLEMS, LoadedBatch
-from batchgen.app.open_batch import OpenBatch
-from batchgen.app.pricing import PriceOf, price_of, price_sentence, require_prices, spending
-from batchgen.app.remote import Remote
-from batchgen.app.result_files import write_views
-from batchgen.app.run_directory import DatedRunDirectories
-from batchgen.app.run_file import known_jobs, mark_finished, remember, remember_jobs
-from batchgen.app.run_options import Flags, RunOptions
-from batchgen.app.run_preparation import grant, reopen_damaged
-from batchgen.app.selected_jobs import SelectedJobs
+from batchgen.app.batch_ref import BatchRef
+from batchgen.app.context import CommandContext
+from batchgen.app.loading import LoadedBatch, entries_to_pin, load
+from batchgen.app.lock_wait import LockWait
+from batchgen.app.open_batch import OpenBatch, locate, open_in
+from batchgen.app.pricing import (
+    PriceOf,
+    balance_sentence,
+    price_of,
+    price_sentence,
+    require_prices,
+    spending,
+)
+from batchgen.app.remote import Remote, real_api, sandbox_in_process
+from batchgen.app.result_files import rows_of_batch, write_result_files
+from batchgen.app.run_directory import RunDirectories, RunDirectory
+from batchgen.app.run_file import (
+    first_jobs,
+    is_unfinished,
+    mark_finished,
+    remember,
+    remember_jobs,
+)
+from batchgen.app.run_options import Flags, RunOptions, decide
+from batchgen.app.run_preparation import Preparation, prepare
+from batchgen.app.selected_jobs import SelectedJobs, jobs_to_do
 from batchgen.app.signals import signals_stop
 from batchgen.core.adoption import adoptions
+from batchgen.core.errors import LockHeld
 from batchgen.core.model_entry import ModelEntry, NoCatalogueEntry
-from batchgen.core.plan import WORK_LEFT, Plan
-from batchgen.core.polling.durations import past_duration_s
+from batchgen.core.plan import Plan
 from batchgen.core.stop_reasons import StopReason, exit_code
 from batchgen.core.summary import summarise
 from batchgen.core.units import count_text, local_date, timestamp
-from batchgen.ledger import RunLedger
+from batchgen.ledger import RunLedger, RunLock, replay
+from batchgen.models.pinned import PinnedSchemas
 from batchgen.models.registry import ModelRegistry
-from batchgen.reports.plan_text import plan_sentence
-from batchgen.reports.progress import Tally
+from batchgen.reports.plan_text import plan_json, plan_sentence, plan_table
 from batchgen.reports.status_text import status_lines, summary_json
-from batchgen.runner import Limits, Outcome, Runner, Spending
-from batchgen.system.clock import SystemClock
+from batchgen.runner import Outcome, Spending
 
-NOT_THERE = NoCatalogueEntry(why="the stand-in does not have it", reached=True)
+NOT_IN_SANDBOX = NoCatalogueEntry(why="the sandbox does not have it", reached=True)
+
+_ADVICE = {
+    StopReason.TOKEN: "get a token at runcomfy.com (profile) and set RUNCOMFY_TOKEN; then ",
+    StopReason.BUDGET: "raise --max-cost, or wait for the next day or month; then ",
+    StopReason.BALANCE: "add balance at runcomfy.com; then ",
+}
+"""What the user can do before resuming, for the first of these reasons that applies."""
+
+
+def located_runs(ref: BatchRef, flags: Flags, context: CommandContext) -> Iterator[BatchRun]:
+    """Yield the runs of one command: earlier directories with work left, then the one for today."""
+    directories = locate(ref)
+    today = flags.date or local_date(context.clock.now_s())
+    lock_wait = LockWait(if_locked=flags.if_locked, context=context)
+
+    def run_in(directory: RunDirectory, flags: Flags) -> BatchRun:
+        return BatchRun(
+            ref=ref, directory=directory, directories=directories, flags=flags, context=context,
+            lock_wait=lock_wait,
+        )  # fmt: skip
+
+    for date, directory in directories.dated():
+        if not (flags.date or flags.fresh) and date < today and is_unfinished(directory):
+            context.console.insist(f"{directory} still has work left; it is continued first")
+            known = tuple(first_jobs(directory))
+            yield run_in(directory, replace(flags, jobs=known, changed="keep", limit=None))
+    yield run_in(directories.on(today), flags)
 
 
 @dataclass(slots=True, kw_only=True)
 class BatchRun:
-    """One run with everything at hand."""
+    """One run in one run directory. The steps below set the later fields, in their order."""
 
-    opened: OpenBatch
+    ref: BatchRef
+    directory: RunDirectory
+    directories: RunDirectories
     flags: Flags
-    loaded: LoadedBatch
-    options: RunOptions
-    remote: Remote
-    book: RunLedger
-    talk: Console
+    context: CommandContext
+    lock_wait: LockWait
 
-    @property
-    def run_dir(self) -> Path:
-        """Where the batch keeps everything."""
-        return self.opened.run_dir
+    batch: OpenBatch = field(init=False)
+    loaded: LoadedBatch = field(init=False)
+    options: RunOptions = field(init=False)
+    remote: Remote = field(init=False)
+    ledger: RunLedger = field(init=False)
 
-    async def spend(self) -> int:
-        """Do what the plan says; the exit code."""
-        remember(self.run_dir, self.opened.target.shape, self.opened.target.manifest)
-        if isinstance(self.opened.place, DatedRunDirectories):
-            remember_jobs(self.run_dir, (job.id for job in self.loaded.spool.jobs()))
-        for note in self.book.notes:
-            self.talk.insist(note)
-        await self._settle_crashes()
-        await self._adopt()
-        if self.flags.repair:
-            await self._reopen_damaged()
-        if not await self._grant():
-            self.talk.say("nothing to retry")
-            return 0
-        selected = SelectedJobs.of(
-            self.loaded.spool, self.book, self.options, matches_state=self.loaded.matches_state
-        )
-        prices = price_of(await self._models(), self.options)
-        plan = selected.plan(prices)
-        self.talk.say(plan_sentence(plan, invalid=self.loaded.spool.invalid))
-        if sentence := price_sentence(plan):
-            self.talk.say(sentence)
-        outcome = Outcome(reasons=())
-        if any((plan.counts + plan.removed)[kind] for kind in WORK_LEFT):
-            outcome = await self._work(selected, plan, prices)
-        return self._finish(selected, outcome)
-
-    async def _settle_crashes(self) -> None:
-        if crashed := await self.book.doubt_crashed_submissions():
-            self.talk.insist(
-                f"{count_text(crashed, 'job')} in doubt: an earlier run ended between sending a"
-                " submission and hearing the answer. They are held; look for them at"
-                " runcomfy.com under Generations."
-            )
-
-    async def _adopt(self) -> None:
-        pairs = adoptions(self.loaded.spool, self.book)
-        for old, new in pairs:
-            await self.book.adopt(old, new)
-        if pairs:
-            self.talk.say(f"{count_text(len(pairs), 'row')} got an id and keep what they have")
-
-    async def _reopen_damaged(self) -> None:
-        found = await reopen_damaged(self.run_dir, self.book, now=timestamp(SystemClock().now_s()))
-        for bad in found[:SHOWN_PROBLEMS]:
-            self.talk.say(f"{bad.file.path}: {bad.why}; it is fetched again")
-        if found:
-            self.talk.say(f"{count_text(len(found), 'file')} to fetch again, at no cost")
-        else:
-            self.talk.say("every file is as it was downloaded")
-
-    async def _grant(self) -> bool:
-        """With `retry`: allow the attempts, and narrow the run to them; whether there are any."""
-        if self.flags.retry is None:
-            return True
-        rows = (job.id for job in self.loaded.spool.jobs())
-        granted = await grant(self.flags.retry, self.book, rows)
-        if not self.flags.retry_rest:
-            self.options = replace(self.options, jobs=granted)
-        return bool(granted) or self.flags.retry_rest
-
-    async def _work(self, selected: SelectedJobs, plan: Plan, prices: PriceOf) -> Outcome:
-        from batchgen.api import ModelAPI
-        from batchgen.app.output_store import store_of, with_sidecars
-
-        clock = SystemClock()
-        budgets = self._spending(selected, plan, prices)
-        token = self.remote.token()
-        tally = Tally(total=_to_do(plan), download=self.options.policy.download)
-        progress = self.talk.progress(tally, clock)
-        store = store_of(
-            self.run_dir, self.loaded, self.book, api=self.remote.base, options=self.options,
-            clock=clock,
-        )  # fmt: skip
-        outputs, observer = with_sidecars(
-            store, self.loaded, self.book, progress, wanted=self.options.sidecar
-        )
+    async def execute(self) -> int:
+        """Run, and return the exit code. Raises `BatchgenError` if the run cannot begin."""
+        lock = None if self.flags.dry_run else await self.lock_wait.take(self.directory)
         try:
-            async with ModelAPI(self.remote.base, token, clock=clock) as api, store:
-                runner = Runner(
-                    api=api, ledger=self.book, outputs=outputs, clock=clock, observer=observer,
-                    policy=self.options.policy, limits=self._limits(plan), rng=random.Random(),
-                    spending=budgets,
-                )  # fmt: skip
-                tally.limited_by = runner.limited_by
-                self._recall_latencies(runner)
-                with signals_stop(runner):
-                    return await runner.run(selected)
-        finally:
-            progress.close()
+            return await self._execute(lock)
+        except LockHeld:
+            if lock is not None or not self.lock_wait.waits or self.ref.is_stdin:
+                raise
+        # Both began this directory at the same moment, and the other process was first.
+        return await self._execute(await self.lock_wait.take(self.directory))
 
-    def _recall_latencies(self, runner: Runner) -> None:
-        """Tell the runner how long jobs of each model took in earlier runs of this batch."""
-        if next(iter(self.book.records()), None) is None:
-            return  # a first run has no history, and the rows need not be gone through for it
-        took_s: defaultdict[str, list[tuple[str, float]]] = defaultdict(list)
-        for job in self.loaded.spool.jobs():
-            record = self.book.get(job.id)
-            duration_s = past_duration_s(record) if record else None
-            if record and record.finished_at and duration_s is not None:
-                took_s[job.model].append((record.finished_at, duration_s))
-        for model, ended in took_s.items():
-            runner.forecasts.of(model).whole.seed(duration_s for _, duration_s in sorted(ended))
+    async def _execute(self, lock: RunLock | None) -> int:
+        """Take the steps in order; `lock` is None for a directory in which no run has begun."""
+        async with AsyncExitStack() as stack:
+            if lock is not None:
+                stack.enter_context(lock)
+            self.open()
+            stack.enter_context(self.load())
+            if self.flags.dry_run:
+                return self.show_plan()
+            await self.begin(stack, lock)
+            if not await self.prepare():
+                self.context.console.say("nothing to retry")
+                return 0
+            selected, plan, prices = await self.plan()
+            outcome = Outcome(reasons=())
+            if jobs_to_do(plan):
+                outcome = await self.run(selected, plan, prices)
+            return self.report(selected, outcome)
 
-    async def _models(self) -> ModelRegistry:
-        """Where prices come from. A stand-in in this process is asked on this very loop."""
-        token = self.remote.known_token
-        if token is None:
-            return self.opened.models
-        from batchgen.api import ModelAPI
+    def open(self) -> None:
+        """Open the manifest, and merge its run settings with the flags."""
+        self.batch = open_in(self.ref, self.directory, self.context, live=True)
+        self.options = decide(self.flags, self.batch.manifest.settings)
 
-        async with ModelAPI(self.remote.base, token, clock=SystemClock()) as api:
+    def load(self) -> LoadedBatch:
+        """Read and check every row. Raises `ManifestError` if any is wrong and may not be."""
+        self.loaded = load(self.batch, spool_dir=self.directory.path)
+        try:
+            self.loaded.require_valid(skip_invalid=self.options.skip_invalid)
+        except BaseException:
+            self.loaded.spool.close()
+            raise
+        manifest_notes = (*self.loaded.manifest.notes, *self.batch.models.notes)
+        for note in (*self.batch.notes, *manifest_notes):
+            self.context.console.say(note)
+        return self.loaded
+
+    def show_plan(self) -> int:
+        """Print the plan of a dry run on stdout."""
+        records = replay(self.directory.ledger).index
+        for old, new in adoptions(self.loaded.spool, records):
+            records.adopt(old, new)
+        selected = SelectedJobs.of(
+            self.loaded.spool, records, self.options, matches_state=self.loaded.matches_state
+        )
+        plan = selected.plan(price_of(self.batch.models, self.options))
+        console = self.context.console
+        if self.flags.json:
+            console.print_json(plan_json(plan))
+            return 0
+        costs = (price_sentence(plan), balance_sentence(self.ref, plan, self.context))
+        console.print_lines(
+            plan_sentence(plan, invalid=self.loaded.spool.invalid),
+            *plan_table(plan),
+            *filter(None, costs),
+            "nothing was submitted (dry run)",
+        )
+        return 0
+
+    async def begin(self, stack: AsyncExitStack, lock: RunLock | None) -> None:
+        """Create the directory, open the ledger as its only writer, and pin the schemas."""
+        self.directory.create()
+        if lock is None:
+            lock = stack.enter_context(self.lock_wait.acquire(self.directory))
+        pinned = PinnedSchemas(self.directory.path)
+        entries = entries_to_pin(self.loaded, self.batch.models, pinned)
+        self.remote = await stack.enter_async_context(self._remote(entries))
+        self.ledger = RunLedger.open(
+            self.directory.path, api=self.remote.base.origin, clock=self.context.clock, lock=lock
+        )
+        stack.push_async_callback(self.ledger.close)
+        for entry in entries:
+            pinned.keep(entry)
+        remember(self.directory, self.batch.ref)
+        if self.directories.are_dated:
+            remember_jobs(self.directory, (job.id for job in self.loaded.spool.jobs()))
+
+    def _remote(self, entries: Sequence[ModelEntry]) -> AbstractAsyncContextManager[Remote]:
+        if self.ref.sandbox:
+            return sandbox_in_process(self.context, self.directory, entries)
+        return real_api(self.context)
+
+    async def prepare(self) -> bool:
+        """Settle what is to be settled before the plan; False if `retry` finds nothing to retry."""
+        preparation = Preparation(
+            run_dir=self.directory.path, ledger=self.ledger, batch=self.loaded.spool,
+            console=self.context.console, now=timestamp(self.context.clock.now_s()),
+            repair=self.flags.repair, retry=self.flags.retry,
+        )  # fmt: skip
+        await prepare(preparation)
+        if self.flags.retry is None or self.flags.retry_rest:
+            return True
+        self.options = replace(self.options, jobs=preparation.granted)
+        return bool(preparation.granted)
+
+    async def plan(self) -> tuple[SelectedJobs, Plan, PriceOf]:
+        """Decide which jobs the run is about, price them, and say so."""
+        selected = SelectedJobs.of(
+            self.loaded.spool, self.ledger, self.options, matches_state=self.loaded.matches_state
+        )
+        prices = price_of(await self._priced_models(), self.options)
+        plan = selected.plan(prices)
+        self.context.console.say(plan_sentence(plan, invalid=self.loaded.spool.invalid))
+        if sentence := price_sentence(plan):
+            self.context.console.say(sentence)
+        return selected, plan, prices
+
+    async def _priced_models(self) -> ModelRegistry:
+        """Return where prices come from; the sandbox in this process is asked on this very loop."""
+        if not self.ref.sandbox:
+            return self.batch.models
+        async with self.remote.client() as api:
             answers = [await api.model(model) for model in self.loaded.models]
         entries = {one.model_id: one for one in answers if isinstance(one, ModelEntry)}
-        return ModelRegistry(packaged=entries, ask=lambda model: entries.get(model, NOT_THERE))
+        return ModelRegistry(packaged=entries, ask=lambda model: entries.get(model, NOT_IN_SANDBOX))
 
-    def _limits(self, plan: Plan) -> Limits:
-        options, now_s = self.options, SystemClock().monotonic_s()
-        runtime_s, failures = options.max_runtime_s, options.max_failures
-        return replace(
-            options.limits,
-            ends_at_s=None if runtime_s is None else now_s + runtime_s,
-            max_failures=None if failures is None else failures.of(_to_do(plan)),
-        )
+    async def run(self, selected: SelectedJobs, plan: Plan, prices: PriceOf) -> Outcome:
+        """Submit, poll and download until nothing is left or a reason to stop arrives."""
+        from batchgen.app.build_runner import RunnerParts, build_runner  # loads aiohttp
+
+        parts = RunnerParts(
+            context=self.context, directory=self.directory, loaded=self.loaded,
+            options=self.options, remote=self.remote, ledger=self.ledger,
+            spending=self._spending(selected, plan, prices),
+        )  # fmt: skip
+        async with build_runner(parts, plan) as runner:
+            with signals_stop(runner):
+                return await runner.run(selected)
 
     def _spending(self, selected: SelectedJobs, plan: Plan, prices: PriceOf) -> Spending:
-        allowances = self.options.allowances
-        if not allowances:
+        if not self.options.allowances:
             return Spending(price_of=prices)
         if plan.unpriced:
-            manifest = self.opened.target.manifest
-            require_prices(selected.jobs(), prices, manifest=manifest)
-        place = self.opened.place
-        series = (
-            [path for _, path in place.existing()] if isinstance(place, DatedRunDirectories) else []
-        )
+            require_prices(selected.jobs(), prices, manifest=self.ref.manifest)
+        others = [one for _, one in self.directories.dated() if one != self.directory]
         return spending(
-            allowances,
-            own=self.book.records(),
-            others=[path for path in series if path != self.run_dir],
-            today=local_date(SystemClock().now_s()),
-            price_of=prices,
-        )
+            self.options.allowances, own=self.ledger, others=others,
+            today=local_date(self.context.clock.now_s()), price_of=prices,
+        )  # fmt: skip
 
-    def _finish(self, selected: SelectedJobs, outcome: Outcome) -> int:
-        final = selected.plan()
-        reasons = list(outcome.reasons)
+    def report(self, selected: SelectedJobs, outcome: Outcome) -> int:
+        """Write the results, print the summary, and return the exit code."""
+        console, final = self.context.console, selected.plan()
+        reasons = [*outcome.reasons, *(StopReason.BREAKER for _ in outcome.stopped_models)]
         for model, why in outcome.stopped_models.items():
-            reasons.append(StopReason.BREAKER)
-            self.talk.insist(f"{model}: no more submissions in this run: {why}")
+            console.insist(f"{model}: no more submissions in this run: {why}")
         code = exit_code(reasons, final, invalid=self.loaded.spool.invalid)
         if outcome.failure is not None:
-            self.talk.insist(str(outcome.failure))
+            console.insist(str(outcome.failure))
         else:
-            write_views(self.run_dir, self.loaded.manifest.columns, self.loaded.spool, self.book)
-        summary = summarise(self.book.get(job.id) for job in selected.jobs())
+            self._write_result_files()
+        summary = summarise(self.ledger.get(job.id) for job in selected.jobs())
+        reasons = list(dict.fromkeys(reasons))
         if self.flags.json:
-            said = [reason.value for reason in dict.fromkeys(reasons)]
-            print(msgspec.json.encode(summary_json(summary, code, said)).decode())
-        speak = self.talk.say if code == 0 else self.talk.insist
+            console.print_json(summary_json(summary, code, [one.value for one in reasons]))
         if code in (0, 1) and self._covers_all():
-            mark_finished(self.run_dir)
-        for line in status_lines(summary, self.run_dir, now_s=SystemClock().now_s()):
+            mark_finished(self.directory)
+        speak = console.say if code == 0 else console.insist
+        for line in status_lines(summary, self.directory.path, now_s=self.context.clock.now_s()):
             speak(line)
-        if advice := self._advice(code, reasons, final):
-            self.talk.insist(advice)
+        if code not in (0, 1):
+            console.insist(self._how_to_resume(reasons, left=jobs_to_do(final)))
         return code
 
+    def _write_result_files(self) -> None:
+        columns = self.loaded.manifest.columns
+        write_result_files(
+            self.directory, columns, lambda: rows_of_batch(self.loaded.spool, self.ledger)
+        )
+
     def _covers_all(self) -> bool:
-        """Whether nothing of this directory was left out on purpose."""
+        """Whether no job of this directory was left out on purpose."""
         only = self.options.jobs
-        whole = not only or only.issuperset(known_jobs(self.run_dir))
-        return whole and self.options.limit is None
+        all_jobs = not only or only.issuperset(first_jobs(self.directory))
+        return all_jobs and self.options.limit is None
 
-    def _advice(self, code: int, reasons: Sequence[StopReason], final: Plan) -> str:
-        """What to do now, where it is not over."""
-        left = sum((final.counts + final.removed)[kind] for kind in WORK_LEFT)
-        why = ", ".join(reason.value for reason in dict.fromkeys(reasons))
-        again = f"the same command goes on: {self.flags.command_line}"
-        if StopReason.TOKEN in reasons:
-            again = "get a token at runcomfy.com (profile), set RUNCOMFY_TOKEN; then " + again
-        elif StopReason.BUDGET in reasons:
-            again = "raise --max-cost, or wait for the next day or month; then " + again
-        elif StopReason.BALANCE in reasons:
-            again = "add balance at runcomfy.com; then " + again
-        if code in (0, 1):
-            return ""
-        return f"{why or 'stopped early'}: {count_text(left, 'job')} left; {again}"
-
-
-def _to_do(plan: Plan) -> int:
-    return sum((plan.counts + plan.removed)[kind] for kind in WORK_LEFT)
+    def _how_to_resume(self, reasons: Sequence[StopReason], *, left: int) -> str:
+        why = ", ".join(reason.value for reason in reasons) or "stopped early"
+        first = next((advice for reason, advice in _ADVICE.items() if reason in reasons), "")
+        resume = f"{first}to resume, run: {self.flags.command_line}"
+        return f"{why}: {count_text(left, 'job')} left; {resume}"

@@ -1,4 +1,4 @@
-"""What a run says to a person, on stderr."""
+"""The console of a command: results on stdout, messages on stderr, and the log of a run."""
 
 from __future__ import annotations
 
@@ -6,83 +6,95 @@ import sys
 from pathlib import Path
 from typing import Self
 
-from batchgen.app.run_options import Flags
+import msgspec
+
 from batchgen.core.events import Event
 from batchgen.core.lifecycle import JobRecord
 from batchgen.ports import Clock
 from batchgen.reports.event_log import EventLog
 from batchgen.reports.progress import BarProgress, LineProgress, Tally, make_progress
-from batchgen.system.clock import SystemClock
+from batchgen.reports.terminal import tame
 
 
 class Console:
-    """What is said to a person, on stderr, and in the log; to be closed after use (`with`)."""
+    """Prints results and messages; close it after use if it was given a log (`with`)."""
 
-    def __init__(self, flags: Flags) -> None:
-        """Raises `LocalIOError` where the log file cannot be opened."""
-        self._quiet = flags.quiet
-        self._file: EventLog | None = None
-        self._stderr: EventLog | None = None
-        if flags.log_file is not None:
-            path = Path(flags.log_file)
-            self._file = EventLog.to_file(path, SystemClock(), as_json=flags.log_json)
-        elif flags.log_json:
-            self._stderr = EventLog(sys.stderr, SystemClock(), as_json=True, notes_only=flags.quiet)
+    def __init__(self) -> None:
+        self.quiet = False
+        self._log_file: EventLog | None = None
+        self._json_log: EventLog | None = None
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._file is not None:
-            self._file.close()
+        if self._log_file is not None:
+            self._log_file.close()
+
+    def start_log(self, clock: Clock, *, path: Path | None, as_json: bool) -> None:
+        """Log to a file, or with `as_json` alone to stderr in place of the messages.
+
+        Raises `LocalIOError` if the file cannot be opened.
+        """
+        if path is not None:
+            self._log_file = EventLog.to_file(path, clock, as_json=as_json)
+        elif as_json:
+            self._json_log = EventLog(sys.stderr, clock, as_json=True, notes_only=self.quiet)
 
     def say(self, text: str) -> None:
-        """Something that is good to know."""
+        """Print a message that is good to know; not with `--quiet`."""
         self.log(text)
-        if not self._quiet:
+        if not self.quiet:
             self._print(text)
 
     def insist(self, text: str) -> None:
-        """Something that has to be known."""
+        """Print a message that the user has to know, also with `--quiet`."""
         self.log(text)
         self._print(text)
 
     def log(self, text: str) -> None:
-        """Something that is said elsewhere, or has been."""
-        if self._file is not None:
-            self._file.on_note(text)
+        """Write a message to the log file only."""
+        if self._log_file is not None:
+            self._log_file.on_note(text)
 
-    def progress(self, tally: Tally, clock: Clock) -> Observers:
-        """Where the run says what happens."""
-        shown = self._stderr or make_progress(tally, clock, quiet=self._quiet)
-        return Observers(shown, self._file)
+    def print_lines(self, *lines: str) -> None:
+        """Print results on stdout."""
+        for line in lines:
+            print(line)
+
+    def print_json(self, value: object) -> None:
+        """Print results on stdout, as one line of JSON."""
+        print(msgspec.json.encode(value).decode())
+
+    def progress(self, tally: Tally, clock: Clock) -> RunObserver:
+        """Return the observer that shows and logs what happens to the jobs of a run."""
+        shown = self._json_log or make_progress(tally, clock, quiet=self.quiet)
+        return RunObserver(shown, self._log_file)
 
     def _print(self, text: str) -> None:
-        if self._stderr is not None:
-            self._stderr.on_note(text)
+        if self._json_log is not None:
+            self._json_log.on_note(text)
         else:
-            print(f"batchgen: {text}", file=sys.stderr, flush=True)
+            print(f"batchgen: {tame(text)}", file=sys.stderr, flush=True)
 
 
-class Observers:
-    """The progress that is shown, and the log file, as one (port `Observer`)."""
+class RunObserver:
+    """The progress on stderr and the log file as one (port `Observer`)."""
 
     def __init__(self, shown: EventLog | LineProgress | BarProgress, log: EventLog | None) -> None:
         self._shown = shown
-        self._log = log
+        self._all = (shown,) if log is None else (shown, log)
 
     def on_event(self, job: str, event: Event, record: JobRecord) -> None:
-        """Tell both."""
-        self._shown.on_event(job, event, record)
-        if self._log is not None:
-            self._log.on_event(job, event, record)
+        """Pass an event on to both."""
+        for observer in self._all:
+            observer.on_event(job, event, record)
 
     def on_note(self, text: str) -> None:
-        """Tell both."""
-        self._shown.on_note(text)
-        if self._log is not None:
-            self._log.on_note(text)
+        """Pass a sentence on to both."""
+        for observer in self._all:
+            observer.on_note(text)
 
     def close(self) -> None:
-        """Put the progress away; the log goes on to the end of the command."""
+        """Remove the progress; the log goes on to the end of the command."""
         self._shown.close()

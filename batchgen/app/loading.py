@@ -1,7 +1,4 @@
-"""A manifest, read to its end, checked and spooled; and where its run directory is.
-
-What the files of a job are called: the manifest's `output.name` over the columns of its row.
-"""
+"""A manifest that was read to its end: every row checked and spooled, every file name rendered."""
 
 from __future__ import annotations
 
@@ -12,9 +9,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
-from batchgen.app.batch_ref import BatchRef
+from batchgen.app.open_batch import OpenBatch
 from batchgen.app.spool import Spool, SpooledRow
-from batchgen.core.errors import LocalIOError, ManifestError, Problem
+from batchgen.core.errors import ManifestError, Problem
 from batchgen.core.jobs import Job
 from batchgen.core.model_entry import ModelEntry
 from batchgen.core.schema import InvalidValue
@@ -26,24 +23,27 @@ from batchgen.models.registry import ModelRegistry
 DEFAULT_NAME = "{{ id }}-{{ index }}"
 
 _INDEX = "\ue000"
-"""Stands for the number of the output until it is known; a character that no name keeps."""
+"""Stands for the number of an output until it is known; no file name keeps this character."""
 
 
 class FileNames:
-    """Names by job and index. The usual template needs no memory; another one a text a job."""
+    """Names of output files by the manifest's `output.name`, over the columns of each row.
 
-    def __init__(self, head: ManifestSettings) -> None:
-        self._where = head.where("output.name")
+    The default template needs no memory; any other keeps one text per job.
+    """
+
+    def __init__(self, settings: ManifestSettings) -> None:
+        self._where = settings.where("output.name")
         self._names: dict[str, str] = {}
         self._template: Template | None = None
-        if head.output.name not in (None, DEFAULT_NAME):
+        if settings.output.name not in (None, DEFAULT_NAME):
             try:
-                self._template = Template(head.output.name or "")
+                self._template = Template(settings.output.name or "")
             except InvalidValue as error:
                 raise ManifestError([Problem(where=self._where, what=str(error))]) from None
 
     def add(self, job: Job) -> Problem | None:
-        """Render the name of one job; the problem, where its row does not give what is needed."""
+        """Render the name of one job; return the problem if its row lacks what the name needs."""
         if self._template is None:
             return None
         values = {variable(name): cell for name, cell in job.columns.items() if cell}
@@ -54,7 +54,7 @@ class FileNames:
         return None
 
     def __call__(self, job: str, index: int) -> str:
-        """The name of one output, without extension, not yet made safe."""
+        """Return the name of one output, without extension, not yet made safe."""
         name = self._names.get(job)
         return f"{job}-{index}" if name is None else name.replace(_INDEX, str(index))
 
@@ -75,7 +75,7 @@ class LoadedBatch:
     """The first `SHOWN_PROBLEMS`."""
     problem_count: int = 0
     fatal: bool = False
-    """Something is wrong with a file as a whole, which leaving out rows does not mend."""
+    """Whether a file is wrong as a whole, so that leaving out rows does not help."""
 
     def __enter__(self) -> Self:
         return self
@@ -85,29 +85,28 @@ class LoadedBatch:
 
     @property
     def matches_state(self) -> Callable[[str], bool] | None:
-        """What `--select` asks of a job's state; None where it asks nothing."""
+        """The condition that `--select` puts on a job's state; None if it has none."""
         selection = self.manifest.selection
         return selection.matches_state if selection and selection.state_conditions else None
 
     def require_valid(self, *, skip_invalid: bool) -> None:
-        """Raises `ManifestError` where anything is wrong that may not be left out."""
+        """Raise `ManifestError` if anything is wrong that may not be left out."""
         may_skip = skip_invalid and self.spool.valid and not self.fatal
         if self.problem_count and not may_skip:
             raise ManifestError(self.problems, self.problem_count)
 
 
-def load(
-    manifest: Manifest, target: BatchRef, *, spool_dir: Path | None = None, keep: bool = True
-) -> LoadedBatch:
-    """Read and check every row; without `keep` only to say what is wrong.
+def load(batch: OpenBatch, *, spool_dir: Path | None = None, keep: bool = True) -> LoadedBatch:
+    """Read and check every row; without `keep` the rows are only checked and counted.
 
-    To be closed after use (`with`). Raises `ManifestError` for what makes reading on pointless.
+    Close the result after use (`with`). Raises `ManifestError` for what makes reading on pointless.
     """
+    manifest = batch.manifest
     spool = Spool(_spool_directory(spool_dir, manifest.base_dir), keep=keep)
     loaded = LoadedBatch(manifest=manifest, spool=spool, names=FileNames(manifest.settings))
     with ExitStack() as on_error:
         on_error.enter_context(loaded)
-        _read_rows(loaded, target.manifest)
+        _read_rows(loaded, batch.ref.manifest)
         on_error.pop_all()
     return loaded
 
@@ -128,7 +127,7 @@ def _read_rows(loaded: LoadedBatch, path: str) -> None:
 
 
 def _spool_directory(*candidates: Path | None) -> Path | None:
-    """On the disk that the batch works on: /tmp may be memory."""
+    """Return a directory on the disk that the batch uses: /tmp may be memory."""
     for directory in candidates:
         if directory is not None and directory.is_dir() and os.access(directory, os.W_OK):
             return directory
@@ -152,23 +151,17 @@ def _add_bad(loaded: LoadedBatch, bad: BadRow) -> None:
     loaded.problems.extend(bad.problems[:room])
 
 
-def make_directory(path: Path) -> None:
-    """Raises `LocalIOError`."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise LocalIOError(f"{path}: {error.strerror}") from error
+def entries_to_pin(
+    loaded: LoadedBatch, models: ModelRegistry, pinned: PinnedSchemas
+) -> list[ModelEntry]:
+    """Return each model of a batch with the schema that its rows were checked against.
 
-
-def entries_of(loaded: LoadedBatch, models: ModelRegistry, kept: PinnedSchemas) -> list[ModelEntry]:
-    """What to keep: each model of a batch with the schema that its rows were checked against.
-
-    What is kept already is not asked for again: a run that has nothing to do calls nobody.
+    A model that is pinned already is not asked for again: a run without work calls nobody.
     """
     schemas = loaded.manifest.schemas
     entries = []
     for model in loaded.models:
-        entry = kept.entry(model) or models.entry_for(model) or ModelEntry(model_id=model)
+        entry = pinned.entry(model) or models.entry_for(model) or ModelEntry(model_id=model)
         if model in schemas:
             entry = replace(entry, input_schema=schemas[model].raw)
         if entry.input_schema:

@@ -1,4 +1,4 @@
-"""What a command knows of models: the parts of `api` with this machine's cache and token."""
+"""Descriptions and prices of models for a command: catalogue, this machine's cache, package."""
 
 from __future__ import annotations
 
@@ -9,57 +9,51 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from batchgen.api.catalogue import Catalogue, T
-from batchgen.core.api_base import ApiBase
+from batchgen.app.context import CommandContext
 from batchgen.core.errors import ServiceUnreachable, TokenMissing, UsageError
 from batchgen.core.model_entry import ModelEntry, NoCatalogueEntry
-from batchgen.core.secret import Secret
 from batchgen.models.bundled import packaged_models
 from batchgen.models.cache import CatalogueCache, age_text
 from batchgen.models.registry import LIVE, PACKAGE, Ask, ModelRegistry, PinnedEntries, Price
-from batchgen.system import environment
-from batchgen.system.clock import SystemClock
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
-    """Models that fit a question."""
+    """Models that fit a search."""
 
     entries: tuple[ModelEntry, ...]
     source: str
-    """Where they come from, for people: `the live catalogue`, `the cache (...) and the package`."""
+    """Where they come from: `the live catalogue`, `the cache (...) and the package`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Description:
-    """One model."""
+    """One model with all that is known of it."""
 
     entry: ModelEntry
-    """With the schema that decides."""
+    """With the schema that is used."""
     schema_origin: str
     price: Price | None
     price_origin: str
     notes: tuple[str, ...]
 
 
-def api_of(base_url: str | None) -> ApiBase:
-    """The API that a command is about. Raises `UsageError`."""
-    return environment.api_base(base_url)
+def describe(context: CommandContext, model_id: str, *, refresh: bool = False) -> Description:
+    """Return one model with all that is known of it.
 
-
-def describe(base: ApiBase, model_id: str, *, refresh: bool = False) -> Description:
-    """One model with all that is known of it.
-
-    Raises `UsageError` with the nearest ids for one that is not known, and with `refresh`
-    `TokenMissing` or `ServiceUnreachable` where the live catalogue gives nothing.
+    Raises `UsageError` with the nearest ids if it is not known, and with `refresh`
+    `TokenMissing` or `ServiceUnreachable` if the live catalogue does not answer.
     """
     if refresh:
-        environment.token()
-    known = online_models(base, refresh=refresh)
+        context.token()
+    known = online_models(context, refresh=refresh)
     entry = known.entry_for(model_id)
     if refresh and known.away:
-        raise ServiceUnreachable(f"{base.origin}: the catalogue gave no answer: {known.away}")
+        raise ServiceUnreachable(
+            f"{context.api.origin}: the catalogue gave no answer: {known.away}"
+        )
     if entry is None:
-        raise UsageError(_unknown(base, model_id))
+        raise UsageError(_unknown(context, model_id))
     return Description(
         entry=entry,
         schema_origin=known.origin_of(model_id),
@@ -69,8 +63,8 @@ def describe(base: ApiBase, model_id: str, *, refresh: bool = False) -> Descript
     )
 
 
-def _unknown(base: ApiBase, model_id: str) -> str:
-    listing, note = list_models(base)
+def _unknown(context: CommandContext, model_id: str) -> str:
+    listing, note = list_models(context)
     ids = {entry.model_id.lower(): entry.model_id for entry in listing.entries}
     found = difflib.get_close_matches(model_id.lower()[:200], ids, n=4, cutoff=0.4)
     near = f"; nearest: {', '.join(ids[name] for name in found)}" if found else ""
@@ -78,71 +72,68 @@ def _unknown(base: ApiBase, model_id: str) -> str:
     return f"{listing.source} has no model {model_id[:200]!r}{near}{only}"
 
 
-def offline_models(base: ApiBase, kept: PinnedEntries | None = None) -> ModelRegistry:
-    """What is known without a network: kept, cache and package. For `check`."""
-    return ModelRegistry(packaged=packaged_models(), cache=_cache(base), kept=kept)
+def offline_models(context: CommandContext, pinned: PinnedEntries | None = None) -> ModelRegistry:
+    """Return what is known without network: pinned entries, cache and package."""
+    return ModelRegistry(packaged=packaged_models(), cache=_cache(context), kept=pinned)
 
 
 def online_models(
-    base: ApiBase,
-    *,
-    token: Callable[[], Secret] = environment.token,
-    kept: PinnedEntries | None = None,
-    refresh: bool = False,
+    context: CommandContext, pinned: PinnedEntries | None = None, *, refresh: bool = False
 ) -> ModelRegistry:
-    """What is known where the live catalogue may be asked. For `run` and `models`.
+    """Return what is known if the live catalogue may be asked.
 
-    Without a token the rest is used, with a note. Nothing is asked before a model is.
+    It is asked for a model when that model is first looked up. Without a token the rest is used,
+    with a note.
     """
     return ModelRegistry(
         packaged=packaged_models(),
-        cache=_cache(base),
-        kept=kept,
-        ask=_asker(base, token),
+        cache=_cache(context),
+        kept=pinned,
+        ask=_asker(context),
         refresh=refresh,
     )
 
 
 def list_models(
-    base: ApiBase, *, search: str = "", category: str = "", refresh: bool = False
+    context: CommandContext, *, search: str = "", category: str = "", refresh: bool = False
 ) -> tuple[Listing, str]:
-    """The models that fit, and a note where the live catalogue could not be asked ("" for none).
+    """Return the models that fit, and a note if the live catalogue could not be asked (or "").
 
-    Asks whenever there is a token. With `refresh` raises `TokenMissing` or `ServiceUnreachable`
-    rather than to answer from memory.
+    With `refresh`, raises `TokenMissing` or `ServiceUnreachable` instead of using the cache.
     """
     try:
-        answer = _live_listing(base, environment.token(), search, category)
+        answer = _live_listing(context, search, category)
     except TokenMissing:
         if refresh:
             raise
         answer = NoCatalogueEntry(why="there is no token", reached=False)
     if isinstance(answer, NoCatalogueEntry):
         if refresh:
-            raise ServiceUnreachable(f"{base.origin}: the catalogue gave no list: {answer.why}")
-        return _remembered(base, search, category), f"the live catalogue was not used: {answer.why}"
-    cache = _cache(base)
+            raise ServiceUnreachable(
+                f"{context.api.origin}: the catalogue gave no list: {answer.why}"
+            )
+        note = f"the live catalogue was not used: {answer.why}"
+        return _stored_listing(context, search, category), note
+    cache = _cache(context)
     for entry in answer:
         if entry.input_schema:  # without one it would hide an entry that has one
             cache.put(entry)
     return Listing(entries=answer, source=LIVE), ""
 
 
-def _cache(base: ApiBase) -> CatalogueCache:
-    return CatalogueCache(environment.cache_directory(), base, SystemClock())
+def _cache(context: CommandContext) -> CatalogueCache:
+    return CatalogueCache(context.cache_dir, context.api, context.clock)
 
 
-def _asker(base: ApiBase, token: Callable[[], Secret]) -> Ask:
+def _asker(context: CommandContext) -> Ask:
     def ask(model_id: str) -> ModelEntry | NoCatalogueEntry:
         try:
-            secret = token()
+            token = context.token()
         except TokenMissing:
             return NoCatalogueEntry(why="there is no token", reached=False)
 
         async def entry() -> ModelEntry | NoCatalogueEntry:
-            from batchgen.api import ModelAPI
-
-            async with ModelAPI(base, secret, clock=SystemClock()) as api:
+            async with context.client(context.api, token) as api:
                 return await Catalogue(api).entry(model_id)
 
         return from_a_thread(entry)
@@ -151,20 +142,20 @@ def _asker(base: ApiBase, token: Callable[[], Secret]) -> Ask:
 
 
 def _live_listing(
-    base: ApiBase, token: Secret, search: str, category: str
+    context: CommandContext, search: str, category: str
 ) -> tuple[ModelEntry, ...] | NoCatalogueEntry:
-    async def listing() -> tuple[ModelEntry, ...] | NoCatalogueEntry:
-        from batchgen.api import ModelAPI
+    token = context.token()
 
-        async with ModelAPI(base, token, clock=SystemClock()) as api:
+    async def listing() -> tuple[ModelEntry, ...] | NoCatalogueEntry:
+        async with context.client(context.api, token) as api:
             return await Catalogue(api).listing(search=search, category=category)
 
     return from_a_thread(listing)
 
 
-def _remembered(base: ApiBase, search: str, category: str) -> Listing:
-    """Cache and package, searched here as the API searches there."""
-    cached = list(_cache(base).entries())
+def _stored_listing(context: CommandContext, search: str, category: str) -> Listing:
+    """Return models of cache and package, searched as the API would search its catalogue."""
+    cached = list(_cache(context).entries())
     known = dict(packaged_models()) | {one.entry.model_id: one.entry for one in cached}
     entries = (known[name] for name in sorted(known))
     source = PACKAGE
@@ -181,7 +172,7 @@ def _fits(entry: ModelEntry, search: str, category: str) -> bool:
 
 
 def from_a_thread(work: Callable[[], Awaitable[T]]) -> T:
-    """Run `work` on a loop of its own, for code that may or may not stand in one already."""
+    """Run `work` on a loop of its own, for code that may or may not be called from a loop."""
 
     async def alone() -> T:
         return await work()

@@ -1,15 +1,20 @@
-"""From a target to an open manifest and its run directory, with what that directory remembers."""
+"""An open manifest with its run directory and what that directory remembers."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from batchgen.app.batch_ref import BatchRef
-from batchgen.app.model_sources import api_of, offline_models, online_models
-from batchgen.app.run_directory import DatedRunDirectories, named_directory, plain_directory
+from batchgen.app.context import CommandContext
+from batchgen.app.model_sources import offline_models, online_models
+from batchgen.app.run_directory import (
+    RunDirectories,
+    RunDirectory,
+    default_directories,
+    named_directories,
+)
 from batchgen.app.run_file import recall
 from batchgen.manifest import Manifest, open_manifest
 from batchgen.models.bundled import PackagedSchemas
@@ -19,64 +24,45 @@ from batchgen.models.registry import ModelRegistry
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenBatch:
-    """A manifest whose head is read, and where its batch lies."""
+    """A manifest whose settings are read, and the run directory that is meant."""
 
-    target: BatchRef
-    """With the shape that the run directory remembers."""
+    ref: BatchRef
+    """With the row options that the run directory remembers."""
     manifest: Manifest
     models: ModelRegistry
-    place: DatedRunDirectories | Path
-    run_dir: Path
+    directory: RunDirectory
     notes: tuple[str, ...] = ()
 
 
-def open_batch(
-    target: BatchRef, *, pick: Callable[[DatedRunDirectories], Path], live: bool = False
+def open_newest(ref: BatchRef, context: CommandContext) -> OpenBatch:
+    """Open the manifest for its newest run directory, without network."""
+    return open_in(ref, locate(ref).newest(), context)
+
+
+def open_in(
+    ref: BatchRef, directory: RunDirectory, context: CommandContext, *, live: bool = False
 ) -> OpenBatch:
-    """Open the manifest; `pick` says which directory of a dated series is meant.
-
-    With `live` the catalogue may be asked for models; otherwise cache and package have to do.
-    """
-    place = place_of(target)
-    run_dir = pick(place) if isinstance(place, DatedRunDirectories) else place
-    return replace(open_at(target, run_dir, live=live), place=place)
-
-
-def open_at(target: BatchRef, run_dir: Path, *, live: bool = False) -> OpenBatch:
-    """Open the manifest for a run directory that is known."""
-    shape, notes = recall(run_dir, target.shape)
-    target = replace(target, shape=shape)
-    models = _models(target, run_dir, live=live)
-    stdin = sys.stdin.buffer if target.manifest == "-" else None
+    """Open the manifest for a run directory; with `live` the catalogue may be asked for models."""
+    options, notes = recall(directory, ref.row_options)
+    pinned = PinnedSchemas(directory.path)
+    # A sandbox run takes schemas from where a real run would, but asks no API for them.
+    models = online_models if live and not ref.sandbox else offline_models
+    registry = models(context, pinned)
     manifest = open_manifest(
-        target.manifest, shape, models, stdin=stdin, pinned=PinnedSchemaSource(run_dir)
-    )
+        ref.manifest, options, registry,
+        stdin=sys.stdin.buffer if ref.is_stdin else None, pinned=PinnedSchemaSource(directory.path),
+    )  # fmt: skip
     return OpenBatch(
-        target=target, manifest=manifest, models=models, place=run_dir, run_dir=run_dir,
-        notes=tuple(notes),
+        ref=replace(ref, row_options=options), manifest=manifest, models=registry,
+        directory=directory, notes=notes,
     )  # fmt: skip
 
 
-def _models(target: BatchRef, run_dir: Path, *, live: bool) -> ModelRegistry:
-    """A rehearsal takes schemas from where the night would, but asks nobody."""
-    base = api_of(target.base_url)
-    kept = PinnedSchemas(run_dir)
-    if live and not target.sandbox:
-        return online_models(base, kept=kept)
-    return offline_models(base, kept)
-
-
-def place_of(target: BatchRef) -> DatedRunDirectories | Path:
-    """Where the batch lies; a YAML manifest may say so itself, and is opened for its head."""
-    ending = Path(target.manifest).suffix.lower()
-    is_yaml = target.shape.format == "yaml" or ending in (".yaml", ".yml")
-    if target.run_dir is not None or target.manifest == "-" or not is_yaml:
-        return plain_directory(target)
-    head = open_manifest(target.manifest, target.shape, PackagedSchemas()).settings
-    return named_directory(target, head)
-
-
-def latest(dated: DatedRunDirectories) -> Path:
-    """The newest directory of a series; for commands that look."""
-    existing = dated.existing()
-    return existing[-1][1] if existing else dated.on("0000-00-00")
+def locate(ref: BatchRef) -> RunDirectories:
+    """Return the run directories of a batch; a YAML manifest is opened, as it may name them."""
+    ending = Path(ref.manifest).suffix.lower()
+    is_yaml = ref.row_options.format == "yaml" or ending in (".yaml", ".yml")
+    if ref.run_dir is not None or ref.is_stdin or not is_yaml:
+        return default_directories(ref)
+    settings = open_manifest(ref.manifest, ref.row_options, PackagedSchemas()).settings
+    return named_directories(ref, settings)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from batchgen.app.loading import LoadedBatch
+from batchgen.app.run_directory import RunDirectory
 from batchgen.app.run_options import RunOptions
 from batchgen.core.api_base import ApiBase
 from batchgen.core.events import Accepted, Event, Intended, OutputFile, Started, Succeeded
@@ -85,7 +86,7 @@ class SubmittedInputs:
 
 
 def store_of(
-    run_dir: Path,
+    directory: RunDirectory,
     loaded: LoadedBatch,
     records: Records,
     *,
@@ -93,11 +94,11 @@ def store_of(
     options: RunOptions,
     clock: Clock,
 ) -> Store:
-    """The store of a batch; to be entered before use."""
+    """Return the store of a batch, to be entered before use."""
     output = loaded.manifest.settings.output
     return Store(
-        run_dir=run_dir,
-        destination=destination_of(run_dir, output.dir),
+        run_dir=directory.path,
+        destination=destination_of(directory.path, output.dir),
         url_policy=UrlPolicy.for_outputs(api, output.hosts),
         name_of=loaded.names,
         names=FileNameClaims(f.path for record in records.records(*PAID_FOR) for f in record.files),
@@ -112,7 +113,7 @@ class SidecarStore:
 
     store: Store
     records: Records
-    recipes: SubmittedInputs
+    inputs: SubmittedInputs
 
     async def save(
         self, job: str, urls: tuple[str, ...], known: tuple[OutputFile, ...] = ()
@@ -131,10 +132,10 @@ class SidecarStore:
         self.store.settled(job)
 
     async def _describe(self, job: str, file: OutputFile) -> None:
-        recipe = await self.recipes.of(job)
+        submitted = await self.inputs.of(job)
         record = self.records.get(job)
-        if recipe is not None and record is not None:
-            content = sidecar(file, record, model=recipe.model, values=recipe.values)
+        if submitted is not None and record is not None:
+            content = sidecar(file, record, model=submitted.model, values=submitted.values)
             await self.store.put_sidecar(file, content, MARKER)
 
 
@@ -147,7 +148,7 @@ def with_sidecars(
     """
     if not wanted:
         return store, observer
-    recipes = SubmittedInputs(
+    inputs = SubmittedInputs(
         batch=loaded.spool, records=records, run_dir=store.run_dir, then=observer
     )
-    return SidecarStore(store=store, records=records, recipes=recipes), recipes
+    return SidecarStore(store=store, records=records, inputs=inputs), inputs

@@ -1,35 +1,31 @@
-"""What jobs are expected to cost, in words and numbers, and whether the balance is enough.
-
-Budgets of one run: what was spent before in this batch, today and this month, and the prices.
-"""
+"""Prices of jobs, the cost of a plan in words, and the budgets of a run."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 
 from batchgen.app.batch_ref import BatchRef
+from batchgen.app.context import CommandContext
 from batchgen.app.model_sources import from_a_thread
+from batchgen.app.run_directory import RunDirectory
 from batchgen.app.run_options import RunOptions
 from batchgen.core.api_base import DEFAULT_BASE_URL
 from batchgen.core.budget import Budget, charged_usd
 from batchgen.core.errors import ManifestError, Problem, TokenMissing
 from batchgen.core.jobs import Job
 from batchgen.core.lifecycle import IN_FLIGHT, JobRecord
-from batchgen.core.plan import Plan
+from batchgen.core.plan import Plan, Records
 from batchgen.core.run_limits import Allowance, Period
 from batchgen.core.units import count_text, local_date, seconds
-from batchgen.ledger import LEDGER_NAME, replay
+from batchgen.ledger import replay
 from batchgen.models.registry import ModelRegistry
 from batchgen.runner import Spending
-from batchgen.system import environment
-from batchgen.system.clock import SystemClock
 
 PriceOf = Callable[[Job], float | None]
 
 
 def price_of(models: ModelRegistry, options: RunOptions) -> PriceOf:
-    """The catalogue's estimate for a job, else what the user assumes; None where nobody knows."""
+    """Return a function: the catalogue's estimate for a job, else `--assume-price`, else None."""
 
     def price(job: Job) -> float | None:
         estimate_usd = models.estimate_usd(job.model, job.input)
@@ -39,7 +35,7 @@ def price_of(models: ModelRegistry, options: RunOptions) -> PriceOf:
 
 
 def price_sentence(plan: Plan) -> str:
-    """`40 jobs to submit, about $1.20 by the catalogue`; empty where nothing is to be submitted."""
+    """Return `40 jobs to submit, about $1.20`; empty if nothing is to be submitted."""
     if not plan.submissions:
         return ""
     submit = f"{count_text(plan.submissions, 'job')} to submit"
@@ -49,24 +45,23 @@ def price_sentence(plan: Plan) -> str:
     return f"{submit}, about ${plan.total_cost_usd:,.2f}{unknown}"
 
 
-def balance_sentence(target: BatchRef, plan: Plan) -> str:
-    """Whether the balance is enough; empty where it cannot be asked."""
-    base = environment.api_base(target.base_url)
-    if base.url != DEFAULT_BASE_URL or target.sandbox or not plan.submissions:
+def balance_sentence(ref: BatchRef, plan: Plan, context: CommandContext) -> str:
+    """Say whether the balance is enough; empty if there is no balance to ask for."""
+    base = context.api
+    if base.url != DEFAULT_BASE_URL or ref.sandbox or not plan.submissions:
         return ""
     try:
-        token = environment.token()
+        token = context.token()
     except TokenMissing:
         return ""
-    from batchgen.api import ModelAPI
 
     async def ask() -> float | None:
-        async with ModelAPI(base, token, clock=SystemClock()) as api:
+        async with context.client(base, token) as api:
             return await api.balance_usd()
 
     balance_usd = from_a_thread(ask)
     if balance_usd is None:
-        return "the balance could not be asked"
+        return "the balance could not be read"
     fits = "enough" if balance_usd >= plan.total_cost_usd else "not enough"
     return f"balance ${balance_usd:,.2f}: {fits}"
 
@@ -74,15 +69,15 @@ def balance_sentence(target: BatchRef, plan: Plan) -> str:
 def spending(
     allowances: Sequence[Allowance],
     *,
-    own: Iterable[JobRecord],
-    others: Sequence[Path],
+    own: Records,
+    others: Sequence[RunDirectory],
     today: str,
     price_of: PriceOf,
 ) -> Spending:
-    """Budgets with what is spent already. `others` are the other run directories of the series."""
+    """Return budgets that know what was spent before, here and in `others` of the same batch."""
     budgets = tuple(Budget(limit_usd=one.usd, name=one.name) for one in allowances)
     for allowance, budget in zip(allowances, budgets, strict=True):
-        for record in own:
+        for record in own.records():
             if _counts(record, allowance.period, today):
                 _charge(budget, record)
         if allowance.period is not Period.RUN:
@@ -93,7 +88,7 @@ def spending(
 
 
 def _charge(budget: Budget, record: JobRecord) -> None:
-    """A job in flight is settled by this run, so its price is reserved and not yet spent."""
+    """Reserve the price of a job in flight, which this run will settle; count the rest as spent."""
     open_usd = record.open_price_usd if record.state in IN_FLIGHT else 0.0
     budget.add_spent(charged_usd(record) - open_usd)
     if record.state in IN_FLIGHT:
@@ -110,13 +105,13 @@ def _counts(record: JobRecord, period: Period, today: str) -> bool:
     return local_date(submitted_s)[:length] == today[:length]
 
 
-def _records_of(directories: Sequence[Path]) -> Iterable[JobRecord]:
+def _records_of(directories: Sequence[RunDirectory]) -> Iterable[JobRecord]:
     for directory in directories:
-        yield from replay(directory / LEDGER_NAME).index.records()
+        yield from replay(directory.ledger).index.records()
 
 
 def require_prices(jobs: Iterable[Job], price_of: PriceOf, *, manifest: str) -> None:
-    """Raises `ManifestError` where a job has no price: a budget could not be kept."""
+    """Raise `ManifestError` if a job has no price: no budget could be kept."""
     unknown = dict.fromkeys(job.model for job in jobs if price_of(job) is None)
     if unknown:
         what = (

@@ -1,55 +1,54 @@
-"""The world of one run: the API (or its stand-in), the signals, and what ends with it."""
+"""The API of a run: the real one, or the sandbox in this process."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
+from batchgen.app.context import CommandContext
+from batchgen.app.run_directory import RunDirectory
 from batchgen.core.api_base import ApiBase, parse_base_url
 from batchgen.core.model_entry import ModelEntry
 from batchgen.core.secret import Secret
-from batchgen.system import environment
 
-SANDBOX_JOURNAL = "sandbox.jsonl"
+if TYPE_CHECKING:
+    from batchgen.api import ModelAPI
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remote:
-    """An API and, where a call was found to be needed, the token for it."""
+    """An API, and the way to call it."""
 
     base: ApiBase
-    known_token: Secret | None = None
+    context: CommandContext
+    sandbox_token: Secret | None = None
+    """None for the real API, whose token is looked up only if a call is needed."""
 
-    def token(self) -> Secret:
-        """Raises `TokenMissing`."""
-        return self.known_token or environment.token()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SandboxRun:
-    """A stand-in in this process.
-
-    It keeps its jobs in the run directory, which must be there: a stand-in that forgot its jobs
-    with its process would make every resumed rehearsal fail.
-    """
-
-    run_dir: Path
-    entries: tuple[ModelEntry, ...] = ()
-    """The models that the batch uses, as far as they are known."""
+    def client(self) -> ModelAPI:
+        """Return a client, to be entered before use. Raises `TokenMissing`."""
+        return self.context.client(self.base, self.sandbox_token or self.context.token())
 
 
 @asynccontextmanager
-async def remote(
-    base_url: str | None, rehearsal: SandboxRun | None = None
+async def real_api(context: CommandContext) -> AsyncIterator[Remote]:
+    """Give the API that flags and environment name."""
+    yield Remote(base=context.api, context=context)
+
+
+@asynccontextmanager
+async def sandbox_in_process(
+    context: CommandContext, directory: RunDirectory, entries: Iterable[ModelEntry] = ()
 ) -> AsyncIterator[Remote]:
-    """The API of this run, or its stand-in."""
-    if rehearsal is None:
-        yield Remote(base=environment.api_base(base_url))
-        return
+    """Serve the sandbox for as long as this is entered; `entries` are models that it must know.
+
+    It keeps its jobs in the run directory, which must exist: a sandbox that forgot its jobs with
+    its process would make every resumed run fail.
+    """
     from batchgen.sandbox import Sandbox, SandboxConfig
 
-    journal = rehearsal.run_dir / SANDBOX_JOURNAL
-    async with Sandbox(SandboxConfig(journal=journal, models=rehearsal.entries)) as sandbox:
-        yield Remote(base=parse_base_url(sandbox.base_url), known_token=Secret(sandbox.token))
+    config = SandboxConfig(journal=directory.sandbox_journal, models=tuple(entries))
+    async with Sandbox(config) as sandbox:
+        base = parse_base_url(sandbox.base_url)
+        yield Remote(base=base, context=context, sandbox_token=Secret(sandbox.token))

@@ -1,7 +1,8 @@
-"""run.json: what shaped the jobs of a run directory, used again by every later command on it.
+"""run.json and jobs.jsonl: what shaped the jobs of a run directory, for every later command on it.
 
-Without it, `status` after `run --model X` would not know the jobs that were run, and a `run`
-without the flag would be another batch.
+Without run.json, `status` after `run --model X` would not know the jobs that were run, and a `run`
+without the flag would be another batch. jobs.jsonl lists the jobs with which a dated directory
+began: rows that are added later belong to later directories.
 """
 
 from __future__ import annotations
@@ -14,12 +15,11 @@ from pathlib import Path
 
 import msgspec
 
+from batchgen.app.batch_ref import BatchRef
+from batchgen.app.run_directory import RunDirectory
 from batchgen.core.errors import ManifestError, Problem
 from batchgen.manifest import RowOptions, parse_selection
 from batchgen.system.files import replace_file
-
-RUN_FILE = "run.json"
-JOBS_FILE = "jobs.jsonl"
 
 _FLAGS = {
     "model": "--model", "params": "--param", "columns": "--column", "format": "--format",
@@ -28,7 +28,7 @@ _FLAGS = {
 
 
 class _RunFile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The file. Unknown keys are ignored, so that a later version may keep more."""
+    """The content of run.json. Unknown keys are ignored, so that a later version may add some."""
 
     model: str | None = None
     params: dict[str, str] = {}
@@ -42,93 +42,91 @@ class _RunFile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Whether the last run on this directory left nothing to do."""
 
 
-def recall(run_dir: Path, given: RowOptions) -> tuple[RowOptions, list[str]]:
-    """The shape with what is kept filled in, and a note for each flag that differs from it.
+def recall(directory: RunDirectory, given: RowOptions) -> tuple[RowOptions, tuple[str, ...]]:
+    """Return the options with those of earlier runs filled in, and a note for each that differs.
 
-    Raises `ManifestError` where the file cannot be read: guessing would be another batch.
+    Raises `ManifestError` if run.json cannot be read: without it this would be another batch.
     """
-    kept = _read(run_dir / RUN_FILE)
+    stored = _read(directory)
     notes, changes = [], {}
     for name, flag in _FLAGS.items():
-        old, new = getattr(kept, name), getattr(given, name)
+        old, new = getattr(stored, name), getattr(given, name)
         if new is None or new == {}:
             changes[name] = old
             if old and name == "select":
-                notes.append(
-                    f"--select {old!r} still holds, as first given; --select '' means all rows"
-                )
+                kept = f"--select {old!r} of an earlier run still applies"
+                notes.append(f"{kept}; to remove it: --select ''")
         elif old and new != old:
             notes.append(f"{flag} is {_text(new)} now; the run directory began with {_text(old)}")
-    return replace(given, **changes), notes
+    return replace(given, **changes), tuple(notes)
 
 
-def remember(run_dir: Path, shape: RowOptions, manifest: str) -> None:
-    """Keep it, and where the manifest is. Raises `LocalIOError`."""
-    kept = _RunFile(
-        manifest=None if manifest == "-" else os.path.relpath(manifest, run_dir),
-        model=shape.model,
-        params=dict(shape.params),
-        columns=dict(shape.columns),
-        format=shape.format,
-        sheet=shape.sheet,
-        select=None if _asks_for_a_state(shape.select) else shape.select or None,
+def remember(directory: RunDirectory, ref: BatchRef) -> None:
+    """Store the options that shape the jobs, and the manifest's path. Raises `LocalIOError`."""
+    options = ref.row_options
+    stored = _RunFile(
+        manifest=None if ref.is_stdin else os.path.relpath(ref.manifest, directory.path),
+        model=options.model,
+        params=dict(options.params),
+        columns=dict(options.columns),
+        format=options.format,
+        sheet=options.sheet,
+        select=None if _asks_for_a_state(options.select) else options.select or None,
     )
-    _write(run_dir, kept)
+    _write(directory, stored)
 
 
 def _asks_for_a_state(select: str | None) -> bool:
-    """Whether a selection is about what became of jobs: that is for one run, not for the batch."""
+    """A selection by state applies to one run only: the states change with it."""
     return bool(select and parse_selection(select).state_conditions)
 
 
-def manifest_of(run_dir: Path) -> Path | None:
-    """The manifest that was run here last, if it is there."""
-    kept = _read(run_dir / RUN_FILE).manifest
-    path = run_dir / kept if kept else None
+def manifest_of(directory: RunDirectory) -> Path | None:
+    """Return the manifest that was run here last, if it still exists."""
+    stored = _read(directory).manifest
+    path = directory.path / stored if stored else None
     return path if path is not None and path.exists() else None
 
 
-def mark_finished(run_dir: Path) -> None:
-    """Nothing is left to do here. Raises `LocalIOError`."""
-    _write(run_dir, msgspec.structs.replace(_read(run_dir / RUN_FILE), finished=True))
+def mark_finished(directory: RunDirectory) -> None:
+    """Record that the last run left nothing to do here. Raises `LocalIOError`."""
+    _write(directory, msgspec.structs.replace(_read(directory), finished=True))
 
 
-def unfinished(run_dir: Path) -> bool:
-    """Whether a night began here and did not come to its end."""
-    return (run_dir / RUN_FILE).exists() and not _read(run_dir / RUN_FILE).finished
+def is_unfinished(directory: RunDirectory) -> bool:
+    """Whether a run began here and left something to do."""
+    return directory.run_file.exists() and not _read(directory).finished
 
 
-def remember_jobs(run_dir: Path, jobs: Iterable[str]) -> None:
-    """Keep which jobs this directory is about: rows that are added later belong to later ones.
-
-    Raises `LocalIOError`.
-    """
-    if not (run_dir / JOBS_FILE).exists():
+def remember_jobs(directory: RunDirectory, jobs: Iterable[str]) -> None:
+    """Store the ids with which this directory begins, once. Raises `LocalIOError`."""
+    if not directory.jobs_file.exists():
         lines = (msgspec.json.encode(job).decode() + "\n" for job in jobs)
-        replace_file(run_dir / JOBS_FILE, lambda file: file.writelines(lines))
+        replace_file(directory.jobs_file, lambda file: file.writelines(lines))
 
 
-def known_jobs(run_dir: Path) -> Iterator[str]:
-    """The jobs that a directory is about; none where that was not kept."""
-    with suppress(FileNotFoundError), (run_dir / JOBS_FILE).open("rb") as file:
+def first_jobs(directory: RunDirectory) -> Iterator[str]:
+    """Yield the ids with which this directory began; none if they were not stored."""
+    with suppress(FileNotFoundError), directory.jobs_file.open("rb") as file:
         for line in file:
             yield msgspec.json.decode(line, type=str)
 
 
-def _write(run_dir: Path, kept: _RunFile) -> None:
-    if kept == _read(run_dir / RUN_FILE):
+def _write(directory: RunDirectory, stored: _RunFile) -> None:
+    if stored == _read(directory):
         return
-    text = msgspec.json.format(msgspec.json.encode(kept), indent=1).decode() + "\n"
-    replace_file(run_dir / RUN_FILE, lambda file: file.write(text))
+    text = msgspec.json.format(msgspec.json.encode(stored), indent=1).decode() + "\n"
+    replace_file(directory.run_file, lambda file: file.write(text))
 
 
-def _read(path: Path) -> _RunFile:
+def _read(directory: RunDirectory) -> _RunFile:
+    path = directory.run_file
     try:
         return msgspec.json.decode(path.read_bytes(), type=_RunFile)
     except FileNotFoundError:
         return _RunFile()
     except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
-        what = f"cannot be read ({error}); mend it, or remove it and give its flags again"
+        what = f"cannot be read ({error}); repair it, or remove it and give its flags again"
         raise ManifestError([Problem(where=str(path), what=what)]) from None
 
 

@@ -1,49 +1,36 @@
-"""`run --repair`: files that are missing or damaged are fetched again, without another POST."""
+"""What is settled on record before a run plans its jobs: a list of steps, in this order.
+
+Each step asks nobody and submits nothing; it brings the ledger in line with what happened since
+the last run, and with what the user asked for.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from batchgen.app.console import Console
+from batchgen.app.loading import SHOWN_PROBLEMS
+from batchgen.core.adoption import adoptions
 from batchgen.core.errors import LocalIOError
 from batchgen.core.events import FilesLost, Granted
+from batchgen.core.jobs import Batch
 from batchgen.core.lifecycle import JobRecord, JobState
+from batchgen.core.units import count_text
 from batchgen.ledger import RunLedger
-from batchgen.outputs.verify import BadFile, bad_files
-
-
-async def reopen_damaged(run_dir: Path, book: RunLedger, *, now: str) -> tuple[BadFile, ...]:
-    """Put jobs with a bad file back to `completed`, so that this run downloads them; says which.
-
-    What lies under the name of a bad file is moved aside: it may be somebody's work. Raises
-    `LocalIOError`.
-    """
-    found = tuple(bad_files(run_dir, book))
-    _move_aside((run_dir / bad.file.path for bad in found if bad.exists), now)
-    for job in dict.fromkeys(bad.job for bad in found):
-        await book.record(job, FilesLost())
-    return found
-
-
-def _move_aside(paths: Iterable[Path], now: str) -> None:
-    for path in paths:
-        try:
-            path.rename(path.with_name(f"{path.stem}.changed-{now.replace(':', '')}{path.suffix}"))
-        except OSError as error:
-            raise LocalIOError(f"{path}: {error.strerror}; it is in the way") from error
-
+from batchgen.outputs.verify import bad_files
 
 RETRIABLE = (JobState.FAILED, JobState.IN_DOUBT, JobState.CANCELLED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retry:
-    """Which jobs get one more attempt."""
+    """The jobs that `batchgen retry` grants one more attempt."""
 
     states: frozenset[JobState] = frozenset({JobState.FAILED})
     jobs: frozenset[str] = frozenset()
-    """Only these, in whatever state of `RETRIABLE` they are; none: all of `states`."""
+    """Only these, in any of the states of `RETRIABLE`; empty: all jobs in `states`."""
 
     def chooses(self, record: JobRecord) -> bool:
         """Whether this job is meant."""
@@ -52,10 +39,93 @@ class Retry:
         return record.state in self.states
 
 
-async def grant(retry: Retry, book: RunLedger, rows: Iterable[str]) -> frozenset[str]:
-    """Allow one more attempt for the chosen jobs that still have a row; their ids."""
-    chosen = {record.job for record in book.records(*RETRIABLE) if retry.chooses(record)}
-    chosen.intersection_update(rows)
+@dataclass(slots=True, kw_only=True)
+class Preparation:
+    """The ledger and the rows of a run, before its plan."""
+
+    run_dir: Path
+    ledger: RunLedger
+    batch: Batch
+    console: Console
+    now: str
+    repair: bool = False
+    """Whether damaged files are to be fetched again."""
+    retry: Retry | None = None
+    granted: frozenset[str] = frozenset()
+    """The jobs that got one more attempt by `retry`."""
+
+
+async def settle_crashed_submissions(run: Preparation) -> None:
+    """Put submissions in doubt that an earlier run had begun when it died."""
+    if crashed := await run.ledger.doubt_crashed_submissions():
+        run.console.insist(
+            f"{count_text(crashed, 'job')} in doubt: an earlier run ended between sending a"
+            " submission and receiving the answer. They are held; look for them at"
+            " runcomfy.com under Generations."
+        )
+
+
+async def adopt_jobs(run: Preparation) -> None:
+    """Let rows that now have an id keep the job that was made for the same input."""
+    pairs = adoptions(run.batch, run.ledger)
+    for old, new in pairs:
+        await run.ledger.adopt(old, new)
+    if len(pairs) == 1:
+        run.console.say("1 row now has an id; its existing job is kept")
+    elif pairs:
+        run.console.say(f"{len(pairs):,} rows now have an id; their existing jobs are kept")
+
+
+async def reopen_damaged_files(run: Preparation) -> None:
+    """With `--repair`: put jobs with a damaged file back to `completed`, so that it is fetched.
+
+    A file that differs is moved aside and not removed, because somebody may have edited it.
+    Raises `LocalIOError`.
+    """
+    if not run.repair:
+        return
+    found = tuple(bad_files(run.run_dir, run.ledger))
+    _move_aside((run.run_dir / bad.file.path for bad in found if bad.exists), run.now)
+    for job in dict.fromkeys(bad.job for bad in found):
+        await run.ledger.record(job, FilesLost())
+    for bad in found[:SHOWN_PROBLEMS]:
+        run.console.say(f"{bad.file.path}: {bad.why}; it is fetched again")
+    if found:
+        run.console.say(f"{count_text(len(found), 'file')} to fetch again, at no cost")
+    else:
+        run.console.say("every file is as it was downloaded")
+
+
+async def grant_retries(run: Preparation) -> None:
+    """With `retry`: grant one more attempt to the chosen jobs that still have a row."""
+    if run.retry is None:
+        return
+    chosen = {record.job for record in run.ledger.records(*RETRIABLE) if run.retry.chooses(record)}
+    chosen.intersection_update(job.id for job in run.batch.jobs())
     for job in sorted(chosen):
-        await book.record(job, Granted())
-    return frozenset(chosen)
+        await run.ledger.record(job, Granted())
+    run.granted = frozenset(chosen)
+
+
+STEPS: tuple[Callable[[Preparation], Awaitable[None]], ...] = (
+    settle_crashed_submissions,
+    adopt_jobs,
+    reopen_damaged_files,
+    grant_retries,
+)
+
+
+async def prepare(run: Preparation) -> None:
+    """Take every step."""
+    for note in run.ledger.notes:
+        run.console.insist(note)
+    for step in STEPS:
+        await step(run)
+
+
+def _move_aside(paths: Iterable[Path], now: str) -> None:
+    for path in paths:
+        try:
+            path.rename(path.with_name(f"{path.stem}.changed-{now.replace(':', '')}{path.suffix}"))
+        except OSError as error:
+            raise LocalIOError(f"{path}: {error.strerror}; it is in the way") from error

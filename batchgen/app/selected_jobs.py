@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 
 from batchgen.app.run_options import RunOptions
 from batchgen.core.jobs import Batch, Job
-from batchgen.core.lifecycle import JobRecord, JobState
-from batchgen.core.plan import SUBMISSIONS, Disposition, Plan, Records, disposition, disposition_of
+from batchgen.core.lifecycle import JobState
+from batchgen.core.plan import (
+    SUBMISSIONS,
+    WORK_LEFT,
+    Disposition,
+    Plan,
+    Records,
+    disposition,
+    disposition_of,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelectedJobs:
-    """A batch narrowed by `--job` and `--limit` (port `Batch`)."""
+    """A batch narrowed by `--job`, `--select state=...` and `--limit` (port `Batch`)."""
 
     batch: Batch
     ledger: Records
@@ -22,7 +30,7 @@ class SelectedJobs:
     in_state: frozenset[str] | None = None
     """With `--select state=...`, the jobs that were in that state when the run began."""
     within_limit: frozenset[str] | None = None
-    """With `--limit`, the jobs whose submission is meant; None: all."""
+    """With `--limit`, the jobs that may be submitted; None: all."""
 
     @classmethod
     def of(
@@ -33,63 +41,59 @@ class SelectedJobs:
         *,
         matches_state: Callable[[str], bool] | None = None,
     ) -> SelectedJobs:
-        """Decide now which jobs `--limit` and a state mean; later it would drift."""
-        everything = cls(batch=batch, ledger=ledger, options=options)
+        """Decide which jobs `--limit` and a state mean: during the run the answer would change."""
+        selected = cls(batch=batch, ledger=ledger, options=options)
         if matches_state is not None:
-            ids = frozenset(
-                job.id for job in batch.jobs() if matches_state(_state(ledger.get(job.id)))
-            )
-            everything = replace(everything, in_state=ids)
+            ids = (job.id for job in batch.jobs() if matches_state(_state(ledger, job.id)))
+            selected = replace(selected, in_state=frozenset(ids))
         if options.limit is None:
-            return everything
+            return selected
         submissions = (
-            job.id for job in everything.jobs() if everything.disposition(job) in SUBMISSIONS
+            job.id for job in selected.jobs() if selected.disposition(job) in SUBMISSIONS
         )
-        first = frozenset(islice(submissions, options.limit))
-        return replace(everything, within_limit=first)
+        return replace(selected, within_limit=frozenset(islice(submissions, options.limit)))
 
     def disposition(self, job: Job) -> Disposition:
-        """What is to be done with a job, as the ledger stands now."""
+        """Return what is to be done with a job by the present ledger."""
         return disposition_of(job, self.ledger, self.options.policy)
 
     def jobs(self) -> Iterator[Job]:
-        """The selected jobs in the manifest's order."""
-        only = self.options.jobs
-        for job in self.batch.jobs():
-            if only and job.id not in only:
-                continue
-            if self._beyond_limit(job) or not self._in_state(job):
-                continue
-            yield job
+        """Yield the selected jobs in the manifest's order."""
+        return filter(self._is_selected, self.batch.jobs())
 
-    def _in_state(self, job: Job) -> bool:
-        """Whether the job was in the state that `--select state=...` asks for, when this began."""
-        return self.in_state is None or job.id in self.in_state
-
-    def _beyond_limit(self, job: Job) -> bool:
-        if self.within_limit is None or job.id in self.within_limit:
+    def _is_selected(self, job: Job) -> bool:
+        if self.options.jobs and job.id not in self.options.jobs:
             return False
-        return self.disposition(job) in SUBMISSIONS
+        if self.in_state is not None and job.id not in self.in_state:
+            return False
+        within_limit = self.within_limit is None or job.id in self.within_limit
+        return within_limit or self.disposition(job) not in SUBMISSIONS
 
     def plan(self, price_of: Callable[[Job], float | None] = lambda _: None) -> Plan:
-        """What is to be done with all of them, counted, and what it is expected to cost."""
+        """Count what is to be done with all of them, and sum up what it is expected to cost."""
         plan = Plan()
         for job in self.jobs():
             kind = self.disposition(job)
             plan.add(kind, price_of(job) if kind in SUBMISSIONS else None)
         if not (self.options.jobs or self.in_state is not None):
-            self._count_removed(plan, self.batch.jobs())
+            self._count_removed(plan)
         return plan
 
-    def _count_removed(self, plan: Plan, rows: Iterable[Job]) -> None:
-        """Jobs of the ledger without a row: what is in flight among them is still collected."""
+    def _count_removed(self, plan: Plan) -> None:
+        """Count jobs of the ledger without a row: those in flight are still collected."""
         unclaimed = {record.job for record in self.ledger.records()}
         if unclaimed:
-            unclaimed.difference_update(job.id for job in rows)
+            unclaimed.difference_update(job.id for job in self.batch.jobs())
         for job_id in unclaimed:
             record = self.ledger.get(job_id)
             plan.removed[disposition(record, self.options.policy, fingerprint=None)] += 1
 
 
-def _state(record: JobRecord | None) -> str:
-    return JobState.PENDING.value if record is None else record.state.value
+def jobs_to_do(plan: Plan) -> int:
+    """Return how many jobs of a plan a run has work with."""
+    return sum((plan.counts + plan.removed)[kind] for kind in WORK_LEFT)
+
+
+def _state(ledger: Records, job: str) -> str:
+    record = ledger.get(job)
+    return (JobState.PENDING if record is None else record.state).value

@@ -1,39 +1,59 @@
-"""TODO."""
+"""Signals: the one place that installs handlers, and the two things that commands do with them."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from batchgen.core.errors import Interrupted, Terminated
 from batchgen.core.stop_reasons import EFFECTS, StopReason
 from batchgen.runner import Runner
 
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_REASONS = {signal.SIGINT: StopReason.SIGINT, signal.SIGTERM: StopReason.SIGTERM}
+
+
+@contextmanager
+def handled_signals(
+    handle: Callable[[signal.Signals], None], *numbers: signal.Signals
+) -> Iterator[None]:
+    """Call `handle` on the running loop for these signals (none named: those that stop a command).
+
+    Outside of the main thread nothing is installed: there is no way to, and whoever runs a command
+    there decides when it ends.
+    """
+    loop = asyncio.get_running_loop()
+    installed = []
+    try:
+        for number in numbers or STOP_SIGNALS:
+            try:
+                loop.add_signal_handler(number, handle, number)
+            except (ValueError, RuntimeError):  # not the main thread
+                break
+            installed.append(number)
+        yield
+    finally:
+        for number in installed:
+            loop.remove_signal_handler(number)
+
 
 @contextmanager
 def signals_stop(runner: Runner) -> Iterator[None]:
-    """The first signal asks the runner to stop, the second ends the process at once.
+    """Let the first signal ask the runner to stop, and the second end the process at once.
 
     Ending at once is safe: the ledger is valid after every write.
     """
-    loop = asyncio.get_running_loop()
-    reasons = {signal.SIGINT: StopReason.SIGINT, signal.SIGTERM: StopReason.SIGTERM}
 
-    def on_signal(number: signal.Signals) -> None:
-        if any(reason in reasons.values() for reason in runner.stop.reasons):
-            os._exit(EFFECTS[reasons[number]].exit_code)
-        runner.stop.request(reasons[number])
+    def stop(number: signal.Signals) -> None:
+        if any(reason in _REASONS.values() for reason in runner.stop.reasons):
+            os._exit(EFFECTS[_REASONS[number]].exit_code)
+        runner.stop.request(_REASONS[number])
 
-    for number in reasons:
-        loop.add_signal_handler(number, on_signal, number)
-    try:
+    with handled_signals(stop):
         yield
-    finally:
-        for number in reasons:
-            loop.remove_signal_handler(number)
 
 
 class SignalWatch:
@@ -44,26 +64,21 @@ class SignalWatch:
         self.number: signal.Signals | None = None
 
     def note(self, number: signal.Signals) -> None:
-        """One arrived."""
+        """Remember the first signal, and set the event for each."""
         self.number = self.number or number
         self.event.set()
 
     def raise_for_signal(self) -> None:
-        """Raises `Interrupted` or `Terminated` where one arrived."""
+        """Raise `Interrupted` or `Terminated` if a signal arrived."""
         if self.number is signal.SIGINT:
-            raise Interrupted("interrupted while it waited; nothing was done")
+            raise Interrupted("interrupted while waiting; nothing was done")
         if self.number is not None:
-            raise Terminated("terminated while it waited; nothing was done")
+            raise Terminated("terminated while waiting; nothing was done")
 
 
 @contextmanager
-def signals_heard() -> Iterator[SignalWatch]:
-    """SIGINT and SIGTERM set an event instead of ending the process."""
-    loop, heard = asyncio.get_running_loop(), SignalWatch()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, heard.note, number)
-    try:
-        yield heard
-    finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)
+def signals_noted() -> Iterator[SignalWatch]:
+    """Note SIGINT and SIGTERM instead of ending the process."""
+    watch = SignalWatch()
+    with handled_signals(watch.note):
+        yield watch

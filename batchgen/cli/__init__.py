@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from batchgen.app.context import CommandContext
 from batchgen.cli.parser import build_parser
 from batchgen.core.errors import BatchgenError, ManifestError
 from batchgen.core.units import count_text
@@ -33,7 +34,8 @@ def main(argv: Sequence[str]) -> int:
         args = build_parser(argv).parse_args(argv)
         args.command_line = shlex.join(["batchgen", *argv])
         handler = importlib.import_module(args.handler)
-        code: int = handler.handle(args)
+        context = CommandContext(base_url=getattr(args, "base_url", None))
+        code: int = handler.handle(args, context)
         sys.stdout.flush()
     except BatchgenError as error:
         _tell(error, as_json=_logs_json(argv))

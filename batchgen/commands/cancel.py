@@ -1,57 +1,62 @@
-"""`batchgen cancel`: what is still queued remotely is cancelled, and looked at once more.
-
-`batchgen cancel`.
-"""
+"""`batchgen cancel`: cancel what is still queued remotely, and ask once more to confirm it."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+from collections.abc import Iterator
 
-from batchgen.app.batch_ref import BatchRef, batch_ref_of, lock_wait_of
+from batchgen.app.batch_ref import BatchRef
+from batchgen.app.context import CommandContext
 from batchgen.app.lock_wait import LockWait
-from batchgen.app.open_batch import latest, open_batch
-from batchgen.app.remote import SandboxRun, remote
+from batchgen.app.open_batch import open_newest
+from batchgen.app.remote import real_api, sandbox_in_process
 from batchgen.core.lifecycle import IN_FLIGHT
 from batchgen.core.units import count_text
 from batchgen.ledger import RunLedger
-from batchgen.runner.stopping import cancel_all
-from batchgen.system.clock import SystemClock
+from batchgen.runner.stopping import Cancellations, cancel_all
+
+NOT_ASKED = 75
 
 
-async def cancel(target: BatchRef, turn: LockWait) -> tuple[int, list[str]]:
-    """The exit code and what to say. Raises `LockHeld` while a run is at work."""
-    from batchgen.api import ModelAPI
+def handle(args: argparse.Namespace, context: CommandContext) -> int:
+    """Cancel the jobs in flight, and return the exit code."""
+    lock_wait = LockWait(if_locked=args.if_locked, context=context)
+    outcome = asyncio.run(cancel(BatchRef.of(args), lock_wait))
+    if outcome is None:
+        context.console.print_lines("nothing is in flight")
+        return 0
+    context.console.print_lines(*_lines(outcome))
+    return NOT_ASKED if outcome.unknown else 0
 
-    clock = SystemClock()
-    opened = open_batch(target, pick=latest)
-    lock = await turn.take(opened.run_dir)
-    rehearsal = SandboxRun(run_dir=opened.run_dir) if target.sandbox else None
-    async with remote(target.base_url, rehearsal) as api:
-        book = RunLedger.open(opened.run_dir, api=api.base.origin, clock=clock, lock=lock)
+
+async def cancel(ref: BatchRef, lock_wait: LockWait) -> Cancellations | None:
+    """Return what became of the jobs in flight; None if there are none.
+
+    Raises `LockHeld` while a run uses the directory.
+    """
+    context = lock_wait.context
+    directory = open_newest(ref, context).directory
+    lock = await lock_wait.take(directory)
+    remote = sandbox_in_process(context, directory) if ref.sandbox else real_api(context)
+    async with remote as api:
+        ledger = RunLedger.open(directory.path, api=api.base.origin, clock=context.clock, lock=lock)
         try:
-            open_records = list(book.records(*IN_FLIGHT))
-            if not open_records:
-                return 0, ["nothing is in flight"]
-            async with ModelAPI(api.base, api.token(), clock=clock) as client:
-                outcome = await cancel_all(client, book, open_records)
+            in_flight = list(ledger.records(*IN_FLIGHT))
+            if not in_flight:
+                return None
+            async with api.client() as client:
+                return await cancel_all(client, ledger, in_flight)
         finally:
-            await book.close()
-    lines = [f"{count_text(outcome.cancelled, 'job')} cancelled"]
+            await ledger.close()
+
+
+def _lines(outcome: Cancellations) -> Iterator[str]:
+    yield f"{count_text(outcome.cancelled, 'job')} cancelled"
     if outcome.running:
-        lines.append(
+        yield (
             f"{count_text(outcome.running, 'job')} already running or ended: these cannot be"
             " cancelled and are billed; the next run collects them"
         )
     if outcome.unknown:
-        lines.append(
-            f"{count_text(outcome.unknown, 'job')} could not be asked; they stay as they were"
-        )
-    return (75 if outcome.unknown else 0), lines
-
-
-def handle(args: argparse.Namespace) -> int:
-    """Cancel what is still queued remotely; its exit code."""
-    code, lines = asyncio.run(cancel(batch_ref_of(args), lock_wait_of(args)))
-    print("\n".join(lines))
-    return code
+        yield f"{count_text(outcome.unknown, 'job')} could not be asked; they stay as they were"

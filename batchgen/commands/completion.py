@@ -1,6 +1,6 @@
-"""`batchgen completion`: a script that lets a shell complete commands, flags and file names.
+"""`batchgen completion`: print a script with which a shell completes commands, flags and files.
 
-The script is static: a press of the tab key starts no Python.
+The script is static: pressing the tab key starts no Python.
 """
 
 from __future__ import annotations
@@ -8,11 +8,13 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 
+from batchgen.app.context import CommandContext
+
 _FILES = frozenset({"manifest", "output", "log_file"})
 _DIRECTORIES = frozenset({"run_dir"})
 
 
-def handle(args: argparse.Namespace) -> int:
+def handle(args: argparse.Namespace, _context: CommandContext) -> int:
     """Print the script for one shell."""
     import shtab
 
@@ -27,7 +29,7 @@ def handle(args: argparse.Namespace) -> int:
 
 
 def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
-    """Every argument of every command."""
+    """Yield every argument of every command."""
     for action in parser._actions:  # noqa: SLF001 - argparse has no other way to list them
         yield action
         if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001

@@ -1,7 +1,4 @@
-"""`batchgen ledger verify|repair|compact|show`.
-
-`batchgen ledger`: look after the ledger of a run directory.
-"""
+"""`batchgen ledger`: verify, repair, compact or show the ledger of a run directory."""
 
 from __future__ import annotations
 
@@ -9,139 +6,73 @@ import argparse
 import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 
-import msgspec
-
-from batchgen.app.batch_ref import BatchRef, batch_ref_of, lock_wait_of
+from batchgen.app.batch_ref import BatchRef
+from batchgen.app.context import CommandContext
 from batchgen.app.loading import load
 from batchgen.app.lock_wait import LockWait
-from batchgen.app.open_batch import latest, open_at, place_of
-from batchgen.app.run_directory import DatedRunDirectories
+from batchgen.app.open_batch import locate, open_in
+from batchgen.app.run_directory import RunDirectory
 from batchgen.app.run_file import manifest_of
 from batchgen.core.errors import BatchgenError, LedgerError, UsageError
 from batchgen.core.lifecycle import JobRecord, JobState
 from batchgen.core.plan import Records
 from batchgen.core.units import count_text, size_text, timestamp
-from batchgen.ledger import LEDGER_NAME, RunLock, replay, require_ledger
+from batchgen.ledger import RunLock, replay, require_ledger
 from batchgen.ledger.compact import Compacted, compact
 from batchgen.ledger.damage import DamageReport, examine
 from batchgen.ledger.repair import Repaired, repair
 from batchgen.ledger.replay import job_lines
 from batchgen.outputs.verify import BadFile, bad_files
 from batchgen.reports.terminal import tame
-from batchgen.system.clock import SystemClock
+
+SHOWN = 20
+"""Damaged lines and files that are printed; `--json` has all of them."""
+BAD_FILES = 1
 
 
-def directory_of(target: BatchRef) -> Path:
-    """The run directory that is meant; of a dated series the newest.
-
-    Raises `UsageError` where neither a manifest nor a directory is named.
-    """
-    if not target.manifest and target.run_dir is None:
+def handle(args: argparse.Namespace, context: CommandContext) -> int:
+    """Do what `args.action` names, and return the exit code."""
+    ref = BatchRef.of(args)
+    if not ref.manifest and ref.run_dir is None:
         raise UsageError("which ledger? name its MANIFEST, or --run-dir DIR")
-    place = place_of(target)
-    return latest(place) if isinstance(place, DatedRunDirectories) else place
+    return _ACTIONS[args.action](args, ref, context)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verified:
-    """What `verify` found."""
+    """The findings of `verify`."""
 
-    examination: DamageReport
+    report: DamageReport
     bad_files: tuple[BadFile, ...] | None
-    """None where the files were not looked at."""
+    """None if the files were not checked."""
     files: int = 0
-    """How many were looked at."""
+    """How many files were checked."""
 
 
-def verify(target: BatchRef, *, files: bool) -> Verified:
-    """Read the ledger to its end, and with `files` every file that it names. Changes nothing."""
-    run_dir = directory_of(target)
-    examination = examine(run_dir / LEDGER_NAME)
-    if not files:
-        return Verified(examination=examination, bad_files=None)
-    index = examination.index
-    count = sum(len(record.files) for record in index.records(JobState.DOWNLOADED))
-    return Verified(
-        examination=examination, bad_files=tuple(bad_files(run_dir, index)), files=count
-    )
-
-
-async def mend(target: BatchRef, turn: LockWait, *, accept_loss: bool) -> Repaired:
-    """Raises `LockHeld` while a run is at work, else as `repair`."""
-    run_dir = directory_of(target)
-    with await _lock(run_dir, turn):
-        return repair(
-            run_dir,
-            now=timestamp(SystemClock().now_s()),
-            accepts_loss=lambda known: accept_loss or _all_known(target, run_dir, known),
-        )
-
-
-def _all_known(target: BatchRef, run_dir: Path, records: Records) -> bool:
-    """Whether every row has a record: then no lost line can lead to another submission."""
-    manifest = target.manifest or manifest_of(run_dir)
-    if not manifest or manifest == "-":
-        return False
-    try:
-        opened = open_at(replace(target, manifest=str(manifest)), run_dir)
-        with load(opened.manifest, opened.target) as loaded:
-            return not loaded.problem_count and all(
-                (record := records.get(job.id)) is not None and record.state is not JobState.PENDING
-                for job in loaded.spool.jobs()
-            )
-    except BatchgenError:
-        return False
-
-
-async def shorten(target: BatchRef, turn: LockWait) -> Compacted:
-    """Raises `LockHeld` while a run is at work, else as `compact`."""
-    run_dir = directory_of(target)
-    with await _lock(run_dir, turn):
-        return compact(run_dir, now=timestamp(SystemClock().now_s()))
-
-
-async def _lock(run_dir: Path, turn: LockWait) -> RunLock:
-    """Where no ledger is, no lock file is left behind either."""
-    require_ledger(run_dir)
-    return await turn.take(run_dir) or RunLock.acquire(run_dir, now_s=SystemClock().now_s())
-
-
-def story(target: BatchRef, job: str) -> list[tuple[bytes, JobRecord]]:
-    """The lines of one job. Raises `UsageError` where there are none."""
-    run_dir = directory_of(target)
-    lines = job_lines(run_dir, job)
-    if not lines:
-        raise UsageError(f"{run_dir}: no job {job!r}; status and results.csv name them")
-    return lines
-
-
-def present(target: BatchRef) -> Iterator[JobRecord]:
-    """The last record of every job."""
-    return replay(directory_of(target) / LEDGER_NAME).index.records()
-
-
-SHOWN = 20
-"""Faults that are written out; `--json` has all."""
-BAD_FILES = 1
-
-
-def handle(args: argparse.Namespace) -> int:
-    """One of the four; its exit code."""
-    return _ACTIONS[args.action](args, batch_ref_of(args))
-
-
-def _verify(args: argparse.Namespace, target: BatchRef) -> int:
-    found = verify(target, files=args.files)
-    print(_encoded(_findings(found)) if args.json else "\n".join(_verified(found, target)))
-    if found.examination.faults:
+def _verify(args: argparse.Namespace, ref: BatchRef, context: CommandContext) -> int:
+    found = verify(locate(ref).newest(), files=args.files)
+    if args.json:
+        context.console.print_json(_findings(found))
+    else:
+        context.console.print_lines(*_verified(found, ref))
+    if found.report.faults:
         return LedgerError.exit_code
     return BAD_FILES if found.bad_files else 0
 
 
-def _verified(found: Verified, target: BatchRef) -> Iterator[str]:
-    one = found.examination
+def verify(directory: RunDirectory, *, files: bool) -> Verified:
+    """Read the ledger to its end, and with `files` every file that it names. Changes nothing."""
+    report = examine(directory.ledger)
+    if not files:
+        return Verified(report=report, bad_files=None)
+    count = sum(len(record.files) for record in report.index.records(JobState.DOWNLOADED))
+    bad = tuple(bad_files(directory.path, report.index))
+    return Verified(report=report, bad_files=bad, files=count)
+
+
+def _verified(found: Verified, ref: BatchRef) -> Iterator[str]:
+    one = found.report
     run_dir = one.path.parent
     size = size_text(one.position.offset)
     lines = count_text(one.position.line, "line")
@@ -154,18 +85,18 @@ def _verified(found: Verified, target: BatchRef) -> Iterator[str]:
     if one.unknown_states:
         yield (
             f"  {count_text(one.unknown_states, 'line')} with a state that only a later version"
-            " knows; such jobs are left alone"
+            " knows; these jobs are left alone"
         )
     if one.torn_bytes:
         yield (
-            f"  the last {one.torn_bytes:,} bytes are no whole line: one that is being written, or"
-            " that a crash tore; the next run cuts it and keeps the bytes"
+            f"  the last {one.torn_bytes:,} bytes are an incomplete line (being written, or cut off"
+            " by a crash); the next run cuts it off and keeps the bytes"
         )
     if one.faults:
-        yield f"Mend it with: batchgen ledger repair --run-dir {run_dir}"
+        yield f"To repair it: batchgen ledger repair --run-dir {run_dir}"
     else:
-        yield f"  every {'other ' if one.torn_bytes else ''}line is whole"
-    yield from _verified_files(found, target.manifest or "MANIFEST")
+        yield "  every other line is intact" if one.torn_bytes else "  every line is intact"
+    yield from _verified_files(found, ref.manifest or "MANIFEST")
 
 
 def _verified_files(found: Verified, manifest: str) -> Iterator[str]:
@@ -184,7 +115,7 @@ def _verified_files(found: Verified, manifest: str) -> Iterator[str]:
 
 
 def _findings(found: Verified) -> dict[str, object]:
-    one = found.examination
+    one = found.report
     return {
         "path": str(one.path),
         "lines": one.position.line,
@@ -202,47 +133,104 @@ def _findings(found: Verified) -> dict[str, object]:
     }
 
 
-def _repair(args: argparse.Namespace, target: BatchRef) -> int:
-    done = asyncio.run(mend(target, lock_wait_of(args), accept_loss=args.accept_loss))
+def _repair(args: argparse.Namespace, ref: BatchRef, context: CommandContext) -> int:
+    done = asyncio.run(_repair_locked(args, ref, context))
     if done.aside is None:
-        print("nothing to mend: every line is whole")
+        context.console.print_lines("the ledger is intact, nothing to repair")
         return 0
-    bad = [count_text(len(done.faults), "bad line")] if done.faults else []
-    torn = [f"a torn tail of {done.torn_bytes:,} bytes"] if done.torn_bytes else []
-    what = " and ".join(bad + torn)
-    print(f"{what} set aside in {done.aside}; every good line is as it was")
-    for record in done.put_back:
-        name = f"request {record.request_id}" if record.request_id else "held for a person"
-        print(f"  job {tame(record.job)}: {record.state.value}, {tame(name)}")
-    if done.lost and args.accept_loss:
-        print(
-            f"  {count_text(done.lost, 'line')} that named no job left out, as you said; a row that"
-            " is pending now may have been submitted before"
-        )
-    elif done.lost:
-        print("  every row has a record still, so nothing can be submitted a second time for it")
+    context.console.print_lines(*_repaired(done, accept_loss=args.accept_loss))
     return 0
 
 
-def _compact(args: argparse.Namespace, target: BatchRef) -> int:
-    done = asyncio.run(shorten(target, lock_wait_of(args)))
-    print(
+async def _repair_locked(
+    args: argparse.Namespace, ref: BatchRef, context: CommandContext
+) -> Repaired:
+    directory = locate(ref).newest()
+    with await _lock(args, directory, context):
+        return repair(
+            directory.path,
+            now=timestamp(context.clock.now_s()),
+            accepts_loss=lambda records: (
+                args.accept_loss or _all_rows_known(ref, directory, records, context)
+            ),
+        )
+
+
+def _all_rows_known(
+    ref: BatchRef, directory: RunDirectory, records: Records, context: CommandContext
+) -> bool:
+    """Whether every row has a record: then no lost line can lead to another submission."""
+    manifest = ref.manifest or manifest_of(directory)
+    if not manifest or manifest == "-":
+        return False
+    try:
+        with load(open_in(replace(ref, manifest=str(manifest)), directory, context)) as loaded:
+            return not loaded.problem_count and all(
+                (record := records.get(job.id)) is not None and record.state is not JobState.PENDING
+                for job in loaded.spool.jobs()
+            )
+    except BatchgenError:
+        return False
+
+
+def _repaired(done: Repaired, *, accept_loss: bool) -> Iterator[str]:
+    bad = [count_text(len(done.faults), "bad line")] if done.faults else []
+    torn = [f"a torn tail of {done.torn_bytes:,} bytes"] if done.torn_bytes else []
+    yield f"{' and '.join(bad + torn)} set aside in {done.aside}; every good line is as it was"
+    for record in done.put_back:
+        name = f"request {record.request_id}" if record.request_id else "held for your decision"
+        yield f"  job {tame(record.job)}: {record.state.value}, {tame(name)}"
+    if done.lost and accept_loss:
+        yield (
+            f"  {count_text(done.lost, 'line')} that named no job left out, as you accepted; a row"
+            " that is pending now may have been submitted before"
+        )
+    elif done.lost:
+        yield "  every row still has a record, so nothing can be submitted twice because of it"
+
+
+def _compact(args: argparse.Namespace, ref: BatchRef, context: CommandContext) -> int:
+    done = asyncio.run(_compact_locked(args, locate(ref).newest(), context))
+    context.console.print_lines(
         f"{done.lines_before:,} lines, {size_text(done.bytes_before)}"
         f" -> {done.lines:,} lines, {size_text(done.bytes)}; it says the same of every job"
     )
     return 0
 
 
-def _show(args: argparse.Namespace, target: BatchRef) -> int:
+async def _compact_locked(
+    args: argparse.Namespace, directory: RunDirectory, context: CommandContext
+) -> Compacted:
+    with await _lock(args, directory, context):
+        return compact(directory.path, now=timestamp(context.clock.now_s()))
+
+
+async def _lock(
+    args: argparse.Namespace, directory: RunDirectory, context: CommandContext
+) -> RunLock:
+    """Lock a directory that has a ledger; without one no lock file is left behind either."""
+    require_ledger(directory.path)
+    lock_wait = LockWait(if_locked=args.if_locked, context=context)
+    return await lock_wait.take(directory) or lock_wait.acquire(directory)
+
+
+def _show(args: argparse.Namespace, ref: BatchRef, context: CommandContext) -> int:
+    directory = locate(ref).newest()
     if args.job is None:
-        for record in present(target):
-            print(_encoded(record) if args.json else _line(record, f"{tame(record.job)}  "))
+        for record in replay(directory.ledger).index.records():
+            if args.json:
+                context.console.print_json(record)
+            else:
+                context.console.print_lines(_line(record, f"{tame(record.job)}  "))
         return 0
-    told = story(target, args.job)
-    for raw, record in told:
-        print(raw.decode("utf-8", "replace") if args.json else _line(record, ""))
+    lines = job_lines(directory.path, args.job)
+    if not lines:
+        raise UsageError(f"{directory}: no job {args.job!r}; status and results.csv list the jobs")
+    for raw, record in lines:
+        text = raw.decode("utf-8", "replace") if args.json else _line(record, "")
+        context.console.print_lines(text)
     if not args.json:
-        print("\n".join(_end(told[-1][1])))
+        context.console.print_lines(*_end(lines[-1][1]))
     return 0
 
 
@@ -256,7 +244,7 @@ def _line(record: JobRecord, name: str) -> str:
         facts.append(tame(f"{record.error.kind}: {record.error.message}"))
     facts += [word for word in ("given_up", "granted") if getattr(record, word)]
     if record.adopted_by:
-        facts.append(f"goes on as {tame(record.adopted_by)}")
+        facts.append(f"continues as {tame(record.adopted_by)}")
     return f"{tame(record.ts)}  {name}{record.state.value:<11}  {'  '.join(facts)}"
 
 
@@ -266,10 +254,6 @@ def _end(record: JobRecord) -> Iterator[str]:
     for file in record.files:
         yield f"  file   {tame(file.path)}, {size_text(file.bytes)}, sha256 {tame(file.sha256)}"
     yield f"  reported cost, all attempts: ${record.total_cost_usd:g}"
-
-
-def _encoded(value: object) -> str:
-    return msgspec.json.encode(value).decode()
 
 
 _ACTIONS = {"verify": _verify, "repair": _repair, "compact": _compact, "show": _show}

@@ -1,15 +1,15 @@
-"""`batchgen models`."""
+"""`batchgen models`: list the known models, or show one."""
 
 from __future__ import annotations
 
 import argparse
-import sys
 import textwrap
 from collections.abc import Iterator
 
 import msgspec
 
-from batchgen.app.model_sources import Description, Listing, api_of, describe, list_models
+from batchgen.app.context import CommandContext
+from batchgen.app.model_sources import Description, Listing, describe, list_models
 from batchgen.core.model_entry import ModelEntry
 from batchgen.core.units import count_text
 from batchgen.reports.manifest_starter import snippet
@@ -20,24 +20,23 @@ COLUMNS = 96
 NO_PRICE = "not known; the live catalogue has it, and asking it needs a token (RUNCOMFY_TOKEN)"
 
 
-def handle(args: argparse.Namespace) -> int:
+def handle(args: argparse.Namespace, context: CommandContext) -> int:
     """List the models that are known, or show one with its parameters, limits and price."""
-    base = api_of(args.base_url)
+    say = context.console.say
     if args.model is not None:
-        _show(describe(base, args.model, refresh=args.refresh), as_json=args.json)
+        found = describe(context, args.model, refresh=args.refresh)
+        for note in found.notes:
+            say(note)
+        print(_encoded(_description_json(found)) if args.json else "\n".join(_page(found)))
         return 0
     listing, note = list_models(
-        base, search=args.search, category=args.category, refresh=args.refresh
+        context, search=args.search, category=args.category, refresh=args.refresh
     )
     if note:
-        _talk(note)
-    _talk(f"{count_text(len(listing.entries), 'model')} from {listing.source}")
+        say(note)
+    say(f"{count_text(len(listing.entries), 'model')} from {listing.source}")
     print(_encoded(_listing_json(listing)) if args.json else "\n".join(_lines(listing)))
     return 0
-
-
-def _talk(text: str) -> None:
-    print(f"batchgen: {tame(text)}", file=sys.stderr)
 
 
 def _encoded(value: object) -> str:
@@ -69,19 +68,10 @@ def _lines(listing: Listing) -> Iterator[str]:
 
 
 def price_text(usd: float | None, unit: str) -> str:
-    """`0.036 USD per output`; empty for no price."""
+    """Return `0.036 USD per output`; empty for no price."""
     if usd is None:
         return ""
     return f"{usd:.6f}".rstrip("0").rstrip(".") + f" USD per {tame(unit) or '(unit not told)'}"
-
-
-def _show(found: Description, *, as_json: bool) -> None:
-    for note in found.notes:
-        _talk(note)
-    if as_json:
-        print(_encoded(_description_json(found)))
-    else:
-        print("\n".join(_page(found)))
 
 
 def _description_json(found: Description) -> dict[str, object]:

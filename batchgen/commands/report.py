@@ -1,21 +1,19 @@
-"""`batchgen report`."""
+"""`batchgen report`: write results.csv and report.html again."""
 
 from __future__ import annotations
 
 import argparse
-import sys
 
-from batchgen.app.batch_ref import batch_ref_of
+from batchgen.app.batch_ref import BatchRef
 from batchgen.app.batch_snapshot import read_snapshot
-from batchgen.reports.html_report import REPORT_NAME
+from batchgen.app.context import CommandContext
 
 
-def handle(args: argparse.Namespace) -> int:
-    """Write results.csv and report.html anew. No network, no token."""
-    target = batch_ref_of(args)
-    with read_snapshot(target) as history:
-        if history.note:
-            print(f"batchgen: {history.note}", file=sys.stderr)
-        history.write_views()
-    print(history.run_dir / REPORT_NAME)
+def handle(args: argparse.Namespace, context: CommandContext) -> int:
+    """Write both files without network or token, and print where the page is."""
+    with read_snapshot(BatchRef.of(args), context) as snapshot:
+        if snapshot.note:
+            context.console.say(snapshot.note)
+        snapshot.write_result_files()
+    context.console.print_lines(str(snapshot.directory.page))
     return 0

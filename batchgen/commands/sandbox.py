@@ -1,8 +1,6 @@
-"""`batchgen sandbox`.
+"""`batchgen sandbox`: serve the sandbox until a signal, or around one command.
 
-`batchgen sandbox`: serve until a signal, or around one command.
-
-Standard output belongs to the two lines to copy, or to the command; talk goes to standard error.
+stdout has only the two lines to copy, or what the command prints; messages go to stderr.
 """
 
 from __future__ import annotations
@@ -15,13 +13,14 @@ import sys
 from asyncio.subprocess import Process
 from pathlib import Path
 
+from batchgen.app.context import CommandContext
+from batchgen.app.signals import handled_signals
 from batchgen.core.errors import UsageError
 from batchgen.sandbox.config import DEFAULT_TOKEN, SandboxConfig
 from batchgen.sandbox.faults.rules import read_rules
 from batchgen.sandbox.http_answer import ErrorStyle
 from batchgen.sandbox.server import Sandbox
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _DEFAULT = SandboxConfig()
 
 
@@ -105,7 +104,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def config_of(args: argparse.Namespace) -> SandboxConfig:
-    """The settings that the parsed arguments ask for. Raises `UsageError`."""
+    """Return the settings of the parsed arguments. Raises `UsageError`."""
     shortest, longest = _durations(args.duration)
     return SandboxConfig(
         token=args.token,
@@ -134,20 +133,16 @@ def _durations(text: str) -> tuple[float, float]:
 
 
 async def serve(args: argparse.Namespace) -> int:
-    """Run `batchgen sandbox`; the exit code. Raises `UsageError` and `LocalIOError`."""
+    """Run `batchgen sandbox`, and return the exit code. Raises `UsageError` and `LocalIOError`."""
     sandbox = Sandbox(config_of(args))
     signals: asyncio.Queue[signal.Signals] = asyncio.Queue()
-    loop = asyncio.get_running_loop()
     # Before the lines are printed: whoever reads them may send a signal at once.
-    for number in _SIGNALS:
-        loop.add_signal_handler(number, signals.put_nowait, number)
-    try:
-        await sandbox.start(args.port)
-        return await _serve(sandbox, args.child, signals)
-    finally:
-        for number in _SIGNALS:
-            loop.remove_signal_handler(number)
-        await sandbox.stop()
+    with handled_signals(signals.put_nowait):
+        try:
+            await sandbox.start(args.port)
+            return await _serve(sandbox, args.child, signals)
+        finally:
+            await sandbox.stop()
 
 
 async def _serve(
@@ -211,7 +206,6 @@ def _say(text: str) -> None:
     sys.stderr.flush()
 
 
-def handle(args: argparse.Namespace) -> int:
-    """Serve until a signal, or around one command; its exit code."""
-
+def handle(args: argparse.Namespace, _context: CommandContext) -> int:
+    """Serve until a signal, or around one command, and return the exit code."""
     return asyncio.run(serve(args))

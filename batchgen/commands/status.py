@@ -1,72 +1,133 @@
-"""`batchgen status`.
+"""`batchgen status`: counts by state, cost, time left and failures by cause; `--watch` repeats it.
 
-`status --watch`: where a batch stands, looked at again and again beside whoever works on it.
-
-It takes no lock, not even for a moment: a run that began in that moment would be refused. Who is
-at work is told by the lock file, and by whether that process lives.
-
-`batchgen status --watch`.
+Reading takes no lock, not even for a moment: a run that began in that moment would be refused.
+Which process runs the batch is read from the lock file, as long as that process lives.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import signal
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Self
 
-import msgspec
-
-from batchgen.app.batch_ref import BatchRef, batch_ref_of
+from batchgen.app.batch_ref import BatchRef
 from batchgen.app.batch_snapshot import read_snapshot
+from batchgen.app.context import CommandContext
 from batchgen.app.loading import LoadedBatch, load
-from batchgen.app.open_batch import latest, open_at, place_of
-from batchgen.app.run_directory import DatedRunDirectories, plain_directory
-from batchgen.app.run_file import RUN_FILE
+from batchgen.app.open_batch import locate, open_in
+from batchgen.app.run_directory import RunDirectories, default_directories
 from batchgen.app.run_options import Flags, decide
-from batchgen.app.signals import signals_heard
+from batchgen.app.signals import STOP_SIGNALS, SignalWatch, handled_signals
 from batchgen.core.errors import BatchgenError, ManifestError, Terminated
 from batchgen.core.plan import Policy
 from batchgen.core.summary import LiveSummary, summarise
 from batchgen.core.units import duration_text
-from batchgen.ledger import LEDGER_NAME, follow, has_ledger
+from batchgen.ledger import follow
 from batchgen.ledger.lock import at_work, work_sentence
 from batchgen.reports.status_text import status_lines, summary_json
 from batchgen.reports.terminal import visible
 from batchgen.reports.watch_view import JsonLines, PlainLines, Screen, WatchFrame, WatchView
-from batchgen.system.clock import SystemClock
 
 IDLE_S = 10.0
-"""No run at work for so long: then none is waited for any more."""
-LOOKING_SHARE = 4
-"""A look that takes long is followed by a pause of at least so many times as long."""
+"""The watch ends once no run has been at work for this long."""
+PAUSE_PER_READ = 4
+"""After reading, the watch pauses at least this many times as long as reading took."""
+NOBODY = "no run is at work"
+
+
+def handle(args: argparse.Namespace, context: CommandContext) -> int:
+    """Print the state of a batch, also while a run is at work."""
+    if args.watch_s is not None:
+        return _watch(args, context)
+    now_s = context.clock.now_s()
+    with read_snapshot(BatchRef.of(args), context) as snapshot:
+        if snapshot.note:
+            context.console.say(snapshot.note)
+        directory = snapshot.directory
+        summary = summarise(row.record for row in snapshot.rows() if not row.problems)
+        left_s = snapshot.eta_s(summary, now_s=now_s)
+    holder = at_work(directory.path)
+    if args.json:
+        seen = {"eta_s": left_s, "at_work": None if holder is None else holder.as_json()}
+        context.console.print_json({**summary_json(summary, None, ()), **seen})
+        return 0
+    lines = list(status_lines(summary, directory.path, now_s=now_s))
+    if left_s is not None:
+        lines.append(f"about {duration_text(left_s)} left at the pace of the last jobs")
+    if holder is not None:
+        lines.append(work_sentence(holder, now_s))
+    context.console.print_lines(*map(visible, lines))
+    return 0
+
+
+def _watch(args: argparse.Namespace, context: CommandContext) -> int:
+    try:
+        with StatusWatcher(BatchRef.of(args), context) as watcher:
+            is_screen = sys.stdout.isatty() and context.environment.get("TERM", "dumb") != "dumb"
+            view: WatchView = JsonLines() if args.json else Screen() if is_screen else PlainLines()
+            with view:
+                return asyncio.run(watch(watcher, view.show, every_s=args.watch_s))
+    except KeyboardInterrupt:
+        return 0  # while the manifest was read, before there was anything to show
+
+
+async def watch(
+    watcher: StatusWatcher, show: Callable[[WatchFrame], None], *, every_s: float
+) -> int:
+    """Show each frame until no run is at work any more, or a signal arrives.
+
+    Returns the exit code of a run that ended with this state; 0 after Ctrl-C, which is the usual
+    way to leave a watch.
+    """
+    clock = watcher.context.clock
+    idle_since_s = clock.monotonic_s()
+    signals = SignalWatch()
+    with (
+        handled_signals(signals.note, *STOP_SIGNALS),
+        handled_signals(lambda _: signals.event.set(), signal.SIGWINCH),
+    ):
+        while signals.number is None:
+            begun_s = clock.monotonic_s()
+            frame = watcher.read()
+            ended_s = clock.monotonic_s()
+            if frame.holder is not None:
+                idle_since_s = ended_s
+            idle_left_s = idle_since_s + IDLE_S - ended_s
+            if frame.holder is None and (frame.is_settled or idle_left_s <= 0):
+                show(replace(frame, over=True))
+                return frame.code
+            show(frame)
+            pause_s = max(every_s, PAUSE_PER_READ * (ended_s - begun_s))
+            may_wait_s = pause_s if frame.holder is not None else min(pause_s, idle_left_s)
+            await clock.wait(signals.event, may_wait_s)
+            signals.event.clear()
+    return 0 if signals.number is signal.SIGINT else Terminated.exit_code
 
 
 class StatusWatcher:
-    """A batch that is looked at; to be closed after use (`with`)."""
+    """A batch that is read again and again; close it after use (`with`)."""
 
-    def __init__(self, target: BatchRef) -> None:
-        """Reads the manifest. Raises what that raises only where there is no ledger either."""
-        self._target = target
-        self._clock = SystemClock()
+    def __init__(self, ref: BatchRef, context: CommandContext) -> None:
+        """Read the manifest. Raises what that raises only if there is no ledger either."""
+        self.context = context
+        self._ref = ref
         self._note = ""
         self._loaded: LoadedBatch | None = None
         try:
-            self._place: DatedRunDirectories | Path = place_of(target)
+            self._directories: RunDirectories = locate(ref)
         except BatchgenError as error:
-            self._place = plain_directory(target)
-            self._leave_out(error)
-        self._run_dir = self._pick()
-        self._holder = at_work(self._run_dir)
-        self._seen = self._signs()
+            self._directories = default_directories(ref)
+            self._leave_out_manifest(error)
+        self._directory = self._directories.newest()
+        self._holder = at_work(self._directory.path)
+        self._signs = self._read_signs()
         if not self._note:
             self._load()
-        self._begin_anew()
+        self._start_over()
 
     def __enter__(self) -> Self:
         return self
@@ -75,74 +136,71 @@ class StatusWatcher:
         if self._loaded is not None:
             self._loaded.spool.close()
 
-    def look(self) -> WatchFrame:
+    def read(self) -> WatchFrame:
         """Read what is new. Raises `LedgerError` or `LocalIOError`."""
-        self._run_dir = self._pick()
-        # Before the ledger is read: what one who has just left had written is in this look.
-        holder = at_work(self._run_dir)
+        self._directory = self._directories.newest()
+        # Before the ledger is read: what a run wrote that has just ended is in this frame.
+        holder = at_work(self._directory.path)
         self._holder = holder or self._holder
-        signs = self._signs()
-        if signs != self._seen:
-            self._seen = signs
+        signs = self._read_signs()
+        if signs != self._signs:
+            self._signs = signs
             self._load()
-            self._begin_anew()
-        elif not self._told.is_current:
-            self._begin_anew()
-        self._told.read_on()
-        now_s = self._clock.now_s()
+            self._start_over()
+        elif not self._ledger.is_current:
+            self._start_over()
+        self._ledger.read_on()
+        now_s = self.context.clock.now_s()
         return WatchFrame(
-            run_dir=self._run_dir,
-            summary=self._standing.summary,
-            eta_s=self._standing.time_left_s(now_s),
+            run_dir=self._directory.path,
+            summary=self._live.summary,
+            eta_s=self._live.time_left_s(now_s),
             holder=None if holder is None else holder.as_json(),
             holder_text=NOBODY if holder is None else work_sentence(holder, now_s),
             now_s=now_s,
-            left=self._standing.left,
-            code=self._standing.exit_code,
+            left=self._live.left,
+            code=self._live.exit_code,
             is_settled=self._is_settled,
             note=self._note,
         )
 
     @property
     def _is_settled(self) -> bool:
-        """What ended badly is settled only if a run was seen to leave it so."""
-        if self._standing.left or not has_ledger(self._run_dir):
+        """Whether nothing more can be expected; failures only count if a run left them so."""
+        if self._live.left or not self._directory.has_ledger:
             return False
-        return self._holder is not None or self._standing.exit_code == 0
+        return self._holder is not None or self._live.exit_code == 0
 
-    def _pick(self) -> Path:
-        return latest(self._place) if isinstance(self._place, DatedRunDirectories) else self._place
-
-    def _signs(self) -> tuple[object, ...]:
-        """What changes when a run begins, which reads the manifest anew, or keeps other flags."""
+    def _read_signs(self) -> tuple[object, ...]:
+        """Return what changes when a run begins, which reads the manifest again."""
         try:
-            kept = (self._run_dir / RUN_FILE).stat()
+            run_file = self._directory.run_file.stat()
         except OSError:
-            return self._run_dir, self._holder, None
-        return self._run_dir, self._holder, kept.st_ino, kept.st_mtime_ns
+            return self._directory, self._holder, None
+        return self._directory, self._holder, run_file.st_ino, run_file.st_mtime_ns
 
     def _load(self) -> None:
-        if self._target.manifest == "-" and self._loaded is not None:
+        if self._ref.is_stdin and self._loaded is not None:
             return  # what came through a pipe cannot be read again
         try:
-            opened = open_at(self._target, self._run_dir)
-            loaded = load(opened.manifest, opened.target, spool_dir=self._run_dir)
+            batch = open_in(self._ref, self._directory, self.context)
+            loaded = load(batch, spool_dir=self._directory.path)
         except BatchgenError as error:
             if self._loaded is None:
-                self._leave_out(error)
-            return  # someone is saving it just now: the rows that were read before will do
+                self._leave_out_manifest(error)
+            return  # somebody is saving it just now: the rows that were read before will do
         if self._loaded is not None:
             self._loaded.spool.close()
         self._loaded, self._note = loaded, ""
 
-    def _leave_out(self, error: BatchgenError) -> None:
-        if not has_ledger(self._pick()):
+    def _leave_out_manifest(self, error: BatchgenError) -> None:
+        if not self._directories.newest().has_ledger:
             raise error
-        self._note = f"{self._target.manifest}: not readable; this is what the ledger alone knows"
+        self._note = f"{self._ref.manifest} cannot be read; this is what the ledger alone says"
 
-    def _begin_anew(self) -> None:
-        standing = self._standing = self._live_summary()
-        self._told = follow(self._run_dir / LEDGER_NAME, lambda record, _: standing.take(record))
+    def _start_over(self) -> None:
+        live = self._live = self._live_summary()
+        self._ledger = follow(self._directory.ledger, lambda record, _: live.take(record))
 
     def _live_summary(self) -> LiveSummary:
         if self._loaded is None:
@@ -154,74 +212,3 @@ class StatusWatcher:
             policy = Policy()
         rows = {job.id: job.fingerprint for job in spool.jobs()}
         return LiveSummary(rows, policy, invalid=spool.invalid)
-
-
-NOBODY = "no run is at work"
-
-
-async def watch(
-    watched: StatusWatcher, show: Callable[[WatchFrame], None], *, every_s: float
-) -> int:
-    """Show every look until nobody is at work any more, or a signal comes; the exit code.
-
-    Ended by itself, it is that of a run that ended like this; Ctrl-C is a viewer's usual end.
-    """
-    clock = SystemClock()
-    idle_since_s = clock.monotonic_s()
-    with signals_heard() as heard:
-        asyncio.get_running_loop().add_signal_handler(signal.SIGWINCH, heard.event.set)
-        while heard.number is None:
-            begun_s = clock.monotonic_s()
-            sight = watched.look()
-            ended_s = clock.monotonic_s()
-            if sight.holder is not None:
-                idle_since_s = ended_s
-            idle_left_s = idle_since_s + IDLE_S - ended_s
-            if sight.holder is None and (sight.is_settled or idle_left_s <= 0):
-                show(replace(sight, over=True))
-                return sight.code
-            show(sight)
-            pause_s = max(every_s, LOOKING_SHARE * (ended_s - begun_s))
-            may_wait_s = pause_s if sight.holder is not None else min(pause_s, idle_left_s)
-            await clock.wait(heard.event, may_wait_s)
-            heard.event.clear()
-    return 0 if heard.number is signal.SIGINT else Terminated.exit_code
-
-
-def follow_status(args: argparse.Namespace) -> int:
-    """Show where a batch stands until nobody is at work any more; its exit code."""
-    try:
-        with StatusWatcher(batch_ref_of(args)) as watched, _shown(as_json=args.json) as shown:
-            return asyncio.run(watch(watched, shown.show, every_s=args.watch_s))
-    except KeyboardInterrupt:
-        return 0  # while the manifest was read, before there was anything to see
-
-
-def _shown(*, as_json: bool) -> WatchView:
-    if as_json:
-        return JsonLines()
-    is_terminal = sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
-    return Screen() if is_terminal else PlainLines()
-
-
-def handle(args: argparse.Namespace) -> int:
-    """Say where a batch stands; beside a writer too."""
-    if args.watch_s is not None:
-        return follow_status(args)
-    with read_snapshot(batch_ref_of(args)) as history:
-        if history.note:
-            print(f"batchgen: {history.note}", file=sys.stderr)
-        run_dir, holder, now_s = history.run_dir, history.holder, history.now_s
-        summary = summarise(row.record for row in history.rows() if not row.problems)
-        left_s = history.eta_s(summary)
-    if args.json:
-        seen = {"eta_s": left_s, "at_work": None if holder is None else holder.as_json()}
-        print(msgspec.json.encode({**summary_json(summary, None, ()), **seen}).decode())
-        return 0
-    for line in status_lines(summary, run_dir, now_s=now_s):
-        print(visible(line))
-    if left_s is not None:
-        print(f"about {duration_text(left_s)} left at the pace of the last jobs")
-    if holder is not None:
-        print(work_sentence(holder, now_s))
-    return 0

@@ -1,0 +1,88 @@
+"""The wiring of a run: runner, API client, output store, progress and budgets, put together."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
+from dataclasses import dataclass, replace
+
+from batchgen.app.context import CommandContext
+from batchgen.app.loading import LoadedBatch
+from batchgen.app.output_store import store_of, with_sidecars
+from batchgen.app.remote import Remote
+from batchgen.app.run_directory import RunDirectory
+from batchgen.app.run_options import RunOptions
+from batchgen.app.selected_jobs import jobs_to_do
+from batchgen.core.plan import Plan
+from batchgen.core.polling.durations import past_duration_s
+from batchgen.ledger import RunLedger
+from batchgen.reports.progress import Tally
+from batchgen.runner import Limits, Runner, Spending
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunnerParts:
+    """What a runner is built from."""
+
+    context: CommandContext
+    directory: RunDirectory
+    loaded: LoadedBatch
+    options: RunOptions
+    remote: Remote
+    ledger: RunLedger
+    spending: Spending
+
+
+@asynccontextmanager
+async def build_runner(parts: RunnerParts, plan: Plan) -> AsyncIterator[Runner]:
+    """Give a runner for the jobs of `plan`; its client, store and progress are closed at the end.
+
+    Raises `TokenMissing`, and `LocalIOError` if the outputs cannot be written.
+    """
+    clock, options, to_do = parts.context.clock, parts.options, jobs_to_do(plan)
+    client = parts.remote.client()
+    tally = Tally(total=to_do, download=options.policy.download)
+    with closing(parts.context.console.progress(tally, clock)) as progress:
+        store = store_of(
+            parts.directory, parts.loaded, parts.ledger, api=parts.remote.base, options=options,
+            clock=clock,
+        )
+        outputs, observer = with_sidecars(
+            store, parts.loaded, parts.ledger, progress, wanted=options.sidecar
+        )
+        async with client as api, store:
+            runner = Runner(
+                api=api, ledger=parts.ledger, outputs=outputs, clock=clock, observer=observer,
+                policy=options.policy, limits=_limits(parts, to_do), rng=random.Random(),
+                spending=parts.spending,
+            )  # fmt: skip
+            tally.limited_by = runner.limited_by
+            _recall_durations(runner, parts)
+            yield runner
+
+
+def _limits(parts: RunnerParts, to_do: int) -> Limits:
+    options = parts.options
+    runtime_s, failures = options.max_runtime_s, options.max_failures
+    begun_s = parts.context.clock.monotonic_s()
+    return replace(
+        options.limits,
+        ends_at_s=None if runtime_s is None else begun_s + runtime_s,
+        max_failures=None if failures is None else failures.of(to_do),
+    )
+
+
+def _recall_durations(runner: Runner, parts: RunnerParts) -> None:
+    """Tell the runner how long jobs of each model took in earlier runs of this batch."""
+    if next(iter(parts.ledger.records()), None) is None:
+        return  # a first run has no history, and the rows need not be read for it
+    took_s: defaultdict[str, list[tuple[str, float]]] = defaultdict(list)
+    for job in parts.loaded.spool.jobs():
+        record = parts.ledger.get(job.id)
+        duration_s = past_duration_s(record) if record else None
+        if record and record.finished_at and duration_s is not None:
+            took_s[job.model].append((record.finished_at, duration_s))
+    for model, ended in took_s.items():
+        runner.forecasts.of(model).whole.seed(duration_s for _, duration_s in sorted(ended))

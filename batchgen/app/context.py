@@ -1,0 +1,54 @@
+"""The command context: what every command needs from the machine it runs on.
+
+`cli.main` builds it once, from the real clock and environment; tests hand in their own. Nothing
+else creates a clock, reads the environment or decides which API is meant.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from batchgen.app.console import Console
+from batchgen.core.api_base import ApiBase
+from batchgen.core.secret import Secret
+from batchgen.ports import Clock
+from batchgen.system import environment
+from batchgen.system.clock import SystemClock
+
+if TYPE_CHECKING:
+    from batchgen.api import ModelAPI
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandContext:
+    """Clock, environment and console of one command; API, token and cache follow from them."""
+
+    clock: Clock = field(default_factory=SystemClock)
+    environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    console: Console = field(default_factory=Console)
+    base_url: str | None = None
+    """The value of `--base-url`."""
+
+    @property
+    def api(self) -> ApiBase:
+        """The API to talk to. Raises `UsageError` for an address that is not valid."""
+        return environment.api_base(self.base_url, self.environment)
+
+    def token(self) -> Secret:
+        """Return the user's token. Raises `TokenMissing`, which says how to set one."""
+        return environment.token(self.environment)
+
+    @property
+    def cache_dir(self) -> Path | None:
+        """The directory in which model descriptions are cached; None if there is no place."""
+        return environment.cache_directory(self.environment)
+
+    def client(self, base: ApiBase, token: Secret) -> ModelAPI:
+        """Return a client of an API, to be entered before use (`async with`)."""
+        from batchgen.api import ModelAPI  # aiohttp is loaded only by commands that call the API
+
+        return ModelAPI(base, token, clock=self.clock)
