@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field, replace
 
 from batchgen.app.batch_ref import BatchRef
-from batchgen.app.context import CommandContext
+from batchgen.app.command_context import CommandContext
 from batchgen.app.loading import LoadedBatch, entries_to_pin, load
 from batchgen.app.lock_wait import LockWait
 from batchgen.app.open_batch import OpenBatch, locate, open_in

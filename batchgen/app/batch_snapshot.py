@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from batchgen.app.batch_ref import BatchRef
-from batchgen.app.context import CommandContext
+from batchgen.app.command_context import CommandContext
 from batchgen.app.loading import LoadedBatch, load
 from batchgen.app.open_batch import open_newest
 from batchgen.app.result_files import rows_of_batch, rows_of_ledger, write_result_files

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, replace
 
-from batchgen.app.context import CommandContext
+from batchgen.app.command_context import CommandContext
 from batchgen.app.loading import LoadedBatch
 from batchgen.app.output_store import store_of, with_sidecars
 from batchgen.app.remote import Remote
@@ -46,7 +46,11 @@ async def build_runner(parts: RunnerParts, plan: Plan) -> AsyncIterator[Runner]:
     tally = Tally(total=to_do, download=options.policy.download)
     with closing(parts.context.console.progress(tally, clock)) as progress:
         store = store_of(
-            parts.directory, parts.loaded, parts.ledger, api=parts.remote.base, options=options,
+            parts.directory,
+            parts.loaded,
+            parts.ledger,
+            api=parts.remote.base,
+            options=options,
             clock=clock,
         )
         outputs, observer = with_sidecars(

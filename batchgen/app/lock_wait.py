@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from batchgen.app.context import CommandContext
+from batchgen.app.command_context import CommandContext
 from batchgen.app.run_directory import RunDirectory
 from batchgen.app.signals import signals_noted
 from batchgen.core.errors import LockHeld

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from batchgen.api.catalogue import Catalogue, T
-from batchgen.app.context import CommandContext
+from batchgen.app.command_context import CommandContext
 from batchgen.core.errors import ServiceUnreachable, TokenMissing, UsageError
 from batchgen.core.model_entry import ModelEntry, NoCatalogueEntry
 from batchgen.models.bundled import packaged_models

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from batchgen.app.batch_ref import BatchRef
-from batchgen.app.context import CommandContext
+from batchgen.app.command_context import CommandContext
 from batchgen.app.model_sources import from_a_thread
 from batchgen.app.run_directory import RunDirectory
 from batchgen.app.run_options import RunOptions

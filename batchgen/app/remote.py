@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from batchgen.app.context import CommandContext
+from batchgen.app.command_context import CommandContext
 from batchgen.app.run_directory import RunDirectory
 from batchgen.core.api_base import ApiBase, parse_base_url
 from batchgen.core.model_entry import ModelEntry

@@ -14,7 +14,6 @@ from collections.abc import Sequence
 
 import msgspec
 
-from batchgen.app.context import CommandContext
 from batchgen.cli.parser import build_parser
 from batchgen.core.errors import BatchgenError, ManifestError
 from batchgen.core.units import count_text
@@ -33,6 +32,8 @@ def main(argv: Sequence[str]) -> int:
     try:
         args = build_parser(argv).parse_args(argv)
         args.command_line = shlex.join(["batchgen", *argv])
+        from batchgen.app.command_context import CommandContext  # after -h and every typo
+
         handler = importlib.import_module(args.handler)
         context = CommandContext(base_url=getattr(args, "base_url", None))
         code: int = handler.handle(args, context)

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Iterator
 
 from batchgen.app.batch_ref import BatchRef
-from batchgen.app.context import CommandContext
+from batchgen.app.command_context import CommandContext
 from batchgen.app.lock_wait import LockWait
 from batchgen.app.open_batch import open_newest
 from batchgen.app.remote import real_api, sandbox_in_process

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Iterable, Iterator
 
 from batchgen.app.batch_ref import BatchRef
-from batchgen.app.context import CommandContext
+from batchgen.app.command_context import CommandContext
 from batchgen.app.loading import SHOWN_PROBLEMS, LoadedBatch, load
 from batchgen.app.model_sources import offline_models
 from batchgen.app.open_batch import open_newest

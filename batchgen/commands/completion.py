@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 
-from batchgen.app.context import CommandContext
+from batchgen.app.command_context import CommandContext
 
 _FILES = frozenset({"manifest", "output", "log_file"})
 _DIRECTORIES = frozenset({"run_dir"})

@@ -6,7 +6,7 @@ import argparse
 import shlex
 from pathlib import Path
 
-from batchgen.app.context import CommandContext
+from batchgen.app.command_context import CommandContext
 from batchgen.app.model_sources import describe
 from batchgen.core.errors import LocalIOError, UsageError
 from batchgen.core.model_entry import ModelEntry

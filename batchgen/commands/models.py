@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from batchgen.app.context import CommandContext
+from batchgen.app.command_context import CommandContext
 from batchgen.app.model_sources import Description, Listing, describe, list_models
 from batchgen.core.model_entry import ModelEntry
 from batchgen.core.units import count_text

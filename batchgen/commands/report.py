@@ -6,7 +6,7 @@ import argparse
 
 from batchgen.app.batch_ref import BatchRef
 from batchgen.app.batch_snapshot import read_snapshot
-from batchgen.app.context import CommandContext
+from batchgen.app.command_context import CommandContext
 
 
 def handle(args: argparse.Namespace, context: CommandContext) -> int:

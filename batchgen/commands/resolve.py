@@ -6,7 +6,7 @@ import argparse
 import asyncio
 
 from batchgen.app.batch_ref import BatchRef
-from batchgen.app.context import CommandContext
+from batchgen.app.command_context import CommandContext
 from batchgen.app.lock_wait import LockWait
 from batchgen.app.open_batch import open_newest
 from batchgen.app.run_preparation import RETRIABLE

@@ -7,7 +7,7 @@ import asyncio
 from dataclasses import replace
 
 from batchgen.app.batch_ref import BatchRef
-from batchgen.app.context import CommandContext
+from batchgen.app.command_context import CommandContext
 from batchgen.app.run_preparation import Retry
 from batchgen.commands.run import flags_of, run
 from batchgen.core.lifecycle import JobState

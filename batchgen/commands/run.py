@@ -8,7 +8,7 @@ from pathlib import Path
 
 from batchgen.app.batch_ref import BatchRef
 from batchgen.app.batch_run import located_runs
-from batchgen.app.context import CommandContext
+from batchgen.app.command_context import CommandContext
 from batchgen.app.run_options import Flags
 from batchgen.core.errors import BatchgenError, Interrupted, LockHeld, Terminated
 from batchgen.core.run_limits import LockedAction
@@ -32,7 +32,11 @@ async def run(ref: BatchRef, flags: Flags, context: CommandContext) -> int:
     console = context.console
     console.quiet = flags.quiet
     with console:
-        console.start_log(context.clock, path=Path(flags.log_file) if flags.log_file else None, as_json=flags.log_json)
+        console.start_log(
+            context.clock,
+            path=Path(flags.log_file) if flags.log_file else None,
+            as_json=flags.log_json,
+        )
         try:
             return await _run_all(ref, flags, context)
         except (LockHeld, Interrupted, Terminated) as error:

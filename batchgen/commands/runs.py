@@ -6,7 +6,7 @@ import argparse
 
 from batchgen.app.batch_ref import BatchRef
 from batchgen.app.batch_snapshot import ledger_summary
-from batchgen.app.context import CommandContext
+from batchgen.app.command_context import CommandContext
 from batchgen.app.open_batch import locate
 from batchgen.app.run_file import is_unfinished
 from batchgen.reports.status_text import state_phrases, summary_json

@@ -13,7 +13,7 @@ import sys
 from asyncio.subprocess import Process
 from pathlib import Path
 
-from batchgen.app.context import CommandContext
+from batchgen.app.command_context import CommandContext
 from batchgen.app.signals import handled_signals
 from batchgen.core.errors import UsageError
 from batchgen.sandbox.config import DEFAULT_TOKEN, SandboxConfig

@@ -16,7 +16,7 @@ from typing import Self
 
 from batchgen.app.batch_ref import BatchRef
 from batchgen.app.batch_snapshot import read_snapshot
-from batchgen.app.context import CommandContext
+from batchgen.app.command_context import CommandContext
 from batchgen.app.loading import LoadedBatch, load
 from batchgen.app.open_batch import locate, open_in
 from batchgen.app.run_directory import RunDirectories, default_directories

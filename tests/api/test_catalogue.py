@@ -13,6 +13,7 @@ from aiohttp import web
 
 from batchgen.api import ModelAPI
 from batchgen.api.catalogue import Catalogue
+from batchgen.app.command_context import CommandContext
 from batchgen.app.model_sources import list_models, offline_models, online_models
 from batchgen.core.api_base import DEFAULT_BASE_URL, parse_base_url
 from batchgen.core.errors import ManifestError
@@ -315,7 +316,7 @@ def test_a_listing_fills_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     answer = (entry("a/b"), entry("c/d", input_schema=None))
     monkeypatch.setattr("batchgen.app.model_sources._live_listing", lambda *_: answer)
 
-    listing, note = list_models(REAL)
+    listing, note = list_models(CommandContext())
 
     assert (listing.entries, note) == (answer, "")
     books = CatalogueCache(environment.cache_directory(), REAL, SystemClock())
@@ -449,8 +450,9 @@ def test_what_was_kept_first_stays(tmp_path: Path) -> None:
 async def test_asking_from_inside_a_running_loop(tmp_path: Path) -> None:
     """Manifests are read synchronously inside a run; a stand-in answers, nothing is cached."""
     with live_sandbox(SandboxConfig(price_usd=0.07)) as sandbox:
-        base = parse_base_url(sandbox.base_url)
-        known = online_models(base, token=lambda: Secret(sandbox.token))
+        known = online_models(
+            CommandContext(base_url=sandbox.base_url, environment={"RUNCOMFY_TOKEN": sandbox.token})
+        )
         assert known.price_of(MODEL) is not None
         assert known.origin_of(MODEL) == "the live catalogue"
         assert known.estimate_usd(MODEL, {"prompt": "x"}) == pytest.approx(0.07)
@@ -461,11 +463,11 @@ async def test_asking_from_inside_a_running_loop(tmp_path: Path) -> None:
 
 def test_without_a_token_the_rest_is_used_with_a_note() -> None:
     """And without a network wanted there is nothing to note."""
-    known = online_models(REAL)
+    known = online_models(CommandContext())
 
     assert known.origin_of(MODEL) == "the package"
     assert "there is no token" in known.notes[0]
-    offline = offline_models(REAL)
+    offline = offline_models(CommandContext())
     assert offline.schema_for(MODEL) is not None
     assert offline.notes == ()
 
@@ -477,11 +479,11 @@ def test_an_api_where_nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
     base = parse_base_url(f"http://127.0.0.1:{port}/v1")
     monkeypatch.setenv("RUNCOMFY_TOKEN", "t")
 
-    listing, note = list_models(base)
+    listing, note = list_models(CommandContext(base_url=base.url))
 
     assert listing.source == "the package"
     assert "live catalogue was not used" in note
-    assert online_models(base).origin_of(MODEL) == "the package"
+    assert online_models(CommandContext(base_url=base.url)).origin_of(MODEL) == "the package"
 
 
 # What a job will cost.

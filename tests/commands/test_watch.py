@@ -22,6 +22,7 @@ from typing import Any
 import pytest
 
 from batchgen.app.batch_ref import BatchRef
+from batchgen.app.command_context import CommandContext
 from batchgen.cli import main
 from batchgen.commands.status import StatusWatcher
 from batchgen.core.events import JobError, OutputFile
@@ -228,7 +229,7 @@ def a_record(job: str, state: JobState = JobState.DOWNLOADED, **more: Any) -> Jo
 def target(tmp_path: Path) -> BatchRef:
     """A batch whose manifest is gone."""
     return BatchRef(
-        manifest=str(tmp_path / "gone.csv"), shape=RowOptions(), run_dir=tmp_path / "run"
+        manifest=str(tmp_path / "gone.csv"), row_options=RowOptions(), run_dir=tmp_path / "run"
     )
 
 
@@ -244,15 +245,15 @@ def test_only_what_is_new_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         read_bytes += len(block)
         return block
 
-    with StatusWatcher(target(tmp_path)) as watch:
-        watch.look()
+    with StatusWatcher(target(tmp_path), CommandContext()) as watch:
+        watch.read()
         monkeypatch.setattr(os, "pread", counted)
         line = encode(a_record("new", JobState.IN_QUEUE))
         with path.open("ab") as file:
             for part, states in ((line[:30], 0), (line[30:], 1)):
                 file.write(part)
                 file.flush()
-                assert watch.look().summary.states[JobState.IN_QUEUE] == states
+                assert watch.read().summary.states[JobState.IN_QUEUE] == states
 
     assert read_bytes < 2000
 
@@ -261,23 +262,25 @@ def test_a_ledger_that_was_replaced_is_read_from_its_start(tmp_path: Path) -> No
     """As compaction does it: what the old file said counts no longer, and nothing counts twice."""
     old = [a_record("a", JobState.IN_QUEUE), a_record("a"), a_record("b", JobState.IN_QUEUE)]
     path = ledger_of(tmp_path / "run", *old)
-    with StatusWatcher(target(tmp_path)) as watch:
-        assert watch.look().summary.jobs == 2
+    with StatusWatcher(target(tmp_path), CommandContext()) as watch:
+        assert watch.read().summary.jobs == 2
         new = ledger_of(tmp_path / "new", a_record("a"), a_record("b", JobState.IN_QUEUE))
         new.replace(path)
         with path.open("ab") as file:
             file.write(encode(a_record("b")))
 
-        assert dict(watch.look().summary.states) == {JobState.DOWNLOADED: 2}
+        assert dict(watch.read().summary.states) == {JobState.DOWNLOADED: 2}
 
 
 def test_a_watch_may_begin_before_there_is_a_ledger(tmp_path: Path) -> None:
     """The rows are pending; what a first run writes is seen from its first line."""
     manifest = prompts(tmp_path / "m.csv", 2)
-    with StatusWatcher(BatchRef(manifest=str(manifest), shape=RowOptions(model=MODEL))) as watch:
-        first = watch.look()
+    with StatusWatcher(
+        BatchRef(manifest=str(manifest), row_options=RowOptions(model=MODEL)), CommandContext()
+    ) as watch:
+        first = watch.read()
         ledger_of(tmp_path / "m.run", a_record("j0001"), a_record("no such row"))
-        second = watch.look()
+        second = watch.read()
 
     assert (first.left, first.is_settled) == (2, False)
     assert second.summary.states == {JobState.PENDING: 1, JobState.DOWNLOADED: 1}
@@ -314,8 +317,10 @@ def test_a_watch_ends_with_the_exit_code_of_the_run(
     manifest.write_text(f"model: {MODEL}\nprompts: [{{id: j0000, prompt: a}}]\nrun: {{{run}}}\n")
     ledger_of(tmp_path / "m.run", a_record("j0000"), record)
 
-    with StatusWatcher(BatchRef(manifest=str(manifest), shape=RowOptions())) as watch:
-        seen = watch.look()
+    with StatusWatcher(
+        BatchRef(manifest=str(manifest), row_options=RowOptions()), CommandContext()
+    ) as watch:
+        seen = watch.read()
 
     assert (seen.code, seen.left > 0) == (code, code == 75)
 
