@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from batchgen.app.command_context import CommandContext
 from batchgen.app.model_sources import offline_models
 from batchgen.commands.check import distinct_inputs
-from batchgen.core.api_base import DEFAULT_BASE_URL, parse_base_url
+from batchgen.core.api_base import DEFAULT_BASE_URL
 from batchgen.core.input_files import MediaRules
 from batchgen.core.jobs import Job, JSONValue, Where
 from batchgen.core.model_entry import ModelEntry
@@ -68,7 +69,7 @@ def test_each_address_is_asked_once_at_its_first_row() -> None:
     """A reference picture of a thousand rows is one request."""
     jobs = [job(n, {"prompt": "https://x.example", "image_url": "https://a.example/1"})
             for n in range(2, 6)]  # fmt: skip
-    known = offline_models(parse_base_url(DEFAULT_BASE_URL))
+    known = offline_models(CommandContext(base_url=DEFAULT_BASE_URL))
 
     (found,) = distinct_inputs(jobs, known)
 
