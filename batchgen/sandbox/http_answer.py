@@ -56,24 +56,24 @@ class Answer(NamedTuple):
 
 
 class Delivery(NamedTuple):
-    """How an answer reaches the client, if it does. A tuple as well."""
+    """The way of an answer to the client. A tuple as well."""
 
     answer: Answer | None
     """None: the connection is closed without one."""
     delay_s: float = 0.0
     """Seconds before any of it is sent."""
     cut: bool = False
-    """Whether the connection is closed in the middle of the body."""
+    """True if the connection is closed in the middle of the body."""
     reset: bool = False
-    """Whether a connection without an answer is reset (TCP RST), not closed."""
+    """True if a connection without an answer is reset (TCP RST), not closed."""
     chunked: bool = False
-    """Whether the body is sent without a Content-Length."""
+    """True if the body is sent without a Content-Length."""
     bytes_per_s: float | None = None
     """The speed of a body that is sent slowly."""
     moved: bool = False
-    """Whether Location names the other path of what was asked for."""
+    """True if Location names the other path of what was asked for."""
     kills_link: bool = False
-    """Whether the address that was asked for is dead from now on."""
+    """True if the address that was asked for is dead from now on."""
 
 
 def of_json(payload: object, status: int = 200) -> Answer:

@@ -57,7 +57,7 @@ class CancelledLine(msgspec.Struct, frozen=True, kw_only=True, tag="cancelled", 
 
 
 class EndedLine(msgspec.Struct, frozen=True, kw_only=True, tag="ended", tag_field="line"):
-    """How the result of a request says that it ended; fate None: well."""
+    """The end of a job as its result gives it; fate None: a good end."""
 
     request_id: str
     fate: Fault | None = None
@@ -138,7 +138,7 @@ class Request:
     fate: Fault | None = None
     """The fault with which it ends, if any."""
     settled: bool = False
-    """Whether its result has been sent, so that it can no longer change."""
+    """True if its result has been sent, so that it can no longer change."""
     dead_link: Answer | None = None
     """The answer of the first addresses of its outputs, once these have expired."""
 
@@ -230,7 +230,8 @@ class RequestBook:
         if self.queue.position(request.ticket) is None:
             return False
         self._write(CancelledLine(request_id=request.request_id, at=now))
-        return self._withdraw(request, now)
+        self._withdraw(request, now)
+        return True
 
     def settle(self, request: Request, fate: Fault | None) -> None:
         """Fix how a finished job ended."""
@@ -280,11 +281,9 @@ class RequestBook:
         self.balance_microusd -= line.price_microusd
         return request
 
-    def _withdraw(self, request: Request, now: float) -> bool:
-        taken = self.queue.cancel(request.ticket, now)
-        if taken:
+    def _withdraw(self, request: Request, now: float) -> None:
+        if self.queue.cancel(request.ticket, now):
             self.balance_microusd += request.price_microusd
-        return taken
 
     def _replay(self, journal: Journal) -> None:
         for line in journal.load():

@@ -46,20 +46,18 @@ SHUTDOWN_S = 0.2
 RETRY_S = 0.05
 """Between two attempts to get the port back after an outage."""
 
-Window = tuple[float, float]
-"""Begin and end of an outage, in seconds since the start."""
-
 
 class Listener:
     """One port on loopback, closed during outages. Raises `LocalIOError` if the port is taken.
 
-    `elapsed` gives seconds since the start. Open connections stay open in outages.
+    Outages have a begin and an end in seconds since the start, which `elapsed` gives. Connections
+    that are open stay open in outages.
     """
 
     def __init__(
         self,
         server: web.Server,
-        outages: Sequence[Window],
+        outages: Sequence[tuple[float, float]],
         elapsed: Callable[[], float],
         sleep: Sleep,
     ) -> None:

@@ -1,11 +1,11 @@
-"""What each fault costs: jobs created per row, how the jobs ended, and the time it took.
+"""The cost of each fault of the sandbox: jobs created per row, how the jobs ended, and time.
 
     python -m tests.benchmarks.bench_faults [--jobs N] [--concurrency N] [--duration S-S] [RULE ...]
 
 Each line is one `batchgen run` of its own against a sandbox process with that fault. `paid` is the
-most jobs that the sandbox created for any one row in one run; more than 1 stands only where a
-failure that cost nothing was generated again. The last column is the time against the run without
-faults.
+most jobs that the sandbox created for any one row in one run; it is more than 1 only if a failure
+that cost nothing was generated again. `ratio` is the time as a
+multiple of that without faults.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ RULES = (
 
 
 def main() -> None:
-    """One line for each fault."""
+    """Print one line for each fault."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--jobs", type=int, default=500)
     parser.add_argument("--concurrency", type=int, default=32)
@@ -60,9 +60,9 @@ def main() -> None:
 
 
 def measure(
-    rule: str, jobs: int, cap: int, duration: str
+    rule: str, jobs: int, concurrency: int, duration: str
 ) -> tuple[int, int, int, float, Counter[str]]:
-    """Exit code, most jobs for a row, jobs created, wall seconds, final states."""
+    """Return exit code, most jobs for a row, jobs created, wall seconds, final states."""
     options = ["--duration", duration]
     if rule.startswith("chaos="):
         options += ["--chaos", rule.removeprefix("chaos=")]
@@ -77,7 +77,7 @@ def measure(
             began_s = time.perf_counter()
             run = subprocess.run(
                 [sys.executable, "-m", "batchgen", "run", str(manifest), "--model", MODEL,
-                 "--concurrency", str(cap), "--quiet"],
+                 "--concurrency", str(concurrency), "--quiet"],
                 env=environment, check=False, stderr=subprocess.DEVNULL,
             )  # fmt: skip
             wall_s = time.perf_counter() - began_s

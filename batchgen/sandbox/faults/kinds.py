@@ -41,7 +41,7 @@ class Fault:
     do: str
     """The name of its kind."""
     accepted: bool = True
-    """Whether the call is carried out all the same."""
+    """True if the call is carried out all the same."""
     model: str = ""
     """Only models with this in their id."""
     retry_after: float | None = None
@@ -103,20 +103,20 @@ class Call:
     headers: Mapping[str, str] = field(default_factory=dict)
     """Of the GET of that file."""
     fresh: bool = False
-    """Whether the address of the file was given out after an earlier one had expired."""
+    """True if the address of the file was given out after an earlier one had expired."""
     entries: Callable[[Edit], Answer] | None = None
     """For the catalogue: the answer with every entry changed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
-    """How a job ends."""
+    """The end of a job."""
 
     fails: bool = False
-    """Whether the result says `failed`."""
+    """True if the result says `failed`."""
     has_outputs: bool = False
     forgets: bool = False
-    """Whether the API no longer knows the request after `after_s`."""
+    """True if the API no longer knows the request after `after_s`."""
 
 
 Effect = Callable[[Fault, Answer, Call], Delivery]
@@ -144,4 +144,4 @@ class FaultKind:
     """Whether, without a selector, it hits every call and not only the first one for each key."""
     ending: Ending | None = None
     refuses: bool = False
-    """Whether the port is closed while it lasts."""
+    """True if the port is closed while it lasts."""
