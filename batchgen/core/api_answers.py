@@ -5,14 +5,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 
-from batchgen.core.events import JobError
+from msgspec import Struct
+
+from batchgen.core.events import WithError
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
+class Reply(Struct, frozen=True, kw_only=True):
     """An HTTP reply whose body was read to its end."""
 
     http_status: int
@@ -30,8 +30,7 @@ class Lost(StrEnum):
     UNKNOWN = "unknown"  #: The request may have arrived.
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NoReply:
+class NoReply(Struct, frozen=True, kw_only=True):
     """A call without a reply."""
 
     lost: Lost
@@ -41,49 +40,34 @@ class NoReply:
 # Answers to a submission.
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Submitted:
+class Submitted(Struct, frozen=True, kw_only=True):
     """The job was accepted under this request_id; it is paid for."""
 
     request_id: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TryAgain:
+class TryAgain(WithError, frozen=True, kw_only=True):
     """Nothing was accepted (or, by a poll, nothing learned), so the call may be repeated."""
 
-    error: JobError
     retry_after_s: float | None = None
     answered: bool = True
     """False if there was no reply at all."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RowRefused:
+class RowRefused(WithError, frozen=True):
     """The API refuses this input, and would refuse it again."""
 
-    error: JobError
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Doubt:
+class Doubt(WithError, frozen=True):
     """It is not known whether the job was accepted, so it may have been paid for."""
 
-    error: JobError
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TokenRejected:
+class TokenRejected(WithError, frozen=True):
     """No call can succeed until the user has set another token."""
 
-    error: JobError
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NoBalance:
+class NoBalance(WithError, frozen=True):
     """No submission can succeed until the user adds balance; jobs in flight can be collected."""
-
-    error: JobError
 
 
 SubmitAnswer = Submitted | TryAgain | RowRefused | Doubt | TokenRejected | NoBalance
@@ -92,51 +76,41 @@ SubmitAnswer = Submitted | TryAgain | RowRefused | Doubt | TokenRejected | NoBal
 # Answers to a poll, which is a call of status or result.
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Queued:
+class Queued(Struct, frozen=True, kw_only=True):
     """The job waits in the remote queue."""
 
     position: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Running:
+class Running(Struct, frozen=True, kw_only=True):
     """The job runs remotely, or has a status word that this program does not know."""
 
     unknown_word: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
+class Ended(Struct, frozen=True, kw_only=True):
     """The job has ended. Only the result tells how: `completed` as a status is not a success."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Produced:
+class Produced(Struct, frozen=True, kw_only=True):
     """The job succeeded with these output URLs, possibly none."""
 
     outputs: tuple[str, ...]
     cost_usd: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Broke:
+class Broke(WithError, frozen=True, kw_only=True):
     """The job failed, as the API reports."""
 
-    error: JobError
     cost_usd: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WasCancelled:
+class WasCancelled(Struct, frozen=True, kw_only=True):
     """The job was cancelled, as the API reports."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Gone:
+class Gone(WithError, frozen=True):
     """The API no longer knows the request_id."""
-
-    error: JobError
 
 
 PollAnswer = (

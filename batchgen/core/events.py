@@ -7,10 +7,9 @@ that record durable. An event does not say how the fact was learned.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 
-import msgspec
+from msgspec import Struct
 
 from batchgen.core.jobs import JSONValue
 
@@ -29,7 +28,7 @@ class ErrorKind(StrEnum):
     NOT_ACCEPTED = "not_accepted"  #: It is certain that the POST was not accepted.
 
 
-class JobError(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+class JobError(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """The error of one job, as in the ledger."""
 
     kind: str
@@ -38,7 +37,13 @@ class JobError(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc
     error_code: int | None = None
 
 
-class OutputFile(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class WithError(Struct, frozen=True, kw_only=True):
+    """A value that carries an error."""
+
+    error: JobError
+
+
+class OutputFile(Struct, frozen=True, kw_only=True, gc=False):
     """A file that is complete under its final name."""
 
     path: str
@@ -47,8 +52,7 @@ class OutputFile(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     sha256: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Intended:
+class Intended(Struct, frozen=True, kw_only=True):
     """A POST is about to be sent. On disk before it is."""
 
     model: str
@@ -58,86 +62,66 @@ class Intended:
     """The price that is reserved for it; None if no price is known."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Accepted:
+class Accepted(Struct, frozen=True, kw_only=True):
     """The API accepted the job, which is paid for from now on."""
 
     request_id: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NotAccepted:
+class NotAccepted(WithError, frozen=True):
     """It is certain that the API did not accept the job (see `core.api_decoding`)."""
 
-    error: JobError
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refused:
+class Refused(WithError, frozen=True):
     """The API refused this input."""
 
-    error: JobError
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AnswerLost:
+class AnswerLost(WithError, frozen=True):
     """The POST was sent, and it is not known whether it was accepted."""
 
-    error: JobError
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Started:
+class Started(Struct, frozen=True, kw_only=True):
     """The job has left the remote queue and runs."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Succeeded:
+class Succeeded(Struct, frozen=True, kw_only=True):
     """The job has a result: its output URLs, in document order."""
 
     outputs: tuple[str, ...]
     cost_usd: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Failed:
+class Failed(WithError, frozen=True, kw_only=True):
     """The job ended without a usable output."""
 
-    error: JobError
     cost_usd: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cancelled:
+class Cancelled(Struct, frozen=True, kw_only=True):
     """The job was cancelled while it was queued, and a second poll confirmed it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Saved:
+class Saved(Struct, frozen=True, kw_only=True):
     """Every output is on disk, complete, under its final name."""
 
     files: tuple[OutputFile, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FilesLost:
+class FilesLost(Struct, frozen=True, kw_only=True):
     """A downloaded file is missing or damaged; it can be fetched again at no cost."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attached:
+class Attached(Struct, frozen=True, kw_only=True):
     """The user has found the request that a lost answer belongs to."""
 
     request_id: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GivenUp:
+class GivenUp(Struct, frozen=True, kw_only=True):
     """The user accepts that this job ended badly."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Granted:
+class Granted(Struct, frozen=True, kw_only=True):
     """The user allows one more attempt, whatever the policy says."""
 
 

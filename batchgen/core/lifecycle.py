@@ -15,7 +15,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
 
 from batchgen.core.events import (
     Accepted,
@@ -108,7 +109,7 @@ class IllegalTransition(Exception):
     """An event in a state that has no row for it: a defect of this program."""
 
 
-class JobRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class JobRecord(Struct, frozen=True, kw_only=True, gc=False):
     """Everything known of one job after its last event; a line of the ledger is one record."""
 
     ts: str
@@ -166,22 +167,12 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 def restored(current: JobRecord, made: JobRecord, *, ts: str) -> JobRecord:
     """Return the record of an earlier input as the present one, with what was spent in all."""
     other_cost_usd = max(0.0, current.total_cost_usd - (made.cost_usd or 0.0))
-    return msgspec.structs.replace(made, ts=ts, earlier_cost_usd=round(other_cost_usd, 6))
+    return replace(made, ts=ts, earlier_cost_usd=round(other_cost_usd, 6))
 
 
 def adopted(record: JobRecord, *, job: str, ts: str) -> tuple[JobRecord, JobRecord]:
     """Return the record under its new name, and the one that closes the old name."""
-    replace = msgspec.structs.replace
     return replace(record, ts=ts, job=job), replace(record, ts=ts, adopted_by=job)
-
-
-def next_state(state: JobState, event: Event) -> JobState:
-    """Return the state that the table names. Raises `IllegalTransition` if there is none."""
-    try:
-        return TRANSITIONS[state][type(event)]
-    except KeyError:
-        message = f"a job that is {state.value} cannot take {type(event).__name__}"
-        raise IllegalTransition(message) from None
 
 
 def apply(record: JobRecord | None, event: Event, *, job: str, ts: str) -> JobRecord:
@@ -190,16 +181,15 @@ def apply(record: JobRecord | None, event: Event, *, job: str, ts: str) -> JobRe
     Raises `IllegalTransition` for an event that the table does not allow, and for another
     submission of an input that already has an output.
     """
-    state = next_state(record.state if record else S.PENDING, event)
-    if isinstance(event, Intended):
+    before = S.PENDING if record is None else record.state
+    state = TRANSITIONS[before].get(type(event))
+    if isinstance(event, Intended) and state is not None:
         return _begin_attempt(record, event, job=job, ts=ts)
-    if record is None:
-        message = f"{type(event).__name__} for job {job!r}, which has no record"
+    if record is None or state is None:
+        message = f"job {job!r}, which is {before.value}, cannot take {type(event).__name__}"
         raise IllegalTransition(message)
     finished_at = ts if isinstance(event, Succeeded | Failed | Refused | Cancelled) else None
-    base = msgspec.structs.replace(
-        record, ts=ts, state=state, finished_at=finished_at or record.finished_at
-    )
+    base = replace(record, ts=ts, state=state, finished_at=finished_at or record.finished_at)
     return _with_facts(base, event)
 
 
@@ -218,7 +208,7 @@ def _begin_attempt(record: JobRecord | None, event: Intended, *, job: str, ts: s
     if same_input and record.state in PAID_FOR:
         message = f"job {job!r} is {record.state.value} for this very input"
         raise IllegalTransition(message)
-    return msgspec.structs.replace(
+    return replace(
         begun,
         attempt=record.attempts + 1 if same_input else 1,
         earlier_price_usd=record.earlier_price_usd + record.open_price_usd,
@@ -227,7 +217,6 @@ def _begin_attempt(record: JobRecord | None, event: Intended, *, job: str, ts: s
 
 
 def _with_facts(record: JobRecord, event: Event) -> JobRecord:
-    replace = msgspec.structs.replace
     match event:
         case Accepted(request_id=request_id):
             return replace(record, request_id=request_id)

@@ -50,12 +50,14 @@ class JobShare(NamedTuple):
     error: tuple[str, str] | None = None
     """Kind and message of a failure or a doubt."""
     finished_at: str | None = None
+    disposition: Disposition = Disposition.SUBMIT_NEW
+    """What a run would do with the job; set in a live summary only."""
 
     @classmethod
     def of(cls, record: JobRecord | None) -> JobShare:
         """Return the share of the job with this record; None: a job that has no record."""
         if record is None:
-            return _NO_RECORD
+            return NO_RECORD
         failed = record.state in (JobState.FAILED, JobState.IN_DOUBT)
         return cls(
             state=record.state,
@@ -72,7 +74,7 @@ class JobShare(NamedTuple):
         return self.finished_at if self.state is JobState.COMPLETED else None
 
 
-_NO_RECORD = JobShare(JobState.PENDING)
+NO_RECORD = JobShare(JobState.PENDING)
 
 
 @dataclass(slots=True)
@@ -126,19 +128,8 @@ def summarise(records: Iterable[JobRecord | None]) -> Summary:
     return summary
 
 
-class _Counted(NamedTuple):
-    """How a job is counted in a live summary at the moment."""
-
-    share: JobShare
-    disposition: Disposition
-    has_row: bool = True
-
-
-_NEW_ROW = _Counted(_NO_RECORD, Disposition.SUBMIT_NEW)
-
-
 class LiveSummary:
-    """Totals that follow a ledger: each line takes back what its job added before, and adds anew.
+    """Totals that follow a ledger: each line replaces the share of its job by the new one.
 
     So a line costs the same in a batch of any size.
     """
@@ -156,11 +147,11 @@ class LiveSummary:
         self._invalid = invalid
         self._summary = Summary()
         self._plan = Plan()
-        self._jobs: dict[str, _Counted] = {}
+        self._shares: dict[str, JobShare] = {}
         self._finished_at_s: deque[float] = deque(maxlen=RECENT_JOBS)
         self._uncollected: dict[str, str] = {}
         for job in rows or ():
-            self._put(job, _NEW_ROW)
+            self._put(job, NO_RECORD)
 
     @property
     def summary(self) -> Summary:
@@ -188,39 +179,37 @@ class LiveSummary:
 
     def take(self, record: JobRecord) -> None:
         """Count the next line of the ledger."""
-        before = self._jobs.get(record.job)
-        counted = self._counted(record)
-        self._put(record.job, counted)
-        if counted is None or not counted.has_row:
-            return
-        finished_at = counted.share.finished_at
-        if finished_at is not None and (before is None or before.share.finished_at is None):
-            moment_s = seconds(finished_at)
+        before = self._shares.get(record.job, NO_RECORD)
+        self._put(record.job, self._share(record))
+        if before.finished_at is None and self._has_row(record.job):
+            moment_s = seconds(record.finished_at)
             if moment_s is not None:
                 self._finished_at_s.append(moment_s)
 
-    def _counted(self, record: JobRecord) -> _Counted | None:
-        has_row = self._rows is None or record.job in self._rows
-        if record.adopted_by is not None:  # another job goes on with it, this one is unknown again
-            return _NEW_ROW if self._rows is not None and has_row else None
+    def _has_row(self, job: str) -> bool:
+        return self._rows is None or job in self._rows
+
+    def _share(self, record: JobRecord) -> JobShare | None:
+        if record.adopted_by is not None:  # another job took it over, so its row is new again
+            return NO_RECORD if self._rows and record.job in self._rows else None
         fingerprint = record.fingerprint if self._rows is None else self._rows.get(record.job)
         kind = disposition(record, self._policy, fingerprint=fingerprint)
-        return _Counted(JobShare.of(record), kind, has_row)
+        return JobShare.of(record)._replace(disposition=kind)
 
-    def _put(self, job: str, counted: _Counted | None) -> None:
-        before = self._jobs.pop(job, None)
+    def _put(self, job: str, share: JobShare | None) -> None:
+        before = self._shares.pop(job, None)
         if before is not None:
-            self._add(before, -1)
+            self._add(before, -1, has_row=self._has_row(job))
             self._uncollected.pop(job, None)
-        if counted is not None:
-            self._jobs[job] = counted
-            self._add(counted, 1)
-            if counted.has_row and counted.share.uncollected_since is not None:
-                self._uncollected[job] = counted.share.uncollected_since
+        if share is not None:
+            self._shares[job] = share
+            self._add(share, 1, has_row=self._has_row(job))
+            if share.uncollected_since is not None and self._has_row(job):
+                self._uncollected[job] = share.uncollected_since
 
-    def _add(self, counted: _Counted, sign: int) -> None:
-        if counted.has_row:
-            self._plan.counts[counted.disposition] += sign
-            self._summary.add(counted.share, sign)
+    def _add(self, share: JobShare, sign: int, *, has_row: bool) -> None:
+        if has_row:
+            self._plan.counts[share.disposition] += sign
+            self._summary.add(share, sign)
         else:
-            self._plan.removed[counted.disposition] += sign
+            self._plan.removed[share.disposition] += sign
