@@ -14,7 +14,8 @@ from batchgen.core.errors import ServiceUnreachable, TokenMissing, UsageError
 from batchgen.core.model_entry import ModelEntry, NoCatalogueEntry
 from batchgen.models.bundled import packaged_models
 from batchgen.models.cache import CatalogueCache, age_text
-from batchgen.models.registry import LIVE, PACKAGE, Ask, ModelRegistry, PinnedEntries, Price
+from batchgen.models.pinned import PinnedSchemas
+from batchgen.models.registry import LIVE, PACKAGE, Ask, ModelRegistry, Price
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,13 +73,13 @@ def _unknown(context: CommandContext, model_id: str) -> str:
     return f"{listing.source} has no model {model_id[:200]!r}{near}{only}"
 
 
-def offline_models(context: CommandContext, pinned: PinnedEntries | None = None) -> ModelRegistry:
+def offline_models(context: CommandContext, pinned: PinnedSchemas | None = None) -> ModelRegistry:
     """Return what is known without network: pinned entries, cache and package."""
-    return ModelRegistry(packaged=packaged_models(), cache=_cache(context), kept=pinned)
+    return ModelRegistry(packaged=packaged_models(), cache=_cache(context), pinned=pinned)
 
 
 def online_models(
-    context: CommandContext, pinned: PinnedEntries | None = None, *, refresh: bool = False
+    context: CommandContext, pinned: PinnedSchemas | None = None, *, refresh: bool = False
 ) -> ModelRegistry:
     """Return what is known if the live catalogue may be asked.
 
@@ -88,7 +89,7 @@ def online_models(
     return ModelRegistry(
         packaged=packaged_models(),
         cache=_cache(context),
-        kept=pinned,
+        pinned=pinned,
         ask=_asker(context),
         refresh=refresh,
     )

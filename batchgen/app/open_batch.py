@@ -17,8 +17,8 @@ from batchgen.app.run_directory import (
 )
 from batchgen.app.run_file import recall
 from batchgen.manifest import Manifest, open_manifest
-from batchgen.models.bundled import PackagedSchemas
-from batchgen.models.pinned import PinnedSchemas, PinnedSchemaSource
+from batchgen.models.bundled import packaged_models
+from batchgen.models.pinned import PinnedSchemas
 from batchgen.models.registry import ModelRegistry
 
 
@@ -50,7 +50,7 @@ def open_in(
     registry = models(context, pinned)
     manifest = open_manifest(
         ref.manifest, options, registry,
-        stdin=sys.stdin.buffer if ref.is_stdin else None, pinned=PinnedSchemaSource(directory.path),
+        stdin=sys.stdin.buffer if ref.is_stdin else None, pinned=pinned,
     )  # fmt: skip
     return OpenBatch(
         ref=replace(ref, row_options=options), manifest=manifest, models=registry,
@@ -64,5 +64,6 @@ def locate(ref: BatchRef) -> RunDirectories:
     is_yaml = ref.row_options.format == "yaml" or ending in (".yaml", ".yml")
     if ref.run_dir is not None or ref.is_stdin or not is_yaml:
         return default_directories(ref)
-    settings = open_manifest(ref.manifest, ref.row_options, PackagedSchemas()).settings
+    packaged = ModelRegistry(packaged=packaged_models())
+    settings = open_manifest(ref.manifest, ref.row_options, packaged).settings
     return named_directories(ref, settings)

@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 
 from batchgen.core.jobs import JSONValue
 
@@ -23,6 +24,16 @@ def is_model_id(text: str) -> bool:
     An id is put unescaped into the path of a call that carries the token, so nothing else may pass.
     """
     return _MODEL_ID.fullmatch(text) is not None
+
+
+class SchemaOrigin(StrEnum):
+    """The sources of a model's schema, in their order: the first that has one decides."""
+
+    RUN_DIRECTORY = "the run directory"
+    """First, because types decide identity, and that must not change under a batch."""
+    MANIFEST = "`schema:`"
+    CATALOGUE = "the catalogue"
+    PACKAGE = "the package"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,6 +18,7 @@ import msgspec
 
 from batchgen.core.errors import ManifestError, Problem
 from batchgen.core.jobs import JSONValue
+from batchgen.core.model_entry import SchemaOrigin
 from batchgen.core.schema import (
     Given,
     InputFault,
@@ -62,6 +63,14 @@ class OwnSchema:
     file: str
     model: str | None
     """The model that it is for; None: every one that the rows name."""
+
+    def schema_for(self, model_id: str) -> Schema | None:
+        """Return the schema, unless the file is for another model."""
+        return self.schema if self.model in (None, model_id) else None
+
+    def origin_of(self, model_id: str) -> str:  # noqa: ARG002 - the same for every model
+        """Return where the schema came from, for people."""
+        return f"{self.file}, which the manifest names"
 
     @classmethod
     def read(cls, path: Path, name: str, where: str, model: str | None) -> OwnSchema:
@@ -242,9 +251,11 @@ class ModelBindings:
         pinned: SchemaSource | None = None,
     ) -> None:
         self._settings = settings
-        self._schemas = schemas
-        self._own = own
-        self._pinned = pinned
+        self._sources: dict[SchemaOrigin, SchemaSource | None] = {
+            SchemaOrigin.RUN_DIRECTORY: pinned,
+            SchemaOrigin.MANIFEST: own,
+            SchemaOrigin.CATALOGUE: schemas,  # with the package behind it
+        }
         self.origins: dict[str, str] = {}
         """Where the schema of each model came from, for people."""
         self.schemas: dict[str, Schema] = {}
@@ -262,16 +273,11 @@ class ModelBindings:
         return ModelBinding(model, schema, self._settings)
 
     def _find_schema(self, model: str) -> tuple[Schema | None, str]:
-        """Return a schema and its origin.
-
-        The pinned one comes first: its types decide identity, which must not change under a batch.
-        """
-        if self._pinned and (schema := self._pinned.schema_for(model)):
-            return schema, self._pinned.origin_of(model)
-        if self._own and self._own.model in (None, model):
-            return self._own.schema, f"{self._own.file}, which the manifest names"
-        if schema := self._schemas.schema_for(model):
-            return schema, self._schemas.origin_of(model)
+        """Return the schema that decides, and where it came from."""
+        for origin in SchemaOrigin:
+            source = self._sources.get(origin)
+            if source is not None and (schema := source.schema_for(model)):
+                return schema, source.origin_of(model)
         return None, "nowhere"
 
     def _note(self, model: str, schema: Schema | None) -> None:

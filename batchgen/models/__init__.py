@@ -1,1 +1,1 @@
-"""TODO."""
+"""Descriptions and prices of models: where they come from, and which of them decides."""

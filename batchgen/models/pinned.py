@@ -1,7 +1,7 @@
 """The schemas that a run directory began with: they decide types and identity there.
 
-A schema that changes between two nights could make other jobs of unchanged rows, and pay for them
-again. So the first one used stays, in `schemas/`, until a person removes the file.
+A schema that changes between two runs could make other jobs of unchanged rows, and pay for them
+again. So the first one used stays, in `schemas/`, until the user removes the file.
 """
 
 from __future__ import annotations
@@ -16,18 +16,19 @@ from batchgen.core.schema import Schema
 from batchgen.system.files import replacing
 
 SCHEMAS_NAME = "schemas"
+PINNED = f"the run directory, where the first run kept it ({SCHEMAS_NAME}/)"
 
 
 class PinnedSchemas:
-    """The entries in `schemas/` of one run directory, one JSON file a model."""
+    """The entries in `schemas/` of a run directory (a `SchemaSource`), one JSON file per model."""
 
     def __init__(self, run_dir: Path) -> None:
         self._directory = run_dir / SCHEMAS_NAME
 
     def entry(self, model_id: str) -> ModelEntry | None:
-        """What was kept of a model; None where it is new in this run directory.
+        """Return what was kept of a model; None if it is new in this run directory.
 
-        Raises `ManifestError` for a file that cannot be read: another schema would be a guess.
+        Raise `ManifestError` for a file that cannot be read: another schema would be a guess.
         """
         path = self._path(model_id)
         try:
@@ -40,8 +41,17 @@ class PinnedSchemas:
             raise _unreadable(path, f"it does not describe {model_id}")
         return entry
 
+    def schema_for(self, model_id: str) -> Schema | None:
+        """Return the schema that the run directory began with, if any."""
+        entry = self.entry(model_id)
+        return Schema(entry.input_schema) if entry is not None and entry.input_schema else None
+
+    def origin_of(self, model_id: str) -> str:  # noqa: ARG002 - the same for every model
+        """Return where that schema is, for the user."""
+        return PINNED
+
     def keep(self, entry: ModelEntry) -> None:
-        """Keep an entry, unless one of its model is kept already. Raises `LocalIOError`."""
+        """Keep an entry, unless one of its model is kept already. Raise `LocalIOError`."""
         path = self._path(entry.model_id)
         if path.exists():
             return
@@ -57,23 +67,6 @@ class PinnedSchemas:
         return self._directory / f"{file_stem(model_id)}.json"
 
 
-class PinnedSchemaSource:
-    """What was kept, as a source of schemas that beats the manifest's own `schema:`."""
-
-    def __init__(self, run_dir: Path) -> None:
-        self._kept = PinnedSchemas(run_dir)
-
-    def schema_for(self, model_id: str) -> Schema | None:
-        """The schema that the run directory began with, if any."""
-        entry = self._kept.entry(model_id)
-        return Schema(entry.input_schema) if entry is not None and entry.input_schema else None
-
-    def origin_of(self, model_id: str) -> str:
-        """Where that is."""
-        del model_id
-        return f"the run directory, where the first run kept it ({SCHEMAS_NAME}/)"
-
-
 def _unreadable(path: Path, why: str) -> ManifestError:
-    what = f"cannot be read ({why}); mend it, or remove it to begin with today's schema"
+    what = f"cannot be read ({why}); repair it, or remove it to begin with today's schema"
     return ManifestError([Problem(where=str(path), what=what)])

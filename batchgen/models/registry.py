@@ -1,25 +1,24 @@
-"""The best description of a model that is at hand: kept, live, cached or packaged.
+"""The best description of a model at hand: pinned, live, cached or packaged.
 
-Synchronous, because manifests are read so. What the catalogue says is asked for once a model, and
-not at all where something fresh is cached; where asking fails, what is there is used and a note
-says so.
+Synchronous, because manifests are read so. The live catalogue is asked once for each model, and
+not at all if a fresh entry is cached; if asking fails, what is at hand is used and a note says so.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from batchgen.core.jobs import JSONValue
-from batchgen.core.model_entry import ModelEntry, NoCatalogueEntry, estimate_usd
+from batchgen.core.model_entry import ModelEntry, NoCatalogueEntry, SchemaOrigin, estimate_usd
 from batchgen.core.schema import Schema
-from batchgen.models.cache import CatalogueCache
+from batchgen.models.cache import CachedEntry, CatalogueCache
+from batchgen.models.pinned import PINNED, PinnedSchemas
 
 Ask: TypeAlias = Callable[[str], ModelEntry | NoCatalogueEntry]
 """Asks the live catalogue about a model; bounded in time, never raises."""
 
-KEPT = "the run directory, where the first run kept it"
 LIVE = "the live catalogue"
 PACKAGE = "the package"
 NOWHERE = "nowhere"
@@ -27,25 +26,18 @@ SHOWN_MODELS = 3
 """Named in one note."""
 
 
-class PinnedEntries(Protocol):
-    """The schemas that a run directory began with."""
-
-    def entry(self, model_id: str) -> ModelEntry | None:
-        """The entry whose schema was used first, None where the model is new there."""
-
-
 class Price(NamedTuple):
-    """What the catalogue asks for."""
+    """The price that the catalogue asks for."""
 
     usd: float
     unit: str
-    """`output`, `second`, or another word; empty where it is not told."""
+    """`output`, `second`, or another word; empty if it is not told."""
     note: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sourced:
-    """An entry and where it came from, for people."""
+    """An entry and where it came from, for the user."""
 
     entry: ModelEntry
     origin: str
@@ -54,7 +46,7 @@ class Sourced:
 class ModelRegistry:
     """Schemas and prices of models (a `SchemaSource` of the manifest).
 
-    `ask` None means that no network is wanted; `refresh` asks even where the cache is fresh.
+    Without `ask` no network is used; `refresh` asks even if the cache is fresh.
     """
 
     def __init__(
@@ -62,45 +54,45 @@ class ModelRegistry:
         *,
         packaged: Mapping[str, ModelEntry],
         cache: CatalogueCache | None = None,
-        kept: PinnedEntries | None = None,
+        pinned: PinnedSchemas | None = None,
         ask: Ask | None = None,
         refresh: bool = False,
     ) -> None:
         self._packaged = packaged
         self._cache = cache
-        self._kept = kept
+        self._pinned = pinned
         self._ask = ask
         self._refresh = refresh
-        self._described: dict[str, Sourced | None] = {}
-        self._listed: dict[str, Sourced | None] = {}
+        self._with_schema: dict[str, Sourced | None] = {}
+        self._listed: dict[str, tuple[Sourced, ...]] = {}
         self._away: NoCatalogueEntry | None = None
         self._failures: dict[str, list[str]] = {}
         self._old_prices: dict[str, None] = {}
 
     def schema_for(self, model_id: str) -> Schema | None:
-        """The input schema of a model, None where none is known."""
+        """Return the input schema of a model, None if none is known."""
         found = self._schema_entry(model_id)
         return Schema(found.entry.input_schema or {}) if found else None
 
     def origin_of(self, model_id: str) -> str:
-        """Where that schema came from: `the package`, `the catalogue, 2 h old`."""
+        """Return where that schema came from: `the package`, `the catalogue, 2 h old`."""
         found = self._schema_entry(model_id)
         return found.origin if found else NOWHERE
 
     def catalogue_origin(self, model_id: str) -> str:
-        """Where the words and the price came from: the catalogue, live or cached, or nowhere."""
-        found = self._from_catalogue(model_id)
-        return found.origin if found else NOWHERE
+        """Return where texts and price came from: the catalogue, live or cached, or nowhere."""
+        listed = self._from_catalogue(model_id)
+        return listed[0].origin if listed else NOWHERE
 
     def price_of(self, model_id: str) -> Price | None:
-        """The price by the catalogue, else the one that the run directory kept; None for none."""
+        """Return the price of the catalogue, else the one that the run directory kept, if any."""
         entry = self._price_entry(model_id)
         if entry is None or entry.base_price_usd is None:
             return None
         return Price(entry.base_price_usd, entry.price_unit or "", entry.pricing_note)
 
     def estimate_usd(self, model_id: str, values: Mapping[str, JSONValue]) -> float | None:
-        """What one job will cost; None where that cannot be known."""
+        """Return what one job will cost; None if that cannot be known."""
         entry = self._price_entry(model_id)
         if entry is None:
             return None
@@ -109,10 +101,13 @@ class ModelRegistry:
         return estimate_usd(replace(entry, input_schema=schema), values)
 
     def entry_for(self, model_id: str) -> ModelEntry | None:
-        """Everything known of a model in one entry: the words and the price of the catalogue, and
-        the schema that decides. What a run directory should keep."""
-        described, listed = self._schema_entry(model_id), self._from_catalogue(model_id)
-        base = listed or described or self._from_package(model_id)
+        """Return what a run directory should keep of a model.
+
+        Texts and price are those of the catalogue, the schema is the one that decides.
+        """
+        described = self._schema_entry(model_id)
+        candidates = (*self._from_catalogue(model_id), described, *self._from_package(model_id))
+        base = next((found for found in candidates if found), None)
         if base is None:
             return None
         schema = described.entry.input_schema if described else None
@@ -120,12 +115,12 @@ class ModelRegistry:
 
     @property
     def away(self) -> str:
-        """Why the live catalogue is no longer asked; empty where it may be."""
+        """Why the live catalogue is no longer asked; empty if it may be."""
         return self._away.why if self._away else ""
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a person should know; grows with what is asked for."""
+        """What the user should know; grows with what is asked for."""
         return (
             *(self._failure_note(why, models) for why, models in self._failures.items()),
             *(f"the price of {name} is the one of the first run" for name in self._old_prices),
@@ -138,50 +133,60 @@ class ModelRegistry:
         return f"the live catalogue gave no description ({why}); {instead}"
 
     def _schema_entry(self, model_id: str) -> Sourced | None:
-        if model_id not in self._described:
-            self._described[model_id] = self._find_schema(model_id)
-        return self._described[model_id]
-
-    def _find_schema(self, model_id: str) -> Sourced | None:
-        kept = self._kept.entry(model_id) if self._kept else None
-        if kept is not None and kept.input_schema:
-            return Sourced(entry=kept, origin=KEPT)
-        for find in (self._from_catalogue, self._from_package):
-            found = find(model_id)
-            if found is not None and found.entry.input_schema:
-                return found
-        return None
+        """Return the entry whose schema decides: the first that has one, by `SchemaOrigin`."""
+        if model_id not in self._with_schema:
+            sources = {
+                SchemaOrigin.RUN_DIRECTORY: self._from_run_directory,
+                SchemaOrigin.CATALOGUE: self._from_catalogue,
+                SchemaOrigin.PACKAGE: self._from_package,
+            }
+            entries = (
+                found
+                for origin in SchemaOrigin
+                if origin in sources
+                for found in sources[origin](model_id)
+            )
+            self._with_schema[model_id] = next(
+                (found for found in entries if found.entry.input_schema), None
+            )
+        return self._with_schema[model_id]
 
     def _price_entry(self, model_id: str) -> ModelEntry | None:
         listed = self._from_catalogue(model_id)
-        if listed is not None and listed.entry.base_price_usd is not None:
-            return listed.entry
-        kept = self._kept.entry(model_id) if self._kept else None
-        if kept is not None and kept.base_price_usd is not None:
-            self._old_prices[model_id] = None
-            return kept
+        if listed and listed[0].entry.base_price_usd is not None:
+            return listed[0].entry
+        for pinned in self._from_run_directory(model_id):
+            if pinned.entry.base_price_usd is not None:
+                self._old_prices[model_id] = None
+                return pinned.entry
         return None
 
-    def _from_package(self, model_id: str) -> Sourced | None:
-        entry = self._packaged.get(model_id)
-        return Sourced(entry=entry, origin=PACKAGE) if entry else None
+    def _from_run_directory(self, model_id: str) -> tuple[Sourced, ...]:
+        entry = self._pinned.entry(model_id) if self._pinned else None
+        return (Sourced(entry=entry, origin=PINNED),) if entry else ()
 
-    def _from_catalogue(self, model_id: str) -> Sourced | None:
+    def _from_package(self, model_id: str) -> tuple[Sourced, ...]:
+        entry = self._packaged.get(model_id)
+        return (Sourced(entry=entry, origin=PACKAGE),) if entry else ()
+
+    def _from_catalogue(self, model_id: str) -> tuple[Sourced, ...]:
+        """Return the entries of the catalogue, the live one first.
+
+        The first supplies the price. A cached one is behind it only if the live one has no schema.
+        """
         if model_id not in self._listed:
-            self._listed[model_id] = self._find_listed(model_id)
+            cached = self._cache.get(model_id) if self._cache else None
+            live = None
+            if cached is None or cached.is_stale or self._refresh:
+                live = self._live(model_id, cached)
+            found = [Sourced(entry=live, origin=LIVE)] if live else []
+            if cached is not None and not (live and live.input_schema):
+                origin = f"the catalogue, {cached.age_text}"
+                found.append(Sourced(entry=cached.entry, origin=origin))
+            self._listed[model_id] = tuple(found)
         return self._listed[model_id]
 
-    def _find_listed(self, model_id: str) -> Sourced | None:
-        cached = self._cache.get(model_id) if self._cache else None
-        if cached is None or cached.is_stale or self._refresh:
-            live = self._live(model_id)
-            if live is not None:
-                return Sourced(entry=live, origin=LIVE)
-        if cached is None:
-            return None
-        return Sourced(entry=cached.entry, origin=f"the catalogue, {cached.age_text}")
-
-    def _live(self, model_id: str) -> ModelEntry | None:
+    def _live(self, model_id: str, cached: CachedEntry | None) -> ModelEntry | None:
         if self._ask is None:
             return None
         answer = self._away or self._ask(model_id)
@@ -190,6 +195,7 @@ class ModelRegistry:
             # One wait of some seconds is enough: a manifest may name hundreds of models.
             self._away = None if answer.reached else answer
             return None
-        if self._cache is not None:
+        would_hide_schema = cached and cached.entry.input_schema and not answer.input_schema
+        if self._cache is not None and not would_hide_schema:
             self._cache.put(answer)
         return answer

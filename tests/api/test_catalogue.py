@@ -412,7 +412,7 @@ def test_the_schema_that_a_run_directory_kept_decides_there(tmp_path: Path) -> N
     old = entry(input_schema={"properties": {"size": {"type": "integer"}}}, price=0.02)
     kept.keep(old)
 
-    known = ModelRegistry(packaged={"a/b": entry()}, kept=kept, ask=ask)
+    known = ModelRegistry(packaged={"a/b": entry()}, pinned=kept, ask=ask)
     schema = known.schema_for("a/b")
     assert schema is not None
     assert list(schema.properties) == ["size"]
@@ -421,7 +421,7 @@ def test_the_schema_that_a_run_directory_kept_decides_there(tmp_path: Path) -> N
     assert known.price_of("a/b") == (0.02, "output", "")
     assert "first run" in known.notes[-1]
 
-    today = ModelRegistry(packaged={}, kept=kept, ask=Asked(entry(price=0.09)))
+    today = ModelRegistry(packaged={}, pinned=kept, ask=Asked(entry(price=0.09)))
     assert today.price_of("a/b") == (0.09, "output", "")
     whole = today.entry_for("a/b")
     assert whole is not None

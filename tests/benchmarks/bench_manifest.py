@@ -45,9 +45,12 @@ def read_jobs(path: Path) -> int:
     """All of it: columns, types, schema, identity."""
     from batchgen.core.jobs import Job
     from batchgen.manifest import RowOptions, open_manifest
-    from batchgen.models.bundled import PackagedSchemas
+    from batchgen.models.bundled import packaged_models
+    from batchgen.models.registry import ModelRegistry
 
-    manifest = open_manifest(path, RowOptions(model=MODEL), PackagedSchemas())
+    manifest = open_manifest(
+        path, RowOptions(model=MODEL), ModelRegistry(packaged=packaged_models())
+    )
     return sum(isinstance(row, Job) for row in manifest.rows())
 
 

@@ -13,7 +13,8 @@ from batchgen.core.errors import ManifestError
 from batchgen.core.jobs import Job
 from batchgen.core.schema import Schema
 from batchgen.manifest import BadRow, Manifest, RowOptions, SchemaSource, open_manifest
-from batchgen.models.bundled import PackagedSchemas
+from batchgen.models.bundled import packaged_models
+from batchgen.models.registry import ModelRegistry
 from tests.kit import MODEL
 
 
@@ -83,7 +84,7 @@ def read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Read:
             data = text if isinstance(text, bytes) else text.encode()
             Path(path).parent.mkdir(parents=True, exist_ok=True)
             Path(path).write_bytes(data)
-        source = schemas or PackagedSchemas()
+        source = schemas or ModelRegistry(packaged=packaged_models())
         stream = None if stdin is None else io.BytesIO(stdin)
         shape = {"model": MODEL, **shape}
         manifest = open_manifest(name, RowOptions(**shape), source, stdin=stream, pinned=pinned)  # type: ignore[arg-type]

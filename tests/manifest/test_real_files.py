@@ -11,7 +11,8 @@ import pytest
 from batchgen.core.errors import ManifestError
 from batchgen.core.jobs import Job
 from batchgen.manifest import BadRow, Manifest, RowOptions, open_manifest
-from batchgen.models.bundled import PackagedSchemas
+from batchgen.models.bundled import packaged_models
+from batchgen.models.registry import ModelRegistry
 from tests.kit import MODEL
 
 ROWS = {
@@ -70,7 +71,9 @@ def opened(path: Path, name: str) -> Manifest:
     """The file with its prompt column mapped where it has another name."""
     column = next((column for key, column in PROMPTS.items() if name.startswith(key)), None)
     columns = {"prompt": column} if column else {}
-    return open_manifest(path, RowOptions(model=MODEL, columns=columns), PackagedSchemas())
+    return open_manifest(
+        path, RowOptions(model=MODEL, columns=columns), ModelRegistry(packaged=packaged_models())
+    )
 
 
 def test_every_row_is_there(shared: Path) -> None:
@@ -103,7 +106,9 @@ def test_what_is_wrong_is_found(shared: Path, name: str, count: int, what: str) 
     column = {"prompt": "a"} if "null" in name or "extra" in name else column
     column = {"prompt": "IIW"} if "DOCCI" in name else column
     manifest = open_manifest(
-        shared / "data" / name, RowOptions(model=MODEL, columns=column), PackagedSchemas()
+        shared / "data" / name,
+        RowOptions(model=MODEL, columns=column),
+        ModelRegistry(packaged=packaged_models()),
     )
     bad = [row for row in manifest.rows() if isinstance(row, BadRow) and not row.fatal]
     assert len(bad) == count
@@ -142,4 +147,4 @@ def test_yaml_of_other_programs_is_refused_with_its_keys(shared: Path) -> None:
     """Nothing is read into a file that is no manifest of ours."""
     for path in sorted((shared / "data").rglob("*.y*ml")):
         with pytest.raises(ManifestError, match="unknown key"):
-            open_manifest(path, RowOptions(model=MODEL), PackagedSchemas())
+            open_manifest(path, RowOptions(model=MODEL), ModelRegistry(packaged=packaged_models()))
