@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from batchgen.app.batch_ref import BatchRef
 from batchgen.app.command_context import CommandContext
 from batchgen.app.loading import SHOWN_PROBLEMS, LoadedBatch, load
-from batchgen.app.model_sources import offline_models
 from batchgen.app.open_batch import open_newest
 from batchgen.core.errors import Problem
 from batchgen.core.input_files import MediaInput, MediaRules
 from batchgen.core.jobs import Job
+from batchgen.core.schema import Schema
 from batchgen.core.units import count_text
-from batchgen.models.registry import ModelRegistry
 from batchgen.reports.terminal import tame
 
 
@@ -40,20 +39,20 @@ def _ask_online(loaded: LoadedBatch, context: CommandContext) -> int:
 
     A problem is reported for the first row that has the address.
     """
-    inputs = distinct_inputs(loaded.spool.jobs(), offline_models(context))
+    inputs = distinct_inputs(loaded.spool.jobs(), loaded.manifest.schemas)
     found = asyncio.run(_problems(inputs, context)) if inputs else []
     loaded.problem_count += len(found)
     loaded.problems.extend(found[: max(0, SHOWN_PROBLEMS - len(loaded.problems))])
     return len(inputs)
 
 
-def distinct_inputs(jobs: Iterable[Job], models: ModelRegistry) -> list[MediaInput]:
+def distinct_inputs(jobs: Iterable[Job], schemas: Mapping[str, Schema]) -> list[MediaInput]:
     """Return the input files of all jobs, each address once, with the first row that has it."""
     rules: dict[str, MediaRules] = {}
     inputs: dict[str, MediaInput] = {}
     for job in jobs:
         if job.model not in rules:
-            rules[job.model] = MediaRules.of(models.entry_for(job.model))
+            rules[job.model] = MediaRules.of(schemas.get(job.model))
         for one in rules[job.model].inputs(job):
             inputs.setdefault(one.url, one)
     return list(inputs.values())

@@ -1,7 +1,7 @@
-"""Which files an input points at: the addresses among its values, and how large each may be.
+"""The input files of jobs: the addresses among the values, and how large each file may be.
 
-No network here. What a parameter takes is asked of the model's schema; where there is none, a value
-that is an address as a whole counts as one.
+The model's schema says which parameters take an address; without a schema, a value that is an
+address as a whole counts as one.
 """
 
 from __future__ import annotations
@@ -11,11 +11,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from batchgen.core.jobs import Job, JSONValue
-from batchgen.core.model_entry import ModelEntry
 from batchgen.core.schema import Property, Schema
 
 MB = 1 << 20
-"""The larger of the two meanings: nothing is complained of that the API may take."""
+"""The larger of the two meanings: nothing is refused that the API may take."""
 IMAGE_LIMIT_MB = 50
 VIDEO_LIMIT_MB = 100
 """Recommended on the model pages for files that the API fetches."""
@@ -32,14 +31,14 @@ class MediaInput:
 
     url: str
     where: str
-    """`file:row: parameter`, for people."""
+    """`file:row: parameter`, for the user."""
     parameter: str
     """The API's own key."""
     limit_mb: int | None = None
-    """What the model's own page allows for this parameter; None where it does not say."""
+    """The limit that the model's page sets for this parameter; None if it sets none."""
 
     def allowed_mb(self, content_type: str) -> int:
-        """The limit for what was found there: the model's own, else that of its kind of file."""
+        """Return the limit for such a file: the model's own, else that of its kind."""
         if self.limit_mb is not None:
             return self.limit_mb
         kind = content_type.partition("/")[0]
@@ -49,27 +48,24 @@ class MediaInput:
 
 @dataclass(frozen=True, slots=True)
 class MediaRules:
-    """What a model's schema says about its files."""
+    """The rules for files in a model's schema."""
 
     properties: Mapping[str, Property] = field(default_factory=dict)
     limits_mb: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, entry: ModelEntry | None) -> MediaRules:
-        """The rules of a model; rules that know nothing for one without a schema."""
-        raw = entry.input_schema if entry else None
-        if not raw:
+    def of(cls, schema: Schema | None) -> MediaRules:
+        """Return the rules of a model; without a schema there are none."""
+        if schema is None:
             return cls()
-        named = raw.get("properties")
+        named = schema.raw.get("properties")
         published = named if isinstance(named, Mapping) else {}
         limits = {str(name): _limit_mb(rules) for name, rules in published.items()}
-        return cls(
-            Schema(raw).properties,
-            {name: limit for name, limit in limits.items() if limit is not None},
-        )
+        known_limits = {name: limit for name, limit in limits.items() if limit is not None}
+        return cls(schema.properties, known_limits)
 
     def inputs(self, job: Job) -> Iterator[MediaInput]:
-        """Every address in the input of a job, in order, repeated ones too."""
+        """Yield every address in the input of a job, in order, repeated ones too."""
         for name, value in job.input.items():
             for url in _addresses(name, value, self.properties.get(name)):
                 yield MediaInput(
@@ -93,7 +89,10 @@ def _addresses(name: str, value: JSONValue, prop: Property | None) -> Iterator[s
 
 
 def _holds_address(name: str, prop: Property | None) -> bool:
-    """Older schemas publish an address as plain text, or say nothing; then the name tells."""
+    """Return whether a parameter takes an address.
+
+    Older schemas publish an address as plain text, or say nothing; then the name decides.
+    """
     if prop is not None and prop.is_url:
         return True
     if _MEDIA_NAME.search(name):
@@ -102,7 +101,7 @@ def _holds_address(name: str, prop: Property | None) -> bool:
 
 
 def _limit_mb(rules: object) -> int | None:
-    """The size among the published `validations`, such as `file_size_mb<` 30."""
+    """Return the size among the published `validations`, such as `file_size_mb<` 30."""
     listed = rules.get("validations") if isinstance(rules, Mapping) else None
     for rule in listed if isinstance(listed, list) else ():
         if isinstance(rule, Mapping) and rule.get("validation_rule") == "file_size_mb<":

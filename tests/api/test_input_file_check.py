@@ -313,6 +313,22 @@ def test_check_online_reports_rows(tmp_path: Path) -> None:
     assert "1 problem;" in online.err
 
 
+def test_check_online_goes_by_the_schema_that_decides(tmp_path: Path) -> None:
+    """The manifest's own `schema:` says which parameters are addresses, as it does for all else."""
+    (tmp_path / "schema.json").write_text(
+        '{"properties": {"prompt": {"type": "string"},'
+        ' "prompt_extra": {"type": "string", "format": "image_uri"}}}'
+    )
+    manifest = tmp_path / "m.yaml"
+    row = "{prompt: a fox, prompt_extra: 'https://localhost:1/a.png'}"
+    manifest.write_text(f"model: a/b\nschema: schema.json\nprompts:\n  - {row}\n")
+
+    online = batchgen("check", manifest, "--online")
+
+    assert online.code == 65
+    assert "m.yaml:4: prompt_extra: 'https://localhost:1/a.png'" in online.err
+
+
 def test_check_without_the_flag_does_not_load_the_network(tmp_path: Path) -> None:
     """A quarter of a second that nobody should wait for."""
     manifest = write_csv(tmp_path / "m.csv", ["a boat"], header="prompt")

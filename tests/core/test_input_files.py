@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from batchgen.app.command_context import CommandContext
-from batchgen.app.model_sources import offline_models
 from batchgen.commands.check import distinct_inputs
-from batchgen.core.api_base import DEFAULT_BASE_URL
 from batchgen.core.input_files import MediaRules
 from batchgen.core.jobs import Job, JSONValue, Where
-from batchgen.core.model_entry import ModelEntry
+from batchgen.core.schema import Schema
 
 
 def job(row: int, values: Mapping[str, JSONValue], model: str = "a/b") -> Job:
@@ -18,34 +15,31 @@ def job(row: int, values: Mapping[str, JSONValue], model: str = "a/b") -> Job:
 
 
 RULES = MediaRules.of(
-    ModelEntry(
-        model_id="a/b",
-        input_schema={
-            "properties": {
-                "prompt": {"type": "string"},
-                "lyrics": {"type": "string"},
-                "image": {"type": "string"},
-                "source": {"type": "string", "format": "video_uri"},
-                "refs": {
-                    "type": "array", "format": "image_uris",
-                    "validations": [{"validation_rule": "file_size_mb<", "validation_value": 30}],
+    Schema({
+        "properties": {
+            "prompt": {"type": "string"},
+            "lyrics": {"type": "string"},
+            "image": {"type": "string"},
+            "source": {"type": "string", "format": "video_uri"},
+            "refs": {
+                "type": "array", "format": "image_uris",
+                "validations": [{"validation_rule": "file_size_mb<", "validation_value": 30}],
+            },
+            "images": {"type": "array", "items": {}},
+            "elements": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "properties": {"image_url": {"type": "string"}, "name": {"type": "string"}},
                 },
-                "images": {"type": "array", "items": {}},
-                "elements": {
-                    "type": "array",
-                    "items": {
-                        "type": "object",
-                        "properties": {"image_url": {"type": "string"}, "name": {"type": "string"}},
-                    },
-                },
-            }
-        },
-    )
+            },
+        }
+    })
 )  # fmt: skip
 
 
 def test_the_addresses_among_the_values() -> None:
-    """What the schema calls one, and what stands where only an address makes sense."""
+    """What the schema calls one, and values of parameters that only make sense as an address."""
     values: dict[str, JSONValue] = {
         "prompt": "https://a.example/prompt",
         "lyrics": "https://a.example/lyrics",
@@ -69,8 +63,7 @@ def test_each_address_is_asked_once_at_its_first_row() -> None:
     """A reference picture of a thousand rows is one request."""
     jobs = [job(n, {"prompt": "https://x.example", "image_url": "https://a.example/1"})
             for n in range(2, 6)]  # fmt: skip
-    known = offline_models(CommandContext(base_url=DEFAULT_BASE_URL))
 
-    (found,) = distinct_inputs(jobs, known)
+    (found,) = distinct_inputs(jobs, {})
 
     assert found.where == "m.csv:2: image_url"
