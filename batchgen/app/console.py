@@ -12,7 +12,7 @@ from batchgen.core.events import Event
 from batchgen.core.lifecycle import JobRecord
 from batchgen.ports import Clock
 from batchgen.reports.event_log import EventLog
-from batchgen.reports.progress import BarProgress, LineProgress, Tally, make_progress
+from batchgen.reports.progress import Progress, Tally, make_progress
 from batchgen.reports.terminal import tame
 
 
@@ -81,7 +81,7 @@ class Console:
 class RunObserver:
     """The progress on stderr and the log file as one (port `Observer`)."""
 
-    def __init__(self, shown: EventLog | LineProgress | BarProgress, log: EventLog | None) -> None:
+    def __init__(self, shown: EventLog | Progress, log: EventLog | None) -> None:
         self._shown = shown
         self._all = (shown,) if log is None else (shown, log)
 

@@ -1,7 +1,7 @@
-"""Columns and cells of results.csv: names that are ours, and cells that must not run as formulas.
+"""The columns that results.csv adds, and the defusing of cells.
 
-A prompt may begin with `=`, and a remote error message may contain anything. Opened in a
-spreadsheet program, either could run as a formula. A leading apostrophe makes such a cell text.
+A prompt may begin with `=`, and a remote error message can be anything: opened in a spreadsheet,
+such a cell could run as a formula. A leading apostrophe makes it text.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""A log of a run, one line for each event and each sentence: JSON for programs, or plain.
+"""The log of a run, one line for each event and each note: JSON for programs, or plain text.
 
-It repeats what the ledger and the screen say, in the order in which it happened, for whoever
-collects logs. The ledger stays the only thing that counts: a log that cannot be written ends,
-and the run goes on.
+It repeats in order what the ledger and the screen say, for whoever collects logs. If it cannot be
+written, the log ends and the run continues: only the ledger counts.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from batchgen.ports import Clock
 
 
 class EventLog:
-    """Lines on a stream (port `Observer`)."""
+    """The lines on a stream (port `Observer`)."""
 
     def __init__(
         self, stream: TextIO, clock: Clock, *, as_json: bool, notes_only: bool = False
@@ -36,7 +35,7 @@ class EventLog:
 
     @classmethod
     def to_file(cls, path: Path, clock: Clock, *, as_json: bool) -> EventLog:
-        """Append to a file. Raises `LocalIOError`."""
+        """Return a log that appends to a file. Raises `LocalIOError`."""
         try:
             stream = path.open("a", buffering=1, encoding="utf-8", errors="backslashreplace")
         except OSError as error:
@@ -44,20 +43,20 @@ class EventLog:
         return cls(stream, clock, as_json=as_json)
 
     def on_event(self, job: str, event: Event, record: JobRecord) -> None:
-        """What happened to a job. Neither its input nor its links are repeated here."""
+        """Log what happened to a job, without its input and its links."""
         if self._notes_only:
             return
-        facts = {"event": _words(event), "job": job, "state": record.state.value}
+        facts = {"event": _event_name(event), "job": job, "state": record.state.value}
         self._write({**facts, **_details(record)})
 
     def on_note(self, text: str) -> None:
-        """A sentence that was said."""
+        """Log a sentence that was printed."""
         self._write({"note": text})
 
     def close(self) -> None:
         """Close the file."""
         if self._stream is not sys.stderr:
-            with suppress(OSError):  # of a full disk, which was said
+            with suppress(OSError):  # a full disk, which was reported when it was written to
                 self._stream.close()
 
     def _write(self, facts: dict[str, object]) -> None:
@@ -73,24 +72,24 @@ class EventLog:
             if self._stream is not sys.stderr:
                 sys.stderr.write(
                     f"batchgen: {self._stream.name}: {error.strerror}; the log ends here, the run"
-                    " goes on\n"
+                    " continues\n"
                 )
 
 
 def _details(record: JobRecord) -> dict[str, object]:
-    """What the record knows, without what it does not."""
-    known = {
+    """Return the values of a record that are known."""
+    values = {
         "attempt": record.attempt,
         "request_id": record.request_id,
         "cost_usd": record.cost_usd,
         "error": record.error,
         "files": [file.path for file in record.files],
     }
-    return {key: value for key, value in known.items() if value not in (None, [])}
+    return {key: value for key, value in values.items() if value not in (None, [])}
 
 
-def _words(event: Event) -> str:
-    """`AnswerLost` is `answer_lost`."""
+def _event_name(event: Event) -> str:
+    """Return `answer_lost` for `AnswerLost`."""
     return re.sub(r"(?<!^)(?=[A-Z])", "_", type(event).__name__).lower()
 
 
@@ -99,7 +98,7 @@ def _json(value: object) -> str:
 
 
 def _plain(moment: str, facts: dict[str, object]) -> str:
-    """`2026-11-22T02:00:01.123Z accepted job="fox" state="in_queue" attempt=1`."""
+    """Return `2026-11-22T02:00:01.123Z accepted job="fox" state="in_queue" attempt=1`."""
     if note := facts.get("note"):
         text = " ".join(str(note).split())
         return f"{moment} {''.join(char for char in text if char.isprintable())}"

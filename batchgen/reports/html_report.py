@@ -1,12 +1,12 @@
-"""report.html: one page to look at, that works from disk without network.
+"""report.html: the page to look at, which works from disk without network.
 
 Everything in it comes from outside: prompts, ids, remote errors. The template escapes all of it,
-and the page forbids itself scripts and foreign addresses.
+and the page forbids itself scripts and addresses of other hosts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from batchgen.core.events import OutputFile
-from batchgen.reports.results_csv import ResultRow, our_cells
+from batchgen.reports.results_csv import ResultRow, result_cells
 from batchgen.system.files import replace_file
 
 if TYPE_CHECKING:
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
 REPORT_NAME = "report.html"
 MAX_CARDS = 2_000
-"""A browser shows no more with pleasure; results.csv has them all."""
+"""A browser gets slow with more; results.csv has all of them."""
 
 _IMAGES = frozenset({"png", "jpg", "webp", "gif", "avif", "svg", "bmp"})
 _VIDEOS = frozenset({"mp4", "webm", "mov"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shot:
+class CardFile:
     """One output on the page."""
 
     href: str
@@ -48,21 +48,17 @@ class Card:
     state: str
     text: str
     error: str
-    files: tuple[Shot, ...]
+    files: tuple[CardFile, ...]
 
 
 def write_report(
     path: Path, *, title: str, facts: str, rows: Iterable[ResultRow], total: int
 ) -> None:
-    """Replace the page at once. Raises `LocalIOError`."""
+    """Replace the page. Raises `LocalIOError`."""
     cards = (_card(row) for row in islice(rows, MAX_CARDS))
     hidden = max(0, total - MAX_CARDS)
-    page = _template().stream(title=title, facts=facts, cards=cards, hidden=hidden)
-    replace_file(path, lambda file: file.writelines(_pieces(page)))
-
-
-def _pieces(page: Iterable[str]) -> Iterator[str]:
-    yield from page
+    page = _template().generate(title=title, facts=facts, cards=cards, hidden=hidden)
+    replace_file(path, lambda file: file.writelines(page))
 
 
 @cache
@@ -74,14 +70,13 @@ def _template() -> Template:
 
 
 def _card(row: ResultRow) -> Card:
-    cells = our_cells(row)
-    shown = row.record.files if row.record else ()
+    cells = result_cells(row)
     return Card(
         job=row.job,
-        state=cells[1],
+        state=cells["state"],
         text=_text(row),
-        error=cells[7],
-        files=tuple(_shot(file) for file in shown),
+        error=cells["error"],
+        files=tuple(_card_file(file) for file in (row.record.files if row.record else ())),
     )
 
 
@@ -90,7 +85,7 @@ def _text(row: ResultRow) -> str:
     return named.get("prompt") or next((cell for cell in row.columns.values() if cell), row.job)
 
 
-def _shot(file: OutputFile) -> Shot:
-    ending = file.path.rpartition(".")[2].lower()
-    kind = "image" if ending in _IMAGES else "video" if ending in _VIDEOS else "file"
-    return Shot(href=quote(file.path, safe="/:"), name=file.path.rpartition("/")[2], kind=kind)
+def _card_file(file: OutputFile) -> CardFile:
+    extension = file.path.rpartition(".")[2].lower()
+    kind = "image" if extension in _IMAGES else "video" if extension in _VIDEOS else "file"
+    return CardFile(href=quote(file.path, safe="/:"), name=file.path.rpartition("/")[2], kind=kind)

@@ -1,7 +1,7 @@
-"""YAML to begin with: a snippet for a model's page, and a whole commented manifest.
+"""YAML to start from: the example on a model's page, and a whole commented manifest.
 
-Written as text, because comments are the point. Every value is a JSON scalar or list, which YAML
-reads as what it is: `16:9` and `no` stay the texts that they are.
+It is written as text, for the sake of the comments. Every value is written as JSON, which YAML
+reads without surprises: `"16:9"` and `"no"` stay texts.
 """
 
 from __future__ import annotations
@@ -24,16 +24,15 @@ _YAML_WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "n
 
 
 def snippet(entry: ModelEntry) -> str:
-    """The smallest manifest: the model, and one prompt with every parameter that is required."""
+    """Return the smallest manifest: the model, and one row with its required parameters."""
     return "\n".join([f"model: {entry.model_id}", "prompts:", *_first_row(entry)])
 
 
 def starter(entry: ModelEntry, file: str) -> str:
-    """A whole manifest with comments; `file` is what to call it on a command line."""
+    """Return a whole manifest with comments; `file` is its name on a command line."""
     optional = [one for one in parameters_of(entry) if not (one.is_required or one.is_prompt)]
-    return (
-        "\n".join([*_head(entry, file), "", *_defaults(optional), *_prompts(entry), *_RUN]) + "\n"
-    )
+    lines = (*_head(entry, file), "", *_defaults(optional), *_prompts(entry), *_RUN)
+    return "\n".join(lines) + "\n"
 
 
 def _head(entry: ModelEntry, file: str) -> Iterator[str]:
@@ -42,8 +41,8 @@ def _head(entry: ModelEntry, file: str) -> Iterator[str]:
         yield f"# {tame(entry.model_url)}"
     yield "#"
     yield f"#   batchgen check {file}             every row against the model's limits; free"
-    yield f"#   batchgen run {file} --sandbox     a rehearsal with made-up pictures; free"
-    yield f"#   batchgen run {file}               the real thing: every job costs money"
+    yield f"#   batchgen run {file} --sandbox     in the sandbox, with generated test files; free"
+    yield f"#   batchgen run {file}               for real: every job costs money"
     yield ""
     yield f"model: {entry.model_id}"
 
@@ -51,53 +50,49 @@ def _head(entry: ModelEntry, file: str) -> Iterator[str]:
 def _defaults(optional: Sequence[Parameter]) -> Iterator[str]:
     if not optional:
         return
-    yield "defaults:   # every job starts from these; take the # away to set one"
+    yield "defaults:   # every job starts from these; remove a # to set one"
     for one in optional:
         yield from _comment("; ".join((one.takes, *one.limits)))
-        value = one.rules.get("default") if one.default is not None else one.sample()
-        yield f"  # {yaml_key(one.name)}: {yaml_value(_as_json(value))}"
+        yield f"  # {_yaml_key(one.name)}: {_yaml_value(one.example())}"
     yield ""
 
 
 def _prompts(entry: ModelEntry) -> Iterator[str]:
-    yield "prompts:    # a text, or a mapping with parameters of its own"
+    yield "prompts:    # texts, or mappings with parameters of their own"
     for one in _given(entry):
         if one.limits:
             yield from _comment(f"{one.name}: {'; '.join(one.limits)}")
     yield from _first_row(entry)
     if prompt := _only_prompt(entry):
-        yield "  - id: fox          # an id of your own: its files are named after it"
-        yield f"    {yaml_key(prompt.name)}: {yaml_value(prompt.fitted(SECOND_PROMPT))}"
+        yield "  - id: fox          # your own id: the files are named after it"
+        yield f"    {_yaml_key(prompt.name)}: {_yaml_value(prompt.fitted(SECOND_PROMPT))}"
     yield "  # - file: prompts.csv   # a spreadsheet beside this file"
 
 
 _RUN = (
     "",
     "run:",
-    "  concurrency: 8          # jobs in flight at most",
+    "  concurrency: 8          # maximum number of jobs in flight",
 )
 
 
 def _first_row(entry: ModelEntry) -> Iterator[str]:
     given = _given(entry)
-    if not given:
-        yield f"  - {yaml_value(SAMPLE_PROMPT)}"
-        return
-    if prompt := _only_prompt(entry):
-        yield f"  - {yaml_value(prompt.sample())}"
+    if not given or _only_prompt(entry):
+        yield f"  - {_yaml_value(given[0].sample() if given else SAMPLE_PROMPT)}"
         return
     for index, one in enumerate(given):
-        lead = "  - " if index == 0 else "    "
-        yield f"{lead}{yaml_key(one.name)}: {yaml_value(one.sample())}"
+        indent = "    " if index else "  - "
+        yield f"{indent}{_yaml_key(one.name)}: {_yaml_value(one.sample())}"
 
 
 def _given(entry: ModelEntry) -> list[Parameter]:
-    """What a row has to give."""
+    """Return the parameters that a row must give."""
     return [one for one in parameters_of(entry) if one.is_required or one.is_prompt]
 
 
 def _only_prompt(entry: ModelEntry) -> Parameter | None:
-    """The prompt, where a row needs nothing else and can be a plain text."""
+    """Return the prompt, if a row needs nothing else and can be a plain text."""
     given = _given(entry)
     return given[0] if len(given) == 1 and given[0].is_prompt else None
 
@@ -107,16 +102,12 @@ def _comment(text: str) -> Iterator[str]:
         yield f"  # {line}"
 
 
-def yaml_key(name: str) -> str:
-    """A key, quoted where YAML would take it for something else."""
+def _yaml_key(name: str) -> str:
+    """Return a key, quoted if YAML would read it as something else."""
     plain = _PLAIN_KEY.fullmatch(name) and name.lower() not in _YAML_WORDS
-    return name if plain else yaml_value(name)
+    return name if plain else _yaml_value(name)
 
 
-def yaml_value(value: JSONValue) -> str:
-    """A value on one line."""
+def _yaml_value(value: JSONValue) -> str:
+    """Return a value on one line."""
     return visible(msgspec.json.encode(value).decode())
-
-
-def _as_json(value: object) -> JSONValue:
-    return value if isinstance(value, (str, int, float, list, dict)) else None

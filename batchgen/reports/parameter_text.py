@@ -1,9 +1,10 @@
-"""The parameters of a model in words: what each takes, how much of it, and a value that fits."""
+"""The parameters of a model in words: what each takes, its limits, and a value that fits."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import TypeGuard, cast
 
 from batchgen.core.jobs import JSONValue
 from batchgen.core.model_entry import ModelEntry
@@ -13,8 +14,8 @@ from batchgen.reports.terminal import tame
 
 SAMPLE_PROMPT = "A lighthouse at dusk, oil painting"
 SAMPLE_FILE = "https://example.com/replace-me.png"
-OUR_COLUMNS = frozenset({"id", "model", "repeat", "enabled"})
-"""Words that a row keeps for itself; a parameter of that name cannot be given."""
+ROW_SETTINGS = frozenset({"id", "model", "repeat", "enabled"})
+"""Columns with a meaning of their own; a parameter of that name cannot be given."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,19 +23,19 @@ class Parameter:
     """One parameter of a model."""
 
     name: str
-    """As a manifest may write it: the friendlier name where there is one."""
+    """As a manifest can write it: an alias, if there is one."""
     key: str
     """The API's own key."""
     prop: Property
     rules: Mapping[str, object]
-    """As published."""
+    """Its JSON schema, as published."""
     is_required: bool
     is_prompt: bool
     aliases: tuple[str, ...] = ()
 
     @property
     def takes(self) -> str:
-        """`text`, `a number`, `an address`, `a list of addresses`."""
+        """The kind of value: `text`, `number`, `address of a file`, `addresses of files`."""
         if self.prop.items is not None and self.prop.items.is_url:
             return "addresses of files"
         if self.prop.is_url:
@@ -44,35 +45,40 @@ class Parameter:
 
     @property
     def limits(self) -> tuple[str, ...]:
-        """What it allows, one sentence each; clean for a terminal."""
+        """What it allows, one sentence each, safe for a terminal."""
         return tuple(_limits(self.prop, self.rules))
 
     @property
     def default(self) -> str | None:
-        """What the API takes where nothing is given; samples of a page are none."""
+        """The API's default; None for texts and addresses, whose defaults are only samples."""
         value = self.rules.get("default")
         is_text = self.prop.kinds == (Kind.TEXT,) and not self.prop.choices
         if value is None or value == "" or is_text or self.takes.startswith("address"):
             return None
-        return tame(text_of(_json(value)))
+        return tame(text_of(cast("JSONValue", value)))
 
     def sample(self) -> JSONValue:
-        """A value that the model should take, to begin with."""
+        """Return a value that the model should accept."""
         return _sample(self.prop, self.rules, self.is_prompt)
 
+    def example(self) -> JSONValue:
+        """Return the default, or a sample if there is none."""
+        has_default = self.default is not None
+        return cast("JSONValue", self.rules["default"]) if has_default else self.sample()
+
     def fitted(self, text: str) -> str:
-        """A text brought to the length that the parameter allows."""
+        """Return a text brought to the length that the parameter allows."""
         return _sample_text(self.rules, text)
 
 
 def parameters_of(entry: ModelEntry) -> tuple[Parameter, ...]:
-    """Every parameter that a manifest can give, required ones first, else as published."""
+    """Return every parameter that a manifest can give: prompt, required ones, then the others."""
     raw = entry.input_schema or {}
     schema = Schema(raw)
     published = raw.get("properties")
     rules = published if isinstance(published, Mapping) else {}
     found = [_parameter(schema, prop, rules.get(key)) for key, prop in schema.properties.items()]
-    usable = [one for one in found if one.key == tame(one.key) and one.key not in OUR_COLUMNS]
+    usable = [one for one in found if one.key == tame(one.key) and one.key not in ROW_SETTINGS]
     return tuple(sorted(usable, key=lambda one: (not one.is_prompt, not one.is_required)))
 
 
@@ -113,7 +119,7 @@ def _between(low: str, high: str, rules: Mapping[str, object], unit: str) -> Ite
         yield f"at least {least}{unit}"
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: object) -> TypeGuard[int | float]:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
@@ -136,7 +142,7 @@ def _sample(prop: Property, rules: Mapping[str, object], is_prompt: bool = False
 
 def _sample_number(rules: Mapping[str, object], default: object) -> int | float:
     for value in (default, rules.get("minimum"), rules.get("maximum")):
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
+        if _is_number(value):
             return value
     return 1
 
@@ -152,15 +158,9 @@ def _sample_list(prop: Property, rules: Mapping[str, object]) -> list[JSONValue]
     items = prop.items or Property(name=prop.name)
     inner = rules.get("items")
     sample = _sample(items, inner if isinstance(inner, Mapping) else {})
-    if items.kinds == () and not items.is_url:
+    if not items.kinds and not items.is_url:
         sample = SAMPLE_FILE
     least = rules.get("minItems")
     count = min(least, 20) if isinstance(least, int) and least > 1 else 1
     return [sample.replace("me", f"me-{n}") if isinstance(sample, str) and n > 1 else sample
             for n in range(1, count + 1)]  # fmt: skip
-
-
-def _json(value: object) -> JSONValue:
-    if isinstance(value, (str, int, float, list, dict)):
-        return value
-    return str(value)

@@ -9,14 +9,14 @@ from batchgen.core.units import count_text
 
 
 def plan_sentence(plan: Plan, *, invalid: int) -> str:
-    """`44 jobs: 40 new, 3 in flight, 1 done`."""
+    """Return `44 jobs: 40 new, 3 in flight, 1 done`."""
     groups = ", ".join(plan.sentences())
     left_out = f"; {count_text(invalid, 'wrong row')} left out" if invalid else ""
     return f"{count_text(plan.jobs, 'job')}: {groups}{left_out}"
 
 
 def plan_table(plan: Plan) -> Iterator[str]:
-    """One line for each group: what it is, how many, what it is expected to cost."""
+    """Yield one line for each group: what it is, how many jobs, its expected cost."""
     for kind in Disposition:
         if count := plan.counts[kind]:
             cost = plan.cost_usd.get(kind)
@@ -24,11 +24,11 @@ def plan_table(plan: Plan) -> Iterator[str]:
             yield f"  {kind.value:<28}{count:>9,}{price}"
     for kind in Disposition:
         if count := plan.removed[kind]:
-            yield f"  no row any more, {kind.value:<11}{count:>9,}"
+            yield f"  row removed, {kind.value:<15}{count:>9,}"
 
 
 def plan_json(plan: Plan) -> dict[str, object]:
-    """The plan for a program."""
+    """Return the plan for a program."""
     return {
         "jobs": plan.jobs,
         "submissions": plan.submissions,

@@ -1,7 +1,7 @@
-"""What a person or a log sees while a run goes on: observers of events.
+"""The progress of a run on stderr: observers of its events.
 
-On a terminal one bar; elsewhere plain lines without control codes, at most one a minute, so that
-a cron mail can be read; in quiet nothing but problems. All of it goes to stderr.
+On a terminal it is a bar; elsewhere plain lines without control codes, at most one per minute, so
+that a mail from cron can be read; with `--quiet` nothing but problems.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from batchgen.core.events import (
     Event,
     Failed,
     Intended,
-    NotAccepted,
     Refused,
     Saved,
     Started,
@@ -41,7 +40,7 @@ BAR_INTERVAL_S = 0.1
 
 @dataclass(slots=True, kw_only=True)
 class Tally:
-    """Where the jobs of this run are now."""
+    """The number of jobs of this run in each state."""
 
     total: int
     """Jobs that this run has to bring to an end."""
@@ -51,13 +50,15 @@ class Tally:
     cost_usd: float = 0.0
     download: bool = True
     limited_by: Callable[[], str] = lambda: ""
-    """What limits the speed now; asked when a line or a bar is drawn."""
+    """Tells what limits the speed now; called when a line or a bar is drawn."""
     queued: set[str] = field(default_factory=set)
     running: set[str] = field(default_factory=set)
 
     def count(self, job: str, event: Event) -> None:
-        """Move one job."""
+        """Count what happened to a job."""
         self.queued.discard(job)
+        if not isinstance(event, Started):
+            self.running.discard(job)
         match event:
             case Intended() | Accepted():
                 self.queued.add(job)
@@ -71,29 +72,22 @@ class Tally:
                 self.done += not self.download
             case Saved():
                 self.done += 1
-            case NotAccepted():
-                pass
-        if not isinstance(event, Started):
-            self.running.discard(job)
         self.cost_usd += getattr(event, "cost_usd", None) or 0.0
 
     @property
     def ended(self) -> int:
-        """Jobs that are no longer waited for."""
+        """Jobs that this run does not wait for any more."""
         return self.done + self.failed + self.in_doubt
 
     def phrase(self) -> str:
-        """The parts that are not zero, in the order of a job's life."""
-        parts = [
-            f"{count:,} {name}"
-            for name, count in (
-                ("queued", len(self.queued)),
-                ("running", len(self.running)),
-                ("failed", self.failed),
-                ("in doubt", self.in_doubt),
-            )
-            if count
-        ]  # fmt: skip
+        """Return the parts that are not zero, in the order of a job's life."""
+        counts = {
+            "queued": len(self.queued),
+            "running": len(self.running),
+            "failed": self.failed,
+            "in doubt": self.in_doubt,
+        }
+        parts = [f"{count:,} {name}" for name, count in counts.items() if count]
         if self.cost_usd:
             parts.append(f"${self.cost_usd:,.2f}")
         if limit := self.limited_by():
@@ -101,93 +95,99 @@ class Tally:
         return ", ".join(parts)
 
 
-class LineProgress:
-    """Plain lines (port `Observer`)."""
+class Progress:
+    """An observer that counts every event, and shows the counts at intervals (port `Observer`)."""
 
-    def __init__(self, tally: Tally, clock: Clock, *, quiet: bool, stream: TextIO | None = None):
+    def __init__(self, tally: Tally, clock: Clock, interval_s: float) -> None:
         self._tally = tally
         self._clock = clock
-        self._quiet = quiet
-        self._stream = stream or sys.stderr
-        self._begun_s = self._said_s = clock.monotonic_s()
+        self._interval_s = interval_s
+        self._begun_s = self._shown_at_s = clock.monotonic_s()
         self._ended_at_s: deque[float] = deque(maxlen=RECENT_JOBS)
 
     def on_event(self, job: str, event: Event, record: JobRecord) -> None:
-        """Count; say where the run is once a minute."""
+        """Count the event."""
         del record
         now_s = self._clock.monotonic_s()
         ended = self._tally.ended
         self._tally.count(job, event)
         self._ended_at_s.extend([now_s] * (self._tally.ended - ended))
-        if now_s - self._said_s >= LINE_INTERVAL_S and not self._quiet:
-            self._said_s = now_s
-            self._print(self._line(now_s))
+        if now_s - self._shown_at_s >= self._interval_s:
+            self._shown_at_s = now_s
+            self._show()
 
     def on_note(self, text: str) -> None:
-        """Notes are for every mode: they are what a person should know."""
-        self._print(text)
+        """Print a sentence, also with `--quiet`: the user should know it."""
+        raise NotImplementedError
 
     def close(self) -> None:
-        """Nothing to put away."""
+        """Show the last state."""
 
-    def _line(self, now_s: float) -> str:
-        tally = self._tally
-        rest = f" ({tally.phrase()})" if tally.phrase() else ""
-        left_s = time_left_s(
-            self._ended_at_s, tally.total - tally.ended, now_s=now_s, begun_s=self._begun_s
-        )
-        eta = "" if left_s is None else f", about {duration_text(left_s)} left"
-        return f"{tally.ended:,} of {tally.total:,} jobs{rest}{eta}"
+    def _show(self) -> None:
+        raise NotImplementedError
 
-    def _print(self, text: str) -> None:
+
+class LineProgress(Progress):
+    """Plain lines, at most one per minute."""
+
+    def __init__(self, tally: Tally, clock: Clock, *, quiet: bool, stream: TextIO | None = None):
+        super().__init__(tally, clock, LINE_INTERVAL_S)
+        self._quiet = quiet
+        self._stream = stream or sys.stderr
+
+    def on_note(self, text: str) -> None:
+        """Print a line."""
         print(f"batchgen: {text}", file=self._stream, flush=True)
 
+    def _show(self) -> None:
+        if self._quiet:
+            return
+        tally = self._tally
+        phrase = f" ({tally.phrase()})" if tally.phrase() else ""
+        left_s = time_left_s(
+            self._ended_at_s,
+            tally.total - tally.ended,
+            now_s=self._shown_at_s,
+            begun_s=self._begun_s,
+        )
+        eta = "" if left_s is None else f", about {duration_text(left_s)} left"
+        self.on_note(f"{tally.ended:,} of {tally.total:,} jobs{phrase}{eta}")
 
-class BarProgress:
-    """A tqdm bar on a terminal (port `Observer`)."""
+
+class BarProgress(Progress):
+    """A tqdm bar on a terminal."""
 
     def __init__(self, tally: Tally, clock: Clock) -> None:
         from tqdm import tqdm
 
-        self._tally = tally
-        self._clock = clock
-        self._drawn_s = clock.monotonic_s()
-        known = os.get_terminal_size(sys.stderr.fileno()).columns > 0
+        super().__init__(tally, clock, BAR_INTERVAL_S)
+        is_size_known = os.get_terminal_size(sys.stderr.fileno()).columns > 0
         self._bar: tqdm[Never] = tqdm(
             total=tally.total,
             unit="job",
             smoothing=0.05,
-            dynamic_ncols=known,
-            ncols=None if known else 80,  # a terminal that does not know its size gets a usual one
-            nrows=None if known else 24,
+            dynamic_ncols=is_size_known,
+            ncols=None if is_size_known else 80,
+            nrows=None if is_size_known else 24,
         )
 
-    def on_event(self, job: str, event: Event, record: JobRecord) -> None:
-        """Count; draw a few times a second at most."""
-        del record
-        self._tally.count(job, event)
-        now_s = self._clock.monotonic_s()
-        if now_s - self._drawn_s >= BAR_INTERVAL_S:
-            self._drawn_s = now_s
-            self._draw()
-
     def on_note(self, text: str) -> None:
-        """Above the bar, so that it stays readable."""
+        """Print above the bar, so that the bar stays readable."""
         self._bar.write(f"batchgen: {text}", file=sys.stderr)
 
     def close(self) -> None:
-        """Draw the last state and leave it."""
-        self._draw()
+        """Draw the last state and leave it on the terminal."""
+        self._show()
         self._bar.close()
 
-    def _draw(self) -> None:
+    def _show(self) -> None:
         self._bar.n = self._tally.ended
         self._bar.set_postfix_str(self._tally.phrase(), refresh=False)
         self._bar.refresh()
 
 
-def make_progress(tally: Tally, clock: Clock, *, quiet: bool) -> LineProgress | BarProgress:
-    """A bar where a person looks, lines where a program does."""
+def make_progress(tally: Tally, clock: Clock, *, quiet: bool) -> Progress:
+    """Return a bar if stderr is a terminal, lines otherwise."""
     if not quiet and sys.stderr.isatty():
         return BarProgress(tally, clock)
     return LineProgress(tally, clock, quiet=quiet)

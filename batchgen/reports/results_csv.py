@@ -1,7 +1,6 @@
 """results.csv: one row per job in the manifest's order, the input columns first.
 
-The same state gives the same bytes. Written beside its name and renamed, so that a reader or a
-crash never sees half of it.
+The same state gives the same bytes.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ RESULTS_NAME = "results.csv"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResultRow:
-    """One job as it stands in the results."""
+    """One job of the results, or a wrong row."""
 
     job: str
     columns: Mapping[str, str]
@@ -31,7 +30,7 @@ class ResultRow:
 
 
 def write_results(path: Path, columns: Sequence[str], rows: Iterable[ResultRow]) -> None:
-    """Replace the file at once. Raises `LocalIOError`."""
+    """Replace the file. Raises `LocalIOError`."""
     carried = [carried_name(name) for name in columns]
 
     def write(file: IO[str]) -> None:
@@ -39,20 +38,23 @@ def write_results(path: Path, columns: Sequence[str], rows: Iterable[ResultRow])
         writer.writerow([defuse(name) for name in (*carried, *RESULT_COLUMNS)])
         for row in rows:
             given = (row.columns.get(name, "") for name in columns)
-            writer.writerow([defuse(cell) for cell in (*given, *our_cells(row))])
+            writer.writerow([defuse(cell) for cell in (*given, *result_cells(row).values())])
 
     replace_file(path, write)
 
 
-def our_cells(row: ResultRow) -> tuple[str, ...]:
-    """The cells of `RESULT_COLUMNS`."""
+def result_cells(row: ResultRow) -> dict[str, str]:
+    """Return the cells of `RESULT_COLUMNS`, by column."""
     record = row.record
     if record is None:
         state = "invalid" if row.problems else JobState.PENDING.value
-        return (row.job, state, "", "", "", "", "0", "\n".join(row.problems), "", "")
+        found = dict.fromkeys(RESULT_COLUMNS, "")
+        return found | {
+            "job": row.job, "state": state, "attempts": "0", "error": "\n".join(row.problems),
+        }  # fmt: skip
     error = f"{record.error.kind}: {record.error.message}" if record.error else ""
     cost = record.total_cost_usd
-    return (
+    cells = (
         record.job,
         "invalid" if row.problems else record.state.value,
         record.request_id or "",
@@ -64,3 +66,4 @@ def our_cells(row: ResultRow) -> tuple[str, ...]:
         record.submitted_at or "",
         record.finished_at or "",
     )
+    return dict(zip(RESULT_COLUMNS, cells, strict=True))

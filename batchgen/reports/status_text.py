@@ -1,7 +1,4 @@
-"""What has become of a batch: status, results.csv and report.html. Reads the ledger, no network.
-
-How long the API keeps outputs, as far as anybody knows, and what to say about it. Pure.
-"""
+"""The state of a batch in words and in JSON, and the warnings about outputs not yet downloaded."""
 
 from __future__ import annotations
 
@@ -15,12 +12,24 @@ from batchgen.reports.html_report import REPORT_NAME
 
 DAY_S = 86_400.0
 RETENTION_S = 7 * DAY_S
-"""After the end of a job. No number is published for this API; its sister API says seven days."""
+"""Outputs are kept so long. Nothing is published for this API; its sister API says seven days."""
 URGENT_S = 5 * DAY_S
+"""From this age on, the warning asks for a download now."""
+
+_STATE_TEXTS = {
+    JobState.IN_QUEUE: "queued remotely",
+    JobState.IN_PROGRESS: "running remotely",
+    JobState.IN_DOUBT: "in doubt",
+    JobState.COMPLETED: "completed, not downloaded",
+    JobState.UNKNOWN: "in a state that only a later version knows",
+}
 
 
 def uncollected_sentence(jobs: int, oldest_age_s: float | None) -> str:
-    """About jobs whose outputs are paid for and not here yet; `oldest_age_s` is since its end."""
+    """Return a warning about jobs that are paid for and not downloaded.
+
+    `oldest_age_s` is the time since the first of them ended.
+    """
     if oldest_age_s is None:
         return f"{count_text(jobs, 'job')} completed, not downloaded"
     oldest = "ended" if jobs == 1 else "the oldest ended"
@@ -36,26 +45,17 @@ def _age(age_s: float) -> str:
     return f"{age_s / DAY_S:.1f} days" if age_s >= 2 * DAY_S else duration_text(max(1.0, age_s))
 
 
-_WORDS = {
-    JobState.IN_QUEUE: "queued remotely",
-    JobState.IN_PROGRESS: "running remotely",
-    JobState.IN_DOUBT: "in doubt",
-    JobState.COMPLETED: "completed, not downloaded",
-    JobState.UNKNOWN: "in a state that only a later version knows",
-}
-
-
 def state_phrases(summary: Summary) -> Iterator[str]:
-    """`40 downloaded`, `2 failed`, `$1.26`."""
+    """Yield `40 downloaded`, `2 failed`, `$1.26`."""
     for state in JobState:
         if count := summary.states[state]:
-            yield f"{count:,} {_WORDS.get(state, state.value)}"
+            yield f"{count:,} {_STATE_TEXTS.get(state, state.value)}"
     if summary.cost_usd:
         yield f"${summary.cost_usd:,.2f}"
 
 
 def status_lines(summary: Summary, run_dir: Path, *, now_s: float) -> Iterator[str]:
-    """The state of a batch for a person: totals, causes, where to look."""
+    """Yield the state of a batch for the user: totals, causes, and where the results are."""
     yield f"{count_text(summary.jobs, 'job')}: {', '.join(state_phrases(summary))}"
     for (kind, message), count in summary.errors.most_common(8):
         yield f"  {count:,} x {kind}: {message}"
@@ -75,7 +75,7 @@ def status_lines(summary: Summary, run_dir: Path, *, now_s: float) -> Iterator[s
 
 
 def summary_json(summary: Summary, code: int | None, reasons: Sequence[str]) -> dict[str, object]:
-    """The same for a program."""
+    """Return the state of a batch for a program; without `code` if no run has ended."""
     return {
         "jobs": summary.jobs,
         "states": {state.value: summary.states[state] for state in JobState},

@@ -1,4 +1,4 @@
-"""How a watched batch is shown: a screen for a person, lines for a log, JSON for a program."""
+"""The views of a watched batch: a screen on a terminal, lines for a log, JSON for a program."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
 import msgspec
 
@@ -18,10 +17,14 @@ from batchgen.core.units import count_text, duration_text
 from batchgen.reports.status_text import state_phrases, status_lines, summary_json
 from batchgen.reports.terminal import visible
 
+LINE_EVERY_S = 60.0
+USUAL_SIZE = os.terminal_size((80, 24))
+"""Taken if a terminal does not know its size."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchFrame:
-    """What was seen in one look."""
+    """The state of a batch at one moment."""
 
     run_dir: Path
     summary: Summary
@@ -32,42 +35,23 @@ class WatchFrame:
     """The same as a sentence."""
     now_s: float
     left: int
+    """Jobs that a run still has to do something about."""
     code: int
-    """What a run that ended like this would say."""
+    """The exit code of a run that ended like this."""
     is_settled: bool
-    """Nothing more is to be expected; else a run may begin, or begin again, at any moment."""
+    """Nothing more is expected; otherwise a run may begin, or begin again, at any moment."""
     note: str = ""
     over: bool = False
-    """Nobody is at work any more: this is the last look."""
+    """No run is at work any more: this is the last frame."""
 
     @property
-    def gist(self) -> tuple[Path, Summary, Mapping[str, object] | None, bool]:
-        """What makes it differ from another sight, apart from the time."""
+    def content(self) -> tuple[Path, Summary, Mapping[str, object] | None, bool]:
+        """What counts as a change, so not the time."""
         return self.run_dir, self.summary, self.holder, self.over
 
 
-LINE_EVERY_S = 60.0
-USUAL_SIZE = os.terminal_size((80, 24))
-"""Of a terminal that does not know its own."""
-
-
-class WatchView(Protocol):
-    """Somewhere to show it; what it did to a terminal is undone at the end (`with`)."""
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...  # fmt: skip
-
-    def show(self, sight: WatchFrame) -> None:
-        """One look; called for each, whether anything changed or not."""
-        ...
-
-
-class JsonLines:
-    """A line of JSON for each change."""
+class WatchView:
+    """A view that is shown frame by frame (`with` undoes what it did to the terminal)."""
 
     def __init__(self) -> None:
         self._last: WatchFrame | None = None
@@ -76,88 +60,82 @@ class JsonLines:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Nothing to undo."""
+        """Undo what was done to the terminal."""
 
-    def show(self, sight: WatchFrame) -> None:
-        """The same keys as `status --json`; the last line says how it ended."""
-        if self._last is not None and self._last.gist == sight.gist:
+    def show(self, frame: WatchFrame) -> None:
+        """Show a frame; called for each, whether anything changed or not."""
+        raise NotImplementedError
+
+
+class JsonLines(WatchView):
+    """A line of JSON for each change."""
+
+    def show(self, frame: WatchFrame) -> None:
+        """Print the keys of `status --json`; the last line also says how it ended."""
+        if self._last is not None and self._last.content == frame.content:
             return
-        self._last = sight
-        found = summary_json(sight.summary, sight.code if sight.over else None, ())
-        found |= {"eta_s": sight.eta_s, "at_work": sight.holder, "over": sight.over}
+        self._last = frame
+        found = summary_json(frame.summary, frame.code if frame.over else None, ())
+        found |= {"eta_s": frame.eta_s, "at_work": frame.holder, "over": frame.over}
         print(msgspec.json.encode(found).decode(), flush=True)
 
 
-class PlainLines:
-    """A line for each change, at most one a minute; who comes and goes is said at once."""
+class PlainLines(WatchView):
+    """A line for each change, at most one per minute; another process is printed at once."""
 
-    def __init__(self) -> None:
-        self._last: WatchFrame | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Nothing to undo."""
-
-    def show(self, sight: WatchFrame) -> None:
-        """Without control codes: it goes to a log."""
+    def show(self, frame: WatchFrame) -> None:
+        """Print lines without control codes, as for a log."""
         last = self._last
-        if last is None and sight.note:
-            _print(sight.note)
-        if sight.over:
-            _print(*_page(sight), _ending(sight))
-        elif last is None or last.holder != sight.holder or last.run_dir != sight.run_dir:
-            _print(_line(sight), sight.holder_text)
-        elif last.gist != sight.gist and sight.now_s - last.now_s >= LINE_EVERY_S:
-            _print(_line(sight))
+        if last is None and frame.note:
+            _print(frame.note)
+        if frame.over:
+            _print(*_page(frame), _ending(frame))
+        elif last is None or last.holder != frame.holder or last.run_dir != frame.run_dir:
+            _print(_line(frame), frame.holder_text)
+        elif last.content != frame.content and frame.now_s - last.now_s >= LINE_EVERY_S:
+            _print(_line(frame))
         else:
             return
-        self._last = sight
+        self._last = frame
 
 
-class Screen:
-    """A page that is drawn over and over in the terminal's second screen.
+class Screen(WatchView):
+    """A page that is drawn again and again in the terminal's alternate screen.
 
-    That screen is never scrolled or wrapped, so a window that changes its size leaves nothing
-    crooked; and afterwards the terminal is as it was, with the last state below the prompt.
+    That screen is neither scrolled nor wrapped, so a window that changes its size leaves no broken
+    lines. Afterwards the terminal is as it was, with the last state below the prompt.
     """
 
     _OPEN = "\x1b[?1049h\x1b[?25l\x1b[?7l"
     _CLOSE = "\x1b[?7h\x1b[?25h\x1b[?1049l"
-
-    def __init__(self) -> None:
-        self._last: WatchFrame | None = None
 
     def __enter__(self) -> Self:
         sys.stdout.write(self._OPEN)
         return self
 
     def __exit__(self, *_: object) -> None:
+        """Restore the terminal and print the last state."""
         sys.stdout.write(self._CLOSE)
         if self._last is not None:
             end = _ending(self._last) if self._last.over else self._last.holder_text
             _print(*_page(self._last), end)
 
-    def show(self, sight: WatchFrame) -> None:
-        """In one write, each line over the old one: nothing flickers."""
-        self._last = sight
-        lines = [
-            *_page(sight),
-            "",
-            sight.holder_text,
-            "",
-            "Ctrl-C ends this view, and nothing else.",
-        ]
-        try:
-            size = os.get_terminal_size(sys.stdout.fileno())
-        except OSError:
-            size = USUAL_SIZE
-        if not (size.lines and size.columns):
-            size = USUAL_SIZE
-        drawn = "\x1b[K\n".join(visible(line) for line in lines[: size.lines - 1])
+    def show(self, frame: WatchFrame) -> None:
+        """Draw the page in one write, each line over the old one, so that nothing flickers."""
+        self._last = frame
+        footer = ("", frame.holder_text, "", "Ctrl-C ends only this view.")
+        lines = [visible(line) for line in (*_page(frame), *footer)]
+        drawn = "\x1b[K\n".join(lines[: _terminal_lines() - 1])
         sys.stdout.write(f"\x1b[H{drawn}\x1b[J")
         sys.stdout.flush()
+
+
+def _terminal_lines() -> int:
+    try:
+        size = os.get_terminal_size(sys.stdout.fileno())
+    except OSError:
+        size = USUAL_SIZE
+    return size.lines if size.lines and size.columns else USUAL_SIZE.lines
 
 
 def _print(*lines: str) -> None:
@@ -166,29 +144,29 @@ def _print(*lines: str) -> None:
     sys.stdout.flush()
 
 
-def _page(sight: WatchFrame) -> Iterator[str]:
-    """Everything that `status` says."""
-    yield f"{sight.run_dir}, {_clock(sight)}"
-    if sight.note:
-        yield sight.note
-    yield from status_lines(sight.summary, sight.run_dir, now_s=sight.now_s)
-    if sight.eta_s is not None and not sight.over:
-        yield f"about {duration_text(sight.eta_s)} left at the pace of the last jobs"
+def _page(frame: WatchFrame) -> Iterator[str]:
+    """Yield everything that `status` prints."""
+    yield f"{frame.run_dir}, {_time(frame)}"
+    if frame.note:
+        yield frame.note
+    yield from status_lines(frame.summary, frame.run_dir, now_s=frame.now_s)
+    if frame.eta_s is not None and not frame.over:
+        yield f"about {duration_text(frame.eta_s)} left at the pace of the last jobs"
 
 
-def _line(sight: WatchFrame) -> str:
-    left = "" if sight.eta_s is None else f", about {duration_text(sight.eta_s)} left"
-    phrases = ", ".join(state_phrases(sight.summary))
-    return f"{_clock(sight)}  {count_text(sight.summary.jobs, 'job')}: {phrases}{left}"
+def _line(frame: WatchFrame) -> str:
+    left = "" if frame.eta_s is None else f", about {duration_text(frame.eta_s)} left"
+    phrases = ", ".join(state_phrases(frame.summary))
+    return f"{_time(frame)}  {count_text(frame.summary.jobs, 'job')}: {phrases}{left}"
 
 
-def _ending(sight: WatchFrame) -> str:
-    """How it ended, as far as a look can tell."""
-    if sight.left or not sight.summary.jobs:
-        return f"no run is at work; {count_text(sight.left, 'job')} left for the next one"
-    how = "some jobs ended badly or are in doubt" if sight.code else "every job ended well"
+def _ending(frame: WatchFrame) -> str:
+    """Return how it ended, as far as ledger and manifest tell."""
+    if frame.left or not frame.summary.jobs:
+        return f"no run is at work; {count_text(frame.left, 'job')} left for the next one"
+    how = "some jobs ended badly or are in doubt" if frame.code else "every job ended well"
     return f"no run is at work; nothing is left to do, {how}"
 
 
-def _clock(sight: WatchFrame) -> str:
-    return f"{datetime.fromtimestamp(sight.now_s).astimezone():%H:%M:%S}"
+def _time(frame: WatchFrame) -> str:
+    return f"{datetime.fromtimestamp(frame.now_s).astimezone():%H:%M:%S}"

@@ -1,1 +1,1 @@
-"""TODO."""
+"""The outside world of one machine: time, files, environment, crash points."""

@@ -1,4 +1,4 @@
-"""The real clock. The only module that reads the time."""
+"""The clock of the machine. No other module reads the time."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ import time
 
 
 class SystemClock:
-    """The clock of the machine (port `Clock`)."""
+    """The real clock (port `Clock`)."""
 
     def now_s(self) -> float:
-        """Seconds since 1970."""
+        """Return the seconds since 1970."""
         return time.time()
 
     def monotonic_s(self) -> float:
-        """Seconds on a clock that never goes back."""
+        """Return the seconds on a clock that never goes back."""
         return time.monotonic()
 
     async def sleep(self, delay_s: float) -> None:
-        """Wait."""
+        """Wait for `delay_s`."""
         await asyncio.sleep(delay_s)
 
     async def wait(self, event: asyncio.Event, timeout_s: float | None) -> None:
-        """Wait for the event, at most for `timeout_s` (None: without end)."""
+        """Wait for the event, at most for `timeout_s` (None: without limit)."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 await event.wait()

@@ -1,6 +1,6 @@
-"""What this run was told: the only reader of the environment.
+"""The environment of the process: base URL, token, cache directory. No other module reads it.
 
-The token is looked for where the vendor's own tools and pages put it, in this order:
+The token is read from where the vendor's own tools and pages put it, in this order:
 `RUNCOMFY_TOKEN`, `YOUR_API_TOKEN` (the name in the samples of the model pages), and the
 `token.json` that the vendor's command-line tool writes at login.
 """
@@ -22,7 +22,7 @@ TOKEN_VARIABLES = ("RUNCOMFY_TOKEN", "YOUR_API_TOKEN")
 
 
 def api_base(flag: str | None, environment: Mapping[str, str] = os.environ) -> ApiBase:
-    """The API to talk to. Raises `UsageError`."""
+    """Return the API to use. Raises `UsageError`."""
     text = flag or environment.get(BASE_URL_VARIABLE) or DEFAULT_BASE_URL
     try:
         return parse_base_url(text)
@@ -32,7 +32,7 @@ def api_base(flag: str | None, environment: Mapping[str, str] = os.environ) -> A
 
 
 def token(environment: Mapping[str, str] = os.environ) -> Secret:
-    """Raises `TokenMissing`, which says where a token may be put."""
+    """Return the token. Raises `TokenMissing`, which says where to put one."""
     for name in TOKEN_VARIABLES:
         if value := environment.get(name, "").strip():
             return _checked(value, name)
@@ -40,14 +40,14 @@ def token(environment: Mapping[str, str] = os.environ) -> Secret:
         if value := _access_token(path):
             return _checked(value, str(path))
     raise TokenMissing(
-        "no token: set RUNCOMFY_TOKEN (from runcomfy.com, your profile), or rehearse without one:"
-        " add --sandbox"
+        "no token: set RUNCOMFY_TOKEN (from runcomfy.com, your profile), or add --sandbox, which"
+        " needs none"
     )
 
 
 def cache_directory(environment: Mapping[str, str] = os.environ) -> Path | None:
-    """Where descriptions of models are kept between runs; None where there is no place for it."""
-    # A relative XDG_CACHE_HOME is to be ignored (XDG base directory specification).
+    """Return the directory of the model cache; None if the environment names no place for it."""
+    # A relative XDG_CACHE_HOME must be ignored (XDG base directory specification).
     if (given := environment.get("XDG_CACHE_HOME", "")) and Path(given).is_absolute():
         return Path(given) / "batchgen"
     home = environment.get("HOME")
@@ -57,20 +57,18 @@ def cache_directory(environment: Mapping[str, str] = os.environ) -> Path | None:
 def _checked(value: str, source: str) -> Secret:
     if not (value.isascii() and value.isprintable()) or " " in value:
         raise TokenMissing(
-            f"{source}: the token holds a blank or a special character; copy it anew"
+            f"{source}: the token contains a blank or a special character; copy it again"
         )
     return Secret(value)
 
 
 def _token_files(environment: Mapping[str, str]) -> list[Path]:
-    places = []
-    if directory := environment.get("RUNCOMFY_CONFIG_DIR"):
-        places.append(Path(directory))
-    if directory := environment.get("XDG_CONFIG_HOME"):
-        places.append(Path(directory) / "runcomfy")
-    if home := environment.get("HOME"):
-        places.append(Path(home) / ".config" / "runcomfy")
-    return [place / "token.json" for place in places]
+    parts = {"RUNCOMFY_CONFIG_DIR": "", "XDG_CONFIG_HOME": "runcomfy", "HOME": ".config/runcomfy"}
+    return [
+        Path(directory, below, "token.json")
+        for variable, below in parts.items()
+        if (directory := environment.get(variable))
+    ]
 
 
 def _access_token(path: Path) -> str:

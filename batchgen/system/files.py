@@ -1,6 +1,6 @@
-"""What it takes for a file to be on disk, and for a file to change whole or not at all.
+"""Durable, atomic file writes: fsync, and write-then-rename.
 
-A file that is written in place is, for a moment, half a file; one that is renamed into place is
+A file that is written in place is, for a moment, half a file; a file that is renamed into place is
 the old one or the new one, whatever happens in between.
 """
 
@@ -20,9 +20,9 @@ from batchgen.core.errors import LocalIOError
 
 
 def sync_file(fd: int) -> None:
-    """Make the bytes of a file durable, and the metadata that is needed to read them."""
+    """Make the bytes of a file durable, with the metadata that is needed to read them."""
     if sys.platform == "darwin":
-        fcntl.fcntl(fd, fcntl.F_FULLFSYNC)  # fsync stops at the drive's own cache there
+        fcntl.fcntl(fd, fcntl.F_FULLFSYNC)  # there, fsync stops at the drive's own cache
     else:
         os.fdatasync(fd)
 
@@ -38,10 +38,10 @@ def sync_directory(path: Path) -> None:
 
 @contextmanager
 def replacing(path: Path, *, durable: bool = True) -> Iterator[IO[bytes]]:
-    """A file to write that takes the place of `path` when the block ends well. Raises OSError.
+    """Open a new file, which replaces `path` when the block ends. Raises OSError.
 
-    `durable`: and is on disk then. Its temporary name is its own, so that two writers do not
-    meet; where the block raises, nothing is left of it.
+    With `durable`, it is on disk then. Its temporary name is used by no other process or thread.
+    If the block raises, the new file is removed.
     """
     temporary = path.with_name(f".{path.name[:60]}.{os.getpid()}-{threading.get_ident()}.new")
     try:
@@ -59,7 +59,7 @@ def replacing(path: Path, *, durable: bool = True) -> Iterator[IO[bytes]]:
 
 
 def remove_leftovers(path: Path) -> None:
-    """Remove what killed writers of `path` left; only while no other may be writing it."""
+    """Remove what killed writers of `path` left; only if no other process can be writing it."""
     for leftover in path.parent.glob(f".{path.name[:60]}.*-*.new"):
         leftover.unlink(missing_ok=True)
 

@@ -111,7 +111,7 @@ def test_a_log_on_a_full_disk_ends_and_the_run_goes_on(tmp_path: Path) -> None:
         done = batchgen("run", manifest, "--log-file", "/dev/full", sandbox=sandbox)
 
     assert done.code == 0, done.err
-    assert done.err.count("the log ends here, the run goes on") == 1
+    assert done.err.count("the log ends here, the run continues") == 1
     assert "3 jobs: 3 downloaded" in done.err
 
 
