@@ -127,10 +127,10 @@ def _audited(request: Request) -> AuditedRequest:
     return AuditedRequest(
         request_id=request.request_id,
         model=request.model.entry.model_id,
-        input=dict(request.values),
+        input=request.accepted.input,
         prompt=request.prompt,
-        token=request.token,
-        accepted_at=request.accepted_at,
+        token=request.accepted.token,
+        accepted_at=request.accepted.at,
         state=state,
         attempt=request.attempt,
         body=request.digest,

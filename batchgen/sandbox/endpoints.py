@@ -93,11 +93,12 @@ class Endpoints:
 
     def status(self, request_id: str, token: str) -> Delivery:
         """`GET /v1/requests/{id}/status`: the state in the queue, not how the job ended."""
-
-        def answer(request: Request) -> Answer:
-            return of_json(status_body(self.origin, request, self.book.queue))
-
-        return self._about(On.STATUS, request_id, token, answer)
+        return self._about(
+            On.STATUS,
+            request_id,
+            token,
+            lambda request: of_json(status_body(self.origin, request, self.book.queue)),
+        )
 
     def result(self, request_id: str, token: str, *, include_cost: bool) -> Delivery:
         """`GET /v1/requests/{id}/result`: 200 in every state, outputs only after success."""
@@ -167,7 +168,7 @@ class Endpoints:
         fate = request.fate
         if fate is None or not ending_of(fate).forgets:
             return False
-        return self._clock() >= request.accepted_at + fate.after_s
+        return self._clock() >= request.accepted.at + fate.after_s
 
     def _settle(self, request: Request) -> None:
         """Decide how a job ended, when its result is first asked for after its end."""
@@ -183,7 +184,7 @@ class Endpoints:
         request = self.book.requests.get(request_id)
         if request is None:
             return self._unknown(on, request_id)
-        if request.token != token:
+        if request.accepted.token != token:
             message = "this request belongs to another user"
             return Delivery(error(http_answer.NOT_YOURS, message))
         if on is On.RESULT and self._plan.ends_jobs(on):
@@ -223,7 +224,7 @@ class Endpoints:
 
     def _call_about(self, on: On, request: Request, key: str) -> Call:
         call = self._call(on, key, request.prompt, request.model.entry.model_id)
-        call.request_id, call.values = request.request_id, request.values
+        call.request_id, call.values = request.request_id, request.accepted.input
         return call
 
 

@@ -83,12 +83,16 @@ def _chunk(name: bytes, data: bytes) -> bytes:
 
 
 def _palette(dice: bytes) -> bytes:
-    """Return the sky from top to horizon, then sun, halo and hills from far to near."""
-    top, middle, horizon, near = _mood(dice)
+    """Return the sky from top to horizon, then sun, halo and hills from far to near.
+
+    The channels of a mood are shifted a little, so that few pictures share all colours.
+    """
+    mood = _MOODS[dice[0] % len(_MOODS)]
     half = SKY // 2
     colours = bytearray(3 * (SKY + 2 + HILL_COUNT))
     for channel in range(3):
-        a, b, c, d = top[channel], middle[channel], horizon[channel], near[channel]
+        shift = dice[20 + channel] % 49 - 24
+        a, b, c, d = (min(max(colour[channel] + shift, 0), 255) for colour in mood)
         sun = _SUNLIGHT[channel]
         ramp = [a + (b - a) * step // half for step in range(half)]
         ramp += [b + (c - b) * step // half for step in range(half)]
@@ -96,14 +100,6 @@ def _palette(dice: bytes) -> bytes:
         ramp += [b + (d - b) * (2 + hill) // (1 + HILL_COUNT) for hill in range(HILL_COUNT)]
         colours[channel::3] = bytes(ramp)
     return bytes(colours)
-
-
-def _mood(dice: bytes) -> list[Colour]:
-    """Return a mood with its channels shifted a little, so that few pictures share all colours."""
-    shift = [dice[20 + channel] % 49 - 24 for channel in range(3)]
-    mood = _MOODS[dice[0] % len(_MOODS)]
-    red, green, blue = ([min(max(c[i] + shift[i], 0), 255) for c in mood] for i in range(3))
-    return list(zip(red, green, blue, strict=True))
 
 
 def _rows(dice: bytes, width: int, height: int) -> bytes:

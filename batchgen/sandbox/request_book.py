@@ -120,20 +120,12 @@ class Journal:
 class Request:
     """One accepted job; it is paid for."""
 
-    request_id: str
+    accepted: AcceptedLine
     model: Model
-    values: Mapping[str, JSONValue]
-    """The input as it was sent."""
-    token: str
-    """Fingerprint of the token that it belongs to."""
-    accepted_at: float
-    """Seconds since 1970."""
     digest: str
     """Of model and input; equal bodies share it."""
     attempt: int
     """Counts the accepted jobs of equal bodies, from 1."""
-    outputs: int
-    price_microusd: int
     ticket: Ticket
     fate: Fault | None = None
     """The fault with which it ends, if any."""
@@ -143,6 +135,11 @@ class Request:
     """The answer of the first addresses of its outputs, once these have expired."""
 
     @property
+    def request_id(self) -> str:
+        """The id that the client knows it by."""
+        return self.accepted.request_id
+
+    @property
     def key(self) -> str:
         """A name that is the same in every run, unlike the random request_id."""
         return f"{self.digest}#{self.attempt}"
@@ -150,16 +147,20 @@ class Request:
     @property
     def prompt(self) -> str:
         """The text that it was made from."""
-        return self.model.check.prompt(self.values)
+        return self.model.check.prompt(self.accepted.input)
 
     def file(self, name: str) -> File | None:
         """Return the output with this name in its URL (`1.png`); None if there is none."""
         number, _, suffix = name.partition(".")
         is_number = number.isascii() and number.isdigit()
-        if suffix != self.model.suffix or not is_number or not 1 <= int(number) <= self.outputs:
+        if (
+            suffix != self.model.suffix
+            or not is_number
+            or not 1 <= int(number) <= self.accepted.outputs
+        ):
             return None
         key = f"{self.digest}/{self.attempt}/{int(number)}"
-        return output_file(self.model.kind, key, self.values)
+        return output_file(self.model.kind, key, self.accepted.input)
 
 
 def token_fingerprint(token: str) -> str:
@@ -264,15 +265,10 @@ class RequestBook:
         shortest, longest = self._config.duration_min_s, self._config.duration_max_s
         share = chance(self._config.seed, "duration", digest, attempt)
         request = Request(
-            request_id=line.request_id,
+            accepted=line,
             model=model,
-            values=line.input,
-            token=line.token,
-            accepted_at=line.at,
             digest=digest,
             attempt=attempt,
-            outputs=line.outputs,
-            price_microusd=line.price_microusd,
             ticket=self.queue.submit(shortest + (longest - shortest) * share, line.at),
             fate=line.fate,
             settled=line.fate is not None,
@@ -283,7 +279,7 @@ class RequestBook:
 
     def _withdraw(self, request: Request, now: float) -> None:
         if self.queue.cancel(request.ticket, now):
-            self.balance_microusd += request.price_microusd
+            self.balance_microusd += request.accepted.price_microusd
 
     def _replay(self, journal: Journal) -> None:
         for line in journal.load():

@@ -43,7 +43,7 @@ def result_body(origin: str, request: Request, *, success_word: str, include_cos
     if ticket.state is TicketState.COMPLETED:
         ending, cost_usd = _ending(origin, request, success_word)
         body |= ending
-    body["created_at"] = _timestamp(request.accepted_at)
+    body["created_at"] = _timestamp(request.accepted.at)
     if ticket.finished_at is not None and ticket.state is not TicketState.IN_PROGRESS:
         body["finished_at"] = _timestamp(ticket.finished_at)
     if include_cost and cost_usd is not None:
@@ -57,7 +57,7 @@ def _ending(origin: str, request: Request, success_word: str) -> tuple[Body, flo
     if request.fate is not None and ending.fails:
         return {"status": "failed", **error_of(request.fate)}, request.fate.cost_usd
     output = _output(origin, request) if ending.has_outputs else {}
-    return {"status": success_word, "output": output}, request.price_microusd / 1_000_000
+    return {"status": success_word, "output": output}, request.accepted.price_microusd / 1_000_000
 
 
 def _output(origin: str, request: Request) -> Body:
@@ -65,7 +65,9 @@ def _output(origin: str, request: Request) -> Body:
     query = "" if request.dead_link is None else f"?{FRESH}"
     base = f"{origin}/files/{request.request_id}"
     kind = request.model.kind
-    urls = [f"{base}/{n}.{request.model.suffix}{query}" for n in range(1, request.outputs + 1)]
+    urls = [
+        f"{base}/{n}.{request.model.suffix}{query}" for n in range(1, request.accepted.outputs + 1)
+    ]
     return {kind: urls[0]} if len(urls) == 1 else {f"{kind}s": urls}
 
 

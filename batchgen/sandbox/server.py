@@ -222,71 +222,54 @@ class Sandbox:
     async def _dispatch(self, request: web.BaseRequest) -> tuple[str, Delivery]:
         """Return the endpoint, as the audit names it, and the delivery."""
         path, _, query = request.raw_path.removeprefix(MOVED).partition("?")
-        match path.split("/")[1:]:
-            case ["v1", "requests", request_id, verb]:
-                return verb, self._request_call(request, request_id, verb, query)
-            case ["v1", "models", *parts] if request.method == "POST":
-                return "submit", await self._submission(request, "/".join(parts))
-            case ["v1", "models", *parts]:
-                return "catalogue", self._catalogue_call(request, "/".join(parts), query)
+        match parts := path.split("/")[1:]:
             case ["files", request_id, name]:
                 return "file", self._file_call(request, request_id, name, query)
-            case ["prod", "v2", "balance"]:
-                known = self._token_of(request) is not None
-                return "balance", self._endpoints.balance() if known else _NO_TOKEN
             case ["sandbox", "audit"]:
                 return "sandbox", Delivery(of_json(self.audit.as_json()))
             case ["sandbox", "health"]:
                 health = {"status": "ok", "in_flight": self.audit.in_flight}
                 return "sandbox", Delivery(of_json(health))
+            case ["v1", "requests", _, ("status" | "result" | "cancel") as verb]:
+                endpoint = str(verb)
+            case ["v1", "models", *_]:
+                endpoint = "submit" if request.method == "POST" else "catalogue"
+            case ["prod", "v2", "balance"]:
+                endpoint = "balance"
             case _:
                 return "unknown", _NOT_FOUND
+        token = self._tokens.get(request.headers.get("Authorization", ""))
+        if token is None:
+            return endpoint, _NO_TOKEN
+        return endpoint, await self._api_call(request, parts, dict(parse_qsl(query)), token)
 
-    def _token_of(self, request: web.BaseRequest) -> str | None:
-        """Return the fingerprint of the token; None if it is bad or missing."""
-        return self._tokens.get(request.headers.get("Authorization", ""))
-
-    def _request_call(
-        self, request: web.BaseRequest, request_id: str, verb: str, query: str
+    async def _api_call(
+        self, request: web.BaseRequest, parts: list[str], query: dict[str, str], token: str
     ) -> Delivery:
-        token = self._token_of(request)
-        if token is None:
-            return _NO_TOKEN
-        match request.method, verb:
-            case "GET", "status":
-                return self._endpoints.status(request_id, token)
-            case "GET", "result":
-                cost = bool(query) and dict(parse_qsl(query)).get("include_cost") == "true"
-                return self._endpoints.result(request_id, token, include_cost=cost)
-            case "POST", "cancel":
-                return self._endpoints.cancel(request_id, token)
-            case _, "status" | "result" | "cancel":
-                return _WRONG_METHOD
-            case _:
-                return _NOT_FOUND
-
-    async def _submission(self, request: web.BaseRequest, model_id: str) -> Delivery:
-        token = self._token_of(request)
-        if token is None:
-            return _NO_TOKEN
-        try:
-            body = await request.read()
-        except web.HTTPRequestEntityTooLarge:
-            return Delivery(gateway_error(413))
-        return self._endpoints.submit(model_id, body, token)
-
-    def _catalogue_call(self, request: web.BaseRequest, model_id: str, query: str) -> Delivery:
-        if self._token_of(request) is None:
-            return _NO_TOKEN
-        if request.method != "GET":
-            return _WRONG_METHOD
-        match model_id:
-            case "":
-                return self._endpoints.models(dict(parse_qsl(query)))
-            case "categories":
-                return self._endpoints.categories()
-            case _:
-                return self._endpoints.model(model_id)
+        """Return the delivery of a call with a good token."""
+        api = self._endpoints
+        match request.method, parts[1:]:
+            case "GET", ["requests", request_id, "status"]:
+                return api.status(request_id, token)
+            case "GET", ["requests", request_id, "result"]:
+                include_cost = query.get("include_cost") == "true"
+                return api.result(request_id, token, include_cost=include_cost)
+            case "POST", ["requests", request_id, "cancel"]:
+                return api.cancel(request_id, token)
+            case "POST", ["models", *names]:
+                try:
+                    return api.submit("/".join(names), await request.read(), token)
+                except web.HTTPRequestEntityTooLarge:
+                    return Delivery(gateway_error(413))
+            case "GET", ["models"]:
+                return api.models(query)
+            case "GET", ["models", "categories"]:
+                return api.categories()
+            case "GET", ["models", *names]:
+                return api.model("/".join(names))
+            case _, ["v2", "balance"]:
+                return api.balance()
+        return _WRONG_METHOD
 
     def _file_call(
         self, request: web.BaseRequest, request_id: str, name: str, query: str

@@ -1,4 +1,4 @@
-"""What 10,000 requests in flight cost a sandbox in its own process; by hand, no test.
+"""The cost of 10,000 requests in flight for a sandbox in its own process; a benchmark, not a test.
 
     python -m tests.sandbox.bench_in_flight [N] [CONNECTIONS]
 

@@ -1,4 +1,4 @@
-"""An independent PNG decoder, strict where it matters: signature, CRCs, lengths, row filters."""
+"""An independent PNG decoder, strict about signature, CRCs, lengths, row filters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The audit: what tests count on when they prove that nothing was paid for twice."""
+"""The audit, with which tests prove that nothing was paid for twice."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ async def test_posts_are_counted_per_distinct_body(start: Start) -> None:
 
 
 async def test_models_without_a_prompt_are_known_by_their_text(start: Start) -> None:
-    """Where a model has no `prompt`, its first required text stands for it."""
+    """If a model has no `prompt`, its first required text is used instead."""
     schema = {"required": ["duration", "tags"], "properties": {"tags": {"type": "string"}}}
     client = await start(models=(ModelEntry(model_id="a/b", input_schema=schema),))
     await client.submit({"duration": 3, "tags": "slow jazz", "lyrics": "x"}, model="a/b")
     assert client.sandbox.audit.accepted("slow jazz") == 1
 
 
-async def test_the_most_in_flight_is_kept(start: Start) -> None:
+async def test_the_most_in_flight_is_recorded(start: Start) -> None:
     """Waiting and running count, from acceptance to the end or the cancellation."""
     client = await start(capacity=2)
     ids = [await client.submit(f"job {n}") for n in range(5)]
@@ -46,7 +46,7 @@ async def test_the_most_in_flight_is_kept(start: Start) -> None:
 
 
 async def test_the_audit_is_served_without_a_token(start: Start) -> None:
-    """GET /sandbox/audit tells all of it as JSON, fingerprints instead of tokens; health too."""
+    """GET /sandbox/audit has all counts as JSON, fingerprints instead of tokens; health too."""
     client = await start(capacity=1, token="secret-of-this-test")
     first = await client.submit("a fox")
     await client.submit("a cat")

@@ -38,13 +38,13 @@ async def test_pages_cover_everything_once(start: Start) -> None:
 
 
 async def test_search_and_category_filter(start: Start) -> None:
-    """Search looks at id and name whatever the case, category is exact; total follows."""
+    """Search covers id and name in any case, category is exact; total counts the matches."""
     client = await start(models=ENTRIES)
     found = (await client.call("GET", "/models?search=NUMBER-012")).json
     assert found["total"] == len(found["models"]) == 2
     found = (await client.call("GET", "/models?search=012&category=image-to-video")).json
     assert [model["model_id"] for model in found["models"]] == ["maker/number-012/image-to-video"]
-    assert (await client.call("GET", "/models?search=nobody")).json == {"models": [], "total": 0}
+    assert (await client.call("GET", "/models?search=nothing")).json == {"models": [], "total": 0}
     categories = (await client.call("GET", "/models/categories")).json
     assert categories == {"categories": ["image-to-video", "text-to-image"]}
 
@@ -73,6 +73,6 @@ async def test_packaged_models_have_a_made_up_price(start: Start) -> None:
 
 @pytest.mark.parametrize("query", ["limit=0", "limit=x", "offset=-1", "offset=1.5"])
 async def test_bad_pages_are_refused(start: Start, query: str) -> None:
-    """Limits and offsets that are none are 422."""
+    """Invalid limits and offsets are 422."""
     client = await start()
     assert (await client.call("GET", f"/models?{query}")).status == 422

@@ -129,7 +129,7 @@ async def test_a_port_in_use() -> None:
 
 
 def test_options_become_settings(tmp_path: Path) -> None:
-    """Every option arrives where it belongs; rules of the file come after those given."""
+    """Every option reaches its setting; rules of the file come after those of flags."""
     faults = tmp_path / "faults.json"
     faults.write_text('["status:504"]')
     config = config_of(

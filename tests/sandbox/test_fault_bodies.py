@@ -53,9 +53,9 @@ async def test_errors_without_json(start: Start) -> None:
 async def test_retry_after_as_a_date(start: Start) -> None:
     """`retry_after_date=90` names the moment 90 seconds from now."""
     client = await start(faults=("submit:429:retry_after_date=90",))
-    told = (await client.post("x")).headers["Retry-After"]
-    assert told.endswith("GMT")
-    assert parsedate_to_datetime(told).timestamp() == client.clock.now + 90
+    date = (await client.post("x")).headers["Retry-After"]
+    assert date.endswith("GMT")
+    assert parsedate_to_datetime(date).timestamp() == client.clock.now + 90
 
 
 async def test_a_success_of_no_bytes(start: Start) -> None:
@@ -81,18 +81,18 @@ async def test_a_submission_with_nothing_but_its_id(start: Start) -> None:
     assert client.sandbox.audit.accepted("x") == 2
 
 
-async def test_a_place_in_the_queue_that_nobody_tells(start: Start) -> None:
+async def test_a_queue_without_positions(start: Start) -> None:
     """in_queue without queue_position, every time asked."""
     client = await start(capacity=1, faults=("status:no-position",))
     await client.submit("x")
     waiting = await client.submit("x")
     for _ in range(2):
-        told = (await client.status(waiting)).json
-        assert told["status"] == "in_queue"
-        assert "queue_position" not in told
+        body = (await client.status(waiting)).json
+        assert body["status"] == "in_queue"
+        assert "queue_position" not in body
 
 
-async def test_words_that_nobody_documents(start: Start) -> None:
+async def test_undocumented_words(start: Start) -> None:
     """`word` puts another state into status and result, once or as long as the rule says."""
     client = await start(faults=("status:word", "result:word:word=post processing:every=1"))
     request_id = await finished(client)
@@ -114,9 +114,9 @@ async def test_failures_in_every_shape(start: Start, shape: str) -> None:
     result = (await client.result(request_id)).json
     assert result["status"] == "failed"
     assert ("error" in result) == (shape != MISSING)
-    told = str(result.get("error"))
-    assert ("no: moderated" in told) == (shape not in ("number", "null", MISSING))
-    assert ("422007" in told) == (shape in ("list", "details", "nested", "number"))
+    error = str(result.get("error"))
+    assert ("no: moderated" in error) == (shape not in ("number", "null", MISSING))
+    assert ("422007" in error) == (shape in ("list", "details", "nested", "number"))
     assert [request.state for request in client.sandbox.audit.requests] == ["failed"]
 
 

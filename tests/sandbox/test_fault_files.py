@@ -133,7 +133,7 @@ async def test_ranges_that_are_ignored(start: Start) -> None:
 
 
 async def test_a_file_that_is_remade_between_two_ranges(start: Start) -> None:
-    """The first look is at another file: If-Range notices, and parts of both make no picture."""
+    """The first GET gets another file: If-Range notices, and parts of both are not a picture."""
     good = await whole(start)
     client = await start(faults=("file:new-etag",))
     url = await output(client)

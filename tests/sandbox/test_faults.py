@@ -24,28 +24,28 @@ def hit(plan: FaultPlan, on: On, keys: list[str], **more: float) -> list[bool]:
     return [plan.fault(Call(on=on, key=key, **more)) is not None for key in keys]  # type: ignore[arg-type]
 
 
-places_and_deeds = [(on, do) for do, kind in FAULTS.items() for on in sorted(kind.on)]
+calls_and_kinds = [(on, do) for do, kind in FAULTS.items() for on in sorted(kind.on)]
 numbers = st.floats(0, 1e6).map(lambda value: round(value, 3))
 
 
 @given(
-    place=st.sampled_from(places_and_deeds),
+    call_and_kind=st.sampled_from(calls_and_kinds),
     rate=st.none() | st.floats(0, 1),
     first=st.none() | st.integers(1, 10**6),
     every=st.none() | st.integers(1, 10**6),
     match=st.text(st.characters(exclude_characters="\r\n", exclude_categories=["Cs"])),
     window=st.none() | st.tuples(numbers, numbers),
 )
-def test_what_is_written_is_what_is_meant(
-    place: tuple[On, str],
+def test_a_rule_is_read_as_it_was_written(
+    call_and_kind: tuple[On, str],
     rate: float | None,
     first: int | None,
     every: int | None,
     match: str,
     window: tuple[float, float] | None,
 ) -> None:
-    """Place, deed and selectors come out of the text as they went in, colons of a prompt too."""
-    on, do = place
+    """ON, DO and selectors are read as they were written, with the colons of a prompt."""
+    on, do = call_and_kind
     if FAULTS[do].selectors is not None:
         rate = first = every = None
         match = ""
@@ -63,13 +63,13 @@ def test_what_is_written_is_what_is_meant(
 
 @given(st.text() | st.from_regex(r"[a-z]{0,6}:[a-z0-9-]{0,6}(:[a-z_]{0,4}=?.{0,3}){0,3}"))
 def test_any_text_is_a_rule_or_a_usage_error(text: str) -> None:
-    """No text makes the parser fall over."""
+    """No text makes the parser fail in any other way."""
     with suppress(UsageError):
         parse_rule(text)
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "allowed"),
     [
         ("sumbit:429", "allowed: submit, status, result, cancel, file, catalogue"),
         ("submit:explode", "lose-answer"),
@@ -96,11 +96,11 @@ def test_any_text_is_a_rule_or_a_usage_error(text: str) -> None:
         ("", "is not a call"),
     ],
 )
-def test_a_bad_rule_is_told_what_is_allowed(text: str, said: str) -> None:
+def test_the_error_of_a_bad_rule_says_what_is_allowed(text: str, allowed: str) -> None:
     """Each mistake gets a message with what would be right."""
     with pytest.raises(UsageError, match="fault") as caught:
         parse_rule(text)
-    assert said in str(caught.value)
+    assert allowed in str(caught.value)
 
 
 def test_first_and_every_count_the_calls_that_match() -> None:
@@ -112,7 +112,7 @@ def test_first_and_every_count_the_calls_that_match() -> None:
 
 
 def test_polls_are_hit_once_per_request_by_default() -> None:
-    """A patient client gets through: without a selector only the first look at a request fails."""
+    """A patient client succeeds: without a selector, only the first poll of a request fails."""
     keys = ["a", "b", "a", "a", "b", "c"]
     for on in (On.STATUS, On.RESULT, On.FILE, On.CANCEL, On.CATALOGUE):
         assert hit(plan(f"{on}:503"), on, keys) == [True, True, False, False, False, True]
@@ -172,7 +172,7 @@ def test_a_file_holds_texts_and_objects(tmp_path: Path) -> None:
 
 
 def test_the_rates_of_two_rules_have_nothing_to_do_with_each_other() -> None:
-    """What one rule lets through meets the next at that one's own rate, on every kind of call."""
+    """A rule hits its own share of the calls that an earlier one leaves, on every kind of call."""
     keys = [f"job {number}" for number in range(4000)]
     for on in ("status", "any"):
         both = plan(f"{on}:429:rate=0.5", f"{on}:503:rate=0.5")

@@ -99,7 +99,7 @@ async def test_files_of_nothing_are_404(start: Start) -> None:
     assert (await client.file(f"{base}/{running}/1.png")).status == 404
     client.clock.now += 1
     assert (await client.file(f"{base}/{running}/1.png")).status == 200
-    for path in (f"{waiting}/1.png", "nobody/1.png", f"{running}/0.png", f"{running}/2.png",
+    for path in (f"{waiting}/1.png", "unknown/1.png", f"{running}/0.png", f"{running}/2.png",
                  f"{running}/1.wav", f"{running}/x.png", f"{running}/²"):  # fmt: skip
         assert (await client.file(f"{base}/{path}")).status == 404, path
     assert (await client.call("POST", f"{base}/{running}/1.png", token=None)).status == 405

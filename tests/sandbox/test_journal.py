@@ -1,4 +1,4 @@
-"""The journal: a sandbox that was killed goes on as if nothing had happened."""
+"""The journal: a sandbox that was killed continues as if nothing had happened."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from .conftest import Client, Start
 
 async def seen(client: Client, ids: list[str]) -> list[Any]:
     """Everything that a client can learn of these requests, without ports."""
-    told = []
+    answers = []
     for request_id in ids:
         for call in (client.status, client.result):
             answer = (await call(request_id)).json
             text = msgspec.json.encode(answer).decode()
-            told.append(text.replace(client.sandbox.origin, ""))
-    return told
+            answers.append(text.replace(client.sandbox.origin, ""))
+    return answers
 
 
 async def test_requests_survive_a_restart(start: Start, tmp_path: Path) -> None:
@@ -45,11 +45,11 @@ async def test_requests_survive_a_restart(start: Start, tmp_path: Path) -> None:
     await one.cancel(ids[5])
     two = await start(**settings)
     for _ in range(8):
-        told = await seen(one, ids)
-        assert told == await seen(two, ids)
+        answers = await seen(one, ids)
+        assert answers == await seen(two, ids)
         one.clock.now += 1
-    assert '"failed"' in told[3]
-    assert '"cancelled"' in told[11]
+    assert '"failed"' in answers[3]
+    assert '"cancelled"' in answers[11]
     assert one.sandbox.audit.balance_usd == two.sandbox.audit.balance_usd
     assert one.sandbox.audit.requests == two.sandbox.audit.requests
     assert two.sandbox.audit.accepted("job 3") == 1
@@ -58,22 +58,24 @@ async def test_requests_survive_a_restart(start: Start, tmp_path: Path) -> None:
     assert before.body == after.body
 
 
-async def test_what_a_result_said_stays_said(start: Start, tmp_path: Path) -> None:
-    """A rule that counts begins anew after a restart, but told results do not change."""
+async def test_a_sent_result_does_not_change(start: Start, tmp_path: Path) -> None:
+    """A rule that counts starts again after a restart, but results that were sent stay."""
     settings: dict[str, Any] = {
         "journal": tmp_path / "journal.jsonl", "faults": ("result:failed:first=1",)
     }  # fmt: skip
     one = await start(**settings)
     ids = [await one.submit(f"job {number}") for number in range(2)]
     one.clock.now += 5
-    told = [(await one.result(request_id)).json["status"] for request_id in ids]
-    assert told == ["failed", "succeeded"]
+    words = [(await one.result(request_id)).json["status"] for request_id in ids]
+    assert words == ["failed", "succeeded"]
     two = await start(**settings)
-    assert [(await two.result(request_id)).json["status"] for request_id in ids[::-1]] == told[::-1]
+    assert [(await two.result(request_id)).json["status"] for request_id in ids[::-1]] == words[
+        ::-1
+    ]
 
 
 async def test_ids_are_new_even_from_the_same_source(start: Start, tmp_path: Path) -> None:
-    """A seeded random source that begins anew with each start gives no id twice."""
+    """A random source with the same seed at each start gives no id twice."""
     ids = []
     for _ in range(3):
         client = await start(journal=tmp_path / "journal.jsonl", rng=random.Random(7))
@@ -101,7 +103,7 @@ async def test_a_torn_last_line_is_cut(start: Start, tmp_path: Path) -> None:
 
 
 async def test_a_damaged_journal_is_refused(tmp_path: Path) -> None:
-    """A line that is none is told with file and number, before anything listens."""
+    """The error of a bad line has file and line number, and comes before the port is open."""
     file = tmp_path / "journal.jsonl"
     file.write_bytes(b'{"line":"cancelled","request_id":"x","at":1}\n{"line":"nope"}\n')
     with pytest.raises(LocalIOError, match=r"journal\.jsonl:2"):
@@ -131,7 +133,7 @@ async def test_what_cannot_be_written_is_not_accepted(
     client = await start(journal=file)
     await client.submit("before")
     kept, write = file.read_bytes(), os.write
-    monkeypatch.setattr(os, "write", lambda where, data: write(where, data[:20]))
+    monkeypatch.setattr(os, "write", lambda file, data: write(file, data[:20]))
     got = await client.post("during")
     monkeypatch.undo()
     assert got.status == 500

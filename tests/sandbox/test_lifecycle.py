@@ -1,4 +1,4 @@
-"""The way of a request: queue, status, result, cancel, as time goes by."""
+"""The states of a request: queue, status, result, cancel, as time goes by."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ async def test_only_waiting_jobs_can_be_cancelled(start: Start) -> None:
 
 
 async def test_a_cancelled_job_costs_nothing(start: Start) -> None:
-    """What leaves the queue is paid back; what runs is not."""
+    """A cancelled job is refunded; a running one is not."""
     client = await start(capacity=1, balance_usd=10)
     ids = [await client.submit(f"job {n}") for n in range(2)]
     for request_id in ids:
@@ -149,7 +149,7 @@ async def test_durations_come_from_the_seed(start: Start) -> None:
     assert len(set(first)) == 16, "a second attempt takes its own time"
 
 
-async def test_paths_that_are_none_and_wrong_methods(start: Start) -> None:
+async def test_unknown_paths_and_wrong_methods(start: Start) -> None:
     """404 for paths outside the API, 405 for a method that a path does not have."""
     client = await start()
     request_id = await client.submit("x")

@@ -80,7 +80,7 @@ class Gate(Clock):
 
 @pytest.fixture
 async def refusing() -> AsyncIterator[tuple[Client, Gate]]:
-    """A sandbox where nobody listens from the 10th to the 70th second."""
+    """A sandbox whose port is closed from the 10th to the 70th second."""
     gate = Gate()
     config = SandboxConfig(faults=("any:refuse:from_s=10:to_s=70",))
     async with (
@@ -91,7 +91,7 @@ async def refusing() -> AsyncIterator[tuple[Client, Gate]]:
 
 
 async def answers(client: Client) -> bool:
-    """Whether a new connection is taken."""
+    """Return whether a new connection is accepted."""
     connector = aiohttp.TCPConnector(force_close=True)
     async with aiohttp.ClientSession(connector=connector) as session:
         try:
@@ -106,8 +106,8 @@ async def until(client: Client, *, listening: bool) -> None:
         await asyncio.sleep(0)
 
 
-async def test_nobody_listens_for_a_while(refusing: tuple[Client, Gate]) -> None:
-    """Refused from the one moment to the other, then the same port and the same jobs again."""
+async def test_the_port_is_closed_for_a_while(refusing: tuple[Client, Gate]) -> None:
+    """Connections are refused for that time; then the same port has the same jobs again."""
     client, gate = refusing
     request_id = await client.submit("before")
     await gate.leap(9.9)
@@ -131,7 +131,7 @@ async def test_nobody_listens_for_a_while(refusing: tuple[Client, Gate]) -> None
 async def test_a_sandbox_stops_in_the_middle_of_an_outage(
     refusing: tuple[Client, Gate],
 ) -> None:
-    """Stopping while nobody listens ends at once and leaves no task behind."""
+    """Stopping while the port is closed ends at once and leaves no task behind."""
     client, gate = refusing
     await gate.leap(10)
     async with asyncio.timeout(20):

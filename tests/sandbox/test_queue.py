@@ -1,4 +1,4 @@
-"""The simulated queue against a naive model, and at a size where walking it would show."""
+"""The simulated queue against a naive model, and at a size that makes walking it slow."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class NaiveQueue:
         self.settle_started()
 
     def settle_started(self) -> None:
-        """A job of no length ends when it is next looked at, not while it is submitted."""
+        """A job of no length ends at the next call, not while it is submitted."""
         running = sum(job["state"] == "in_progress" for job in self.jobs)
         job = self.jobs[-1]
         if running < self.capacity:
@@ -102,7 +102,7 @@ def _state(ticket: Ticket) -> str:
 
 @given(leaps=st.lists(st.floats(0, 3), max_size=8))
 def test_one_leap_is_many_small_ones(leaps: list[float]) -> None:
-    """When things happen does not depend on how often anybody looks."""
+    """Start and end of jobs do not depend on how often the queue is advanced."""
     often, once = RemoteQueue(2), RemoteQueue(2)
     pairs = [(often.submit(d, 0.0), once.submit(d, 0.0)) for d in (1.0, 0.5, 2.0, 0.25, 1.5)]
     now = 0.0

@@ -226,6 +226,6 @@ async def test_stopping_ends_what_hangs() -> None:
 
 
 def test_bad_rules_stop_before_anything_starts() -> None:
-    """A rule that cannot be read is told when the sandbox is made."""
+    """A rule that cannot be read is an error when the sandbox is made."""
     with pytest.raises(UsageError, match="sumbit"):
         Sandbox(SandboxConfig(faults=("sumbit:429",)))

@@ -1,4 +1,4 @@
-"""Submissions: what is accepted, what is refused and how, and what it costs."""
+"""Submissions: accepted or refused, and their price."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ async def test_large_bodies_are_taken(start: Start) -> None:
         ("a/b%20c", 400, 400001),
         ("a/../b/..", 400, 400001),
         ("a//b", 400, 400001),
-        ("nobody/knows/this", 404, 404001),
+        ("unknown/model/id", 404, 404001),
     ],
 )
 async def test_unknown_and_malformed_models_are_refused(
@@ -184,7 +184,7 @@ async def test_an_empty_balance_refuses_new_jobs_only(start: Start) -> None:
 
 
 async def test_prices_follow_the_entry(start: Start) -> None:
-    """Per output times the pictures, per second times the duration, made up where none is named."""
+    """Per output times the pictures, per second times the duration, made up if none is named."""
     entries = (
         ModelEntry(model_id="a/per-output", base_price_usd=0.1, price_unit="output"),
         ModelEntry(model_id="a/text-to-video", base_price_usd=0.2, price_unit="second"),
@@ -225,7 +225,7 @@ async def test_published_types_are_understood(start: Start) -> None:
 
 
 async def test_models_come_from_files_and_directories(start: Start, tmp_path: Path) -> None:
-    """One entry, a list and a catalogue page are read; what is none of them is a usage error."""
+    """One entry, a list and a catalogue page are read; anything else is a usage error."""
     (tmp_path / "one.json").write_text('{"model_id": "a/one", "input_schema": {}}')
     (tmp_path / "two.json").write_text('[{"model_id": "a/two"}, {"model_id": "a/three"}]')
     (tmp_path / "four.json").write_text('{"models": [{"model_id": "a/four"}], "total": 1}')
@@ -251,6 +251,6 @@ async def test_models_come_from_files_and_directories(start: Start, tmp_path: Pa
     ],
 )  # fmt: skip
 def test_settings_that_make_no_sense_are_refused(settings: dict[str, Any]) -> None:
-    """A wrong setting is told before anything is started."""
+    """A wrong setting is an error before anything is started."""
     with pytest.raises(UsageError):
         SandboxConfig(**settings)
