@@ -160,12 +160,12 @@ def _request_id(payload: object) -> str | None:
 
 def read_status(reply: Reply | NoReply) -> PollAnswer:
     """Decode the reply to `GET .../status`. It is never a success, which only the result tells."""
-    problem = _unusable(reply)
-    if problem is not None:
-        return problem
-    word, payload = _status_word(reply)
+    body = _poll_body(reply)
+    if not isinstance(body, Mapping):
+        return body
+    word = _status_word(body)
     if word in WAITING_WORDS:
-        position = payload.get("queue_position")
+        position = body.get("queue_position")
         return Queued(position=position if isinstance(position, int) else None)
     if word in RUNNING_WORDS:
         return Running()
@@ -176,15 +176,15 @@ def read_status(reply: Reply | NoReply) -> PollAnswer:
 
 def read_result(reply: Reply | NoReply) -> PollAnswer:
     """Decode the reply to `GET .../result`, from which alone a success or a failure is learned."""
-    problem = _unusable(reply)
-    if problem is not None:
-        return problem
-    word, payload = _status_word(reply)
-    cost_usd = reported_cost(payload)
+    body = _poll_body(reply)
+    if not isinstance(body, Mapping):
+        return body
+    word = _status_word(body)
+    cost_usd = reported_cost(body)
     if word in SUCCESS_WORDS:
-        return Produced(outputs=output_urls(payload.get("output")), cost_usd=cost_usd)
+        return Produced(outputs=output_urls(body.get("output")), cost_usd=cost_usd)
     if word in FAILURE_WORDS:
-        return Broke(error=error_of_result(payload.get("error")), cost_usd=cost_usd)
+        return Broke(error=error_of_result(body.get("error")), cost_usd=cost_usd)
     if word in CANCELLED_WORDS:
         return WasCancelled()
     if word in WAITING_WORDS:
@@ -192,15 +192,11 @@ def read_result(reply: Reply | NoReply) -> PollAnswer:
     return Running(unknown_word=None if word in RUNNING_WORDS else word)
 
 
-def _status_word(reply: Reply | NoReply) -> tuple[str, Mapping[str, object]]:
-    payload = reply.payload if isinstance(reply, Reply) else None
-    if not isinstance(payload, dict):
-        return "", {}
-    return str(payload.get("status", "")).strip().lower(), payload
+def _poll_body(reply: Reply | NoReply) -> Mapping[str, object] | TryAgain | TokenRejected | Gone:
+    """Return the body of a reply to a poll, or an answer if it has no status word.
 
-
-def _unusable(reply: Reply | NoReply) -> TryAgain | TokenRejected | Gone | None:
-    """Return the answer of a poll that brought no status word; None if it brought one."""
+    Whatever else goes wrong, the poll can be made again: a failed poll never fails a job.
+    """
     if isinstance(reply, NoReply):
         error = JobError(kind=ErrorKind.LOST_ANSWER, message=reply.message)
         return TryAgain(error=error, answered=False)
@@ -209,10 +205,15 @@ def _unusable(reply: Reply | NoReply) -> TryAgain | TokenRejected | Gone | None:
         return TokenRejected(error=status.error(ErrorKind.LOST_ANSWER))
     if status.code == 404001:
         return Gone(error=status.error(ErrorKind.EXPIRED))
-    has_word = isinstance(reply.payload, dict) and isinstance(reply.payload.get("status"), str)
-    if 200 <= status.http < 300 and has_word:
-        return None
-    return TryAgain(error=status.error(ErrorKind.LOST_ANSWER), retry_after_s=reply.retry_after_s)
+    body = reply.payload
+    if 200 <= status.http < 300 and isinstance(body, dict) and isinstance(body.get("status"), str):
+        return body
+    error = status.error(ErrorKind.LOST_ANSWER)
+    return TryAgain(error=error, retry_after_s=reply.retry_after_s)
+
+
+def _status_word(body: Mapping[str, object]) -> str:
+    return str(body.get("status", "")).strip().lower()
 
 
 def read_cancel(reply: Reply | NoReply) -> CancelOutcome:
@@ -223,9 +224,9 @@ def read_cancel(reply: Reply | NoReply) -> CancelOutcome:
     """
     if isinstance(reply, NoReply) or not 200 <= _status_of(reply).http < 300:
         return CancelOutcome.UNKNOWN
-    payload = reply.payload if isinstance(reply.payload, dict) else {}
-    outcome = str(payload.get("outcome", "")).lower()
-    if outcome in CANCELLED_WORDS or str(payload.get("status", "")).lower() in CANCELLED_WORDS:
+    body = reply.payload if isinstance(reply.payload, dict) else {}
+    outcome = str(body.get("outcome", "")).lower()
+    if outcome in CANCELLED_WORDS or _status_word(body) in CANCELLED_WORDS:
         return CancelOutcome.CANCELLED
     if outcome == "not_cancellable":
         return CancelOutcome.NOT_CANCELLABLE

@@ -9,26 +9,8 @@ from typing import get_args
 
 import pytest
 
-from batchgen.core.events import (
-    Accepted,
-    AnswerLost,
-    Attached,
-    Cancelled,
-    ErrorKind,
-    Event,
-    Failed,
-    FilesLost,
-    GivenUp,
-    Granted,
-    Intended,
-    JobError,
-    NotAccepted,
-    OutputFile,
-    Refused,
-    Saved,
-    Started,
-    Succeeded,
-)
+from batchgen.core import events
+from batchgen.core.events import ErrorKind, Event, Intended, JobError, OutputFile
 from batchgen.core.lifecycle import (
     PAID_FOR,
     TRANSITIONS,
@@ -40,22 +22,23 @@ from batchgen.core.lifecycle import (
 
 DRAWING = Path(__file__).resolve().parents[2] / "batchgen" / "ARCHITECTURE.md"
 ERROR = JobError(kind=ErrorKind.GENERATION, message="no")
-EVENTS: dict[type[Event], Event] = {
-    Intended: Intended(model="a/b", input={"prompt": "x"}, fingerprint="f2"),
-    Accepted: Accepted(request_id="r1"),
-    NotAccepted: NotAccepted(error=ERROR),
-    Refused: Refused(error=ERROR),
-    AnswerLost: AnswerLost(error=ERROR),
-    Started: Started(),
-    Succeeded: Succeeded(outputs=("https://x/1",), cost_usd=0.03),
-    Failed: Failed(error=ERROR, cost_usd=0.01),
-    Cancelled: Cancelled(),
-    Attached: Attached(request_id="r7"),
-    GivenUp: GivenUp(),
-    Granted: Granted(),
-    FilesLost: FilesLost(),
-    Saved: Saved(files=(OutputFile(path="a.png", bytes=1, sha256="0"),)),
-}
+ALL_EVENTS: tuple[Event, ...] = (
+    events.Intended(model="a/b", input={"prompt": "x"}, fingerprint="f2"),
+    events.Accepted(request_id="r1"),
+    events.NotAccepted(error=ERROR),
+    events.Refused(error=ERROR),
+    events.AnswerLost(error=ERROR),
+    events.Started(),
+    events.Succeeded(outputs=("https://x/1",), cost_usd=0.03),
+    events.Failed(error=ERROR, cost_usd=0.01),
+    events.Cancelled(),
+    events.Attached(request_id="r7"),
+    events.GivenUp(),
+    events.Granted(),
+    events.FilesLost(),
+    events.Saved(files=(OutputFile(path="a.png", bytes=1, sha256="0"),)),
+)
+EVENTS = {type(event): event for event in ALL_EVENTS}
 
 
 def record(state: JobState, *, fingerprint: str = "f1") -> JobRecord:
@@ -128,9 +111,9 @@ def test_a_post_that_was_not_accepted_is_no_attempt() -> None:
     """Attempts count POSTs that were accepted or are in doubt, and only those."""
     intent = EVENTS[Intended]
     first = apply(None, intent, job="j", ts="t1")
-    back = apply(first, NotAccepted(error=ERROR), job="j", ts="t2")
+    back = apply(first, events.NotAccepted(error=ERROR), job="j", ts="t2")
     again = apply(back, intent, job="j", ts="t3")
-    lost = apply(again, AnswerLost(error=ERROR), job="j", ts="t4")
+    lost = apply(again, events.AnswerLost(error=ERROR), job="j", ts="t4")
     third = apply(lost, intent, job="j", ts="t5")
 
     assert (first.attempt, back.attempts, again.attempt, lost.attempts, third.attempt) == (
