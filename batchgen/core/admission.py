@@ -51,11 +51,9 @@ class Admission:
         """Decide whether a job of this model may be submitted now."""
         if model in self.stopped:
             return AdmissionDecision.STOPPED
-        if self.held:
-            return AdmissionDecision.WAIT
-        if self.solo and self._on_their_way.total():
-            return AdmissionDecision.WAIT
-        if model not in self._proven and self._on_their_way[model]:
+        solo_is_sent = self.solo and self._on_their_way.total()
+        canary_is_sent = model not in self._proven and self._on_their_way[model]
+        if self.held or solo_is_sent or canary_is_sent:
             return AdmissionDecision.WAIT
         return AdmissionDecision.GO
 

@@ -289,10 +289,8 @@ def error_of_result(error: object) -> JobError:
 
 def _parts(error: object) -> tuple[str, int | None, str]:
     """Return message, numeric code and symbolic code of an error value."""
-    if error is None:
-        return "", None, ""
-    if isinstance(error, str):
-        return error, None, ""
+    if error is None or isinstance(error, str):
+        return error or "", None, ""
     if isinstance(error, Mapping):
         return _parts_of_object(error)
     if isinstance(error, list):

@@ -57,15 +57,13 @@ def read_entry(payload: object) -> ModelEntry | None:
     """Return a catalogue entry from its JSON; None if it does not name a model."""
     if not isinstance(payload, dict) or not isinstance(payload.get("model_id"), str):
         return None
-    schema = payload.get("input_schema")
-    categories = payload.get("categories")
+    schema, categories = payload.get("input_schema"), payload.get("categories")
+    names = categories if isinstance(categories, list) else []
     price = _number(payload.get("base_price_usd"))
     return ModelEntry(
         model_id=payload["model_id"],
         display_name=_text(payload, "display_name"),
-        categories=tuple(c for c in categories if isinstance(c, str))
-        if isinstance(categories, list)
-        else (),
+        categories=tuple(name for name in names if isinstance(name, str)),
         input_schema=schema if isinstance(schema, dict) and schema else None,
         base_price_usd=price if price is not None and price >= 0 else None,
         price_unit=_text(payload, "price_unit") or None,

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from batchgen.core.lifecycle import JobRecord, JobState
 from batchgen.core.polling.durations import (
-    ENOUGH,
-    OPEN,
-    SEEDS,
-    WINDOW,
+    MAX_ALIVE,
+    MAX_ENDS,
+    MAX_SEEDS,
+    MIN_ENDS,
     DurationEstimate,
     past_duration_s,
 )
@@ -88,7 +88,7 @@ def plan_of(estimate: DurationEstimate) -> PollPlan:
 
 def test_nothing_is_planned_before_enough_is_known() -> None:
     """Two ends may be chance."""
-    estimate = learned([(9.0, 10.0)] * (ENOUGH - 1))
+    estimate = learned([(9.0, 10.0)] * (MIN_ENDS - 1))
     assert estimate.plan is None
 
     estimate.learn(after_s=9.0, by_s=10.0)
@@ -125,9 +125,9 @@ def test_intervals_sharpen_each_other() -> None:
 
 def test_ends_that_became_quicker_are_found() -> None:
     """If a slow model becomes quick, the first poll comes earlier with every end."""
-    estimate = learned([(19.0, 20.0)] * WINDOW)
+    estimate = learned([(19.0, 20.0)] * MAX_ENDS)
     firsts = []
-    for _ in range(WINDOW):
+    for _ in range(MAX_ENDS):
         poll_s = plan_of(estimate).first_age_s(jitter=0.5)
         firsts.append(poll_s)
         estimate.learn(after_s=None if poll_s >= 5.0 else poll_s, by_s=max(poll_s, 5.0))
@@ -161,10 +161,10 @@ def test_seeds_are_outweighed_by_what_is_seen() -> None:
     """A model that has changed since the last run is known after a few dozen ends."""
     estimate = DurationEstimate()
     estimate.seed([100.0] * 5000)
-    assert len(estimate) == SEEDS
+    assert len(estimate) == MAX_SEEDS
     assert plan_of(estimate).first_age_s(jitter=0.5) > 50
 
-    for _ in range(WINDOW):
+    for _ in range(MAX_ENDS):
         estimate.learn(after_s=4.0, by_s=5.0)
 
     assert plan_of(estimate).end_s < 60
@@ -206,8 +206,8 @@ def test_memory_is_bounded(durations: list[float]) -> None:
         estimate.still_alive(n, abs(duration_s))
         estimate.learn(after_s=None, by_s=abs(duration_s))
 
-    assert len(estimate) <= WINDOW
-    assert len(estimate._alive) <= OPEN
+    assert len(estimate) <= MAX_ENDS
+    assert len(estimate._alive) <= MAX_ALIVE
     plan = estimate.plan
     assert plan is None or len(plan.ages_s) < 220
 
@@ -218,7 +218,7 @@ def test_ten_thousand_jobs_in_flight_are_remembered_by_a_few() -> None:
     for n in range(10_000):
         estimate.still_alive(n, 1.0)
 
-    assert len(estimate._alive) == OPEN
+    assert len(estimate._alive) == MAX_ALIVE
 
 
 def record(state: JobState, began: str | None, ended: str | None) -> JobRecord:

@@ -42,6 +42,21 @@ def test_the_time_left_is_at_the_pace_of_the_last_ends(
     )
 
 
+def test_the_oldest_that_waits_for_its_download_counts() -> None:
+    """Of those that are completed; what was downloaded or failed does not wait."""
+    ends = [
+        (JobState.COMPLETED, "2026-11-20T02:00:00.000Z"),
+        (JobState.COMPLETED, "2026-11-18T02:00:00.000Z"),
+        (JobState.DOWNLOADED, "2026-11-01T02:00:00.000Z"),
+    ]
+
+    found = summarise(
+        JobRecord(ts=TS, job=end, state=state, finished_at=end) for state, end in ends
+    )
+
+    assert found.oldest_uncollected == "2026-11-18T02:00:00.000Z"
+
+
 def test_a_live_summary_is_that_of_the_whole_ledger_and_ends_like_the_run() -> None:
     """After each line of a random ledger: the same totals, and the exit code of a run's plan.
 

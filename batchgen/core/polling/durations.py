@@ -39,21 +39,21 @@ class Expectation:
         return max(self._durations_s, default=0.0) * 1.1
 
 
-WINDOW = 200
-"""The last ends that count; older ones are dropped, because a model may change its pace."""
-OPEN = 200
-"""The number of jobs not ended that count."""
-SEEDS = 50
-"""The last ends of earlier runs that count; few, so that this run soon outweighs them."""
-ENOUGH = 3
-"""Ends that a plan needs."""
+MAX_ENDS = 200
+"""Only the last ends count, because a model may change its pace."""
+MAX_ALIVE = 200
+"""A sample of the jobs that have not ended is enough."""
+MAX_SEEDS = 50
+"""Fewer ends of earlier runs count, so that those of this run soon outweigh them."""
+MIN_ENDS = 3
+"""Fewer ends may be chance, so there is no plan yet."""
 LAG_WEIGHT = 130.0
 """Cost of lag: one mean duration of delay counts as this many API calls."""
 AT_ONCE_S = 0.05
-"""A wait shorter than this is none: a call takes as long."""
-ROUNDS = 6
-"""Iterations of the fit, few enough to leave it smooth."""
-DOUBT = 0.25
+"""A shorter wait has no use: a call takes as long."""
+FIT_ROUNDS = 6
+"""Few iterations, so that the fit stays smooth."""
+EVEN_SHARE = 0.25
 """The share of each interval that stays spread evenly, whatever the others show."""
 HORIZON = 8.0
 """A plan reaches this many times the longest known age."""
@@ -65,7 +65,7 @@ class DurationEstimate:
     """The distribution of the time from some begin, such as the acceptance, to the end of a job."""
 
     def __init__(self) -> None:
-        self._seen: deque[Interval] = deque(maxlen=WINDOW)
+        self._seen: deque[Interval] = deque(maxlen=MAX_ENDS)
         self._alive: dict[object, float] = {}
         self._unfitted = 0
         self._plan: PollPlan | None = None
@@ -76,13 +76,13 @@ class DurationEstimate:
 
     def seed(self, durations_s: Iterable[float]) -> None:
         """Learn the durations of earlier runs, oldest first. Polls saw those ends a little late."""
-        latest = deque((one for one in durations_s if one >= 0), maxlen=SEEDS)
+        latest = deque((one for one in durations_s if one >= 0), maxlen=MAX_SEEDS)
         for duration_s in latest:
             self.learn(after_s=duration_s * 0.9, by_s=duration_s)
 
     def still_alive(self, job: object, age_s: float) -> None:
         """Learn that this job was alive at this age; a later call replaces the age."""
-        if job in self._alive or len(self._alive) < OPEN:
+        if job in self._alive or len(self._alive) < MAX_ALIVE:
             self._alive[job] = age_s
 
     def learn(self, *, after_s: float | None, by_s: float, job: object = None) -> None:
@@ -96,7 +96,7 @@ class DurationEstimate:
     @property
     def plan(self) -> PollPlan | None:
         """The cheapest plan of polls; None while too little is known."""
-        if len(self._seen) < ENOUGH:
+        if len(self._seen) < MIN_ENDS:
             return None
         if self._plan is None or self._unfitted > len(self._seen) // 10:
             self._unfitted = 0
@@ -149,9 +149,9 @@ def _fit(ages_s: Sequence[float], seen: Sequence[tuple[int, int]], far_s: float)
     weights = [_weight(low, high, far_s) for low, high in pairwise(ages_s)]
     spread = _shared(weights, seen)
     mass = spread
-    for _ in range(ROUNDS):
+    for _ in range(FIT_ROUNDS):
         sharper = _shared(mass, seen)
-        mass = [(1 - DOUBT) * a + DOUBT * b for a, b in zip(sharper, spread, strict=True)]
+        mass = [(1 - EVEN_SHARE) * a + EVEN_SHARE * b for a, b in zip(sharper, spread, strict=True)]
     # Rule of succession: one more end, anywhere, counts as if it had been seen.
     whole, count = sum(weights), len(seen)
     return [(count * a + b / whole) / (count + 1) for a, b in zip(mass, weights, strict=True)]
