@@ -10,7 +10,7 @@ from batchgen.app.batch_ref import BatchRef
 from batchgen.app.command_context import CommandContext
 from batchgen.app.loading import LoadedBatch, entries_to_pin, load
 from batchgen.app.lock_wait import LockWait
-from batchgen.app.open_batch import OpenBatch, locate, open_in
+from batchgen.app.open_batch import OpenBatch, directories_of, open_in
 from batchgen.app.pricing import (
     PriceOf,
     balance_sentence,
@@ -29,7 +29,7 @@ from batchgen.app.run_file import (
     remember,
     remember_jobs,
 )
-from batchgen.app.run_options import Flags, RunOptions, decide
+from batchgen.app.run_options import RunRequest
 from batchgen.app.run_preparation import Preparation, prepare
 from batchgen.app.selected_jobs import SelectedJobs, jobs_to_do
 from batchgen.app.signals import signals_stop
@@ -37,10 +37,12 @@ from batchgen.core.adoption import adoptions
 from batchgen.core.errors import LockHeld
 from batchgen.core.model_entry import ModelEntry, NoCatalogueEntry
 from batchgen.core.plan import Plan
+from batchgen.core.run_settings import RunSettings
 from batchgen.core.stop_reasons import StopReason, exit_code
 from batchgen.core.summary import summarise
 from batchgen.core.units import count_text, local_date, timestamp
 from batchgen.ledger import RunLedger, RunLock, replay
+from batchgen.manifest import ManifestSettings
 from batchgen.models.pinned import PinnedSchemas
 from batchgen.models.registry import ModelRegistry
 from batchgen.reports.plan_text import plan_json, plan_sentence, plan_table
@@ -57,24 +59,28 @@ _ADVICE = {
 """What the user can do before resuming, for the first of these reasons that applies."""
 
 
-def located_runs(ref: BatchRef, flags: Flags, context: CommandContext) -> Iterator[BatchRun]:
+def located_runs(
+    ref: BatchRef, request: RunRequest, manifest: ManifestSettings | None, context: CommandContext
+) -> Iterator[BatchRun]:
     """Yield the runs of one command: earlier directories with work left, then the one for today."""
-    directories = locate(ref)
-    today = flags.date or local_date(context.clock.now_s())
-    lock_wait = LockWait(if_locked=flags.if_locked, context=context)
+    directories = directories_of(ref, manifest)
+    settings = request.settings(manifest)
+    today = settings.date or local_date(context.clock.now_s())
+    lock_wait = LockWait(if_locked=settings.if_locked, context=context)
 
-    def run_in(directory: RunDirectory, flags: Flags) -> BatchRun:
+    def run_in(directory: RunDirectory, request: RunRequest) -> BatchRun:
         return BatchRun(
-            ref=ref, directory=directory, directories=directories, flags=flags, context=context,
-            lock_wait=lock_wait,
+            ref=ref, directory=directory, directories=directories, request=request,
+            settings=request.settings(manifest), context=context, lock_wait=lock_wait,
         )  # fmt: skip
 
     for date, directory in directories.dated():
-        if not (flags.date or flags.fresh) and date < today and is_unfinished(directory):
+        if not (settings.date or settings.fresh) and date < today and is_unfinished(directory):
             context.console.insist(f"{directory} still has work left; it is continued first")
-            known = tuple(first_jobs(directory))
-            yield run_in(directory, replace(flags, jobs=known, changed="keep", limit=None))
-    yield run_in(directories.on(today), flags)
+            flags = {name: flag for name, flag in request.flags.items() if name != "limit"}
+            flags |= {"jobs": tuple(first_jobs(directory)), "changed": "keep"}
+            yield run_in(directory, replace(request, flags=flags))
+    yield run_in(directories.on(today), request)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -84,19 +90,20 @@ class BatchRun:
     ref: BatchRef
     directory: RunDirectory
     directories: RunDirectories
-    flags: Flags
+    request: RunRequest
+    settings: RunSettings
+    """By the manifest as it was before the lock was taken; `open` merges them again."""
     context: CommandContext
     lock_wait: LockWait
 
     batch: OpenBatch = field(init=False)
     loaded: LoadedBatch = field(init=False)
-    options: RunOptions = field(init=False)
     remote: Remote = field(init=False)
     ledger: RunLedger = field(init=False)
 
     async def execute(self) -> int:
         """Run, and return the exit code. Raises `BatchgenError` if the run cannot begin."""
-        lock = None if self.flags.dry_run else await self.lock_wait.take(self.directory)
+        lock = None if self.settings.dry_run else await self.lock_wait.take(self.directory)
         try:
             return await self._execute(lock)
         except LockHeld:
@@ -112,7 +119,7 @@ class BatchRun:
                 stack.enter_context(lock)
             self.open()
             stack.enter_context(self.load())
-            if self.flags.dry_run:
+            if self.settings.dry_run:
                 return self.show_plan()
             await self.begin(stack, lock)
             if not await self.prepare():
@@ -127,13 +134,14 @@ class BatchRun:
     def open(self) -> None:
         """Open the manifest, and merge its run settings with the flags."""
         self.batch = open_in(self.ref, self.directory, self.context, live=True)
-        self.options = decide(self.flags, self.batch.manifest.settings)
+        self.settings = self.request.settings(self.batch.manifest.settings)
+        self.context.console.configure(self.settings, self.context.clock)
 
     def load(self) -> LoadedBatch:
         """Read and check every row. Raises `ManifestError` if any is wrong and may not be."""
         self.loaded = load(self.batch, spool_dir=self.directory.path)
         try:
-            self.loaded.require_valid(skip_invalid=self.options.skip_invalid)
+            self.loaded.require_valid(skip_invalid=self.settings.skip_invalid)
         except BaseException:
             self.loaded.spool.close()
             raise
@@ -148,11 +156,11 @@ class BatchRun:
         for old, new in adoptions(self.loaded.spool, records):
             records.adopt(old, new)
         selected = SelectedJobs.of(
-            self.loaded.spool, records, self.options, matches_state=self.loaded.matches_state
+            self.loaded.spool, records, self.settings, matches_state=self.loaded.matches_state
         )
-        plan = selected.plan(price_of(self.batch.models, self.options))
+        plan = selected.plan(price_of(self.batch.models, self.settings))
         console = self.context.console
-        if self.flags.json:
+        if self.settings.json:
             console.print_json(plan_json(plan))
             return 0
         costs = (price_sentence(plan), balance_sentence(self.ref, plan, self.context))
@@ -192,20 +200,20 @@ class BatchRun:
         preparation = Preparation(
             run_dir=self.directory.path, ledger=self.ledger, batch=self.loaded.spool,
             console=self.context.console, now=timestamp(self.context.clock.now_s()),
-            repair=self.flags.repair, retry=self.flags.retry,
+            repair=self.settings.repair, retry=self.request.retry,
         )  # fmt: skip
         await prepare(preparation)
-        if self.flags.retry is None or self.flags.retry_rest:
+        if self.request.retry is None or self.request.retry_rest:
             return True
-        self.options = replace(self.options, jobs=preparation.granted)
+        self.settings = replace(self.settings, jobs=tuple(preparation.granted))
         return bool(preparation.granted)
 
     async def plan(self) -> tuple[SelectedJobs, Plan, PriceOf]:
         """Decide which jobs the run is about, price them, and say so."""
         selected = SelectedJobs.of(
-            self.loaded.spool, self.ledger, self.options, matches_state=self.loaded.matches_state
+            self.loaded.spool, self.ledger, self.settings, matches_state=self.loaded.matches_state
         )
-        prices = price_of(await self._priced_models(), self.options)
+        prices = price_of(await self._priced_models(), self.settings)
         plan = selected.plan(prices)
         self.context.console.say(plan_sentence(plan, invalid=self.loaded.spool.invalid))
         if sentence := price_sentence(plan):
@@ -227,7 +235,7 @@ class BatchRun:
 
         parts = RunnerParts(
             context=self.context, directory=self.directory, loaded=self.loaded,
-            options=self.options, remote=self.remote, ledger=self.ledger,
+            settings=self.settings, remote=self.remote, ledger=self.ledger,
             spending=self._spending(selected, plan, prices),
         )  # fmt: skip
         async with build_runner(parts, plan) as runner:
@@ -235,13 +243,13 @@ class BatchRun:
                 return await runner.run(selected)
 
     def _spending(self, selected: SelectedJobs, plan: Plan, prices: PriceOf) -> Spending:
-        if not self.options.allowances:
+        if not self.settings.max_cost:
             return Spending(price_of=prices)
         if plan.unpriced:
             require_prices(selected.jobs(), prices, manifest=self.ref.manifest)
         others = [one for _, one in self.directories.dated() if one != self.directory]
         return spending(
-            self.options.allowances, own=self.ledger, others=others,
+            self.settings.max_cost, own=self.ledger, others=others,
             today=local_date(self.context.clock.now_s()), price_of=prices,
         )  # fmt: skip
 
@@ -258,7 +266,7 @@ class BatchRun:
             self._write_result_files()
         summary = summarise(self.ledger.get(job.id) for job in selected.jobs())
         reasons = list(dict.fromkeys(reasons))
-        if self.flags.json:
+        if self.settings.json:
             console.print_json(summary_json(summary, code, [one.value for one in reasons]))
         if code in (0, 1) and self._covers_all():
             mark_finished(self.directory)
@@ -277,12 +285,12 @@ class BatchRun:
 
     def _covers_all(self) -> bool:
         """Whether no job of this directory was left out on purpose."""
-        only = self.options.jobs
+        only = frozenset(self.settings.jobs)
         all_jobs = not only or only.issuperset(first_jobs(self.directory))
-        return all_jobs and self.options.limit is None
+        return all_jobs and self.settings.limit is None
 
     def _how_to_resume(self, reasons: Sequence[StopReason], *, left: int) -> str:
         why = ", ".join(reason.value for reason in reasons) or "stopped early"
         first = next((advice for reason, advice in _ADVICE.items() if reason in reasons), "")
-        resume = f"{first}to resume, run: {self.flags.command_line}"
+        resume = f"{first}to resume, run: {self.request.command_line}"
         return f"{why}: {count_text(left, 'job')} left; {resume}"

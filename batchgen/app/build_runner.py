@@ -6,20 +6,21 @@ import random
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from batchgen.app.command_context import CommandContext
 from batchgen.app.loading import LoadedBatch
 from batchgen.app.output_store import store_of, with_sidecars
 from batchgen.app.remote import Remote
 from batchgen.app.run_directory import RunDirectory
-from batchgen.app.run_options import RunOptions
+from batchgen.app.run_options import limits_of, policy_of
 from batchgen.app.selected_jobs import jobs_to_do
 from batchgen.core.plan import Plan
 from batchgen.core.polling.durations import past_duration_s
+from batchgen.core.run_settings import RunSettings
 from batchgen.ledger import RunLedger
 from batchgen.reports.progress import Tally
-from batchgen.runner import Limits, Runner, Spending
+from batchgen.runner import Runner, Spending
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +30,7 @@ class RunnerParts:
     context: CommandContext
     directory: RunDirectory
     loaded: LoadedBatch
-    options: RunOptions
+    settings: RunSettings
     remote: Remote
     ledger: RunLedger
     spending: Spending
@@ -41,41 +42,31 @@ async def build_runner(parts: RunnerParts, plan: Plan) -> AsyncIterator[Runner]:
 
     Raises `TokenMissing`, and `LocalIOError` if the outputs cannot be written.
     """
-    clock, options, to_do = parts.context.clock, parts.options, jobs_to_do(plan)
+    clock, settings, to_do = parts.context.clock, parts.settings, jobs_to_do(plan)
+    policy = policy_of(settings)
     client = parts.remote.client()
-    tally = Tally(total=to_do, download=options.policy.download)
+    tally = Tally(total=to_do, download=policy.download)
     with closing(parts.context.console.progress(tally, clock)) as progress:
         store = store_of(
             parts.directory,
             parts.loaded,
             parts.ledger,
             api=parts.remote.base,
-            options=options,
+            download=policy.download,
             clock=clock,
         )
         outputs, observer = with_sidecars(
-            store, parts.loaded, parts.ledger, progress, wanted=options.sidecar
+            store, parts.loaded, parts.ledger, progress, wanted=settings.sidecar
         )
         async with client as api, store:
             runner = Runner(
                 api=api, ledger=parts.ledger, outputs=outputs, clock=clock, observer=observer,
-                policy=options.policy, limits=_limits(parts, to_do), rng=random.Random(),
-                spending=parts.spending,
+                policy=policy, rng=random.Random(), spending=parts.spending,
+                limits=limits_of(settings, begun_s=clock.monotonic_s(), jobs=to_do),
             )  # fmt: skip
             tally.limited_by = runner.limited_by
             _recall_durations(runner, parts)
             yield runner
-
-
-def _limits(parts: RunnerParts, to_do: int) -> Limits:
-    options = parts.options
-    runtime_s, failures = options.max_runtime_s, options.max_failures
-    begun_s = parts.context.clock.monotonic_s()
-    return replace(
-        options.limits,
-        ends_at_s=None if runtime_s is None else begun_s + runtime_s,
-        max_failures=None if failures is None else failures.of(to_do),
-    )
 
 
 def _recall_durations(runner: Runner, parts: RunnerParts) -> None:

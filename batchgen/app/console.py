@@ -10,6 +10,7 @@ import msgspec
 
 from batchgen.core.events import Event
 from batchgen.core.lifecycle import JobRecord
+from batchgen.core.run_settings import RunSettings
 from batchgen.ports import Clock
 from batchgen.reports.event_log import EventLog
 from batchgen.reports.progress import Progress, Tally, make_progress
@@ -31,14 +32,17 @@ class Console:
         if self._log_file is not None:
             self._log_file.close()
 
-    def start_log(self, clock: Clock, *, path: Path | None, as_json: bool) -> None:
-        """Log to a file, or with `as_json` alone to stderr in place of the messages.
+    def configure(self, settings: RunSettings, clock: Clock) -> None:
+        """Print and log as the settings say; again once the manifest that has some is read.
 
-        Raises `LocalIOError` if the file cannot be opened.
+        Raises `LocalIOError` if the log file cannot be opened.
         """
-        if path is not None:
-            self._log_file = EventLog.to_file(path, clock, as_json=as_json)
-        elif as_json:
+        self.quiet = settings.quiet
+        if settings.log_file:
+            if self._log_file is None:
+                self._log_file = EventLog.to_file(Path(settings.log_file), clock)
+            self._log_file.as_json = settings.log_json
+        elif settings.log_json:
             self._json_log = EventLog(sys.stderr, clock, as_json=True, notes_only=self.quiet)
 
     def say(self, text: str) -> None:

@@ -16,7 +16,7 @@ from batchgen.app.run_directory import (
     named_directories,
 )
 from batchgen.app.run_file import recall
-from batchgen.manifest import Manifest, open_manifest
+from batchgen.manifest import Manifest, ManifestSettings, open_manifest
 from batchgen.models.bundled import packaged_models
 from batchgen.models.pinned import PinnedSchemas
 from batchgen.models.registry import ModelRegistry
@@ -59,11 +59,21 @@ def open_in(
 
 
 def locate(ref: BatchRef) -> RunDirectories:
-    """Return the run directories of a batch; a YAML manifest is opened, as it may name them."""
-    ending = Path(ref.manifest).suffix.lower()
-    is_yaml = ref.row_options.format == "yaml" or ending in (".yaml", ".yml")
-    if ref.run_dir is not None or ref.is_stdin or not is_yaml:
-        return default_directories(ref)
+    """Return the run directories of a batch; its manifest is read, as it may name them."""
+    return directories_of(ref, read_settings(ref) if ref.run_dir is None else None)
+
+
+def directories_of(ref: BatchRef, settings: ManifestSettings | None) -> RunDirectories:
+    """Return the run directories of a batch whose manifest has these settings."""
+    return default_directories(ref) if settings is None else named_directories(ref, settings)
+
+
+def read_settings(ref: BatchRef) -> ManifestSettings | None:
+    """Return what a manifest says besides its rows; None if it has only rows or is a pipe."""
+    path = Path(ref.manifest)
+    kind = ref.row_options.format or path.suffix.lower().lstrip(".")
+    is_pipe = ref.is_stdin or (path.exists() and not path.is_file())  # can be read only once
+    if is_pipe or kind not in ("yaml", "yml", "json"):
+        return None
     packaged = ModelRegistry(packaged=packaged_models())
-    settings = open_manifest(ref.manifest, ref.row_options, packaged).settings
-    return named_directories(ref, settings)
+    return open_manifest(ref.manifest, ref.row_options, packaged).settings

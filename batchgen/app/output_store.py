@@ -16,7 +16,6 @@ from pathlib import Path
 
 from batchgen.app.loading import LoadedBatch
 from batchgen.app.run_directory import RunDirectory
-from batchgen.app.run_options import RunOptions
 from batchgen.core.api_base import ApiBase
 from batchgen.core.events import Accepted, Event, Intended, OutputFile, Started, Succeeded
 from batchgen.core.jobs import Batch, JSONValue
@@ -91,7 +90,7 @@ def store_of(
     records: Records,
     *,
     api: ApiBase,
-    options: RunOptions,
+    download: bool,
     clock: Clock,
 ) -> Store:
     """Return the store of a batch, to be entered before use."""
@@ -103,7 +102,7 @@ def store_of(
         name_of=loaded.names,
         names=FileNameClaims(f.path for record in records.records(*PAID_FOR) for f in record.files),
         clock=clock,
-        prepares=options.policy.download,
+        prepares=download,
     )
 
 

@@ -8,7 +8,6 @@ from batchgen.app.batch_ref import BatchRef
 from batchgen.app.command_context import CommandContext
 from batchgen.app.model_sources import from_a_thread
 from batchgen.app.run_directory import RunDirectory
-from batchgen.app.run_options import RunOptions
 from batchgen.core.api_base import DEFAULT_BASE_URL
 from batchgen.core.budget import Budget, charged_usd
 from batchgen.core.errors import ManifestError, Problem, TokenMissing
@@ -16,6 +15,7 @@ from batchgen.core.jobs import Job
 from batchgen.core.lifecycle import IN_FLIGHT, JobRecord
 from batchgen.core.plan import Plan, Records
 from batchgen.core.run_limits import Allowance, Period
+from batchgen.core.run_settings import RunSettings
 from batchgen.core.units import count_text, local_date, seconds
 from batchgen.ledger import replay
 from batchgen.models.registry import ModelRegistry
@@ -24,12 +24,12 @@ from batchgen.runner import Spending
 PriceOf = Callable[[Job], float | None]
 
 
-def price_of(models: ModelRegistry, options: RunOptions) -> PriceOf:
+def price_of(models: ModelRegistry, settings: RunSettings) -> PriceOf:
     """Return a function: the catalogue's estimate for a job, else `--assume-price`, else None."""
 
     def price(job: Job) -> float | None:
         estimate_usd = models.estimate_usd(job.model, job.input)
-        return options.assume_price_usd if estimate_usd is None else estimate_usd
+        return settings.assume_price_usd if estimate_usd is None else estimate_usd
 
     return price
 

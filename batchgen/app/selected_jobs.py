@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from batchgen.app.run_options import RunOptions
+from batchgen.app.run_options import policy_of
 from batchgen.core.jobs import Batch, Job
 from batchgen.core.lifecycle import JobState
 from batchgen.core.plan import (
@@ -14,10 +14,12 @@ from batchgen.core.plan import (
     WORK_LEFT,
     Disposition,
     Plan,
+    Policy,
     Records,
     disposition,
     disposition_of,
 )
+from batchgen.core.run_settings import RunSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +28,9 @@ class SelectedJobs:
 
     batch: Batch
     ledger: Records
-    options: RunOptions
+    policy: Policy
+    only: frozenset[str] = frozenset()
+    """With `--job` or `retry`, the jobs that are meant; empty: all."""
     in_state: frozenset[str] | None = None
     """With `--select state=...`, the jobs that were in that state when the run began."""
     within_limit: frozenset[str] | None = None
@@ -37,32 +41,33 @@ class SelectedJobs:
         cls,
         batch: Batch,
         ledger: Records,
-        options: RunOptions,
+        settings: RunSettings,
         *,
         matches_state: Callable[[str], bool] | None = None,
     ) -> SelectedJobs:
         """Decide which jobs `--limit` and a state mean: during the run the answer would change."""
-        selected = cls(batch=batch, ledger=ledger, options=options)
+        only = frozenset(settings.jobs)
+        selected = cls(batch=batch, ledger=ledger, policy=policy_of(settings), only=only)
         if matches_state is not None:
             ids = (job.id for job in batch.jobs() if matches_state(_state(ledger, job.id)))
             selected = replace(selected, in_state=frozenset(ids))
-        if options.limit is None:
+        if settings.limit is None:
             return selected
         submissions = (
             job.id for job in selected.jobs() if selected.disposition(job) in SUBMISSIONS
         )
-        return replace(selected, within_limit=frozenset(islice(submissions, options.limit)))
+        return replace(selected, within_limit=frozenset(islice(submissions, settings.limit)))
 
     def disposition(self, job: Job) -> Disposition:
         """Return what is to be done with a job by the present ledger."""
-        return disposition_of(job, self.ledger, self.options.policy)
+        return disposition_of(job, self.ledger, self.policy)
 
     def jobs(self) -> Iterator[Job]:
         """Yield the selected jobs in the manifest's order."""
         return filter(self._is_selected, self.batch.jobs())
 
     def _is_selected(self, job: Job) -> bool:
-        if self.options.jobs and job.id not in self.options.jobs:
+        if self.only and job.id not in self.only:
             return False
         if self.in_state is not None and job.id not in self.in_state:
             return False
@@ -75,7 +80,7 @@ class SelectedJobs:
         for job in self.jobs():
             kind = self.disposition(job)
             plan.add(kind, price_of(job) if kind in SUBMISSIONS else None)
-        if not (self.options.jobs or self.in_state is not None):
+        if not (self.only or self.in_state is not None):
             self._count_removed(plan)
         return plan
 
@@ -86,7 +91,7 @@ class SelectedJobs:
             unclaimed.difference_update(job.id for job in self.batch.jobs())
         for job_id in unclaimed:
             record = self.ledger.get(job_id)
-            plan.removed[disposition(record, self.options.policy, fingerprint=None)] += 1
+            plan.removed[disposition(record, self.policy, fingerprint=None)] += 1
 
 
 def jobs_to_do(plan: Plan) -> int:

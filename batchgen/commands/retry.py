@@ -9,7 +9,7 @@ from dataclasses import replace
 from batchgen.app.batch_ref import BatchRef
 from batchgen.app.command_context import CommandContext
 from batchgen.app.run_preparation import Retry
-from batchgen.commands.run import flags_of, run
+from batchgen.commands.run import request_of, run
 from batchgen.core.lifecycle import JobState
 
 
@@ -18,5 +18,7 @@ def handle(args: argparse.Namespace, context: CommandContext) -> int:
     wanted = {JobState.IN_DOUBT: args.doubts, JobState.CANCELLED: args.cancelled}
     states = frozenset(state for state, chosen in wanted.items() if chosen)
     retry = Retry(states=states or frozenset({JobState.FAILED}), jobs=frozenset(args.job))
-    flags = replace(flags_of(args), jobs=(), retry=retry, retry_rest=args.all)
-    return asyncio.run(run(BatchRef.of(args), flags, context))
+    request = request_of(args)
+    flags = {**request.flags, "jobs": ()}  # --job chooses what is retried
+    request = replace(request, flags=flags, retry=retry, retry_rest=args.all)
+    return asyncio.run(run(BatchRef.of(args), request, context))

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-from pathlib import Path
+from collections.abc import Iterable
 
 from batchgen.app.batch_ref import BatchRef
-from batchgen.app.batch_run import located_runs
+from batchgen.app.batch_run import BatchRun, located_runs
 from batchgen.app.command_context import CommandContext
-from batchgen.app.run_options import Flags
+from batchgen.app.open_batch import read_settings
+from batchgen.app.run_options import RunRequest
 from batchgen.core.errors import BatchgenError, Interrupted, LockHeld, Terminated
 from batchgen.core.run_limits import LockedAction
-from batchgen.core.run_settings import given_flags
+from batchgen.core.run_settings import RunSettings, given_flags
 from batchgen.core.stop_reasons import StopReason, worst
 
 IN_USE = "run directory in use"
@@ -21,42 +22,41 @@ SKIPPED = "skipped"
 
 def handle(args: argparse.Namespace, context: CommandContext) -> int:
     """Run the batch, and return the exit code."""
-    return asyncio.run(run(BatchRef.of(args), flags_of(args), context))
+    return asyncio.run(run(BatchRef.of(args), request_of(args), context))
 
 
-async def run(ref: BatchRef, flags: Flags, context: CommandContext) -> int:
+async def run(ref: BatchRef, request: RunRequest, context: CommandContext) -> int:
     """Run in every directory that has work left, and return the worst exit code.
 
     Raises `BatchgenError` if the run cannot begin.
     """
     console = context.console
-    console.quiet = flags.quiet
+    settings = request.settings(None)
     with console:
-        console.start_log(
-            context.clock,
-            path=Path(flags.log_file) if flags.log_file else None,
-            as_json=flags.log_json,
-        )
+        console.configure(settings, context.clock)
         try:
-            return await _run_all(ref, flags, context)
+            manifest = read_settings(ref)
+            settings = request.settings(manifest)
+            console.configure(settings, context.clock)
+            return await _run_all(located_runs(ref, request, manifest, context))
         except (LockHeld, Interrupted, Terminated) as error:
-            return _turned_away(error, flags, context)
+            return _turned_away(error, settings, context)
         except BatchgenError as error:
             console.log(str(error))
             raise
 
 
-async def _run_all(ref: BatchRef, flags: Flags, context: CommandContext) -> int:
+async def _run_all(batch_runs: Iterable[BatchRun]) -> int:
     codes = []
-    for batch_run in located_runs(ref, flags, context):
+    for batch_run in batch_runs:
         codes.append(await batch_run.execute())
-        if codes[-1] not in (0, 1) and not flags.dry_run:
+        if codes[-1] not in (0, 1) and not batch_run.settings.dry_run:
             return codes[-1]
     return worst(codes)
 
 
 def _turned_away(
-    error: LockHeld | Interrupted | Terminated, flags: Flags, context: CommandContext
+    error: LockHeld | Interrupted | Terminated, settings: RunSettings, context: CommandContext
 ) -> int:
     """Say why the run did not begin, and return the exit code."""
     code, text = error.exit_code, str(error)
@@ -65,16 +65,16 @@ def _turned_away(
         reasons = [StopReason.SIGINT.value]
     elif isinstance(error, Terminated):
         reasons = [StopReason.SIGTERM.value]
-    elif flags.if_locked.stance is LockedAction.SKIP:
-        code, text = flags.if_locked.skip_code, f"skipped, nothing was done: {error}"
+    elif settings.if_locked.stance is LockedAction.SKIP:
+        code, text = settings.if_locked.skip_code, f"skipped, nothing was done: {error}"
         reasons = [SKIPPED, IN_USE]
-    if flags.json:
+    if settings.json:
         context.console.print_json({"exit_code": code, "reasons": reasons})
     speak = context.console.say if code == 0 else context.console.insist
     speak(text)
     return code
 
 
-def flags_of(args: argparse.Namespace) -> Flags:
-    """Return the flags as values; None for what was not given."""
-    return Flags(command_line=args.command_line, **given_flags(vars(args)))
+def request_of(args: argparse.Namespace) -> RunRequest:
+    """Return what the command line asks for."""
+    return RunRequest(flags=given_flags(vars(args)), command_line=args.command_line)

@@ -20,10 +20,10 @@ from batchgen.app.command_context import CommandContext
 from batchgen.app.loading import LoadedBatch, load
 from batchgen.app.open_batch import locate, open_in
 from batchgen.app.run_directory import RunDirectories, default_directories
-from batchgen.app.run_options import Flags, decide
+from batchgen.app.run_options import policy_of
 from batchgen.app.signals import STOP_SIGNALS, SignalWatch, handled_signals
-from batchgen.core.errors import BatchgenError, ManifestError, Terminated
-from batchgen.core.plan import Policy
+from batchgen.core.errors import BatchgenError, Terminated
+from batchgen.core.run_settings import merge
 from batchgen.core.summary import LiveSummary, summarise
 from batchgen.core.units import duration_text
 from batchgen.ledger import follow
@@ -206,9 +206,6 @@ class StatusWatcher:
         if self._loaded is None:
             return LiveSummary(None)
         spool = self._loaded.spool
-        try:
-            policy = decide(Flags(), self._loaded.manifest.settings).policy
-        except ManifestError:  # in `run:`, which stops a run and not a reader
-            policy = Policy()
+        policy = policy_of(merge({}, self._loaded.manifest.settings.run))
         rows = {job.id: job.fingerprint for job in spool.jobs()}
         return LiveSummary(rows, policy, invalid=spool.invalid)

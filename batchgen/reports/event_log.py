@@ -25,22 +25,22 @@ class EventLog:
     """The lines on a stream (port `Observer`)."""
 
     def __init__(
-        self, stream: TextIO, clock: Clock, *, as_json: bool, notes_only: bool = False
+        self, stream: TextIO, clock: Clock, *, as_json: bool = False, notes_only: bool = False
     ) -> None:
         self._stream = stream
         self._clock = clock
-        self._as_json = as_json
+        self.as_json = as_json
         self._notes_only = notes_only
         self._is_broken = False
 
     @classmethod
-    def to_file(cls, path: Path, clock: Clock, *, as_json: bool) -> EventLog:
+    def to_file(cls, path: Path, clock: Clock) -> EventLog:
         """Return a log that appends to a file. Raises `LocalIOError`."""
         try:
             stream = path.open("a", buffering=1, encoding="utf-8", errors="backslashreplace")
         except OSError as error:
             raise LocalIOError(f"{path}: {error.strerror}; --log-file names it") from error
-        return cls(stream, clock, as_json=as_json)
+        return cls(stream, clock)
 
     def on_event(self, job: str, event: Event, record: JobRecord) -> None:
         """Log what happened to a job, without its input and its links."""
@@ -63,7 +63,7 @@ class EventLog:
         if self._is_broken:
             return
         moment = timestamp(self._clock.now_s())
-        line = _json({"ts": moment, **facts}) if self._as_json else _plain(moment, facts)
+        line = _json({"ts": moment, **facts}) if self.as_json else _plain(moment, facts)
         try:
             self._stream.write(line + "\n")
             self._stream.flush()

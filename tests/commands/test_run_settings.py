@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 from pathlib import Path
 from typing import get_args, get_type_hints
 
@@ -20,6 +22,8 @@ from batchgen.core.run_settings import (
     merge,
 )
 from batchgen.manifest import RowOptions, open_manifest
+from tests.kit.holding import held
+from tests.kit.live import Done, batchgen, command, environment
 from tests.manifest.conftest import NoSchemas
 
 EXAMPLES = {
@@ -150,3 +154,75 @@ def test_the_default_of_a_setting_has_the_type_it_is_declared_with(row: Setting)
     assert isinstance(value, tuple if is_tuple else kinds)
     if is_tuple and isinstance(value, tuple):
         assert all(isinstance(one, kinds[0]) for one in value)
+
+
+MESSAGES = "prompts: [a lighthouse, a fox]\nrun: {{{}}}\n"
+
+
+def ran(manifest: Path, *words: str) -> Done:
+    """A run against the sandbox in its own process, to its end."""
+    done = batchgen("run", manifest, "--sandbox", *words)
+    assert done.code == 0, done.err
+    return done
+
+
+def test_quiet_and_json_in_a_manifest_decide_what_is_printed(tmp_path: Path) -> None:
+    """As the flags do: nothing at all, or only the summary on stdout."""
+    quiet, json_ = tmp_path / "quiet.yaml", tmp_path / "json.yaml"
+    quiet.write_text(MESSAGES.format("quiet: true"))
+    json_.write_text(MESSAGES.format("json: true, quiet: true"))
+
+    assert (ran(quiet).out, ran(quiet).err) == ("", "")
+    assert json.loads(ran(json_).out)["exit_code"] == 0
+
+
+def test_a_manifest_is_quiet_also_if_the_run_is_skipped(tmp_path: Path) -> None:
+    """Its settings are read before the lock is taken: a skipped run sends no mail from cron."""
+    manifest = tmp_path / "m.yaml"
+    manifest.write_text(MESSAGES.format("quiet: true"))
+    ran(manifest)
+
+    with held(tmp_path / "m.run.sandbox"):
+        done = ran(manifest, "--if-locked", "skip=0")
+        told = batchgen("run", manifest, "--sandbox")
+
+    assert (done.out, done.err) == ("", "")
+    assert told.code == 75
+    assert "in use by process" in told.err
+
+
+def test_log_json_in_a_manifest_decides_what_a_log_looks_like(tmp_path: Path) -> None:
+    """On stderr, or in the file that --log-file names; also from the first line on."""
+    manifest, log = tmp_path / "m.yaml", tmp_path / "m.log"
+    manifest.write_text(MESSAGES.format("log_json: true"))
+
+    on_stderr = ran(manifest)
+    in_file = ran(manifest, "--fresh", "--log-file", str(log))
+
+    assert all("ts" in json.loads(line) for line in on_stderr.err.splitlines())
+    assert all("ts" in json.loads(line) for line in log.read_text().splitlines())
+    assert in_file.err.startswith("batchgen: ")
+
+
+def test_a_json_manifest_has_the_same_settings(tmp_path: Path) -> None:
+    """`run:` and `run_dir` of a JSON object, as those of YAML."""
+    manifest = tmp_path / "m.json"
+    content = {"prompts": ["a fox"], "run": {"quiet": True}, "run_dir": "runs/{{ date }}"}
+    manifest.write_text(json.dumps(content))
+
+    done = ran(manifest, "--date", "2026-11-22")
+
+    assert (done.out, done.err) == ("", "")
+    assert (tmp_path / "runs/2026-11-22.sandbox/ledger.jsonl").exists()
+
+
+def test_the_settings_of_a_manifest_on_stdin_count_too(tmp_path: Path) -> None:
+    """It can be read only once, so they count from then on."""
+    words = command("run", "-", "--format", "yaml", "--run-dir", tmp_path / "x", "--sandbox")
+
+    done = subprocess.run(
+        words, input=MESSAGES.format("quiet: true"), env=environment(), capture_output=True,
+        text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
