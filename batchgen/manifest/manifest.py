@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 from batchgen.core.errors import ManifestError, ManifestNotFound, Problem, UsageError
 from batchgen.core.jobs import Job, Where
+from batchgen.core.model_entry import SchemaOrigin
 from batchgen.core.schema import Schema
 from batchgen.core.suggest import did_you_mean
 from batchgen.manifest.file_access import confined, is_pipe, require_file, spooled
@@ -148,23 +149,18 @@ def open_manifest(
     """
     file, path = str(path), Path(path)
     if file == "-":
-        stream = _required(stdin, options)
+        if options.format is None:
+            raise UsageError("a manifest on standard input needs --format, as in --format csv")
+        if stdin is None:
+            raise UsageError("there is no standard input to read a manifest from")
         opening = _Opening(path, "stdin", Path.cwd(), "stdin", options, schemas, pinned)
-        return _from_stream(stream, opening)
+        return _from_stream(stdin, opening)
     opening = _Opening(path, file, path.parent, path.stem, options, schemas, pinned)
     if is_pipe(path, file):
         with path.open("rb") as stream:
             return _from_stream(stream, opening)
     require_file(path, file)
     return opening.manifest()
-
-
-def _required(stdin: BinaryIO | None, options: RowOptions) -> BinaryIO:
-    if options.format is None:
-        raise UsageError("a manifest on standard input needs --format, as in --format csv")
-    if stdin is None:
-        raise UsageError("there is no standard input to read a manifest from")
-    return stdin
 
 
 def _from_stream(stream: BinaryIO, opening: _Opening) -> Manifest:
@@ -205,14 +201,17 @@ class _Opening:
             settings = reader.settings()
             sources = list(self._sources(reader.prompts(), settings))
         row_settings = RowSettings.of(settings, options, self.problems)
-        own = self._own_schema(settings, row_settings.model)
-        models = ModelBindings(row_settings, self.schemas, own=own, pinned=self.pinned)
+        schemas = {
+            SchemaOrigin.RUN_DIRECTORY: self.pinned,
+            SchemaOrigin.MANIFEST: self._own_schema(settings, row_settings.model),
+            SchemaOrigin.CATALOGUE: self.schemas,  # with the package behind it
+        }
         select = settings.run.get("select") if options.select is None else options.select
         manifest = Manifest(
             stem=self.stem,
             base_dir=self.base_dir,
             settings=row_settings,
-            models=models,
+            models=ModelBindings(row_settings, schemas),
             sources=sources,
             selection=parse_selection(str(select)) if select else None,
         )
@@ -253,7 +252,7 @@ class _Opening:
         where = settings.where("schema")
         try:
             path = self._confined(settings.schema, where)
-            return OwnSchema.read(path, settings.schema, where, model)
+            return OwnSchema(path, settings.schema, where, model)
         except ManifestError as error:
             self.problems.extend(error.problems)
             return None

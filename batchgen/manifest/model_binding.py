@@ -55,29 +55,14 @@ class SchemaSource(Protocol):
         """Return where that schema came from, for people: `the catalogue, 2 h old`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class OwnSchema:
-    """The schema from the file that the manifest names under `schema:`."""
+    """The schema in the file that the manifest names under `schema:`, as a source of schemas.
 
-    schema: Schema
-    file: str
-    model: str | None
-    """The model that it is for; None: every one that the rows name."""
+    The file has a bare schema, which is for `model` (None: for every one that the rows name), or a
+    whole catalogue entry, which names its model itself. Raises `ManifestError` for anything else.
+    """
 
-    def schema_for(self, model_id: str) -> Schema | None:
-        """Return the schema, unless the file is for another model."""
-        return self.schema if self.model in (None, model_id) else None
-
-    def origin_of(self, model_id: str) -> str:  # noqa: ARG002 - the same for every model
-        """Return where the schema came from, for people."""
-        return f"{self.file}, which the manifest names"
-
-    @classmethod
-    def read(cls, path: Path, name: str, where: str, model: str | None) -> OwnSchema:
-        """Read a bare schema, or a whole catalogue entry, which names its model itself.
-
-        Raises `ManifestError` for what is neither.
-        """
+    def __init__(self, path: Path, name: str, where: str, model: str | None) -> None:
         try:
             if path.stat().st_size > MAX_SCHEMA_BYTES:
                 raise ManifestError([Problem(where, f"{name!r} is too large for a schema")])
@@ -91,9 +76,17 @@ class OwnSchema:
             what = f"{name!r} is not a schema: expected an object with `properties`"
             raise ManifestError([Problem(where, what)])
         named = entry.get("model_id")
-        return cls(
-            schema=Schema(schema), file=name, model=named if isinstance(named, str) else model
-        )
+        self._model = named if isinstance(named, str) else model
+        self._schema = Schema(schema)
+        self._name = name
+
+    def schema_for(self, model_id: str) -> Schema | None:
+        """Return the schema, if it is for this model."""
+        return self._schema if self._model in (None, model_id) else None
+
+    def origin_of(self, model_id: str) -> str:  # noqa: ARG002 - the same for every model
+        """Return the file's name, for people."""
+        return f"{self._name}, which the manifest names"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,19 +236,11 @@ class ModelBindings:
     """The models that the rows name, each bound when the first row names it."""
 
     def __init__(
-        self,
-        settings: RowSettings,
-        schemas: SchemaSource,
-        *,
-        own: OwnSchema | None = None,
-        pinned: SchemaSource | None = None,
+        self, settings: RowSettings, sources: Mapping[SchemaOrigin, SchemaSource | None]
     ) -> None:
         self._settings = settings
-        self._sources: dict[SchemaOrigin, SchemaSource | None] = {
-            SchemaOrigin.RUN_DIRECTORY: pinned,
-            SchemaOrigin.MANIFEST: own,
-            SchemaOrigin.CATALOGUE: schemas,  # with the package behind it
-        }
+        self._sources = [source for origin in SchemaOrigin if (source := sources.get(origin))]
+        """The first that has a schema decides."""
         self.origins: dict[str, str] = {}
         """Where the schema of each model came from, for people."""
         self.schemas: dict[str, Schema] = {}
@@ -266,19 +251,13 @@ class ModelBindings:
         """Return the binding of a model."""
 
     def _bind(self, model: str) -> ModelBinding:
-        schema, self.origins[model] = self._find_schema(model)
+        schema, self.origins[model] = None, "nowhere"
+        for source in self._sources:
+            if schema := source.schema_for(model):
+                self.schemas[model], self.origins[model] = schema, source.origin_of(model)
+                break
         self._note(model, schema)
-        if schema is not None:
-            self.schemas[model] = schema
         return ModelBinding(model, schema, self._settings)
-
-    def _find_schema(self, model: str) -> tuple[Schema | None, str]:
-        """Return the schema that decides, and where it came from."""
-        for origin in SchemaOrigin:
-            source = self._sources.get(origin)
-            if source is not None and (schema := source.schema_for(model)):
-                return schema, source.origin_of(model)
-        return None, "nowhere"
 
     def _note(self, model: str, schema: Schema | None) -> None:
         if schema is None:

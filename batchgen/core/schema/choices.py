@@ -1,18 +1,18 @@
-"""Which value of an enum a person means.
+"""Matching of a text to the value of an enum that it means.
 
 `2048 x 2048` means `2048x2048(1:1)`, `720P` means `720p`, and `16:09` is what a spreadsheet makes
-of `16:9`. Where several values could be meant nothing is guessed: a wrong size costs money.
+of `16:9`. If several values could be meant nothing is guessed: a wrong size costs money.
 """
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 from collections.abc import Iterable, Sequence
 
 from batchgen.core.jobs import JSONValue
 from batchgen.core.schema.values import InvalidValue, shown, text_of
+from batchgen.core.suggest import nearest
 
 SHOWN_CHOICES = 16
 """Of the values of an enum in one message."""
@@ -23,11 +23,11 @@ _LABELLED = re.compile(r"(.+?)\((.+)\)")
 
 
 def meant(text: str, choices: Sequence[JSONValue]) -> JSONValue:
-    """The one choice that `text` means; raises `InvalidValue` where it is none or several."""
+    """Return the one choice that `text` means; raise `InvalidValue` if it is none or several."""
     if text in choices:
         return text
     wanted = _normal(text)
-    for forms in (_whole_forms, _part_forms):
+    for forms in (_whole_form, _part_forms):
         found = [choice for choice in choices if wanted in forms(text_of(choice))]
         if len(found) == 1:
             return found[0]
@@ -37,7 +37,7 @@ def meant(text: str, choices: Sequence[JSONValue]) -> JSONValue:
 
 
 def _normal(text: str) -> str:
-    """Without case, blanks and the several signs for times; ratios without leading zeros."""
+    """Drop case, blanks and leading zeros, and write the signs for "times" as `x`."""
     bare = _SPACES.sub("", text.casefold()).replace("×", "x").replace("*", "x")
     if clock := _CLOCK.fullmatch(bare):
         return f"{int(clock[1])}:{int(clock[2])}"
@@ -48,30 +48,38 @@ def _normal(text: str) -> str:
     return str(int(number)) if number.is_integer() and abs(number) < 2**53 else str(number)
 
 
-def _whole_forms(choice: str) -> tuple[str, ...]:
+def _whole_form(choice: str) -> tuple[str, ...]:
     return (_normal(choice),)
 
 
 def _part_forms(choice: str) -> tuple[str, ...]:
-    """Both halves of a labelled choice: size and ratio of `2048x2048(1:1)`."""
+    """Return both halves of a labelled choice: size and ratio of `2048x2048(1:1)`."""
     labelled = _LABELLED.fullmatch(choice)
     return (_normal(labelled[1]), _normal(labelled[2])) if labelled else ()
 
 
 def listed(choices: Sequence[JSONValue]) -> str:
-    """The choices as a message lists them, cut where there are very many."""
+    """Return the choices for a message, cut if there are very many."""
     names = [text_of(choice) for choice in choices[:SHOWN_CHOICES]]
     more = f" and {len(choices) - len(names)} more" if len(choices) > len(names) else ""
     return ", ".join(names) + more
 
 
-def _nearest_size(wanted: str, forms: Iterable[str]) -> list[str]:
-    """Of picture sizes the one of the nearest shape, then area; letters say nothing about them."""
+def _unknown(text: str, choices: Sequence[JSONValue]) -> str:
+    forms = {_normal(text_of(choice)): text_of(choice) for choice in choices}
+    wanted = _normal(text[:200])
+    near = _nearest_size(wanted, forms) or nearest(wanted, forms)
+    hint = f"did you mean {forms[near]!r}? " if near else ""
+    return f"{shown(text)} is not allowed; {hint}allowed: {listed(choices)}"
+
+
+def _nearest_size(wanted: str, forms: Iterable[str]) -> str | None:
+    """Return the size with the nearest shape, then area; its letters say nothing about that."""
     size = _size(wanted)
     sizes = {form: found for form in forms if (found := _size(form))}
     if size is None or not sizes:
-        return []
-    return [min(sizes, key=lambda form: _distance(size, sizes[form]))]
+        return None
+    return min(sizes, key=lambda form: _distance(size, sizes[form]))
 
 
 def _size(form: str) -> tuple[int, int] | None:
@@ -83,11 +91,3 @@ def _distance(one: tuple[int, int], other: tuple[int, int]) -> float:
     shape = math.log(one[0] / one[1] * other[1] / other[0])
     area = math.log(one[0] * one[1] / (other[0] * other[1]))
     return 3 * abs(shape) + abs(area)
-
-
-def _unknown(text: str, choices: Sequence[JSONValue]) -> str:
-    forms = {_normal(text_of(choice)): text_of(choice) for choice in choices}
-    near = _nearest_size(_normal(text[:200]), forms)
-    near = near or difflib.get_close_matches(_normal(text[:200]), forms, n=1, cutoff=0.6)
-    hint = f"did you mean {forms[near[0]]!r}? " if near else ""
-    return f"{shown(text)} is not allowed; {hint}allowed: {listed(choices)}"

@@ -1,9 +1,8 @@
-"""Bringing a cell or a YAML value to the type that the schema wants.
+"""Conversion of a cell or a YAML value to the type that the schema wants.
 
-A table of one function a kind, from what was given to what is sent. Nothing is checked against
-limits here; a value that cannot have the type at all raises `InvalidValue`.
-
-Addresses of input files: the API fetches them itself, so they must be public https.
+One function per kind, from what was given to what is sent. Nothing is checked against limits here;
+a value that cannot have the type at all raises `InvalidValue`. Addresses of input files must be
+public https, because the API fetches them itself.
 """
 
 from __future__ import annotations
@@ -21,12 +20,12 @@ from batchgen.core.schema.values import Given, InvalidValue, Written, plain, sho
 
 
 def checked_url(text: str) -> str:
-    """The address without outer blanks; raises `InvalidValue` for what the API could not fetch."""
+    """Return the address without outer blanks.
+
+    Raises `InvalidValue` for one that the API could not fetch.
+    """
     url = text.strip()
-    if url.startswith("data:"):
-        return url
-    fault = _fault(url)
-    if fault:
+    if not url.startswith("data:") and (fault := _fault(url)):
         raise InvalidValue(f"{shown(url)} {fault}; expected a public https:// address")
     return url
 
@@ -63,31 +62,25 @@ FALSE_WORDS = frozenset({"false", "no", "n", "off", "0", "falsch", "faux", "fals
 
 
 def coerce(prop: Property, given: Given, *, decimal_comma: bool = False) -> JSONValue:
-    """`given` in the type of `prop`; raises `InvalidValue`.
+    """Return `given` in the type of `prop`; raise `InvalidValue` if it cannot have that type.
 
-    `decimal_comma`: read `0,5` as a number, as semicolon files write it.
+    With `decimal_comma`, `0,5` is a number, as semicolon files write it.
     """
     if prop.choices:
         return _choice(prop, given, decimal_comma)
-    if not prop.kinds:
-        return _untyped(given)
-    if len(prop.kinds) == 1:
-        return _READERS[prop.kinds[0]](prop, given, decimal_comma)
-    return _first_fit(prop, given, decimal_comma)
-
-
-def _first_fit(prop: Property, given: Given, decimal_comma: bool) -> JSONValue:
-    fault: InvalidValue | None = None
+    first_fault: InvalidValue | None = None
     for kind in prop.kinds:
         try:
             return _READERS[kind](prop, given, decimal_comma)
         except InvalidValue as unfit:
-            fault = fault or unfit
-    raise fault or InvalidValue(f"{shown(given)} does not fit")
+            first_fault = first_fault or unfit
+    if first_fault is not None:
+        raise first_fault
+    return _untyped(given)
 
 
 def _choice(prop: Property, given: Given, decimal_comma: bool) -> JSONValue:
-    """The enum decides the type: `5` stays the text "5" where the enum holds texts."""
+    """Return a value of the enum, in its type: `5` stays the text "5" if the enum holds texts."""
     if isinstance(given, (list, dict)):
         if Kind.LIST in prop.kinds:
             return [meant(text_of(item).strip(), prop.choices) for item in given]
@@ -99,7 +92,7 @@ def _choice(prop: Property, given: Given, decimal_comma: bool) -> JSONValue:
 
 
 def clean_text(text: str) -> str:
-    """With line feeds for line ends, so that a file saved elsewhere gives the same job.
+    """Return the text with line feeds for line ends: a file saved elsewhere is the same job.
 
     Raises `InvalidValue` for characters that no prompt can hold.
     """
@@ -166,18 +159,21 @@ def _list(prop: Property, given: Given, decimal_comma: bool) -> JSONValue:
     values = _from_cell(given, items) if isinstance(given, (str, Written)) else given
     if not isinstance(values, list):
         raise InvalidValue(f"expected a list, got {shown(given)}")
-    return [_item(items, value, n, decimal_comma) for n, value in enumerate(values, 1)]
+    return [_part(items, f"entry {n}", one, decimal_comma) for n, one in enumerate(values, 1)]
 
 
-def _item(items: Property, value: Given, number: int, decimal_comma: bool) -> JSONValue:
+def _part(prop: Property | None, name: str, given: Given, decimal_comma: bool) -> JSONValue:
+    """Return an entry of a list or object in its type; a fault names the entry."""
+    if prop is None or given is None:
+        return _untyped_tree(given)
     try:
-        return coerce(items, value, decimal_comma=decimal_comma)
+        return coerce(prop, given, decimal_comma=decimal_comma)
     except InvalidValue as unfit:
-        raise InvalidValue(f"entry {number}: {unfit}") from None
+        raise InvalidValue(f"{name}: {unfit}") from None
 
 
 def _from_cell(given: str | Written, items: Property) -> Given:
-    """A cell that holds a list: JSON, or for texts one entry a line."""
+    """Read a cell that holds a list: JSON, or addresses, one per line."""
     text = text_of(given).strip()
     if text.startswith(("[", "{")):
         return _json(text)
@@ -191,17 +187,8 @@ def _object(prop: Property, given: Given, decimal_comma: bool) -> JSONValue:
     value = _json(text_of(given)) if isinstance(given, (str, Written)) else given
     if not isinstance(value, dict):
         raise InvalidValue(f'expected an object as JSON, such as {{"key": 1}}, got {shown(given)}')
-    return {key: _member(prop, key, item, decimal_comma) for key, item in value.items()}
-
-
-def _member(prop: Property, key: str, item: Given, decimal_comma: bool) -> JSONValue:
-    known = prop.properties.get(key)
-    if known is None or item is None:
-        return _untyped_tree(item)
-    try:
-        return coerce(known, item, decimal_comma=decimal_comma)
-    except InvalidValue as unfit:
-        raise InvalidValue(f"{key}: {unfit}") from None
+    known = prop.properties
+    return {key: _part(known.get(key), key, one, decimal_comma) for key, one in value.items()}
 
 
 def _json(text: str) -> Given:
@@ -213,7 +200,7 @@ def _json(text: str) -> Given:
 
 
 def _untyped(given: Given) -> JSONValue:
-    """Where the schema does not say: JSON where it looks like it, else the text as it is."""
+    """Return a value of no known type: JSON if it looks like it, else the text as it is."""
     if not isinstance(given, str):
         return _untyped_tree(given)
     text = given.strip()
@@ -226,7 +213,7 @@ def _untyped(given: Given) -> JSONValue:
 
 
 def _untyped_tree(given: Given) -> JSONValue:
-    """A nested value with its texts cleaned and its numbers in range."""
+    """Return a nested value with its texts cleaned and its numbers in range."""
     value = plain(given)
     if isinstance(value, str):
         return clean_text(value)

@@ -1,15 +1,13 @@
 """The schema of one model: its parameters by the names people use, and the check of an input.
 
-One compiled validator a schema. A right input costs one call; only a wrong one is looked at
-again for what to say about it.
-
-What a validator found, in plain words: what is wrong, and what would be right.
+One compiled validator per schema. A right input costs one call; what a validator found is put in
+plain words: what is wrong, and what would be right.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -22,62 +20,60 @@ from batchgen.core.schema.values import shown
 
 Rules = Mapping[str, object]
 
+_SENTENCES = {
+    "maximum": "{value} is above the maximum {limit}; {allowed}",
+    "minimum": "{value} is below the minimum {limit}; {allowed}",
+    "exclusiveMinimum": "{value} is not above {limit}",
+    "exclusiveMaximum": "{value} is not below {limit}",
+    "multipleOf": "{value} is not a multiple of {limit}{neighbours}",
+    "maxLength": "has {length} characters, at most {limit} are allowed: {shown}",
+    "minLength": "has {length} characters, at least {limit} are needed",
+    "maxItems": "has {entries}, at most {limit} are allowed",
+    "minItems": "has {entries}, at least {limit} are needed",
+    "uniqueItems": "has the same entry twice",
+    "enum": "{shown} is not allowed; allowed: {choices}",
+    "type": "expected {types}, got {shown}",
+    "pattern": "{shown} does not have the form {limit}",
+}
+"""Why a value breaks a keyword."""
+_TYPE_WORDS = {
+    "string": "text", "integer": "a whole number", "number": "a number",
+    "boolean": "true or false", "array": "a list", "object": "an object", "null": "nothing",
+}  # fmt: skip
 
-def explain(keyword: str, rules: Rules, value: JSONValue) -> str:
-    """Why `value` breaks `keyword` of `rules`, the strict schema that it stands in."""
-    say = _WORDS.get(keyword)
-    return say(rules, value) if say else f"{shown(value)} is not what the model takes"
+
+def _explain(keyword: str, rules: Rules, value: JSONValue) -> str:
+    """Return why `value` breaks `keyword` of `rules`, the part of the strict schema for it."""
+    if keyword == "minLength" and not value:
+        return "is empty"
+    limit = rules.get(keyword)
+    several = limit if isinstance(limit, list) else [limit]
+    return _SENTENCES.get(keyword, "{shown} is not what the model takes").format(
+        value=value,
+        shown=shown(value),
+        limit=limit,
+        allowed=_allowed(rules),
+        neighbours=_neighbours(value, limit),
+        length=len(str(value)),
+        entries=_entries(value),
+        choices=listed(cast("list[JSONValue]", several)),
+        types=" or ".join(_TYPE_WORDS.get(str(name), str(name)) for name in several),
+    )
 
 
-def allowed_range(rules: Rules) -> str:
-    """`allowed 0 to 1`, or the half of it that is known."""
+def _allowed(rules: Rules) -> str:
+    """Return `allowed 0 to 1`, or the half of it that is known."""
     low, high = rules.get("minimum"), rules.get("maximum")
     if low is not None and high is not None:
         return f"allowed {low} to {high}"
     return f"allowed {low} or more" if low is not None else f"allowed up to {high}"
 
 
-def _above(rules: Rules, value: JSONValue) -> str:
-    return f"{value} is above the maximum {rules['maximum']}; {allowed_range(rules)}"
-
-
-def _below(rules: Rules, value: JSONValue) -> str:
-    return f"{value} is below the minimum {rules['minimum']}; {allowed_range(rules)}"
-
-
-def _not_above(rules: Rules, value: JSONValue) -> str:
-    return f"{value} is not above {rules['exclusiveMinimum']}"
-
-
-def _not_below(rules: Rules, value: JSONValue) -> str:
-    return f"{value} is not below {rules['exclusiveMaximum']}"
-
-
-def _multiple(rules: Rules, value: JSONValue) -> str:
-    step = rules["multipleOf"]
-    if not isinstance(value, (int, float)) or not isinstance(step, (int, float)):
-        return f"{shown(value)} is not a multiple of {step}"
+def _neighbours(value: JSONValue, step: object) -> str:
+    if not isinstance(value, (int, float)) or not isinstance(step, (int, float)) or step <= 0:
+        return ""
     low = math.floor(value / step) * step
-    return f"{value} is not a multiple of {step}; nearest are {low} and {low + step}"
-
-
-def _too_long(rules: Rules, value: JSONValue) -> str:
-    limit = rules["maxLength"]
-    return f"has {len(str(value))} characters, at most {limit} are allowed: {shown(value)}"
-
-
-def _too_short(rules: Rules, value: JSONValue) -> str:
-    if not value:
-        return "is empty"
-    return f"has {len(str(value))} characters, at least {rules['minLength']} are needed"
-
-
-def _too_many(rules: Rules, value: JSONValue) -> str:
-    return f"has {_entries(value)}, at most {rules['maxItems']} are allowed"
-
-
-def _too_few(rules: Rules, value: JSONValue) -> str:
-    return f"has {_entries(value)}, at least {rules['minItems']} are needed"
+    return f"; nearest are {low} and {low + step}"
 
 
 def _entries(value: JSONValue) -> str:
@@ -85,54 +81,10 @@ def _entries(value: JSONValue) -> str:
     return "1 entry" if count == 1 else f"{count} entries"
 
 
-def _enum(rules: Rules, value: JSONValue) -> str:
-    options = rules["enum"]
-    allowed = listed(options if isinstance(options, list) else [])
-    return f"{shown(value)} is not allowed; allowed: {allowed}"
-
-
-def _type(rules: Rules, value: JSONValue) -> str:
-    return f"expected {_type_words(rules.get('type'))}, got {shown(value)}"
-
-
-def _type_words(names: object) -> str:
-    listed_names = names if isinstance(names, list) else [names]
-    return " or ".join(_TYPE_WORDS.get(str(name), str(name)) for name in listed_names)
-
-
-def _pattern(rules: Rules, value: JSONValue) -> str:
-    return f"{shown(value)} does not have the form {rules['pattern']}"
-
-
-def _unique(_rules: Rules, _value: JSONValue) -> str:
-    return "has the same entry twice"
-
-
-_TYPE_WORDS = {
-    "string": "text", "integer": "a whole number", "number": "a number",
-    "boolean": "true or false", "array": "a list", "object": "an object", "null": "nothing",
-}  # fmt: skip
-
-_WORDS: dict[str, Callable[[Rules, JSONValue], str]] = {
-    "maximum": _above,
-    "minimum": _below,
-    "exclusiveMinimum": _not_above,
-    "exclusiveMaximum": _not_below,
-    "multipleOf": _multiple,
-    "maxLength": _too_long,
-    "minLength": _too_short,
-    "maxItems": _too_many,
-    "minItems": _too_few,
-    "enum": _enum,
-    "type": _type,
-    "pattern": _pattern,
-    "uniqueItems": _unique,
-}
-
 SIZE_KEY = "width×height"
 """The API's own key on some models, with U+00D7."""
 SIZE_ALIASES = ("size", "resolution", "width_height", "widthxheight")
-"""Names people use for it, where the model has no parameter of that name."""
+"""Names people use for it, if the model has no parameter of that name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +94,7 @@ class InputFault:
     parameter: str
     """The API's own key."""
     inside: str
-    """The place inside of it, `.key` and `[n]` with n from 1; empty for the whole."""
+    """The place inside it, `.key` and `[n]` with n from 1; empty for the whole."""
     what: str
     is_missing: bool = False
     """Whether it was not given at all, rather than given wrong."""
@@ -154,13 +106,13 @@ class InputFault:
 class Schema:
     """Parameters of a model and the rules for them, from a published `input_schema`.
 
-    Never raises for a strange schema: what cannot be understood is not checked, and `notes`
+    Nothing is raised for a strange schema: what cannot be understood is not checked, and `notes`
     says so.
     """
 
     def __init__(self, raw: Mapping[str, object]) -> None:
         self.raw = raw
-        """As it was published."""
+        """As published."""
         rules = strict(raw)
         properties = raw.get("properties")
         named = properties if isinstance(properties, Mapping) else {}
@@ -171,14 +123,18 @@ class Schema:
         self.required: tuple[str, ...] = _strings(rules.get("required"))
         self._rules = {**rules, "type": "object", "required": list(self.required)}
         self._validator, self.notes = _compile(self._rules)
-        self.notes += _notes_on_required(raw, self.properties)
+        self.notes += tuple(
+            f"requires {name!r}, which it does not describe; not checked"
+            for name in _strings(raw.get("required"))
+            if name not in self.properties
+        )
         self._names = _names(self.properties)
 
     def parameter(self, name: str) -> str | None:
-        """The API's key for a name as people write it; None where it is no parameter."""
+        """Return the API's key for a name as people write it; None if it is not a parameter."""
         if name in self.properties:
             return name
-        return self._names.get(_plain_name(name))
+        return self._names.get(name.strip().casefold())
 
     @property
     def aliases(self) -> tuple[str, ...]:
@@ -202,7 +158,7 @@ class Schema:
         return None
 
     def check(self, values: Mapping[str, JSONValue]) -> tuple[InputFault, ...]:
-        """What is wrong with an input, in plain words; nothing for a right one."""
+        """Return what is wrong with an input, in plain words; nothing for a right one."""
         if self._validator is None or self._validator.is_valid(values):
             return ()
         found = (self._fault(error) for error in self._validator.iter_errors(values))
@@ -216,7 +172,7 @@ class Schema:
         if keyword == "required":
             missing = _missing(rules, value)
             return [_fault([*path, name], "is missing", is_missing=not path) for name in missing]
-        return [_fault(path, explain(str(keyword), rules, value))]
+        return [_fault(path, _explain(str(keyword), rules, value))]
 
 
 def _fault(path: Sequence[str | int], what: str, *, is_missing: bool = False) -> InputFault:
@@ -235,7 +191,7 @@ def _missing(rules: Mapping[str, object], instance: object) -> list[str]:
 
 
 def _at(rules: Mapping[str, object], path: Sequence[str | int]) -> Mapping[str, object]:
-    """The part of the strict schema that a path of the validator leads to."""
+    """Return the part of the strict schema that a path of the validator leads to."""
     here: object = rules
     for step in path:
         if isinstance(here, Mapping) and step in here:
@@ -254,23 +210,12 @@ def _compile(
         return None, (f"its limits could not be read and are not checked ({error})",)
 
 
-def _notes_on_required(
-    raw: Mapping[str, object], properties: Mapping[str, Property]
-) -> tuple[str, ...]:
-    lost = [name for name in _strings(raw.get("required")) if name not in properties]
-    return tuple(f"requires {name!r}, which it does not describe; not checked" for name in lost)
-
-
-def _plain_name(name: str) -> str:
-    return name.strip().casefold()
-
-
 def _names(properties: Mapping[str, Property]) -> dict[str, str]:
-    """API keys by the names people may write: any case, and friendlier ones for the size."""
+    """Return API keys by the names people may write: any case, and friendlier ones for the size."""
     found: dict[str, str] = {}
     if SIZE_KEY in properties:
         found |= dict.fromkeys(SIZE_ALIASES, SIZE_KEY)
         found |= dict.fromkeys(("width x height", "width × height", "width*height"), SIZE_KEY)
     for name in properties:
-        found[_plain_name(name)] = name
+        found[name.strip().casefold()] = name
     return found

@@ -1,12 +1,8 @@
-"""One parameter of a model in this program's words, read from whatever was published.
+"""Published schemas: each parameter in this program's words, and the rules as strict JSON Schema.
 
-No checking here: limits stay with the compiled validator (`inputs`), which sees them in the
-form that `dialect` gives them.
-
-A published schema as strict JSON Schema, with everything left out that is not understood.
-
-The validator is given only keywords whose values have the right form, and no reference that
-would have to be fetched. A bad keyword costs its own check, never the batch.
+Nothing is checked here: limits are left to the compiled validator (`inputs`). It is given only
+keywords whose values have the right form, and no reference that would have to be fetched. So a bad
+keyword costs its own check, never the batch.
 """
 
 from __future__ import annotations
@@ -21,10 +17,12 @@ from batchgen.core.jobs import JSONValue
 
 MAX_DEPTH = 20
 """Levels of a schema that are read; real ones have three."""
+MAX_PATTERN = 500
+"""Characters of a `pattern` that is given to the validator."""
 
 
 class Kind(StrEnum):
-    """What a parameter takes, in the words of messages."""
+    """Type of a parameter, in the words of messages."""
 
     TRUTH = "true or false"
     WHOLE = "a whole number"
@@ -43,6 +41,10 @@ KIND_OF_TYPE = {
     "object": Kind.OBJECT, "dict": Kind.OBJECT,
 }  # fmt: skip
 """Type names seen in published schemas and in the vendor's trainer forms."""
+JSON_TYPE = {
+    Kind.TEXT: "string", Kind.WHOLE: "integer", Kind.NUMBER: "number",
+    Kind.TRUTH: "boolean", Kind.LIST: "array", Kind.OBJECT: "object",
+}  # fmt: skip
 
 URL_FORMATS = frozenset({"uri", "url", "image_uri", "video_uri", "audio_uri"})
 URLS_FORMATS = frozenset({"uris", "urls", "image_uris", "video_uris", "audio_uris"})
@@ -51,13 +53,13 @@ _URL_NAME = re.compile(r"(^|_)(url|uri)s?(_?\d+)?$", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Property:
-    """One parameter, or one value inside of it."""
+    """One parameter, or one value inside it."""
 
     name: str
     kinds: tuple[Kind, ...] = ()
-    """What it takes, most particular first; empty where the schema does not say."""
+    """The types that it takes, the strictest first; empty if the schema does not say."""
     choices: tuple[JSONValue, ...] = ()
-    """The values of its enum; empty where there is none."""
+    """The values of its enum; empty if there is none."""
     is_url: bool = False
     """A text that must be the address of a file."""
     items: Property | None = None
@@ -65,10 +67,10 @@ class Property:
 
 
 def read_property(name: str, raw: object, depth: int = 0) -> Property:
-    """A parameter from its published schema; one that says nothing for what is no schema."""
+    """Read a parameter from its published schema; without a usable one, nothing but its name."""
     if not isinstance(raw, Mapping) or depth > MAX_DEPTH:
         return Property(name=name)
-    variants = list(_variants(raw))
+    variants = _variants(raw)
     kinds = {kind for variant in variants for kind in _kinds(variant)}
     choices = [choice for variant in variants for choice in _choices(variant)]
     return Property(
@@ -81,16 +83,15 @@ def read_property(name: str, raw: object, depth: int = 0) -> Property:
     )
 
 
-def _variants(raw: Mapping[str, object]) -> Iterator[Mapping[str, object]]:
-    """The alternatives of `anyOf` and `oneOf` that are not null, else the schema itself."""
+def _variants(raw: Mapping[str, object]) -> list[Mapping[str, object]]:
+    """Return the alternatives of `anyOf` and `oneOf` that are not null, else the schema itself."""
     options = raw.get("anyOf") or raw.get("oneOf")
-    found = False
-    for option in options if isinstance(options, list) else []:
-        if isinstance(option, Mapping) and option.get("type") != "null":
-            found = True
-            yield {**raw, **option}
-    if not found:
-        yield raw
+    found: list[Mapping[str, object]] = [
+        {**raw, **option}
+        for option in (options if isinstance(options, list) else [])
+        if isinstance(option, Mapping) and option.get("type") != "null"
+    ]
+    return found or [raw]
 
 
 def _kinds(raw: Mapping[str, object]) -> set[Kind]:
@@ -102,7 +103,7 @@ def _kinds(raw: Mapping[str, object]) -> set[Kind]:
 
 
 def _guessed_kinds(raw: Mapping[str, object]) -> Iterator[Kind]:
-    """Without a known type: what the other keywords give away."""
+    """Yield the type that the other keywords suggest, if there is no known one."""
     if isinstance(raw.get("properties"), Mapping):
         yield Kind.OBJECT
     elif "items" in raw or _format(raw) in URLS_FORMATS:
@@ -138,7 +139,7 @@ def _is_url(
 def _items(
     name: str, raw: Mapping[str, object], variants: list[Mapping[str, object]], depth: int
 ) -> Property:
-    """What a list holds. Lists of addresses are published with and without `items`."""
+    """Read the entries of a list. Lists of addresses are published with and without `items`."""
     for variant in variants:
         items = variant.get("items")
         if isinstance(items, Mapping) and items:
@@ -158,16 +159,8 @@ def _properties(variants: list[Mapping[str, object]], depth: int) -> Mapping[str
     return found
 
 
-JSON_TYPE = {
-    Kind.TEXT: "string", Kind.WHOLE: "integer", Kind.NUMBER: "number",
-    Kind.TRUTH: "boolean", Kind.LIST: "array", Kind.OBJECT: "object",
-}  # fmt: skip
-MAX_PATTERN = 500
-"""Characters of a `pattern` that is given to the validator."""
-
-
 def strict(raw: object, depth: int = 0) -> dict[str, object]:
-    """The part of a schema that a validator can be trusted with; `{}` where there is none."""
+    """Return the part of a schema that is safe to compile; `{}` if there is none."""
     if not isinstance(raw, Mapping) or depth > MAX_DEPTH:
         return {}
     found: dict[str, object] = {}
@@ -185,7 +178,7 @@ def _as_list(value: object) -> list[object]:
 
 
 def _narrow_required(found: dict[str, object]) -> None:
-    """`required` may name what does not exist; asking for that would refuse every row."""
+    """Drop from `required` what is not described: to demand it would refuse every row."""
     properties = found.get("properties")
     required = found.pop("required", None)
     if isinstance(required, list) and isinstance(properties, dict):

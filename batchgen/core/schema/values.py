@@ -1,4 +1,4 @@
-"""Values as people give them, before they have the schema's type, and how messages show them."""
+"""Values as people give them, before they have the schema's type, and their form in messages."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import msgspec
 from batchgen.core.jobs import JSONValue
 
 SHOWN_CHARACTERS = 60
-"""Of a value in a message; a prompt of a thousand words helps nobody to find it."""
+"""Of a value in a message; a prompt of a thousand words does not help to find it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +29,11 @@ Given: TypeAlias = (
 
 
 class InvalidValue(ValueError):
-    """A value cannot become what the schema wants; says what is wrong and what would be right."""
+    """A value that cannot become what the schema wants: what is wrong, what would be right."""
 
 
 def plain(value: Given) -> JSONValue:
-    """The value as its own file's language means it."""
+    """Return the value as its own file's language means it."""
     if value is None or isinstance(value, (str, bool, int, float)):
         return value
     if isinstance(value, Written):
@@ -44,7 +44,7 @@ def plain(value: Given) -> JSONValue:
 
 
 def text_of(value: Given) -> str:
-    """The value as text: as written where that is known, else as JSON; nothing for null."""
+    """Return the value as text: as written if that is known, else as JSON; empty for null."""
     if isinstance(value, str):
         return value
     if isinstance(value, Written):
@@ -55,7 +55,7 @@ def text_of(value: Given) -> str:
 
 
 def shown(value: Given) -> str:
-    """The value in a message: quoted, on one line, cut."""
+    """Return the value for a message: quoted, on one line, cut."""
     text = text_of(value)
     cut = text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 1] + "…"
     return repr(cut)
