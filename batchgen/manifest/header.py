@@ -163,12 +163,12 @@ def is_blank(value: Given) -> bool:
 
 
 @lru_cache(maxsize=MAX_HEADERS)
-def keyed_header(file: str, kind: HeaderKind, keys: tuple[str, ...]) -> Header:
+def keyed_header(file: str, keys: tuple[str, ...], *, inline: bool = False) -> Header:
     """Return the header of rows with these keys, the same object for the same keys.
 
     So what the keys mean is worked out once, and not for each row.
     """
-    return Header(file=file, names=keys, kind=kind)
+    return Header(file=file, names=keys, kind=HeaderKind.INLINE if inline else HeaderKind.KEYS)
 
 
 def find_header(
@@ -257,9 +257,13 @@ class InputColumns:
         """In the order of the file."""
         self.secrets: dict[str, None] = {}
         """Columns that are neither sent nor shown."""
+        self._met: set[Header] = set()
 
     def meet(self, header: Header) -> None:
         """Add the columns of a header."""
+        if len(self._met) > MAX_HEADERS:
+            self._met.clear()
+        self._met.add(header)
         self.names.update(dict.fromkeys(header.carried))
         self.secrets.update(dict.fromkeys(header.secrets))
 
@@ -267,7 +271,7 @@ class InputColumns:
         """Return a row's carried cells, and add the columns that only this row shows."""
         header = record.header
         columns = header.columns(record.cells)
-        if header.kind is not HeaderKind.SHEET:
+        if header not in self._met:
             self.meet(header)
         if header.nameless:
             self.names.update(dict.fromkeys(columns))

@@ -141,8 +141,8 @@ class ModelBinding:
     ) -> Callable[[Given], JSONValue]:
         """Return `read` for the cells of one column: a short cell's meaning is found once."""
         prop = self._property(parameter)
-        if prop.kinds == (Kind.TEXT,) and not prop.choices:
-            return partial(self.read, parameter)
+        if prop.kinds == (Kind.TEXT,) and not prop.choices and self._settings.validate:
+            return partial(coerce, prop)
         memo: dict[str, JSONValue] = {}
 
         def read(given: Given) -> JSONValue:

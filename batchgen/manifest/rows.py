@@ -253,8 +253,9 @@ class RowDraft:
             self._fault("repeat", f"more than {MAX_COMBINATIONS:,} jobs from one row")
             return ()
         jobs: list[Job] = []
+        template = self._settings.template
         for combination in self._binding.combinations():
-            values = self._combined(combination)
+            values = self._combined(combination) if combination or template else self._values
             for fault in self._binding.check(values):
                 self._fault_of_input(fault)
             if not self.problems:
@@ -309,8 +310,6 @@ class RowDraft:
     def _combined(self, combination: tuple[MatrixValue, ...]) -> dict[str, JSONValue]:
         """Return the row's values with those of one combination, and the rendered prompt."""
         template, text = self._settings.template, self._binding.text_parameter
-        if not combination and template is None:
-            return self._values
         values = self._values.copy()
         values.update((one.parameter, one.value) for one in combination if one.parameter)
         if template is None or text is None or template.variables & self._plan.unknown_variables:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from batchgen.core.jobs import Where
 from batchgen.core.schema import Given, Written, shown, text_of
 from batchgen.manifest.formats.yaml_tree import Listed, Mapped
-from batchgen.manifest.header import BadRow, Header, HeaderKind, Record, bad_row, keyed_header
+from batchgen.manifest.header import BadRow, Header, Record, bad_row, keyed_header
 
 FILE_KEYS = frozenset({"file", "format", "sheet", "header_row"})
 
@@ -51,7 +51,7 @@ class InlineRows:
         return [row.header for row in self.records() if isinstance(row, Record)]
 
     def _header(self, keys: tuple[str, ...]) -> Header:
-        return keyed_header(self._file, HeaderKind.INLINE, keys)
+        return keyed_header(self._file, keys, inline=True)
 
 
 def entries_of(prompts: Listed, file: str) -> Iterator[FileEntry | InlineRows]:

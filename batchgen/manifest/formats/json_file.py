@@ -93,7 +93,7 @@ class JSONFile:
             elements = _Elements(file)
             try:
                 for line, value in elements.read():
-                    yield json_record(value, Where(file=self._shown, row=line))
+                    yield json_record(value, self._shown, line)
             except (ValueError, RecursionError) as error:
                 where = Where(file=self._shown, row=elements.line)
                 yield bad_row(where, f"is not valid JSON: {error}", fatal=True)

@@ -51,25 +51,25 @@ class JSONLines:
                 if isinstance(line, BadRow):
                     yield line
                     continue
-                where = Where(file=self._shown, row=number)
                 try:
                     value: Given = decode(line)
                 except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
+                    where = Where(file=self._shown, row=number)
                     yield bad_row(where, f"is not valid JSON: {error}")
                 else:
-                    yield json_record(value, where)
+                    yield json_record(value, self._shown, number)
 
 
-def json_record(value: Given, where: Where) -> Record | BadRow:
+def json_record(value: Given, file: str, number: int) -> Record | BadRow:
     """Return the row that one JSON value is: an object, or a text that is a prompt."""
+    if isinstance(value, dict) and len(value) <= MAX_KEYS:
+        return Record(number, keyed_header(file, tuple(value)), list(value.values()))
     if isinstance(value, str):
-        value = {"prompt": value}
-    if not isinstance(value, dict):
-        return bad_row(where, f"expected an object or a text, got {shown(value)}")
-    if len(value) > MAX_KEYS:
-        return bad_row(where, f"has {len(value):,} keys; at most {MAX_KEYS:,} are allowed")
-    header = keyed_header(where.file, HeaderKind.KEYS, tuple(value))
-    return Record(where.row or 0, header, list(value.values()))
+        return Record(number, keyed_header(file, ("prompt",)), [value])
+    what = f"expected an object or a text, got {shown(value)}"
+    if isinstance(value, dict):
+        what = f"has {len(value):,} keys; at most {MAX_KEYS:,} are allowed"
+    return bad_row(Where(file=file, row=number), what)
 
 
 def _lines(file: TextIO, shown: str) -> Iterator[tuple[int, str | BadRow]]:
