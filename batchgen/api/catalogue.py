@@ -1,7 +1,7 @@
 """The live catalogue: one entry, or the listing page by page.
 
-Asking costs nothing and can always be done without, so nothing is raised for what the network or
-the server does: the answer is an entry, or why there is none.
+Its calls cost nothing and a run can do without them, so nothing is raised for what the network or
+the server does: the answer is an entry, or the reason why there is none.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 PAGE_LIMIT = 100
-"""Entries a page; the most that clients are known to ask for."""
+"""Entries per page; the most that clients are known to ask for."""
 MAX_PAGES = 200
 ENTRY_TIMEOUT_S = 5.0
 LISTING_TIMEOUT_S = 30.0
@@ -36,12 +36,12 @@ class Catalogue:
     async def entry(
         self, model_id: str, *, timeout_s: float = ENTRY_TIMEOUT_S
     ) -> ModelEntry | NoCatalogueEntry:
-        """What the catalogue says of a model."""
+        """Return the entry of a model."""
         if not is_model_id(model_id):
-            return NoCatalogueEntry(why=f"{model_id!r} is no model id", reached=True)
+            return NoCatalogueEntry(why=f"{model_id!r} is not a valid model id", reached=True)
         answer = await _in_time(self._api.model(model_id), timeout_s)
         if not isinstance(answer, ModelEntry):
-            return _unanswered(answer)
+            return _no_entry(answer)
         if answer.model_id != model_id:
             return NoCatalogueEntry(why="it answered for another model", reached=True)
         return answer
@@ -49,19 +49,20 @@ class Catalogue:
     async def listing(
         self, *, search: str = "", category: str = "", timeout_s: float = LISTING_TIMEOUT_S
     ) -> tuple[ModelEntry, ...] | NoCatalogueEntry:
-        """Every entry that fits, with its schema where the API adds one, in the API's order."""
+        """Return every entry that fits, with its schema if the API adds one, in the API's order."""
         return await _in_time(self._pages(search, category), timeout_s)
 
     async def _pages(self, search: str, category: str) -> tuple[ModelEntry, ...] | NoCatalogueEntry:
+        given = {"search": search, "category": category}
+        query = {name: text for name, text in given.items() if text}
         found: dict[str, ModelEntry] = {}
         offset = 0
         for _ in range(MAX_PAGES):
             page = await self._api.models(
-                search=search, category=category, limit=PAGE_LIMIT, offset=offset,
-                include_schema=True,
-            )  # fmt: skip
+                query | {"limit": PAGE_LIMIT, "offset": offset, "include_schema": "true"}
+            )
             if isinstance(page, (Reply, NoReply)):
-                return _unanswered(page)
+                return _no_entry(page)
             before = len(found)
             found |= {entry.model_id: entry for entry in page.entries}
             offset += page.listed
@@ -79,15 +80,15 @@ async def _in_time(answer: Awaitable[T], timeout_s: float) -> T | NoCatalogueEnt
         return NoCatalogueEntry(why=f"no answer within {timeout_s:g} s", reached=False)
 
 
-def _unanswered(answer: Reply | NoReply | NoCatalogueEntry) -> NoCatalogueEntry:
+def _no_entry(answer: Reply | NoReply | NoCatalogueEntry) -> NoCatalogueEntry:
     if isinstance(answer, NoCatalogueEntry):
         return answer
     if isinstance(answer, NoReply):
         return NoCatalogueEntry(why=answer.message, reached=False)
     code = error_code(answer.payload)
-    said = f"error {code}" if code else f"HTTP {answer.http_status}"
+    shown = f"error {code}" if code else f"HTTP {answer.http_status}"
     if answer.http_status == 404 or (code or 0) // 1000 == 404:
         return NoCatalogueEntry(why="it does not know this model", reached=True)
     if answer.http_status in (401, 403) or code in (400004, 401001):
-        return NoCatalogueEntry(why=f"the token was rejected ({said})", reached=False)
-    return NoCatalogueEntry(why=f"it answered {said}", reached=answer.http_status < 500)
+        return NoCatalogueEntry(why=f"the token was rejected ({shown})", reached=False)
+    return NoCatalogueEntry(why=f"it answered {shown}", reached=answer.http_status < 500)

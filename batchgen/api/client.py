@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
-from types import TracebackType
 from typing import Self
 from urllib.parse import quote, urlencode
 
@@ -34,7 +33,7 @@ from batchgen.net.http_get import CONNECT_TIMEOUT_S, retry_after_s
 from batchgen.ports import Clock
 
 MAX_BODY_BYTES = 8 << 20
-"""An answer is a small JSON object; more than this is no answer."""
+"""An answer is a small JSON object; a larger body is not one."""
 
 BALANCE_URL = "https://api.runcomfy.net/prod/v2/balance"
 
@@ -45,7 +44,7 @@ POST_TIMEOUT_S = 90.0
 
 
 class ModelAPI:
-    """One session with one API, for one token."""
+    """One session with one API, for one token; used inside `async with`."""
 
     def __init__(
         self, base: ApiBase, token: Secret, *, clock: Clock, connections: int = 64
@@ -53,82 +52,65 @@ class ModelAPI:
         self._base = base
         self._token = token
         self._clock = clock
-        self._looks = _session(aiohttp.TCPConnector(limit=connections))
+        self._gets = _session(aiohttp.TCPConnector(limit=connections))
         # A POST on a pooled connection that the server is just closing would be a doubt. So
-        # submissions reuse a connection only within a moment, far below any server's idle
-        # limit, and never wait for one: a time-out in a pool would look like a lost answer.
-        self._submissions = _session(
-            aiohttp.TCPConnector(limit=0, keepalive_timeout=POST_KEEPALIVE_S)
-        )
+        # POSTs reuse a connection only within a moment, far below any server's idle limit, and
+        # never wait for one: a time-out in a pool would look like a lost answer.
+        self._posts = _session(aiohttp.TCPConnector(limit=0, keepalive_timeout=POST_KEEPALIVE_S))
 
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self._looks.close()
-        await self._submissions.close()
+    async def __aexit__(self, *exception: object) -> None:
+        await self._gets.close()
+        await self._posts.close()
 
     async def submit(self, model: str, values: Mapping[str, JSONValue]) -> SubmitAnswer:
-        """`POST /models/{model_id}`; the body is the input object itself."""
+        """Call `POST /models/{model_id}`; the body is the input object itself."""
         body = msgspec.json.encode(values)
         return read_submit(await self._call("POST", f"/models/{model}", body=body))
 
     async def status(self, request_id: str) -> PollAnswer:
-        """`GET /requests/{request_id}/status`."""
+        """Call `GET /requests/{request_id}/status`."""
         return read_status(await self._call("GET", f"{_request_path(request_id)}/status"))
 
     async def result(self, request_id: str) -> PollAnswer:
-        """`GET /requests/{request_id}/result`, with the cost (a query of the vendor's CLI)."""
+        """Call `GET /requests/{request_id}/result`, with the cost (a query of the vendor's CLI)."""
         path = f"{_request_path(request_id)}/result?include_cost=true"
         return read_result(await self._call("GET", path))
 
     async def cancel(self, request_id: str) -> CancelOutcome:
-        """`POST /requests/{request_id}/cancel`, without a body."""
+        """Call `POST /requests/{request_id}/cancel`, without a body."""
         return read_cancel(await self._call("POST", f"{_request_path(request_id)}/cancel"))
 
     async def model(self, model_id: str) -> ModelEntry | Reply | NoReply:
-        """`GET /models/{model_id}`: the catalogue entry, or what came instead of one."""
+        """Call `GET /models/{model_id}`; return the entry, or what came instead of one."""
         reply = await self._call("GET", f"/models/{model_id}")
         entry = read_entry(reply.payload) if isinstance(reply, Reply) else None
         return entry if entry is not None else reply
 
     async def balance_usd(self) -> float | None:
-        """What is left in the wallet; None where it cannot be told.
+        """Return the balance; None if it is not known.
 
-        The one call to another host that gets the token (vendor's CLI: balance), and that only
-        for the built-in API: a stand-in or a proxy has no business with the wallet.
+        The only call to another host that gets the token (vendor's CLI: balance), and only for the
+        built-in API: a sandbox or a proxy must not see the balance.
         """
         if self._base.url != DEFAULT_BASE_URL:
             return None
         reply = await self._fetch("GET", BALANCE_URL)
         payload = reply.payload if isinstance(reply, Reply) else None
         value = payload.get("balance_usd") if isinstance(payload, dict) else None
-        is_amount = isinstance(value, (int, float)) and not isinstance(value, bool)
-        return float(value) if is_amount and value is not None else None
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            return None
+        return float(value)
 
     async def has_model(self, model: str) -> bool | None:
-        """Whether the catalogue knows a model; None where the API is not there to say."""
+        """Return whether the catalogue knows a model; None if the API does not answer."""
         return read_presence(await self._call("GET", f"/models/{model}"))
 
-    async def models(
-        self,
-        *,
-        search: str = "",
-        category: str = "",
-        limit: int = 100,
-        offset: int = 0,
-        include_schema: bool = False,
-    ) -> ModelPage | Reply | NoReply:
-        """`GET /models`: a page of the catalogue (queries of the vendor's CLI), or what came."""
-        query = {"search": search, "category": category, "limit": limit, "offset": offset}
-        query["include_schema"] = "true" if include_schema else ""
-        given = urlencode({key: value for key, value in query.items() if value != ""})
-        reply = await self._call("GET", f"/models?{given}")
+    async def models(self, query: Mapping[str, str | int]) -> ModelPage | Reply | NoReply:
+        """Call `GET /models` (queries of the vendor's CLI); return a page, or what came instead."""
+        reply = await self._call("GET", f"/models?{urlencode(query)}")
         page = read_page(reply.payload) if isinstance(reply, Reply) else None
         return page if page is not None else reply
 
@@ -144,7 +126,7 @@ class ModelAPI:
             total=POST_TIMEOUT_S if method == "POST" else GET_TIMEOUT_S,
             connect=CONNECT_TIMEOUT_S,
         )
-        session = self._looks if method == "GET" else self._submissions
+        session = self._gets if method == "GET" else self._posts
         try:
             async with session.request(
                 method, url, data=body, headers=headers, timeout=timeout, allow_redirects=False
@@ -186,9 +168,9 @@ def _session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
 
 
 async def _read_bounded(response: aiohttp.ClientResponse) -> bytes:
-    raw = await response.content.read(MAX_BODY_BYTES + 1)
-    while len(raw) <= MAX_BODY_BYTES and (more := await response.content.read(MAX_BODY_BYTES)):
-        raw += more
-    if len(raw) > MAX_BODY_BYTES:
-        raise ValueError("the answer is larger than any answer of this API")
-    return raw
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > MAX_BODY_BYTES:
+            raise ValueError(f"the answer is larger than {MAX_BODY_BYTES:,} bytes")
+    return bytes(body)

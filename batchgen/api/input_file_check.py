@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Self
 
 import aiohttp
@@ -66,13 +65,8 @@ class InputFileCheck:
         await self._http.__aenter__()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self._http.__aexit__(kind, error, trace)
+    async def __aexit__(self, *exception: object) -> None:
+        await self._http.__aexit__(*exception)
 
     async def problems(self, inputs: Iterable[MediaInput]) -> list[Problem]:
         """Return what the API could not fetch, in the order of `inputs`, which are distinct."""

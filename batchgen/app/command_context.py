@@ -20,7 +20,7 @@ from batchgen.system import environment
 from batchgen.system.clock import SystemClock
 
 if TYPE_CHECKING:
-    from batchgen.api import ModelAPI
+    from batchgen.api.client import ModelAPI
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +49,6 @@ class CommandContext:
 
     def client(self, base: ApiBase, token: Secret) -> ModelAPI:
         """Return a client of an API, to be entered before use (`async with`)."""
-        from batchgen.api import ModelAPI  # aiohttp is loaded only by commands that call the API
+        from batchgen.api.client import ModelAPI  # aiohttp: only for commands that call the API
 
         return ModelAPI(base, token, clock=self.clock)

@@ -14,7 +14,7 @@ from batchgen.core.model_entry import ModelEntry
 from batchgen.core.secret import Secret
 
 if TYPE_CHECKING:
-    from batchgen.api import ModelAPI
+    from batchgen.api.client import ModelAPI
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,8 +1,8 @@
-"""Entries of the catalogue on disk, one small JSON file a model, with their age.
+"""Entries of the catalogue on disk, with their age: one small JSON file per model.
 
-A convenience that must never be in the way: what cannot be read counts as not there, what cannot
-be written is not written. Entries of an API on this machine are neither kept nor used, because a
-rehearsal must not leave made-up prices behind.
+The cache must never be in the way: what cannot be read counts as missing, what cannot be written
+is not written. Entries of an API on this machine are neither kept nor used, because a sandbox run
+must not leave made-up prices behind.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ MAX_FILE_BYTES = 4 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CachedEntry:
-    """An entry as the catalogue gave it some time ago."""
+    """An entry that the catalogue gave some time ago."""
 
     entry: ModelEntry
     age_s: float
-    """Negative where the clock was set back since."""
+    """Negative if the clock was set back since."""
 
     @property
     def is_stale(self) -> bool:
@@ -44,7 +44,7 @@ class CachedEntry:
 
 
 def age_text(age_s: float) -> str:
-    """How old something is, as people say it."""
+    """Return an age in words."""
     if age_s < 0:
         return "of unknown age"
     for unit_s, unit in ((86400, "days"), (3600, "h"), (60, "min")):
@@ -53,55 +53,57 @@ def age_text(age_s: float) -> str:
     return "less than a minute old"
 
 
+class _CacheFile(msgspec.Struct):
+    fetched_at_s: float
+    origin: str
+    entry: object
+
+
 class CatalogueCache:
-    """The entries of one API under `directory`; None keeps nothing."""
+    """The entries of one API under `directory`; without a directory nothing is kept."""
 
     def __init__(self, directory: Path | None, api: ApiBase, clock: Clock) -> None:
         self._origin = api.origin
         self._clock = clock
-        self._place: Path | None = None
+        self._directory: Path | None = None
         if directory is not None and not api.is_loopback:
-            self._place = directory / "models" / re.sub(r"[^A-Za-z0-9.-]+", "_", api.origin)
+            self._directory = directory / "models" / re.sub(r"[^A-Za-z0-9.-]+", "_", api.origin)
 
     def get(self, model_id: str) -> CachedEntry | None:
-        """What is kept of a model, however old."""
-        if self._place is None:
+        """Return the entry of a model, however old."""
+        if self._directory is None:
             return None
-        found = self._read(self._place / f"{file_stem(model_id)}.json")
+        found = self._read(self._directory / f"{file_stem(model_id)}.json")
         return found if found is not None and found.entry.model_id == model_id else None
 
     def entries(self) -> Iterator[CachedEntry]:
-        """Everything that is kept of this API, by file name."""
-        if self._place is None:
+        """Yield every entry of this API, by file name."""
+        if self._directory is None:
             return
         with contextlib.suppress(OSError):
-            for path in sorted(self._place.glob("*.json")):
+            for path in sorted(self._directory.glob("*.json")):
                 if (found := self._read(path)) is not None:
                     yield found
 
     def put(self, entry: ModelEntry) -> None:
         """Keep an entry as of now, in place of an older one."""
-        if self._place is None:
+        if self._directory is None:
             return
-        kept = {"fetched_at_s": self._clock.now_s(), "origin": self._origin, "entry": entry}
+        content = _CacheFile(fetched_at_s=self._clock.now_s(), origin=self._origin, entry=entry)
         with contextlib.suppress(OSError):
-            self._place.mkdir(parents=True, exist_ok=True)
-            path = self._place / f"{file_stem(entry.model_id)}.json"
+            self._directory.mkdir(parents=True, exist_ok=True)
+            path = self._directory / f"{file_stem(entry.model_id)}.json"
             with replacing(path, durable=False) as file:
-                file.write(msgspec.json.encode(kept))
+                file.write(msgspec.json.encode(content))
 
     def _read(self, path: Path) -> CachedEntry | None:
         try:
             if path.stat().st_size > MAX_FILE_BYTES:
                 return None
-            kept = msgspec.json.decode(path.read_bytes())
+            kept = msgspec.json.decode(path.read_bytes(), type=_CacheFile)
         except (OSError, ValueError, RecursionError):
             return None
-        if not isinstance(kept, dict) or kept.get("origin") != self._origin:
+        entry = read_entry(kept.entry)
+        if entry is None or kept.origin != self._origin:
             return None
-        entry, fetched_at_s = read_entry(kept.get("entry")), kept.get("fetched_at_s")
-        if entry is None or isinstance(fetched_at_s, bool):
-            return None
-        if not isinstance(fetched_at_s, (int, float)):
-            return None
-        return CachedEntry(entry=entry, age_s=self._clock.now_s() - fetched_at_s)
+        return CachedEntry(entry=entry, age_s=self._clock.now_s() - kept.fetched_at_s)

@@ -1,4 +1,4 @@
-"""How a try to save an output ends if the file is not saved: as the port has it, and in here."""
+"""How a try to save an output ends if the file is not saved."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """A bucket of an object store as the destination of outputs: S3 and alike, Google Cloud, Azure.
 
-The library comes with an extra and is imported when it is needed. It takes the credentials from
-the environment by itself; nothing is known of them here.
+The library comes with an extra: `destination` imports this module only for a bucket. It takes the
+credentials from the environment by itself; nothing is known of them here.
 """
 
 from __future__ import annotations
@@ -12,18 +12,23 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
+
+import obstore
+from obstore.exceptions import (
+    AlreadyExistsError,
+    BaseError,
+    PermissionDeniedError,
+    UnauthenticatedError,
+)
+from obstore.store import ObjectStore, from_url
 
 from batchgen.core.errors import LocalIOError
 from batchgen.core.events import OutputFile
 from batchgen.outputs.answers import Unreachable
 from batchgen.outputs.file_names import MAX_NAME_BYTES
 from batchgen.system.crash_points import CrashPoint, reached
-
-if TYPE_CHECKING:
-    from obstore.store import ObjectStore
-
 
 MAX_KEY_BYTES = 1024
 """The limit of S3, Google and Azure alike."""
@@ -51,8 +56,6 @@ class Bucket:
 
     def prepare(self) -> None:
         """List the bucket, so that a wrong bucket or key is reported now. Raise `LocalIOError`."""
-        import obstore
-
         self._connect()
         try:
             with self._translating_errors():
@@ -92,8 +95,6 @@ class Bucket:
 
     def put_text(self, path: str, content: bytes) -> None:
         """Put it in one request, which replaces an earlier object at once."""
-        import obstore
-
         with self._translating_errors():
             obstore.put(
                 self._store,
@@ -104,8 +105,6 @@ class Bucket:
 
     def read(self, path: str, limit_bytes: int) -> bytes | None:
         """Return the first bytes; None if there is no such object."""
-        import obstore
-
         with self._translating_errors():
             try:
                 found = obstore.get(self._store, self._key(path))
@@ -114,9 +113,6 @@ class Bucket:
                 return None
 
     def _connect(self) -> None:
-        from obstore.exceptions import BaseError
-        from obstore.store import from_url
-
         more: dict[str, Any] = {}
         if self.url.startswith("s3://"):
             more["config"] = {"checksum_algorithm": "SHA256"}  # the store checks what it got
@@ -136,9 +132,6 @@ class Bucket:
 
     def _upload(self, key: str, part: Path, file: OutputFile, content_type: str) -> bool:
         """Upload; return False if another object has that key by now."""
-        import obstore
-        from obstore.exceptions import AlreadyExistsError
-
         attributes: Any = {"Content-Type": content_type, DIGEST_KEY: file.sha256}
         if file.bytes > PIECE_BYTES:  # in pieces, which no store can make depend on a condition
             obstore.put(self._store, key, part, attributes=attributes, use_multipart=True,
@@ -152,8 +145,6 @@ class Bucket:
 
     def _size_and_digest(self, key: str) -> tuple[int, str] | None:
         """Return size and digest of an object; None if there is none."""
-        import obstore
-
         try:
             found = obstore.get(self._store, key, options={"head": True})
         except FileNotFoundError:
@@ -167,8 +158,6 @@ class Bucket:
     @contextmanager
     def _translating_errors(self) -> Iterator[None]:
         """Turn errors of the library into ours: `Unreachable` if another try may succeed."""
-        from obstore.exceptions import BaseError
-
         try:
             yield
         except (BaseError, FileNotFoundError) as error:
@@ -182,8 +171,6 @@ def _refusal(error: Exception) -> str | None:
 
     The library has a type of error for it in some calls, only a text in others.
     """
-    from obstore.exceptions import PermissionDeniedError, UnauthenticatedError
-
     match = _STATUS.search(str(error))
     status = match[1] if match else ""
     refused = isinstance(error, (PermissionDeniedError, UnauthenticatedError))

@@ -8,7 +8,6 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from batchgen.core.events import OutputFile
-from batchgen.outputs.bucket import Bucket
 from batchgen.outputs.local_directory import LocalDirectory
 
 DEFAULT_DIR = "outputs"
@@ -66,6 +65,8 @@ class Destination(Protocol):
 def destination_of(run_dir: Path, output_dir: str | None) -> Destination:
     """Return the destination that `output.dir` names."""
     if output_dir and "://" in output_dir:
+        from batchgen.outputs.bucket import Bucket
+
         return Bucket(url=output_dir, parts=run_dir / DOWNLOADS_NAME)
     return LocalDirectory(run_dir=run_dir, path=run_dir / (output_dir or DEFAULT_DIR))
 

@@ -18,7 +18,6 @@ from contextlib import suppress
 from pathlib import Path
 
 import msgspec
-from aiofiles.threadpool import wrap
 from msgspec.structs import replace
 
 from batchgen.system.crash_points import CrashPoint, reached
@@ -165,7 +164,7 @@ class PartFile(io.FileIO):
         self.size_bytes = 0
         self._digest = hashlib.sha256()
 
-    def writelines(self, pieces: Iterable[bytes]) -> None:  # type: ignore[override]
+    def write_all(self, pieces: Iterable[bytes]) -> None:
         """Write all of them. Raise OSError, and then still know what the file holds."""
         for piece in pieces:
             rest = memoryview(piece)
@@ -186,11 +185,10 @@ class PartWriter:
 
     def __init__(self, part: PartFile, threads: Executor, write_note: Callable[[], None]) -> None:
         """`write_note` notes how far the part is; called on a thread, now and then."""
-        self._file = wrap(part, executor=threads)
-        self._threads, self._write_note = threads, write_note
+        self._part, self._threads, self._write_note = part, threads, write_note
         self._waiting: list[bytes] = []
         self._waiting_bytes = 0
-        self._writing: asyncio.Future[object] | None = None
+        self._writing: asyncio.Future[None] | None = None
         self._loop = asyncio.get_running_loop()
         self._wrote_s = self._noted_s = self._loop.time()
 
@@ -220,7 +218,7 @@ class PartWriter:
 
     def _start(self) -> None:
         pieces, self._waiting, self._waiting_bytes = self._waiting, [], 0
-        self._writing = asyncio.ensure_future(self._file.writelines(pieces))
+        self._writing = self._loop.run_in_executor(self._threads, self._part.write_all, pieces)
 
     async def _written(self) -> None:
         """Wait for the write that is on its way, even if this task is cancelled meanwhile."""

@@ -13,7 +13,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Self, TypeVar
 
 from batchgen.core.errors import LocalIOError
@@ -77,13 +76,8 @@ class Store:
         await self._http.__aenter__()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self._http.__aexit__(kind, error, trace)
+    async def __aexit__(self, *exception: object) -> None:
+        await self._http.__aexit__(*exception)
         await asyncio.to_thread(self._threads.shutdown)
         self._notes.close()
 

@@ -3,37 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from aiohttp import web
 
-from batchgen.api import ModelAPI
 from batchgen.api.catalogue import Catalogue
+from batchgen.api.client import ModelAPI
 from batchgen.core.api_base import parse_base_url
 from batchgen.core.model_entry import ModelEntry, NoCatalogueEntry
 from batchgen.core.secret import Secret
 from batchgen.sandbox import Sandbox, SandboxConfig
 from batchgen.system.clock import SystemClock
 from tests.kit import MODEL
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+from tests.outputs.host import Handler, server
 
 
 @asynccontextmanager
 async def catalogue(handler: Handler) -> AsyncIterator[Catalogue]:
     """The catalogue of a server that answers everything with one handler."""
-    app = web.Application()
-    app.router.add_get("/{path:.*}", handler)
-    runner = web.AppRunner(app, shutdown_timeout=0.05)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    base = parse_base_url(f"http://127.0.0.1:{runner.addresses[0][1]}/v1")
-    try:
+    async with server(handler) as origin:
+        base = parse_base_url(f"{origin}/v1")
         async with ModelAPI(base, Secret("t"), clock=SystemClock()) as api:
             yield Catalogue(api)
-    finally:
-        await runner.cleanup()
 
 
 async def test_an_entry_of_the_live_catalogue() -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
 from aiohttp import web
 
-from batchgen.api import ModelAPI
+from batchgen.api.client import ModelAPI
 from batchgen.core.api_answers import (
     CancelOutcome,
     Doubt,
@@ -29,8 +29,8 @@ from batchgen.core.secret import Secret
 from batchgen.sandbox import Sandbox, SandboxConfig
 from batchgen.system.clock import SystemClock
 from tests.kit import MODEL
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+from tests.outputs import host
+from tests.outputs.host import Handler
 
 
 def client(base_url: str, token: str = "sandbox-token") -> ModelAPI:
@@ -40,18 +40,9 @@ def client(base_url: str, token: str = "sandbox-token") -> ModelAPI:
 
 @asynccontextmanager
 async def server(handler: Handler) -> AsyncIterator[str]:
-    """A server that answers everything with one handler."""
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", handler)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    port = runner.addresses[0][1]
-    try:
-        yield f"http://127.0.0.1:{port}/v1"
-    finally:
-        await runner.cleanup()
+    """The base URL of an API that answers everything with one handler."""
+    async with host.server(handler) as origin:
+        yield f"{origin}/v1"
 
 
 async def test_a_job_from_submission_to_output() -> None:

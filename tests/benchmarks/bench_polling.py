@@ -29,7 +29,7 @@ from itertools import pairwise
 from math import inf
 from pathlib import Path
 
-from batchgen.api import ModelAPI
+from batchgen.api.client import ModelAPI
 from batchgen.core.api_answers import (
     CancelOutcome,
     Ended,
