@@ -13,8 +13,9 @@ What is counted:
   under TYPE_CHECKING do not count. Imports within functions do, and the chain without them is
   printed as well.
 - The composition root is the module of `app/`, `commands/` or `cli/` that imports the most modules.
-- A name is that of a module or of a package (`ledger/`, `commands/ledger.py`), without `__init__`
-  and `__main__`. The second count leaves out a command that has the name of its room.
+- A name is that of a module or of a package, without `__init__` and `__main__`. The second count
+  leaves out packages, so that a room may have the name of its command (`ledger/`,
+  `commands/ledger.py`) or of its main module (`runner/runner.py`).
 - The p90 of n values is the one at position 0.9 n in ascending order.
 - Question words are What, Where, Whether, Whose, How, Who, Which, When and Why. They are counted at
   the beginning of docstrings of modules, classes and functions; `where` and `if` anywhere in these.
@@ -79,18 +80,15 @@ class Structure:
     def class_names_used_twice(self) -> list[str]:
         return _repeated(node.name for node in self.nodes() if isinstance(node, ast.ClassDef))
 
-    def shared_names(self, *, exempt_commands: bool) -> list[str]:
-        """Return modules and packages whose name another one has, as paths below the package."""
-        by_name = defaultdict(set)
+    def shared_names(self, *, packages: bool) -> list[str]:
+        """Return modules (and packages) with the name of another, as paths below the package."""
+        by_name = defaultdict(list)
         for path in self.paths:
             place = path.parent if path.stem == "__init__" else path.with_suffix("")
-            if place != self.package and place.name != "__main__":
-                by_name[place.name].add(place.relative_to(self.package))
-        if exempt_commands:
-            for places in by_name.values():
-                if len(places) == 2 and any(len(place.parts) == 1 for place in places):
-                    places -= {place for place in places if place.parts[0] == "commands"}
-        return [str(place) for places in by_name.values() if len(places) > 1 for place in places]
+            named = path.stem != "__main__" and place != self.package
+            if named and (packages or path.stem != "__init__"):
+                by_name[place.name].append(str(place.relative_to(self.package)))
+        return [place for places in by_name.values() if len(places) > 1 for place in places]
 
     def imports(self, *, in_functions: bool) -> Imports:
         names = {_dotted(path, self.package): tree for path, tree in self.trees.items()}
@@ -167,14 +165,8 @@ def table(structure: Structure) -> list[tuple[str, str]]:
         ("longest import chain, imports in functions left out", f"{len(longest_chain(at_import))}"),
         ("modules in an import circle", f"{len(circular(everything))}"),
         ("imports of the composition root", f"{wiring[0][0] if wiring else '-'}"),
-        (
-            "modules that share a name with another",
-            f"{len(structure.shared_names(exempt_commands=False))}",
-        ),
-        (
-            "the same, less a room and its command",
-            f"{len(structure.shared_names(exempt_commands=True))}",
-        ),
+        ("modules that share a name with another", f"{len(structure.shared_names(packages=True))}"),
+        ("the same without packages", f"{len(structure.shared_names(packages=False))}"),
         ("class names used twice", f"{len(structure.class_names_used_twice())}"),
         (
             "docstrings that begin with a question word",
@@ -205,9 +197,12 @@ def main(arguments: list[str]) -> None:
     everything = structure.imports(in_functions=True)
     _print_list("longest import chain", longest_chain(everything))
     _print_list("import circle", circular(everything))
-    _print_list("share a name", sorted(structure.shared_names(exempt_commands=True)))
+    _print_list("share a name", sorted(structure.shared_names(packages=True)))
     _print_list("class names used twice", structure.class_names_used_twice())
-    _print_list("modules imported by", [f"{count:3} {name}" for count, name in structure.wiring()])
+    _print_list(
+        "modules that a wiring module imports",
+        [f"{count:3} {name}" for count, name in structure.wiring()],
+    )
 
 
 def _print_list(title: str, lines: list[str]) -> None:

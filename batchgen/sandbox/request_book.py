@@ -149,17 +149,16 @@ class Request:
         """The text that it was made from."""
         return self.model.check.prompt(self.accepted.input)
 
+    @property
+    def file_names(self) -> list[str]:
+        """The names of its outputs in their URLs: `1.png`, `2.png`..."""
+        return [f"{n}.{self.model.suffix}" for n in range(1, self.accepted.outputs + 1)]
+
     def file(self, name: str) -> File | None:
-        """Return the output with this name in its URL (`1.png`); None if there is none."""
-        number, _, suffix = name.partition(".")
-        is_number = number.isascii() and number.isdigit()
-        if (
-            suffix != self.model.suffix
-            or not is_number
-            or not 1 <= int(number) <= self.accepted.outputs
-        ):
+        """Return the output with this name; None if there is none."""
+        if name not in self.file_names:
             return None
-        key = f"{self.digest}/{self.attempt}/{int(number)}"
+        key = f"{self.digest}/{self.attempt}/{name.partition('.')[0]}"
         return output_file(self.model.kind, key, self.accepted.input)
 
 

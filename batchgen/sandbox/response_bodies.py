@@ -64,10 +64,8 @@ def _output(origin: str, request: Request) -> Body:
     """Return one URL under `image`, several under `images`, and so on for other kinds."""
     query = "" if request.dead_link is None else f"?{FRESH}"
     base = f"{origin}/files/{request.request_id}"
+    urls = [f"{base}/{name}{query}" for name in request.file_names]
     kind = request.model.kind
-    urls = [
-        f"{base}/{n}.{request.model.suffix}{query}" for n in range(1, request.accepted.outputs + 1)
-    ]
     return {kind: urls[0]} if len(urls) == 1 else {f"{kind}s": urls}
 
 
