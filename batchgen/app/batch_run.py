@@ -31,7 +31,7 @@ from batchgen.app.run_file import (
 )
 from batchgen.app.run_options import RunRequest
 from batchgen.app.run_preparation import Preparation, prepare
-from batchgen.app.selected_jobs import SelectedJobs, jobs_to_do
+from batchgen.app.selected_jobs import SelectedJobs
 from batchgen.app.signals import signals_stop
 from batchgen.core.adoption import adoptions
 from batchgen.core.errors import LockHeld
@@ -127,7 +127,7 @@ class BatchRun:
                 return 0
             selected, plan, prices = await self.plan()
             outcome = Outcome(reasons=())
-            if jobs_to_do(plan):
+            if plan.work_left:
                 outcome = await self.run(selected, plan, prices)
             return self.report(selected, outcome)
 
@@ -274,7 +274,7 @@ class BatchRun:
         for line in status_lines(summary, self.directory.path, now_s=self.context.clock.now_s()):
             speak(line)
         if code not in (0, 1):
-            console.insist(self._how_to_resume(reasons, left=jobs_to_do(final)))
+            console.insist(self._how_to_resume(reasons, left=final.work_left))
         return code
 
     def _write_result_files(self) -> None:

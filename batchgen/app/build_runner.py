@@ -14,7 +14,6 @@ from batchgen.app.output_store import store_of, with_sidecars
 from batchgen.app.remote import Remote
 from batchgen.app.run_directory import RunDirectory
 from batchgen.app.run_options import limits_of, policy_of
-from batchgen.app.selected_jobs import jobs_to_do
 from batchgen.core.plan import Plan
 from batchgen.core.polling.durations import past_duration_s
 from batchgen.core.run_settings import RunSettings
@@ -42,7 +41,7 @@ async def build_runner(parts: RunnerParts, plan: Plan) -> AsyncIterator[Runner]:
 
     Raises `TokenMissing`, and `LocalIOError` if the outputs cannot be written.
     """
-    clock, settings, to_do = parts.context.clock, parts.settings, jobs_to_do(plan)
+    clock, settings, to_do = parts.context.clock, parts.settings, plan.work_left
     policy = policy_of(settings)
     client = parts.remote.client()
     tally = Tally(total=to_do, download=policy.download)

@@ -11,7 +11,6 @@ from batchgen.core.jobs import Batch, Job
 from batchgen.core.lifecycle import JobState
 from batchgen.core.plan import (
     SUBMISSIONS,
-    WORK_LEFT,
     Disposition,
     Plan,
     Policy,
@@ -92,11 +91,6 @@ class SelectedJobs:
         for job_id in unclaimed:
             record = self.ledger.get(job_id)
             plan.removed[disposition(record, self.policy, fingerprint=None)] += 1
-
-
-def jobs_to_do(plan: Plan) -> int:
-    """Return how many jobs of a plan a run has work with."""
-    return sum((plan.counts + plan.removed)[kind] for kind in WORK_LEFT)
 
 
 def _state(ledger: Records, job: str) -> str:
