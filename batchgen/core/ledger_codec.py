@@ -33,7 +33,7 @@ class LedgerHeader(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 
 class SubmittingLine(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What a `submitting` line says was sent."""
+    """The model and input that a `submitting` line says were sent."""
 
     job: str
     fingerprint: str
@@ -142,7 +142,7 @@ def is_header(line: bytes) -> bool:
 
 @dataclass(slots=True)
 class Position:
-    """How far a ledger has been read."""
+    """The place up to which a ledger has been read."""
 
     offset: int = 0
     """Bytes up to which every line is whole and good."""

@@ -1,4 +1,4 @@
-"""What can still be read of a damaged ledger line, and the record that its job needs because of it.
+"""The salvage of a damaged ledger line: its readable fields, and the record its job needs instead.
 
 Most lost lines are harmless: the lines before them lead to another poll, to another download, or to
 a doubt. Harm comes from one case only, a lost line that was the trace of a submission, because its
@@ -32,7 +32,7 @@ _HOLE = re.compile(rb"\x00{%d,}" % SMALLEST_LINE_BYTES)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SalvagedFields:
-    """What can still be read of a damaged line."""
+    """The fields that can still be read of a damaged line."""
 
     jobs: tuple[str, ...] = ()
     """The names in it; more than one if lines ran into each other."""

@@ -12,7 +12,7 @@ RESULT_COLUMNS = (
     "job", "state", "request_id", "outputs", "files", "cost_usd", "attempts", "error",
     "submitted_at", "finished_at",
 )  # fmt: skip
-"""What results.csv has after the input columns."""
+"""The columns of results.csv after the input columns."""
 
 
 def carried_name(name: str) -> str:

@@ -43,7 +43,7 @@ class _Batch:
     failed: list[asyncio.Future[int]] = field(default_factory=list)
     """Callers whose lines were not written, or may not be on disk."""
     failure: LocalIOError | None = None
-    """Why they failed."""
+    """The reason why they failed."""
 
     def fail(self, failure: LocalIOError, indexes: set[int]) -> None:
         """Take out the lines at these indexes."""

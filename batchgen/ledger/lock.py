@@ -32,7 +32,7 @@ _HELD = frozenset({errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES})
 
 
 class ProcessState(Enum):
-    """What this machine can tell about a process."""
+    """The state of a process, as far as this machine can tell."""
 
     RUNS = "runs"
     ENDED = "ended"
@@ -57,7 +57,7 @@ class LockHolder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def is_here(self) -> bool:
-        """Whether it is a process of this machine."""
+        """True for a process of this machine."""
         return self.host == socket.gethostname()
 
     def state(self) -> ProcessState:

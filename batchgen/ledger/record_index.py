@@ -54,7 +54,7 @@ class LineReader:
 
     @property
     def has_file(self) -> bool:
-        """Whether there was a file to open."""
+        """True if there was a file to open."""
         return self._fd != _NO_FILE
 
     def is_file(self, status: os.stat_result) -> bool:

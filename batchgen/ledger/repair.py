@@ -24,7 +24,7 @@ from batchgen.system.files import remove_leftovers, replacing
 
 @dataclass(slots=True)
 class Repaired:
-    """What a repair did."""
+    """The outcome of a repair."""
 
     aside: Path | None = None
     """The file with the bad lines; None: nothing was wrong."""

@@ -28,14 +28,9 @@ from batchgen.ledger.record_index import LineReader, RecordIndex
 LEDGER_NAME = "ledger.jsonl"
 
 
-def has_ledger(run_dir: Path) -> bool:
-    """Tell whether a run directory has a ledger."""
-    return (run_dir / LEDGER_NAME).exists()
-
-
 def require_ledger(run_dir: Path) -> None:
     """Raise `LedgerMissing` if a run directory has no ledger."""
-    if not has_ledger(run_dir):
+    if not (run_dir / LEDGER_NAME).exists():
         raise LedgerMissing(run_dir)
 
 
@@ -73,7 +68,7 @@ class Replay:
 
     @property
     def is_current(self) -> bool:
-        """Whether the path still names the file that was read, and nothing read was cut from it.
+        """True if the path still names the file that was read, and nothing read was cut from it.
 
         Compaction replaces the file. Cutting a torn tail does not count: it was never read.
         """

@@ -32,7 +32,7 @@ class RunLedger:
         self._commit = commit
         self._clock = clock
         self.notes = notes
-        """What was repaired while opening, as sentences for the user."""
+        """Sentences about repairs made while opening, for the user."""
 
     @classmethod
     def open(

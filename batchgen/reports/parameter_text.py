@@ -45,7 +45,7 @@ class Parameter:
 
     @property
     def limits(self) -> tuple[str, ...]:
-        """What it allows, one sentence each, safe for a terminal."""
+        """Its limits, one sentence each, safe for a terminal."""
         return tuple(_limits(self.prop, self.rules))
 
     @property

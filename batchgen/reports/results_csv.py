@@ -15,8 +15,6 @@ from batchgen.core.lifecycle import JobRecord, JobState
 from batchgen.core.spreadsheet import RESULT_COLUMNS, carried_name, defuse
 from batchgen.system.files import replace_file
 
-RESULTS_NAME = "results.csv"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResultRow:
@@ -26,7 +24,7 @@ class ResultRow:
     columns: Mapping[str, str]
     record: JobRecord | None
     problems: tuple[str, ...] = ()
-    """What is wrong with the row; such a row was never a job."""
+    """Mistakes in the row; a row with mistakes was never a job."""
 
 
 def write_results(path: Path, columns: Sequence[str], rows: Iterable[ResultRow]) -> None:

@@ -46,7 +46,7 @@ class WatchFrame:
 
     @property
     def content(self) -> tuple[Path, Summary, Mapping[str, object] | None, bool]:
-        """What counts as a change, so not the time."""
+        """The part that counts as a change, so not the time."""
         return self.run_dir, self.summary, self.holder, self.over
 
 
