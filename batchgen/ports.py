@@ -71,7 +71,7 @@ class Ledger(Records, Protocol):
     async def record(self, job: str, event: Event) -> JobRecord:
         """Fold the event into the job's record. When this returns, it is on disk.
 
-        Raise `LocalIOError` if it could not be written, and from then on always.
+        Raise `LocalIOError` if it could not be written, and from then on for every `Intended`.
         """
         ...
 

@@ -6,6 +6,7 @@ written, the log ends and the run continues: only the ledger counts.
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from contextlib import suppress
@@ -94,13 +95,16 @@ def _event_name(event: Event) -> str:
 
 
 def _json(value: object) -> str:
-    return msgspec.json.encode(value).decode()
+    try:
+        return msgspec.json.encode(value).decode()
+    except UnicodeEncodeError:  # the name of a file may hold bytes that are not text
+        return json.dumps(msgspec.to_builtins(value))
 
 
 def _plain(moment: str, facts: dict[str, object]) -> str:
     """Return `2026-11-22T02:00:01.123Z accepted job="fox" state="in_queue" attempt=1`."""
-    if note := facts.get("note"):
-        text = " ".join(str(note).split())
+    if "note" in facts:
+        text = " ".join(str(facts["note"]).split())
         return f"{moment} {''.join(char for char in text if char.isprintable())}"
     parts = " ".join(f"{key}={_json(value)}" for key, value in facts.items() if key != "event")
     return f"{moment} {facts['event']} {parts}"

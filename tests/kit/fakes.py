@@ -1,4 +1,7 @@
-"""A remote side, a ledger and an output store in memory, for tests that leap in time."""
+"""Fakes of the ports, for tests in virtual time: an API, a ledger, an output store, an observer.
+
+They pass the same tests as the real implementations: `tests/contract`.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import heapq
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from math import inf
 
 from batchgen.core.api_answers import (
     CancelOutcome,
@@ -15,21 +19,25 @@ from batchgen.core.api_answers import (
     PollAnswer,
     Produced,
     Queued,
+    RowRefused,
     Running,
     SubmitAnswer,
     Submitted,
+    TryAgain,
+    WasCancelled,
 )
-from batchgen.core.events import ErrorKind, Event, JobError, OutputFile
+from batchgen.core.errors import LocalIOError
+from batchgen.core.events import ErrorKind, Event, Intended, JobError, OutputFile
 from batchgen.core.jobs import Job, JSONValue, Where
-from batchgen.core.lifecycle import JobRecord, JobState, apply
+from batchgen.core.lifecycle import PAID_FOR, JobRecord, JobState, apply, restored
 from batchgen.core.units import timestamp
 from batchgen.ports import FilesSaved, SaveAnswer
-from tests.kit import MODEL
+from tests.kit import MODEL, OTHER_MODEL
 from tests.kit.time import LoopClock
 
 
 def job(name: str, prompt: str = "a boat", model: str = MODEL) -> Job:
-    """A job as a manifest would give it."""
+    """Make a job as a manifest would give it."""
     return Job(id=name, model=model, input={"prompt": prompt}, where=Where(file="t.csv", row=2))
 
 
@@ -45,13 +53,14 @@ class Jobs:
 
 @dataclass
 class MemoryLedger:
-    """A `Ledger` whose disk is a list; `fsync_s` is what a durable append takes."""
+    """A `Ledger` in memory; `fsync_s` is the time that a durable append takes."""
 
     fsync_s: float = 0.0
     known: dict[str, JobRecord] = field(default_factory=dict)
     events: list[tuple[str, Event]] = field(default_factory=list)
     made: dict[tuple[str, str], JobRecord] = field(default_factory=dict)
     fail_on: Callable[[str, Event], Exception | None] = lambda job, event: None
+    disk_is_full: bool = False
 
     def get(self, job: str) -> JobRecord | None:
         return self.known.get(job)
@@ -63,18 +72,29 @@ class MemoryLedger:
         return self.made.get((job, fingerprint))
 
     async def restore(self, made: JobRecord) -> JobRecord:
-        self.known[made.job] = made
-        return made
+        record = restored(self.known.get(made.job) or made, made, ts=self._now())
+        return await self._put(record)
 
     async def record(self, job: str, event: Event) -> JobRecord:
         if error := self.fail_on(job, event):
             raise error
-        now = timestamp(LoopClock().now_s())
-        record = apply(self.known.get(job), event, job=job, ts=now)
-        self.known[job] = record
+        if self.disk_is_full and isinstance(event, Intended):
+            raise LocalIOError("the disk is full")
+        record = apply(self.known.get(job), event, job=job, ts=self._now())
         self.events.append((job, event))
+        return await self._put(record)
+
+    async def _put(self, record: JobRecord) -> JobRecord:
+        before = self.known.get(record.job)
+        if before and before.state in PAID_FOR and before.fingerprint != record.fingerprint:
+            self.made[before.job, before.fingerprint] = before
+        self.known[record.job] = record
         await asyncio.sleep(self.fsync_s)
         return record
+
+    @staticmethod
+    def _now() -> str:
+        return timestamp(LoopClock().now_s())
 
     def states(self) -> dict[str, str]:
         return {name: record.state.value for name, record in self.known.items()}
@@ -82,14 +102,19 @@ class MemoryLedger:
 
 @dataclass
 class MemoryAPI:
-    """A `GenerationAPI` that remembers what it was asked and answers as it is told."""
+    """A `GenerationAPI` in memory that answers as it is told, or else like an API without faults.
+
+    A job waits for the first half of its time and runs for the second.
+    """
 
     duration_s: float = 10.0
     on_submit: Callable[[Mapping[str, JSONValue], int], SubmitAnswer | None] = lambda v, n: None
     on_poll: Callable[[str, int], PollAnswer | None] = lambda rid, n: None
     on_result: Callable[[str], PollAnswer | None] = lambda rid: None
-    on_probe: Callable[[int], bool | None] = lambda n: True
+    on_probe: Callable[[int], bool | None] | None = None
     answer_s: float = 0.01
+    models: frozenset[str] = frozenset({MODEL, OTHER_MODEL})
+    is_reachable: bool = True
     probes: int = 0
     created: list[tuple[str, Mapping[str, JSONValue]]] = field(default_factory=list)
     posts: Counter[str] = field(default_factory=Counter)
@@ -97,12 +122,18 @@ class MemoryAPI:
     high_water: int = 0
     _end_s: dict[str, float] = field(default_factory=dict)
     _ends: list[float] = field(default_factory=list)
+    _cancelled: set[str] = field(default_factory=set)
 
     async def submit(self, model: str, values: Mapping[str, JSONValue]) -> SubmitAnswer:
         prompt = str(values.get("prompt"))
         self.posts[prompt] += 1
         await asyncio.sleep(self.answer_s)
+        if not self.is_reachable:
+            return _UNREACHABLE
         answer = self.on_submit(values, self.posts[prompt])
+        if answer is None and model not in self.models:
+            error = JobError(kind=ErrorKind.REFUSED, message="no such model", http_status=404)
+            return RowRefused(error=error)
         if answer is not None and not isinstance(answer, Submitted):
             return answer
         request_id = answer.request_id if answer else f"r{len(self.created) + 1}"
@@ -119,45 +150,66 @@ class MemoryAPI:
         self.polls[request_id] += 1
         await asyncio.sleep(self.answer_s)
         told = self.on_poll(request_id, self.polls[request_id])
-        if told is not None:
-            return told
-        if request_id not in self._end_s:
-            return Gone(error=JobError(kind=ErrorKind.EXPIRED, message="unknown request"))
-        left_s = self._end_s[request_id] - asyncio.get_running_loop().time()
-        if left_s <= 0:
-            return Ended()
-        return Running() if left_s < self.duration_s / 2 else Queued(position=1)
+        return told or self._unfinished(request_id) or Ended()
 
     async def result(self, request_id: str) -> PollAnswer:
         await asyncio.sleep(self.answer_s)
-        left_s = self._end_s.get(request_id, 0.0) - asyncio.get_running_loop().time()
-        if left_s > 0:
-            return Running() if left_s < self.duration_s / 2 else Queued()
-        told = self.on_result(request_id)
+        if unfinished := self._unfinished(request_id):
+            return unfinished
+        if request_id in self._cancelled:
+            return WasCancelled()
         url = f"https://files.runcomfy.net/{request_id}.png"
-        return told or Produced(outputs=(url,), cost_usd=0.03)
+        return self.on_result(request_id) or Produced(outputs=(url,), cost_usd=0.03)
 
     async def cancel(self, request_id: str) -> CancelOutcome:
-        return CancelOutcome.NOT_CANCELLABLE
+        await asyncio.sleep(self.answer_s)
+        match self._unfinished(request_id):
+            case Queued():
+                self._cancelled.add(request_id)
+                self._end_s[request_id] = -inf
+                return CancelOutcome.CANCELLED
+            case Running() | None:
+                return CancelOutcome.NOT_CANCELLABLE
+            case _:
+                return CancelOutcome.UNKNOWN
 
     async def has_model(self, model: str) -> bool | None:
         self.probes += 1
         await asyncio.sleep(self.answer_s)
-        return self.on_probe(self.probes)
+        if not self.is_reachable:
+            return None
+        return self.on_probe(self.probes) if self.on_probe else model in self.models
 
     def resume(self, request_id: str, *, ends_in_s: float = 0.0) -> None:
         """Know a request of an earlier run."""
         self._end_s[request_id] = asyncio.get_running_loop().time() + ends_in_s
 
+    def _unfinished(self, request_id: str) -> PollAnswer | None:
+        """Return the state of a request that has no result; None if it has one."""
+        if not self.is_reachable:
+            return _UNREACHABLE
+        if request_id not in self._end_s:
+            return Gone(error=JobError(kind=ErrorKind.EXPIRED, message="unknown request"))
+        left_s = self._end_s[request_id] - asyncio.get_running_loop().time()
+        if left_s <= 0:
+            return None
+        return Running() if left_s < self.duration_s / 2 else Queued(position=1)
+
+
+_UNREACHABLE = TryAgain(
+    error=JobError(kind=ErrorKind.NOT_ACCEPTED, message="no connection"), answered=False
+)
+
 
 @dataclass
 class MemoryStore:
-    """An `OutputStore` that keeps names only."""
+    """An `OutputStore` that stores names only."""
 
     save_s: float = 0.05
     on_save: Callable[[str, int], SaveAnswer | None] = lambda job, n: None
     tries: Counter[str] = field(default_factory=Counter)
     settlements: list[str] = field(default_factory=list)
+    _owners: dict[str, str] = field(default_factory=dict)
 
     def settled(self, job: str) -> None:
         self.settlements.append(job)
@@ -170,17 +222,21 @@ class MemoryStore:
         told = self.on_save(job, self.tries[job])
         if told is not None:
             return told
-        return FilesSaved(
-            files=tuple(
-                OutputFile(path=f"outputs/{job}-{n}.png", bytes=1, sha256="0" * 64)
-                for n, _ in enumerate(urls, start=1)
-            )
-        )
+        made = [
+            OutputFile(path=self._path(job, f"{job}-{n}"), bytes=1, sha256="0" * 64)
+            for n in range(1, len(urls) + 1)
+        ]
+        return FilesSaved(files=(*known, *made[len(known) :]))
+
+    def _path(self, job: str, stem: str) -> str:
+        while self._owners.setdefault(stem.lower(), job) != job:
+            stem += "~"
+        return f"outputs/{stem}.png"
 
 
 @dataclass
 class Notes:
-    """An `Observer` that keeps what it is told."""
+    """An `Observer` that remembers what it is told."""
 
     notes: list[str] = field(default_factory=list)
     events: list[tuple[str, Event]] = field(default_factory=list)

@@ -162,3 +162,24 @@ def test_a_forgotten_request_is_expired_and_is_not_paid_again() -> None:
     assert record.error is not None
     assert record.error.kind == "expired"
     assert world.api.posts.total() == 1
+
+
+def test_a_row_that_goes_back_uses_what_was_made_for_it() -> None:
+    """It is restored without a call, and nothing that was spent is forgotten."""
+    world = World()
+    first, edited = [job("j0", "first")], [job("j0", "edited")]
+    world.run(first)
+    world.run(edited)
+    again = World(ledger=world.ledger)
+
+    again.run(first)
+
+    assert (again.api.posts.total(), again.api.polls.total(), again.store.tries.total()) == (
+        0,
+        0,
+        0,
+    )
+    record = world.ledger.get("j0")
+    assert record is not None
+    assert (record.fingerprint, record.state) == (first[0].fingerprint, JobState.DOWNLOADED)
+    assert record.total_cost_usd == pytest.approx(0.06)

@@ -16,9 +16,10 @@ from batchgen.core.api_answers import (
 )
 from batchgen.core.events import JobError
 from batchgen.runner import Limits, Runner
+from tests.kit import OTHER_MODEL
 from tests.kit.fakes import MemoryAPI, job
 from tests.kit.time import LoopClock, leap
-from tests.runner.world import OTHER, World, many, now_s
+from tests.runner.world import World, many, now_s
 
 
 def test_every_job_comes_to_its_end_once() -> None:
@@ -103,13 +104,15 @@ def test_a_model_that_waits_does_not_hold_up_another() -> None:
 
     class Slow(MemoryAPI):
         async def submit(self, model: str, values: object) -> SubmitAnswer:
-            if model == OTHER:
+            if model == OTHER_MODEL:
                 await LoopClock().sleep(500.0)
             return await super().submit(model, values)  # type: ignore[arg-type]
 
     world.api = Slow()
 
-    world.run([job("slow", "s", model=OTHER), job("slow2", "s2", model=OTHER), *many(20)])
+    world.run(
+        [job("slow", "s", model=OTHER_MODEL), job("slow2", "s2", model=OTHER_MODEL), *many(20)]
+    )
 
     ended = [name for name, event in world.ledger.events if type(event).__name__ == "Saved"]
     assert ended[-1].startswith("slow")

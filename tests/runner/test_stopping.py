@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 
 from batchgen.core.api_answers import (
     Broke,
-    CancelOutcome,
     NoBalance,
-    PollAnswer,
     SubmitAnswer,
     TokenRejected,
     TryAgain,
-    WasCancelled,
 )
 from batchgen.core.errors import LocalIOError
 from batchgen.core.events import Accepted, Event, JobError
 from batchgen.core.stop_reasons import StopReason
-from batchgen.runner import Limits
+from batchgen.runner import Limits, Runner
 from tests.kit.fakes import MemoryAPI, MemoryLedger
 from tests.runner.world import World, interrupt_after, many
 
@@ -112,28 +110,20 @@ def test_an_intent_that_became_durable_after_the_signal_is_not_sent() -> None:
 
 def test_cancel_on_interrupt_cancels_what_is_queued_and_confirms_it() -> None:
     """With --on-interrupt cancel; running jobs are left as they are."""
-
-    cancelled: set[str] = set()
-
-    class Cancelling(MemoryAPI):
-        async def cancel(self, request_id: str) -> CancelOutcome:
-            if request_id == "r1":
-                return CancelOutcome.NOT_CANCELLABLE
-            cancelled.add(request_id)
-            return CancelOutcome.CANCELLED
-
-        async def result(self, request_id: str) -> PollAnswer:
-            return WasCancelled() if request_id in cancelled else await super().result(request_id)
-
     world = World(
-        api=Cancelling(duration_s=1e5), limits=Limits(concurrency=5, cancel_on_interrupt=True)
+        api=MemoryAPI(duration_s=1e5), limits=Limits(concurrency=5, cancel_on_interrupt=True)
     )
 
-    world.run(many(20), interrupt_after(3.0))
+    def during(runner: Runner) -> None:
+        loop = asyncio.get_running_loop()
+        loop.call_later(2.0, lambda: world.api.resume("r1", ends_in_s=1e4))  # it runs from now on
+        interrupt_after(3.0)(runner)
 
-    found = Counter(world.ledger.states().values())
-    assert found["cancelled"] >= 1
-    assert found.total() == 5
+    world.run(many(20), during)
+
+    found = world.ledger.states()
+    assert found.pop("j0") in ("in_queue", "in_progress")
+    assert found == {f"j{n}": "cancelled" for n in range(1, 5)}
     assert world.took_s < 8
 
 

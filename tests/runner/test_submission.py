@@ -22,9 +22,9 @@ from batchgen.core.events import Intended, JobError
 from batchgen.core.lifecycle import JobState
 from batchgen.core.plan import Policy
 from batchgen.runner import Limits
-from tests.kit import MODEL
+from tests.kit import MODEL, OTHER_MODEL
 from tests.kit.fakes import MemoryAPI, MemoryLedger, job
-from tests.runner.world import OTHER, World, many, now_s
+from tests.runner.world import World, many, now_s
 
 LOST = Doubt(error=JobError(kind="lost_answer", message="bad gateway", http_status=502))
 
@@ -209,7 +209,7 @@ def test_ten_failures_in_a_row_stop_the_model_and_leave_the_others() -> None:
     """What is left of the broken model stays pending; the other model runs to its end."""
     broke = Broke(error=JobError(kind="generation", message="boom"), cost_usd=0.01)
     jobs = [job(f"a{n}", f"bad {n}") for n in range(40)]
-    jobs += [job(f"b{n}", f"good {n}", model=OTHER) for n in range(20)]
+    jobs += [job(f"b{n}", f"good {n}", model=OTHER_MODEL) for n in range(20)]
     world = World(limits=Limits(concurrency=2))
     bad = {"bad"}
 

@@ -14,9 +14,6 @@ from batchgen.runner import Limits, Outcome, Runner, Spending
 from tests.kit.fakes import Jobs, MemoryAPI, MemoryLedger, MemoryStore, Notes, job
 from tests.kit.time import LoopClock, leap
 
-OTHER = "bytedance/other/text-to-image"
-"""A second model."""
-
 
 @dataclass
 class World:

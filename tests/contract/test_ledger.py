@@ -1,0 +1,227 @@
+"""The port `Ledger`: the fake of the tests keeps records as the ledger on disk does."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from batchgen.core.errors import LocalIOError
+from batchgen.core.events import (
+    Accepted,
+    AnswerLost,
+    Event,
+    Failed,
+    Intended,
+    JobError,
+    NotAccepted,
+    OutputFile,
+    Saved,
+    Started,
+    Succeeded,
+)
+from batchgen.core.lifecycle import IllegalTransition, JobState
+from batchgen.ledger.replay import LEDGER_NAME
+from batchgen.ledger.run_ledger import RunLedger
+from batchgen.ports import Ledger
+from batchgen.system.clock import SystemClock
+from tests.kit import MODEL
+from tests.kit.disks import file_limit
+from tests.kit.fakes import MemoryLedger
+
+ERROR = JobError(kind="generation", message="boom")
+FILE = OutputFile(path="outputs/a-1.png", bytes=1, sha256="0" * 64)
+
+
+def intent(fingerprint: str = "f1") -> Intended:
+    return Intended(model=MODEL, input={"prompt": fingerprint}, fingerprint=fingerprint)
+
+
+def life(request_id: str, fingerprint: str = "f1", cost_usd: float | None = 0.03) -> list[Event]:
+    """The events of a job that is submitted, succeeds and is downloaded."""
+    return [
+        intent(fingerprint),
+        Accepted(request_id=request_id),
+        Started(),
+        Succeeded(outputs=(f"https://files.runcomfy.net/{request_id}.png",), cost_usd=cost_usd),
+        Saved(files=(FILE,)),
+    ]
+
+
+@dataclass
+class Subject:
+    """A ledger, and a way to fill its disk."""
+
+    ledger: Ledger
+    full_disk: Callable[[], AbstractContextManager[None]]
+
+    async def record(self, job: str, *events: Event) -> None:
+        for event in events:
+            await self.ledger.record(job, event)
+
+
+@pytest.fixture(params=["fake", "real"])
+async def subject(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Subject]:
+    if request.param == "fake":
+        fake = MemoryLedger()
+
+        @contextmanager
+        def full() -> Iterator[None]:
+            fake.disk_is_full = True
+            yield
+
+        yield Subject(fake, full)
+        return
+    real = RunLedger.open(tmp_path, api="https://x.example", clock=SystemClock())
+    path = tmp_path / LEDGER_NAME
+    yield Subject(real, lambda: file_limit(path.stat().st_size + 10))
+    await real.close()
+
+
+async def test_nothing_is_known_of_a_job_that_was_never_submitted(subject: Subject) -> None:
+    """No record, in no state, and no earlier one."""
+    ledger = subject.ledger
+
+    assert ledger.get("a") is None
+    assert list(ledger.records()) == []
+    assert ledger.made_before("a", "f1") is None
+
+
+async def test_each_event_is_folded_into_the_record(subject: Subject) -> None:
+    """What `record` returns is what `get` gives, and nothing that was known is lost."""
+    for event in life("r1"):
+        returned = await subject.ledger.record("a", event)
+        assert subject.ledger.get("a") == returned
+
+    record = subject.ledger.get("a")
+    assert record is not None
+    assert (record.state, record.request_id, record.attempt) == (JobState.DOWNLOADED, "r1", 1)
+    assert (record.outputs, record.files) == (("https://files.runcomfy.net/r1.png",), (FILE,))
+    assert (record.fingerprint, record.cost_usd) == ("f1", 0.03)
+
+
+async def test_an_event_that_the_lifecycle_forbids_changes_nothing(subject: Subject) -> None:
+    """A second submission of what is in flight, or of an input whose output is there."""
+    await subject.record("a", intent(), Accepted(request_id="r1"))
+    before = subject.ledger.get("a")
+
+    with pytest.raises(IllegalTransition):
+        await subject.ledger.record("a", intent())
+
+    assert subject.ledger.get("a") == before
+    await subject.record("a", *life("r1")[2:])
+    with pytest.raises(IllegalTransition):
+        await subject.ledger.record("a", intent())
+
+
+async def test_an_event_is_known_before_it_is_durable(subject: Subject) -> None:
+    """The next event of the same job folds into it, however long the disk takes."""
+    first = asyncio.ensure_future(subject.ledger.record("a", intent()))
+    second = asyncio.ensure_future(subject.ledger.record("a", Accepted(request_id="r1")))
+
+    assert (await first).state is JobState.SUBMITTING
+    assert (await second).state is JobState.IN_QUEUE
+
+
+async def test_many_jobs_at_once_keep_their_own_records(subject: Subject) -> None:
+    """Appends that share an fsync do not mix."""
+    names = [f"j{n}" for n in range(50)]
+
+    await asyncio.gather(*(subject.record(name, *life(f"r-{name}")) for name in names))
+
+    found = {record.job: record.request_id for record in subject.ledger.records()}
+    assert found == {name: f"r-{name}" for name in names}
+
+
+async def test_records_come_by_state_in_the_order_of_their_first_event(subject: Subject) -> None:
+    """No state named: every record."""
+    for name in ("a", "b", "c", "d"):
+        await subject.record(name, intent())
+    await subject.record("c", Accepted(request_id="rc"))
+    await subject.record("a", Accepted(request_id="ra"))
+    await subject.record("b", AnswerLost(error=ERROR))
+
+    def names(*states: JobState) -> list[str]:
+        return [record.job for record in subject.ledger.records(*states)]
+
+    assert names() == ["a", "b", "c", "d"]
+    assert names(JobState.IN_QUEUE) == ["a", "c"]
+    assert names(JobState.IN_DOUBT, JobState.SUBMITTING) == ["b", "d"]
+    assert names(JobState.FAILED) == []
+
+
+async def test_attempts_count_accepted_and_doubtful_posts_of_one_input(subject: Subject) -> None:
+    """What was not accepted is no attempt; an edited row starts at 1."""
+
+    def attempt() -> int:
+        record = subject.ledger.get("a")
+        assert record is not None
+        return record.attempt
+
+    await subject.record("a", intent(), NotAccepted(error=ERROR), intent())
+    assert attempt() == 1
+    await subject.record("a", Accepted(request_id="r1"), Failed(error=ERROR), intent())
+    assert attempt() == 2
+    await subject.record("a", AnswerLost(error=ERROR), intent("f2"))
+    assert attempt() == 1
+
+
+async def test_what_was_made_of_an_earlier_input_is_found_again(subject: Subject) -> None:
+    """After an edit; the present input is not an earlier one, nor is one without an output."""
+    await subject.record("a", *life("r1"))
+    assert subject.ledger.made_before("a", "f1") is None
+    await subject.record("a", intent("f2"))
+
+    made = subject.ledger.made_before("a", "f1")
+    assert made is not None
+    assert (made.request_id, made.state) == ("r1", JobState.DOWNLOADED)
+    await subject.record("a", AnswerLost(error=ERROR), intent("f3"))
+    assert subject.ledger.made_before("a", "f2") is None
+
+
+async def test_a_restored_record_is_the_present_one(subject: Subject) -> None:
+    """With its files and its request, and the one that it replaces can be found again."""
+    await subject.record("a", *life("r1"))
+    await subject.record("a", *life("r2", "f2"))
+    made = subject.ledger.made_before("a", "f1")
+    assert made is not None
+
+    returned = await subject.ledger.restore(made)
+
+    assert subject.ledger.get("a") == returned
+    assert (returned.request_id, returned.fingerprint) == ("r1", "f1")
+    replaced = subject.ledger.made_before("a", "f2")
+    assert replaced is not None
+    assert replaced.request_id == "r2"
+
+
+async def test_restoring_forgets_no_money(subject: Subject) -> None:
+    """What was spent on the job in all stays the same, however often its row goes back."""
+    await subject.record("a", *life("r1", cost_usd=0.03))
+    await subject.record("a", *life("r2", "f2", cost_usd=0.05))
+
+    for fingerprint in ("f1", "f2", "f1"):
+        made = subject.ledger.made_before("a", fingerprint)
+        assert made is not None
+        await subject.ledger.restore(made)
+        record = subject.ledger.get("a")
+        assert record is not None
+        assert record.total_cost_usd == pytest.approx(0.08)
+
+
+async def test_a_full_disk_ends_all_submissions(subject: Subject) -> None:
+    """An intent that is not on disk is an error, and so is every later one."""
+    await subject.record("a", intent(), Accepted(request_id="r1"))
+
+    with subject.full_disk(), pytest.raises(LocalIOError):
+        await subject.ledger.record("b", intent())
+
+    with pytest.raises(LocalIOError):
+        await subject.ledger.record("c", intent())
+    record = subject.ledger.get("a")
+    assert record is not None
+    assert record.state is JobState.IN_QUEUE
