@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from batchgen.api import ModelAPI
+from batchgen.api.client import ModelAPI
 from batchgen.core.api_answers import (
     Broke,
     CancelOutcome,
