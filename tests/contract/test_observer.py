@@ -61,11 +61,21 @@ EVENTS: tuple[Event, ...] = (
 NOTES = ("a sentence", "", "two\nlines", "Füchse 🦊 \ud800", "100 % {braces}")
 
 
+class HastyClock(SystemClock):
+    """Each time it is asked, minutes have passed: every event is due to be shown."""
+
+    asked = 0
+
+    def monotonic_s(self) -> float:
+        self.asked += 1
+        return 100.0 * self.asked
+
+
 @pytest.fixture(params=["fake", "lines", "quiet lines", "bar", "log", "json log", "log file"])
 def observer(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Observer]:
-    clock, tally = SystemClock(), Tally(total=2)
+    clock, tally = HastyClock(), Tally(total=2)
     match request.param:
         case "fake":
             yield Notes()
@@ -74,7 +84,7 @@ def observer(
         case "log" | "json log" as kind:
             yield EventLog(io.StringIO(), clock, as_json=kind == "json log")
         case "log file":
-            log = EventLog.to_file(tmp_path / "run.log", clock, as_json=False)
+            log = EventLog.to_file(tmp_path / "run.log", clock)
             yield log
             log.close()
         case "bar":
