@@ -13,11 +13,33 @@ EPOCH_S = 1_800_000_000.0
 
 
 class LeapingLoop(asyncio.SelectorEventLoop):
-    """An event loop whose timers cost nothing. For tests without sockets and threads."""
+    """An event loop whose timers cost nothing. For tests without sockets.
 
-    def __init__(self) -> None:
+    The clock stands still while a thread works for the loop: those of the loop's own executor, and
+    those whose futures are given to `wait_for_thread`.
+    """
+
+    def __init__(self, begun_s: float = 0.0) -> None:
         super().__init__(_Leap(self))
-        self.leapt_s = 0.0
+        self.leapt_s = begun_s
+        self.busy_threads = 0
+
+    def wait_for_thread(self, future: asyncio.Future[T]) -> asyncio.Future[T]:
+        """Let no time pass until this future is done."""
+        self.busy_threads += 1
+        future.add_done_callback(self._on_thread_done)
+        return future
+
+    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:
+        return self.wait_for_thread(super().run_in_executor(executor, func, *args))
+
+    async def shutdown_default_executor(self, *args: Any) -> None:
+        self.busy_threads += 1  # it joins the executor's threads on one more thread
+        await super().shutdown_default_executor(*args)
+        self.busy_threads -= 1
+
+    def _on_thread_done(self, _future: asyncio.Future[Any]) -> None:
+        self.busy_threads -= 1
 
     def time(self) -> float:
         return self.leapt_s
@@ -29,6 +51,8 @@ class _Leap(selectors.SelectSelector):
         self._loop = loop
 
     def select(self, timeout: float | None = None) -> Any:
+        if self._loop.busy_threads and timeout != 0:
+            return super().select(10.0)
         ready = super().select(0)
         if not ready and timeout is None:
             raise AssertionError("every task waits for something that never comes")

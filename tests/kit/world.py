@@ -1,0 +1,131 @@
+"""A machine in virtual time: commands run in this process against an API in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+from unittest.mock import patch
+
+from batchgen.app.batch_ref import BatchRef
+from batchgen.app.command_context import CommandContext
+from batchgen.cli.parser import build_parser
+from batchgen.commands.run import flags_of, run
+from batchgen.core.model_entry import NoCatalogueEntry, read_entry
+from batchgen.ledger.group_commit import GroupCommit
+from tests.kit.fakes import MODEL, MemoryAPI
+from tests.kit.live import Done
+from tests.kit.time import EPOCH_S, LeapingLoop
+
+T = TypeVar("T")
+
+_append = GroupCommit.append
+
+DAY_S = 86_400.0
+
+
+@dataclass
+class World:
+    """Clock, API and environment of the commands of one test; time goes on between them."""
+
+    api: MemoryAPI = field(default_factory=MemoryAPI)
+    price_usd: float | None = 0.03
+    elapsed_s: float = 0.0
+    loop: asyncio.AbstractEventLoop | None = None
+
+    @property
+    def context(self) -> CommandContext:
+        """What `cli.main` would build."""
+        return _Context(clock=_Clock(self), environment={"RUNCOMFY_TOKEN": "t"}, world=self)
+
+    def batchgen(self, *words: str | Path) -> Done:
+        """Run `batchgen run` to its end, and let the time go on that it took."""
+        argv = [str(word) for word in words]
+        if "--model" not in argv:
+            argv += ["--model", MODEL]
+        args = build_parser(argv).parse_args(argv)
+        args.command_line = "batchgen " + " ".join(argv)
+        out, err = io.StringIO(), io.StringIO()
+        with redirect_stdout(out), redirect_stderr(err):
+            code = self.do(run(BatchRef.of(args), flags_of(args), self.context))
+        return Done(code, out.getvalue(), err.getvalue())
+
+    def do(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine in virtual time."""
+
+        def loop() -> LeapingLoop:
+            self.loop = LeapingLoop(self.elapsed_s)
+            return self.loop
+
+        def append(commit: GroupCommit, line: bytes, *, optional: bool = False) -> Any:
+            assert isinstance(self.loop, LeapingLoop)
+            return self.loop.wait_for_thread(_append(commit, line, optional=optional))
+
+        with (
+            patch.object(GroupCommit, "append", append),
+            asyncio.Runner(loop_factory=loop) as runner,
+        ):
+            try:
+                return runner.run(work)
+            finally:
+                self.elapsed_s = runner.get_loop().time()
+                self.loop = None
+
+    def sleep(self, for_s: float) -> None:
+        """Let time pass between two commands."""
+        self.elapsed_s += for_s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Context(CommandContext):
+    world: World
+
+    @asynccontextmanager
+    async def client(self, *_: object) -> AsyncIterator[Any]:  # type: ignore[override]
+        yield _Client(self.world)
+
+
+@dataclass
+class _Client:
+    """The API in memory with the catalogue that prices come from."""
+
+    world: World
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.world.api, name)
+
+    async def balance_usd(self) -> float | None:
+        return 20.0
+
+    async def model(self, model_id: str) -> Any:
+        if self.world.price_usd is None:
+            return NoCatalogueEntry(why="it does not know this model", reached=True)
+        price = {"base_price_usd": self.world.price_usd, "price_unit": "output"}
+        return read_entry({"model_id": model_id, **price})
+
+
+@dataclass(frozen=True)
+class _Clock:
+    """The clock of a world (port `Clock`)."""
+
+    world: World
+
+    def now_s(self) -> float:
+        return EPOCH_S + self.monotonic_s()
+
+    def monotonic_s(self) -> float:
+        return self.world.elapsed_s if self.world.loop is None else self.world.loop.time()
+
+    async def sleep(self, delay_s: float) -> None:
+        await asyncio.sleep(delay_s)
+
+    async def wait(self, event: asyncio.Event, timeout_s: float | None) -> None:
+        try:
+            async with asyncio.timeout(timeout_s):
+                await event.wait()
+        except TimeoutError:
+            pass
