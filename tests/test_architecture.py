@@ -27,6 +27,7 @@ ALLOWED = _table() | {"version": set(), "__main__": {"cli"}}
 
 LIBRARIES: dict[str, set[str]] = {
     "aiohttp": {"net", "api", "outputs", "sandbox"},
+    "aiofiles": {"outputs"},
     "obstore": {"outputs"},
     "jinja2": {"manifest", "reports"},
     "jsonschema_rs": {"core", "sandbox"},
@@ -38,7 +39,7 @@ LIBRARIES: dict[str, set[str]] = {
 """Library -> the only rooms that know it."""
 
 IMPURE = {
-    "aiohttp", "asyncio", "io", "logging", "os", "pathlib", "random",
+    "aiofiles", "aiohttp", "asyncio", "io", "logging", "os", "pathlib", "random",
     "shutil", "socket", "subprocess", "sys", "tempfile", "threading", "time", "urllib.request",
 }  # fmt: skip
 """What no module of the core may import: it decides, it does not do."""

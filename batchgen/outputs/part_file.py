@@ -18,6 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import msgspec
+from aiofiles.threadpool import wrap
 from msgspec.structs import replace
 
 from batchgen.system.crash_points import CrashPoint, reached
@@ -164,7 +165,7 @@ class PartFile(io.FileIO):
         self.size_bytes = 0
         self._digest = hashlib.sha256()
 
-    def write_all(self, pieces: Iterable[bytes]) -> None:
+    def writelines(self, pieces: Iterable[bytes]) -> None:  # type: ignore[override]
         """Write all of them. Raise OSError, and then still know what the file holds."""
         for piece in pieces:
             rest = memoryview(piece)
@@ -185,10 +186,11 @@ class PartWriter:
 
     def __init__(self, part: PartFile, threads: Executor, write_note: Callable[[], None]) -> None:
         """`write_note` notes how far the part is; called on a thread, now and then."""
-        self._part, self._threads, self._write_note = part, threads, write_note
+        self._file = wrap(part, executor=threads)
+        self._threads, self._write_note = threads, write_note
         self._waiting: list[bytes] = []
         self._waiting_bytes = 0
-        self._writing: asyncio.Future[None] | None = None
+        self._writing: asyncio.Future[object] | None = None
         self._loop = asyncio.get_running_loop()
         self._wrote_s = self._noted_s = self._loop.time()
 
@@ -218,7 +220,7 @@ class PartWriter:
 
     def _start(self) -> None:
         pieces, self._waiting, self._waiting_bytes = self._waiting, [], 0
-        self._writing = self._loop.run_in_executor(self._threads, self._part.write_all, pieces)
+        self._writing = asyncio.ensure_future(self._file.writelines(pieces))
 
     async def _written(self) -> None:
         """Wait for the write that is on its way, even if this task is cancelled meanwhile."""

@@ -14,7 +14,7 @@ from unittest.mock import patch
 from batchgen.app.batch_ref import BatchRef
 from batchgen.app.command_context import CommandContext
 from batchgen.cli.parser import build_parser
-from batchgen.commands.run import flags_of, run
+from batchgen.commands.run import request_of, run
 from batchgen.core.model_entry import NoCatalogueEntry, read_entry
 from batchgen.ledger.group_commit import GroupCommit
 from tests.kit.fakes import MODEL, MemoryAPI
@@ -51,7 +51,7 @@ class World:
         args.command_line = "batchgen " + " ".join(argv)
         out, err = io.StringIO(), io.StringIO()
         with redirect_stdout(out), redirect_stderr(err):
-            code = self.do(run(BatchRef.of(args), flags_of(args), self.context))
+            code = self.do(run(BatchRef.of(args), request_of(args), self.context))
         return Done(code, out.getvalue(), err.getvalue())
 
     def do(self, work: Coroutine[Any, Any, T]) -> T:
