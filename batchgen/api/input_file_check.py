@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Self
 
 import aiohttp
 
@@ -18,7 +17,7 @@ from batchgen.core.errors import Problem
 from batchgen.core.input_files import MB, MediaInput
 from batchgen.core.units import size_text
 from batchgen.net.http_get import HttpGet, content_range, retry_after_s
-from batchgen.net.url_policy import Forbidden, UrlPolicy, without_query
+from batchgen.net.url_policy import Forbidden, without_query
 from batchgen.ports import Clock
 
 CONCURRENCY = 16
@@ -42,31 +41,14 @@ class _Found:
     retry_after_s: float | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class InputFileCheck:
-    """Asks addresses; used inside `async with`.
+    """Asks addresses, over a session whose policy is that of the API."""
 
-    `local`: also plain http and private addresses, for an API that is on this machine itself.
-    """
-
-    def __init__(
-        self,
-        *,
-        clock: Clock,
-        local: bool = False,
-        concurrency: int = CONCURRENCY,
-        timeout_s: float = TIMEOUT_S,
-    ) -> None:
-        self._http = HttpGet(UrlPolicy(local=local))
-        self._clock = clock
-        self._concurrency = concurrency
-        self._timeout_s = timeout_s
-
-    async def __aenter__(self) -> Self:
-        await self._http.__aenter__()
-        return self
-
-    async def __aexit__(self, *exception: object) -> None:
-        await self._http.__aexit__(*exception)
+    http: HttpGet
+    clock: Clock
+    concurrency: int = CONCURRENCY
+    timeout_s: float = TIMEOUT_S
 
     async def problems(self, inputs: Iterable[MediaInput]) -> list[Problem]:
         """Return what the API could not fetch, in the order of `inputs`, which are distinct."""
@@ -78,18 +60,18 @@ class InputFileCheck:
                 if what := await self.fault(one):
                     found[number] = Problem(one.where, what)
 
-        await asyncio.gather(*(work() for _ in range(self._concurrency)))
+        await asyncio.gather(*(work() for _ in range(self.concurrency)))
         return [found[number] for number in sorted(found)]
 
     async def fault(self, one: MediaInput) -> str | None:
         """Return why the API could not fetch this file, in a sentence with what would be right."""
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with asyncio.timeout(self.timeout_s):
                 return _fault(one, await self._ask(one.url))
         except Forbidden as error:
             return f"{_shown(one.url)} cannot be fetched by the API: {error}"
         except TimeoutError:
-            return f"{_shown(one.url)} gave no answer within {self._timeout_s:g} s"
+            return f"{_shown(one.url)} gave no answer within {self.timeout_s:g} s"
         except (aiohttp.ClientError, OSError, ValueError) as error:
             return f"{_shown(one.url)} cannot be reached: {_cause(error)}"
 
@@ -98,7 +80,7 @@ class InputFileCheck:
         found = await self._head_or_get(url)
         wait_s = found.retry_after_s if found.status in BUSY else None
         if wait_s is not None and wait_s <= MAX_RETRY_AFTER_S:
-            await self._clock.sleep(wait_s)
+            await self.clock.sleep(wait_s)
             found = await self._head_or_get(url)
         return found
 
@@ -108,7 +90,7 @@ class InputFileCheck:
 
     async def _request(self, method: str, url: str) -> _Found:
         headers = {"Range": "bytes=0-0"} if method == "GET" else {}
-        response = await self._http.request(url, method=method, headers=headers)
+        response = await self.http.request(url, method=method, headers=headers)
         # Closed, not released: the rest of a file that nobody wants is not read.
         response.close()
         _, total_bytes = content_range(response)
@@ -116,7 +98,7 @@ class InputFileCheck:
             status=response.status,
             content_type=response.content_type,
             size_bytes=total_bytes if response.status == 206 else response.content_length,
-            retry_after_s=retry_after_s(response, now_s=self._clock.now_s()),
+            retry_after_s=retry_after_s(response, now_s=self.clock.now_s()),
         )
 
 

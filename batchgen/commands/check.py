@@ -60,9 +60,11 @@ def distinct_inputs(jobs: Iterable[Job], schemas: Mapping[str, Schema]) -> list[
 
 async def _problems(inputs: list[MediaInput], context: CommandContext) -> list[Problem]:
     from batchgen.api.input_file_check import InputFileCheck  # loads aiohttp
+    from batchgen.net.http_get import HttpGet
+    from batchgen.net.url_policy import UrlPolicy
 
-    async with InputFileCheck(clock=context.clock, local=context.api.is_loopback) as check:
-        return await check.problems(inputs)
+    async with HttpGet(UrlPolicy(local=context.api.is_loopback)) as http:
+        return await InputFileCheck(http=http, clock=context.clock).problems(inputs)
 
 
 def _sources(loaded: LoadedBatch, asked: int) -> Iterator[str]:

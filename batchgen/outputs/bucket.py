@@ -71,10 +71,11 @@ class Bucket:
         """Return the whole URL."""
         return f"{self.url.rstrip('/')}/{name}"
 
-    def holds(self, file: OutputFile) -> bool:
+    def difference(self, file: OutputFile) -> str:
         """Compare the size, and the digest in the metadata."""
         with self._translating_errors():
-            return self._size_and_digest(self._key(file.path)) == (file.bytes, file.sha256)
+            same = self._size_and_digest(self._key(file.path)) == (file.bytes, file.sha256)
+        return "" if same else "missing, or not what was downloaded (size, sha256)"
 
     def put(self, part: Path, file: OutputFile, content_type: str) -> bool:
         """Upload and check the object. The store makes it visible whole or not at all."""

@@ -41,8 +41,8 @@ class Destination(Protocol):
         """Return what the ledger calls a file of this name."""
         ...
 
-    def holds(self, file: OutputFile) -> bool:
-        """Return whether this very file is there, whole."""
+    def difference(self, file: OutputFile) -> str:
+        """Return how the file there differs from this one; empty if it is this very file."""
         ...
 
     def put(self, part: Path, file: OutputFile, content_type: str) -> bool:

@@ -50,18 +50,24 @@ class LocalDirectory:
         """Return the path relative to the run directory, with `/`."""
         return Path(os.path.relpath(self.path / name, self.run_dir)).as_posix()
 
-    def holds(self, file: OutputFile) -> bool:
+    def difference(self, file: OutputFile) -> str:
         """Compare size and digest; reads the file."""
+        path = self.run_dir / file.path
         try:
-            return not difference(self.run_dir / file.path, file)
+            size_bytes = path.stat().st_size
+            if size_bytes != file.bytes:
+                return f"{size_bytes:,} bytes; the download had {file.bytes:,}"
+            with path.open("rb") as content:
+                same = hashlib.file_digest(content, "sha256").hexdigest() == file.sha256
         except FileNotFoundError:
-            return False
+            return "missing"
+        return "" if same else "its content is not what was downloaded (sha256)"
 
     def put(self, part: Path, file: OutputFile, content_type: str) -> bool:  # noqa: ARG002
         """Sync and rename."""
         final = self.run_dir / file.path
         if final.exists():
-            if not self.holds(file):
+            if self.difference(file):
                 return False
             part.unlink(missing_ok=True)
             return True
@@ -87,13 +93,3 @@ class LocalDirectory:
                 return file.read(limit_bytes)
         except FileNotFoundError:
             return None
-
-
-def difference(path: Path, file: OutputFile) -> str:
-    """Return how a file differs from the one that was downloaded; empty if it does not."""
-    size_bytes = path.stat().st_size
-    if size_bytes != file.bytes:
-        return f"{size_bytes:,} bytes; the download had {file.bytes:,}"
-    with path.open("rb") as content:
-        same = hashlib.file_digest(content, "sha256").hexdigest() == file.sha256
-    return "" if same else "its content is not what was downloaded (sha256)"

@@ -147,7 +147,7 @@ class Store:
         return LocalIOError(f"{place}: {text}; what was received is kept")
 
     async def _find_or_fetch(self, key: Key, url: str, earlier: OutputFile | None) -> OutputFile:
-        if earlier is not None and await self._on_thread(self.destination.holds, earlier):
+        if earlier is not None and await self._holds(earlier):
             return earlier
         note = self._note_of(key, earlier)
         if note.url != without_query(url):
@@ -158,9 +158,12 @@ class Store:
                 bytes=note.received_bytes,
                 sha256=note.sha256,
             )
-            if await self._on_thread(self.destination.holds, file):
+            if await self._holds(file):
                 return file
         return await self._fetch(note, url, earlier.path if earlier else None)
+
+    async def _holds(self, file: OutputFile) -> bool:
+        return not await self._on_thread(self.destination.difference, file)
 
     def _note_of(self, key: Key, earlier: OutputFile | None) -> ResumeNote:
         if key not in self._open:

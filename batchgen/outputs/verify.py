@@ -20,7 +20,6 @@ from batchgen.core.lifecycle import JobState
 from batchgen.core.plan import Records
 from batchgen.outputs.answers import Unreachable
 from batchgen.outputs.destination import Destination, destination_of, fault_of_output_dir
-from batchgen.outputs.local_directory import difference
 
 _AT_ONCE = 256
 """Files that are handed to the threads together; keeps memory flat over a million."""
@@ -54,26 +53,19 @@ def bad_files(run_dir: Path, records: Records) -> Iterator[BadFile]:
 
 
 def _compare(run_dir: Path, job: str, file: OutputFile) -> BadFile | None:
-    compare = _compare_in_bucket if "://" in file.path else _compare_on_disk
-    why, exists = compare(run_dir, file)
+    try:
+        why = _destination_with(file, run_dir).difference(file)
+    except Unreachable as error:
+        raise LocalIOError(str(error)) from error
+    except OSError as error:
+        why = error.strerror or str(error)
+    exists = os.path.lexists(run_dir / file.path)
     return BadFile(job=job, file=file, why=why, exists=exists) if why else None
 
 
-def _compare_on_disk(run_dir: Path, file: OutputFile) -> tuple[str, bool]:
-    try:
-        return difference(run_dir / file.path, file), True
-    except FileNotFoundError:
-        return "missing", False
-    except OSError as error:
-        return error.strerror or str(error), True
-
-
-def _compare_in_bucket(run_dir: Path, file: OutputFile) -> tuple[str, bool]:
-    try:
-        held = _bucket(file.path.rpartition("/")[0], run_dir).holds(file)
-    except Unreachable as error:
-        raise LocalIOError(str(error)) from error
-    return "" if held else "missing, or not what was downloaded (size, sha256)", False
+def _destination_with(file: OutputFile, run_dir: Path) -> Destination:
+    place, _, _ = file.path.rpartition("/")
+    return _bucket(place, run_dir) if "://" in place else destination_of(run_dir, place)
 
 
 @cache

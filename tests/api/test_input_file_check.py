@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,8 @@ from aiohttp import web
 
 from batchgen.api.input_file_check import InputFileCheck
 from batchgen.core.input_files import MB, MediaInput
+from batchgen.net.http_get import HttpGet
+from batchgen.net.url_policy import UrlPolicy
 from batchgen.ports import Clock
 from batchgen.system.clock import SystemClock
 from tests.kit.live import batchgen, write_csv
@@ -38,8 +42,12 @@ class RecordedClock(SystemClock):
         self.slept_s.append(delay_s)
 
 
-def checker(*, clock: Clock | None = None, local: bool = True, **more: Any) -> InputFileCheck:
-    return InputFileCheck(clock=clock or SystemClock(), local=local, **more)
+@asynccontextmanager
+async def checker(
+    *, clock: Clock | None = None, local: bool = True, **more: Any
+) -> AsyncIterator[InputFileCheck]:
+    async with HttpGet(UrlPolicy(local=local)) as http:
+        yield InputFileCheck(http=http, clock=clock or SystemClock(), **more)
 
 
 async def fault(handler: Handler, **how: object) -> str | None:

@@ -167,7 +167,7 @@ async def test_of_several_files_only_the_lost_one_is_fetched_again(tmp_path: Pat
 class Away(LocalDirectory):
     """A place that answers nobody just now."""
 
-    def holds(self, file: OutputFile) -> bool:
+    def difference(self, file: OutputFile) -> str:
         raise Unreachable("nobody there")
 
 
