@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import NamedTuple
 
 from batchgen.core.errors import ManifestError, Problem
@@ -35,20 +35,37 @@ class HeaderKind(Enum):
     INLINE = auto()  #: Keys of a mapping in the manifest itself, or a bare prompt.
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
 class Header:
     """Names of values, in the order of the file. Compared by identity: one object per header."""
 
-    file: str
-    names: tuple[str, ...]
-    """Without outer blanks, otherwise as written."""
-    kind: HeaderKind = HeaderKind.SHEET
-    row: int | None = None
-    """Its row in a spreadsheet."""
-    decimal_comma: bool = False
-    """Whether `0,5` is a number in this file."""
-    ignored: frozenset[int] = field(default_factory=frozenset)
-    """Columns that our own results file added, by index. Its cells are defused as well."""
+    def __init__(
+        self,
+        file: str,
+        names: tuple[str, ...],
+        *,
+        kind: HeaderKind = HeaderKind.SHEET,
+        row: int | None = None,
+        decimal_comma: bool = False,
+        ignored: frozenset[int] = frozenset(),
+    ) -> None:
+        self.file = file
+        self.names = names
+        """Without outer blanks, otherwise as written."""
+        self.kind = kind
+        self.row = row
+        """Its row in a spreadsheet."""
+        self.decimal_comma = decimal_comma
+        """Whether `0,5` is a number in this file."""
+        self.ignored = ignored
+        """Columns that our own results file added, by index. Its cells are defused as well."""
+        inputs = [(i, name) for i, name in enumerate(names) if i not in ignored]
+        self.secrets = tuple(name for _, name in inputs if is_secret(name))
+        """Columns whose whole name is that of a credential."""
+        self.nameless = tuple(i for i, name in inputs if not name)
+        """Columns without a name, by index."""
+        self._carried = tuple(i for i, name in inputs if name and not is_secret(name))
+        self.carried = tuple(names[i] for i in self._carried)
+        """Columns that go to the results."""
 
     def label(self, index: int) -> str:
         """Return the name of a column for messages: `scale (column D)` in a spreadsheet."""
@@ -57,23 +74,14 @@ class Header:
             return f"{name} (column {column_letter(index)})"
         return name
 
-    @cached_property
-    def secrets(self) -> tuple[str, ...]:
-        """Columns whose whole name is that of a credential."""
-        return tuple(name for i, name in self._input_columns if is_secret(name))
-
-    @cached_property
-    def carried(self) -> tuple[str, ...]:
-        """Columns that go to the results."""
-        return tuple(self.names[i] for i in self._carried_places)
-
     def columns(self, cells: Sequence[Given]) -> dict[str, str]:
         """Return a row's carried cells by column name, as text.
 
         A cell under no name is carried under the letter of its column, unless it is blank.
         """
-        places = self._carried_places
-        chosen = cells if len(places) == len(self.names) else [cells[i] for i in places]
+        chosen = (
+            cells if len(self.carried) == len(self.names) else [cells[i] for i in self._carried]
+        )
         if self.kind is not HeaderKind.SHEET:
             chosen = [text_of(cell) for cell in chosen]
         columns: dict[str, str] = dict(zip(self.carried, chosen, strict=False))  # type: ignore[arg-type]
@@ -89,20 +97,7 @@ class Header:
         """
         if self.secrets:
             return {}
-        return {self.names[i]: cells[i] for i in self._carried_places if i < len(cells)}
-
-    @cached_property
-    def nameless(self) -> tuple[int, ...]:
-        """Columns without a name, by index."""
-        return tuple(i for i, name in self._input_columns if not name)
-
-    @cached_property
-    def _carried_places(self) -> tuple[int, ...]:
-        return tuple(i for i, name in self._input_columns if name and not is_secret(name))
-
-    @cached_property
-    def _input_columns(self) -> tuple[tuple[int, str], ...]:
-        return tuple((i, name) for i, name in enumerate(self.names) if i not in self.ignored)
+        return {self.names[i]: cells[i] for i in self._carried if i < len(cells)}
 
 
 class Record(NamedTuple):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -95,29 +95,22 @@ def _variants(raw: Mapping[str, object]) -> list[Mapping[str, object]]:
 
 
 def _kinds(raw: Mapping[str, object]) -> set[Kind]:
-    named = raw.get("type")
-    names = named if isinstance(named, list) else [named]
-    known = (KIND_OF_TYPE.get(name.lower()) for name in names if isinstance(name, str))
-    kinds = {kind for kind in known if kind is not None}
-    return kinds or set(_guessed_kinds(raw))
-
-
-def _guessed_kinds(raw: Mapping[str, object]) -> Iterator[Kind]:
-    """Yield the type that the other keywords suggest, if there is no known one."""
+    """Return the types that are named, or else the one that the other keywords suggest."""
+    names = [name.lower() for name in _as_list(raw.get("type")) if isinstance(name, str)]
+    if kinds := {KIND_OF_TYPE[name] for name in names if name in KIND_OF_TYPE}:
+        return kinds
     if isinstance(raw.get("properties"), Mapping):
-        yield Kind.OBJECT
-    elif "items" in raw or _format(raw) in URLS_FORMATS:
-        yield Kind.LIST
-    elif _format(raw) in URL_FORMATS:
-        yield Kind.TEXT
+        return {Kind.OBJECT}
+    if "items" in raw or _format(raw) in URLS_FORMATS:
+        return {Kind.LIST}
+    return {Kind.TEXT} if _format(raw) in URL_FORMATS else set()
 
 
 def _choices(raw: Mapping[str, object]) -> list[JSONValue]:
     if "const" in raw and isinstance(raw["const"], (str, int, float)):
         return [raw["const"]]
     values = raw.get("enum")
-    if not isinstance(values, list):
-        return []
+    values = values if isinstance(values, list) else []
     return [value for value in values if isinstance(value, (str, int, float))]
 
 
@@ -169,20 +162,15 @@ def strict(raw: object, depth: int = 0) -> dict[str, object]:
             found[keyword] = value
     if raw.get("nullable") is True and "type" in found:
         found["type"] = [*_as_list(found["type"]), "null"]
-    _narrow_required(found)
+    properties, required = found.get("properties"), found.pop("required", None)
+    if isinstance(required, list) and isinstance(properties, dict):
+        # To demand a property that is not described would refuse every row.
+        found["required"] = [name for name in required if name in properties]
     return found
 
 
 def _as_list(value: object) -> list[object]:
     return value if isinstance(value, list) else [value]
-
-
-def _narrow_required(found: dict[str, object]) -> None:
-    """Drop from `required` what is not described: to demand it would refuse every row."""
-    properties = found.get("properties")
-    required = found.pop("required", None)
-    if isinstance(required, list) and isinstance(properties, dict):
-        found["required"] = [name for name in required if name in properties]
 
 
 def _type(value: object, _depth: int) -> object:
@@ -211,10 +199,6 @@ def _count(value: object, depth: int) -> object:
     return int(number) if isinstance(number, (int, float)) and number >= 0 else None
 
 
-def _truth(value: object, _depth: int) -> object:
-    return value if isinstance(value, bool) else None
-
-
 def _pattern(value: object, _depth: int) -> object:
     if not isinstance(value, str) or len(value) > MAX_PATTERN:
         return None
@@ -225,22 +209,14 @@ def _pattern(value: object, _depth: int) -> object:
     return value
 
 
-def _enum(value: object, _depth: int) -> object:
-    return value if isinstance(value, list) and value else None
-
-
 def _names(value: object, _depth: int) -> object:
     if not isinstance(value, list):
         return None
     return list(dict.fromkeys(name for name in value if isinstance(name, str)))
 
 
-def _one(value: object, depth: int) -> object:
-    return strict(value, depth + 1) if isinstance(value, Mapping) else None
-
-
 def _several(value: object, depth: int) -> object:
-    if not isinstance(value, list) or not value:
+    if not isinstance(value, list):
         return None
     return [strict(one, depth + 1) for one in value if isinstance(one, Mapping)] or None
 
@@ -253,7 +229,7 @@ def _members(value: object, depth: int) -> object:
 
 _KEYWORDS: dict[str, Callable[[object, int], object]] = {
     "type": _type,
-    "enum": _enum,
+    "enum": lambda value, _: value if isinstance(value, list) and value else None,
     "minimum": _number,
     "maximum": _number,
     "exclusiveMinimum": _number,
@@ -264,8 +240,8 @@ _KEYWORDS: dict[str, Callable[[object, int], object]] = {
     "pattern": _pattern,
     "minItems": _count,
     "maxItems": _count,
-    "uniqueItems": _truth,
-    "items": _one,
+    "uniqueItems": lambda value, _: value if isinstance(value, bool) else None,
+    "items": lambda one, depth: strict(one, depth + 1) if isinstance(one, Mapping) else None,
     "properties": _members,
     "required": _names,
     "anyOf": _several,

@@ -11,7 +11,7 @@ import codecs
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import NamedTuple, TextIO
 
 from batchgen.core.errors import ManifestError, Problem
 
@@ -35,6 +35,7 @@ _MAGIC = (
     (b"\x1f\x8b", "a gzip archive; unpack it first"),
     (b"SQLite", "a database"),
 )
+_NAMES = {"cp1252": "UTF-8 or Windows-1252", "utf-8-sig": "UTF-8", "utf-16": "UTF-16"}
 _TEXT_CONTROLS = frozenset(b"\t\n\r\x0b\x0c\x1a")
 
 
@@ -105,40 +106,31 @@ def _utf_8_or_windows_1252(path: Path, sample: bytes, shown: str) -> str:
     if fault is None:
         return "utf-8"
     if _mostly_utf_8(sample) or _mostly_utf_8(_bytes_around(path, fault.offset)):
-        _refuse(
-            shown,
-            f"is UTF-8, but line {fault.line} has the byte 0x{fault.byte:02x}, which is not; "
-            "save it as UTF-8 again",
-        )
+        what = f"is UTF-8, but line {fault.line} has the byte 0x{fault.byte:02x}, which is not"
+        _refuse(shown, f"{what}; save it as UTF-8 again")
     _refuse_broken(path, "cp1252", shown)
     return "cp1252"
 
 
 def _refuse_broken(path: Path, codec: str, shown: str) -> None:
     if fault := _first_fault(path, codec):
-        _refuse(
-            f"{shown}:{fault.line}",
-            f"the byte 0x{fault.byte:02x} is not valid text in {_NAMES.get(codec, codec)}; "
-            "save the file as UTF-8",
-        )
-
-
-_NAMES = {"cp1252": "UTF-8 or Windows-1252", "utf-8-sig": "UTF-8", "utf-16": "UTF-16"}
+        what = f"the byte 0x{fault.byte:02x} is not valid text in {_NAMES.get(codec, codec)}"
+        _refuse(f"{shown}:{fault.line}", f"{what}; save the file as UTF-8")
 
 
 def _refuse(where: str, what: str) -> None:
     raise ManifestError([Problem(where, what)])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Fault:
+class _Fault(NamedTuple):
+    """The first byte of a file that a codec cannot read."""
+
     offset: int
     line: int
     byte: int
 
 
 def _first_fault(path: Path, codec: str) -> _Fault | None:
-    """Return the first byte that the codec cannot read."""
     decoder = codecs.getincrementaldecoder(codec)("strict")
     plain_ascii = codec in ("utf-8", "cp1252")
     offset = line = 0

@@ -112,21 +112,17 @@ class _Elements:
     def read(self) -> Iterator[tuple[int, Given]]:
         """Yield line and value of each; raise `ValueError` for what is not a list of values."""
         self._expect("[")
-        if self.peek() == "]":
+        is_last = self.peek() == "]"
+        if is_last:
             self._expect("]")
-        else:
-            yield from self._values()
-        if self.peek():
-            raise ValueError("text after the end of the list")
-
-    def _values(self) -> Iterator[tuple[int, Given]]:
-        sign = ","
-        while sign == ",":
+        while not is_last:
             self.peek()
             line, value = self.line, self._element()
             yield line, value
-            sign = self.peek()
-            self._expect(sign if sign in (",", "]") else ",")
+            is_last = self.peek() == "]"
+            self._expect("]" if is_last else ",")
+        if self.peek():
+            raise ValueError("text after the end of the list")
 
     def peek(self) -> str:
         """Return the next character that is not blank, empty at the end."""
