@@ -32,7 +32,6 @@ class JobIds:
         self._first_equal: tuple[Where, Where] | None = None
         """The first row that repeats another, and the row that it repeats."""
         self._last_equal = -1
-        self._files: list[str] = []
         self._file_numbers: dict[str, int] = {}
 
     def claim(self, id_: str, file: str, row: int) -> Where | None:
@@ -80,13 +79,11 @@ class JobIds:
             self._first_equal = self._where(packed), self._where(earlier)
 
     def _where(self, place: int) -> Where:
-        return Where(file=self._files[place >> _ROW_BITS], row=place & ((1 << _ROW_BITS) - 1))
+        file = list(self._file_numbers)[place >> _ROW_BITS]
+        return Where(file=file, row=place & ((1 << _ROW_BITS) - 1))
 
     def _packed(self, file: str, row: int) -> int:
-        number = self._file_numbers.get(file)
-        if number is None:
-            number = self._file_numbers[file] = len(self._files)
-            self._files.append(file)
+        number = self._file_numbers.setdefault(file, len(self._file_numbers))
         return number << _ROW_BITS | row
 
 

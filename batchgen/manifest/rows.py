@@ -40,8 +40,7 @@ from batchgen.manifest.select_expression import Selection
 from batchgen.manifest.settings import MAX_COMBINATIONS, MAX_REPEAT, RowSettings
 from batchgen.manifest.templates import Template, variable
 
-_SWITCH = Property(name="enabled", kinds=(Kind.TRUTH,))
-_NUMBER = Property(name="enabled", kinds=(Kind.NUMBER,))
+_SWITCH = Property(name="enabled", kinds=(Kind.TRUTH, Kind.NUMBER))
 _WHOLE = Property(name="repeat", kinds=(Kind.WHOLE,))
 
 
@@ -230,10 +229,6 @@ class RowDraft:
         given = self._our_word("enabled")
         if is_blank(given):
             return False
-        try:
-            return not coerce(_NUMBER, given)
-        except InvalidValue:
-            pass
         try:
             return not coerce(_SWITCH, given)
         except InvalidValue as unfit:

@@ -156,26 +156,30 @@ class SettingsReader:
         self._tree = tree
         self._file = file
         self._problems = problems
+        self._lines = dict(tree.lines)
+        """The lines of the keys, and of the keys of the mappings right below them."""
+        for key, below in tree.items():
+            if isinstance(below, Mapped):
+                self._lines |= {f"{key}.{inner}": line for inner, line in below.lines.items()}
 
     def settings(self) -> ManifestSettings:
         """Return everything but the rows."""
-        tree = self._tree
-        self._refuse_unknown(tree, MANIFEST_KEYS, "")
+        self._refuse_unknown("", self._tree, MANIFEST_KEYS)
         return ManifestSettings(
             file=self._file,
-            model=self._get(tree, "model", self._text),
+            model=self._get("model", _text),
             defaults=self._mapping("defaults"),
-            template=self._get(tree, "template", self._text),
+            template=self._get("template", _text),
             matrix=dict(self._matrix()),
-            repeat=self._get(tree, "repeat", self._count) or 1,
+            repeat=self._get("repeat", _count) or 1,
             run=self._run(),
             columns=dict(self._columns()),
-            sheet=self._get(tree, "sheet", self._text),
-            header_row=self._get(tree, "header_row", self._count),
-            schema=self._get(tree, "schema", self._text),
+            sheet=self._get("sheet", _text),
+            header_row=self._get("header_row", _count),
+            schema=self._get("schema", _text),
             output=self._output(),
-            run_dir=self._get(tree, "run_dir", self._text),
-            lines=dict(_lines(tree)),
+            run_dir=self._get("run_dir", _text),
+            lines=self._lines,
         )
 
     def prompts(self) -> Listed:
@@ -183,7 +187,7 @@ class SettingsReader:
         value = self._tree.get("prompts")
         if isinstance(value, Listed):
             return value
-        line = self._tree.lines.get("prompts", self._tree.line)
+        line = self._lines.get("prompts", self._tree.line)
         entries = Listed(line)
         if value is None:
             what = "is missing; name a file or list the prompts"
@@ -197,110 +201,100 @@ class SettingsReader:
         entries.lines.append(line)
         return entries
 
-    def _fault(self, line: int, key: str, what: str) -> None:
+    def _fault(self, key: str, what: str) -> None:
+        line = self._lines.get(key, self._tree.line)
         self._problems.append(Problem(f"{self._file}:{line}: {key}", what))
 
-    def _get(
-        self,
-        mapping: Mapped,
-        key: str,
-        read: Callable[[int, str, Given], T | None],
-        prefix: str = "",
-    ) -> T | None:
-        value = mapping.get(key)
+    def _get(self, key: str, read: Callable[[Given], T]) -> T | None:
+        """Return the value of a key, or of `key.inner`, as `read` does; None if there is none."""
+        outer, _, inner = key.partition(".")
+        value = self._tree.get(outer)
+        if inner:
+            value = value.get(inner) if isinstance(value, Mapped) else None
         if value is None or (isinstance(value, Written) and value.value is None):
             return None
-        return read(mapping.lines.get(key, mapping.line), prefix + key, value)
-
-    def _text(self, line: int, key: str, value: Given) -> str | None:
-        if isinstance(value, (str, Written)):
-            return text_of(value)
-        self._fault(line, key, f"expected text, got {shown(value)}")
-        return None
-
-    def _count(self, line: int, key: str, value: Given) -> int | None:
-        number = plain(value)
-        if isinstance(number, int) and not isinstance(number, bool) and 1 <= number <= MAX_REPEAT:
-            return number
-        what = f"expected a whole number from 1 to {MAX_REPEAT:,}, got {shown(value)}"
-        self._fault(line, key, what)
-        return None
-
-    def _truth(self, line: int, key: str, value: Given) -> bool | None:
-        if isinstance(found := plain(value), bool):
-            return found
-        self._fault(line, key, f"expected true or false, got {shown(found)}")
-        return None
-
-    def _hosts(self, line: int, key: str, value: Given) -> tuple[str, ...] | None:
-        hosts = value if isinstance(value, list) else [value]
-        if all(isinstance(host, str) and host.strip() for host in hosts):
-            return tuple(text_of(host).strip() for host in hosts)
-        self._fault(line, key, "expected a list of host names")
-        return None
+        try:
+            return read(value)
+        except InvalidValue as unfit:
+            self._fault(key, str(unfit))
+            return None
 
     def _mapping(self, key: str) -> Mapped:
         value = self._tree.get(key)
         if isinstance(value, Mapped):
             return value
-        line = self._tree.lines.get(key, self._tree.line)
         if value is not None:
-            self._fault(line, key, f"expected a mapping, got {shown(value)}")
-        return Mapped(line)
+            self._fault(key, f"expected a mapping, got {shown(value)}")
+        return Mapped(self._lines.get(key, self._tree.line))
 
-    def _refuse_unknown(self, mapping: Mapped, known: Sequence[str], prefix: str) -> None:
-        for key, line in mapping.lines.items():
+    def _refuse_unknown(self, prefix: str, mapping: Mapped, known: Sequence[str]) -> None:
+        for key in mapping:
             if key in PRIVATE_KEYS:
-                self._fault(line, prefix + key, PRIVATE)
+                self._fault(prefix + key, PRIVATE)
             elif key not in known:
                 hint = did_you_mean(key, known) or f"; known are {', '.join(known)}"
-                self._fault(line, prefix + key, f"unknown key{hint}")
+                self._fault(prefix + key, f"unknown key{hint}")
 
     def _matrix(self) -> Iterator[tuple[str, Sequence[Given]]]:
-        for key, value in (mapping := self._mapping("matrix")).items():
+        for key, value in self._mapping("matrix").items():
             values = value if isinstance(value, list) else [value]
             texts = {text_of(one) for one in values}
             if not values or "" in texts:
-                self._fault(mapping.lines[key], f"matrix.{key}", "has an empty value or none")
+                self._fault(f"matrix.{key}", "has an empty value or none")
             elif len(texts) < len(values):
-                self._fault(mapping.lines[key], f"matrix.{key}", "has the same value twice")
+                self._fault(f"matrix.{key}", "has the same value twice")
             else:
                 yield key, values
 
     def _run(self) -> Mapping[str, object]:
         settings: dict[str, object] = {}
-        for key, value in (mapping := self._mapping("run")).items():
+        for key, value in self._mapping("run").items():
             values = value if isinstance(value, list) else [value]
             texts = [text_of(one) for one in values if plain(one) is not None]
             try:
                 settings |= read_run_key(key, texts)
             except ValueError as error:
-                self._fault(mapping.lines[key], f"run.{key}", str(error))
+                self._fault(f"run.{key}", str(error))
         return settings
 
     def _columns(self) -> Iterator[tuple[str, str]]:
-        for key, value in (mapping := self._mapping("columns")).items():
+        for key, value in self._mapping("columns").items():
             if isinstance(value, (str, Written)) and text_of(value).strip():
                 yield key, text_of(value)
             else:
-                what = f"expected the name of a column, got {shown(value)}"
-                self._fault(mapping.lines[key], f"columns.{key}", what)
+                self._fault(f"columns.{key}", f"expected the name of a column, got {shown(value)}")
 
     def _output(self) -> OutputSettings:
-        mapping = self._mapping("output")
-        self._refuse_unknown(mapping, OUTPUT_KEYS, "output.")
+        self._refuse_unknown("output.", self._mapping("output"), OUTPUT_KEYS)
         return OutputSettings(
-            dir=self._get(mapping, "dir", self._text, "output."),
-            name=self._get(mapping, "name", self._text, "output."),
-            hosts=self._get(mapping, "hosts", self._hosts, "output.") or (),
-            sidecar=self._get(mapping, "sidecar", self._truth, "output."),
+            dir=self._get("output.dir", _text),
+            name=self._get("output.name", _text),
+            hosts=self._get("output.hosts", _hosts) or (),
+            sidecar=self._get("output.sidecar", _truth),
         )
 
 
-def _lines(tree: Mapped) -> Iterator[tuple[str, int]]:
-    """Yield the lines of the keys, and of the keys of the mappings right below them."""
-    for key, line in tree.lines.items():
-        yield key, line
-        below = tree[key]
-        if isinstance(below, Mapped):
-            yield from ((f"{key}.{inner}", at) for inner, at in below.lines.items())
+def _text(value: Given) -> str:
+    if isinstance(value, (str, Written)):
+        return text_of(value)
+    raise InvalidValue(f"expected text, got {shown(value)}")
+
+
+def _count(value: Given) -> int:
+    number = plain(value)
+    if isinstance(number, int) and not isinstance(number, bool) and 1 <= number <= MAX_REPEAT:
+        return number
+    raise InvalidValue(f"expected a whole number from 1 to {MAX_REPEAT:,}, got {shown(value)}")
+
+
+def _truth(value: Given) -> bool:
+    if isinstance(found := plain(value), bool):
+        return found
+    raise InvalidValue(f"expected true or false, got {shown(found)}")
+
+
+def _hosts(value: Given) -> tuple[str, ...]:
+    hosts = value if isinstance(value, list) else [value]
+    if all(isinstance(host, str) and host.strip() for host in hosts):
+        return tuple(text_of(host).strip() for host in hosts)
+    raise InvalidValue("expected a list of host names")

@@ -19,7 +19,7 @@ from batchgen.core.suggest import did_you_mean
 from batchgen.manifest.header import BadRow, Record, find_header
 
 if TYPE_CHECKING:
-    from python_calamine import CalamineSheet, CalamineWorkbook
+    from python_calamine import CalamineWorkbook
 
 MAX_UNPACKED_BYTES = 1 << 30
 MAX_CELL = 1_000_000
@@ -42,41 +42,35 @@ class WorkbookFile:
         self._shown = shown
         self._wanted = sheet
         _refuse_bomb(path, shown)
-        with self._open() as book:
-            rows = ([_text(cell) for cell in cells] for cells in self._sheet(book).iter_rows())
-            self._header = find_header(rows, header_row, file=shown, empty="has an empty sheet")
+        rows = ([_text(cell) for cell in cells] for cells in self._rows())
+        self._header = find_header(rows, header_row, file=shown, empty="has an empty sheet")
         self.headers = (self._header,)
 
     def records(self) -> Iterator[Record | BadRow]:
         """Yield the rows below the header that are not blank."""
         header, first, width = self._header, self._header.row or 0, len(self._header.names)
-        with self._open() as book:
-            for row, cells in enumerate(self._sheet(book).iter_rows(), 1):
-                if row <= first or not any(cell not in ("", None) for cell in cells):
-                    continue
-                texts = [_text(cell) for cell in cells]
-                texts += [""] * (width - len(texts))
-                if not any(map(str.strip, texts)):
-                    continue
-                if header.ignored:
-                    texts = [restore(text) for text in texts]
-                yield self._bad_row(row, texts) or Record(row, header, texts)
+        for row, cells in enumerate(self._rows(), 1):
+            if row <= first or not any(cell not in ("", None) for cell in cells):
+                continue
+            texts = [_text(cell) for cell in cells]
+            texts += [""] * (width - len(texts))
+            if not any(map(str.strip, texts)):
+                continue
+            if header.ignored:
+                texts = [restore(text) for text in texts]
+            yield self._bad_row(row, texts) or Record(row, header, texts)
 
-    def _open(self) -> CalamineWorkbook:
+    def _rows(self) -> Iterator[Sequence[object]]:
         calamine = _library()
         try:
             book: CalamineWorkbook = calamine.CalamineWorkbook.from_path(str(self._path))
-        except Exception as error:  # noqa: BLE001 - the library has no error class for bad files
-            raise ManifestError([_unreadable(self._shown, error)]) from None
-        return book
-
-    def _sheet(self, book: CalamineWorkbook) -> CalamineSheet:
-        try:
-            return book.get_sheet_by_name(self._name(book))
+            sheet = book.get_sheet_by_name(self._name(book))
         except ManifestError:
             raise
-        except Exception as error:  # noqa: BLE001 - as above
+        except Exception as error:  # noqa: BLE001 - the library has no error class for bad files
             raise ManifestError([_unreadable(self._shown, error)]) from None
+        with book:
+            yield from sheet.iter_rows()
 
     def _name(self, book: CalamineWorkbook) -> str:
         """Return the wanted sheet, or the first that is not hidden."""
