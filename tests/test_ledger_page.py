@@ -22,7 +22,7 @@ RECIPES = re.findall(
 
 @pytest.fixture(scope="module")
 def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A batch with every kind of ending."""
+    """Run a batch with every kind of ending."""
     base = tmp_path_factory.mktemp("page")
     rows = ["fox,a red fox", "owl,an owl", "lost,lost one", "bad,bad one"]
     manifest = write_csv(base / "m.csv", rows)
@@ -34,7 +34,7 @@ def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(command: str, run_dir: Path) -> str:
-    """As a person would, in the run directory."""
+    """Run a command as a user would, in the run directory."""
     done = subprocess.run(
         command, shell=True, cwd=run_dir, capture_output=True, text=True, check=False
     )
@@ -58,7 +58,7 @@ def run(command: str, run_dir: Path) -> str:
     ],
 )
 def test_a_recipe_gives_what_it_says(run_dir: Path, recipe: int, expected: str) -> None:
-    """Run as it stands on the page."""
+    """Exactly as it is on the page."""
     assert len(RECIPES) == 8
     assert re.fullmatch(expected, run(RECIPES[recipe], run_dir))
 

@@ -49,6 +49,8 @@ _encoder = msgspec.json.Encoder()
 _record_decoder = msgspec.json.Decoder(JobRecord)
 _header_decoder = msgspec.json.Decoder(LedgerHeader)
 _input_decoder = msgspec.json.Decoder(SubmittingLine)
+_IF_KNOWN = ("submitted_at", "finished_at", "price_usd", "cost_usd", "error", "adopted_by")
+_IF_SET = ("earlier_cost_usd", "earlier_price_usd", "given_up", "granted", "files")
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError)
 
 
@@ -91,17 +93,12 @@ def encode(
     if values is not None:
         line["input"] = values
     line["fingerprint"] = record.fingerprint
-    for key in ("submitted_at", "finished_at", "price_usd", "cost_usd", "error", "adopted_by"):
+    for key in _IF_KNOWN:
         if (value := getattr(record, key)) is not None:
             line[key] = value
-    for key in ("earlier_cost_usd", "earlier_price_usd"):
+    for key in _IF_SET:
         if value := getattr(record, key):
             line[key] = value
-    for key in ("given_up", "granted"):
-        if getattr(record, key):
-            line[key] = True
-    if record.files:
-        line["files"] = record.files
     return _encoder.encode(line) + b"\n"
 
 

@@ -26,7 +26,7 @@ _TEXT = rb'"\s*:\s*("(?:[^"\\\x00-\x1f]|\\.)*")'
 _JOB, _STATE, _REQUEST, _FINGERPRINT = (
     re.compile(b'"' + key + _TEXT) for key in (b"job", b"state", b"request_id", b"fingerprint")
 )
-_PRICE = re.compile(rb'"price_usd"\s*:\s*([0-9.]+)')
+_PRICE = re.compile(rb'"price_usd"\s*:\s*(\d+(?:\.\d+)?(?:e-?\d+)?)')
 _HOLE = re.compile(rb"\x00{%d,}" % SMALLEST_LINE_BYTES)
 
 
@@ -60,7 +60,7 @@ def salvage(line: bytes) -> SalvagedFields:
         state=_first(_STATE, line),
         request_id=_first(_REQUEST, line),
         fingerprint=_first(_FINGERPRINT, line) or "",
-        price_usd=_number(price[1]) if price else None,
+        price_usd=float(price[1]) if price else None,
         is_harmless=not jobs and (_is_json(line) or _was_never_record(line)),
         has_hole=_HOLE.search(line) is not None,
     )
@@ -139,13 +139,6 @@ def _text(quoted: bytes) -> str | None:
     try:
         return msgspec.json.decode(quoted, type=str)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return None
-
-
-def _number(digits: bytes) -> float | None:
-    try:
-        return float(digits)
-    except ValueError:
         return None
 
 

@@ -7,7 +7,6 @@ and the page forbids itself scripts and addresses of other hosts.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from itertools import islice
@@ -31,26 +30,6 @@ _IMAGES = frozenset({"png", "jpg", "webp", "gif", "avif", "svg", "bmp"})
 _VIDEOS = frozenset({"mp4", "webm", "mov"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CardFile:
-    """One output on the page."""
-
-    href: str
-    name: str
-    kind: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Card:
-    """One job on the page."""
-
-    job: str
-    state: str
-    text: str
-    error: str
-    files: tuple[CardFile, ...]
-
-
 def write_report(
     path: Path, *, title: str, facts: str, rows: Iterable[ResultRow], total: int
 ) -> None:
@@ -69,15 +48,16 @@ def _template() -> Template:
     return Environment(autoescape=True).from_string(source)
 
 
-def _card(row: ResultRow) -> Card:
+def _card(row: ResultRow) -> dict[str, object]:
+    """Return what the template shows of one job."""
     cells = result_cells(row)
-    return Card(
-        job=row.job,
-        state=cells["state"],
-        text=_text(row),
-        error=cells["error"],
-        files=tuple(_card_file(file) for file in (row.record.files if row.record else ())),
-    )
+    return {
+        "job": row.job,
+        "state": cells["state"],
+        "text": _text(row),
+        "error": cells["error"],
+        "files": [_card_file(file) for file in (row.record.files if row.record else ())],
+    }
 
 
 def _text(row: ResultRow) -> str:
@@ -85,7 +65,8 @@ def _text(row: ResultRow) -> str:
     return named.get("prompt") or next((cell for cell in row.columns.values() if cell), row.job)
 
 
-def _card_file(file: OutputFile) -> CardFile:
+def _card_file(file: OutputFile) -> dict[str, str]:
     extension = file.path.rpartition(".")[2].lower()
     kind = "image" if extension in _IMAGES else "video" if extension in _VIDEOS else "file"
-    return CardFile(href=quote(file.path, safe="/:"), name=file.path.rpartition("/")[2], kind=kind)
+    name = file.path.rpartition("/")[2]
+    return {"href": quote(file.path, safe="/:"), "name": name, "kind": kind}

@@ -43,13 +43,7 @@ def write_results(path: Path, columns: Sequence[str], rows: Iterable[ResultRow])
 
 def result_cells(row: ResultRow) -> dict[str, str]:
     """Return the cells of `RESULT_COLUMNS`, by column."""
-    record = row.record
-    if record is None:
-        state = "invalid" if row.problems else JobState.PENDING.value
-        found = dict.fromkeys(RESULT_COLUMNS, "")
-        return found | {
-            "job": row.job, "state": state, "attempts": "0", "error": "\n".join(row.problems),
-        }  # fmt: skip
+    record = row.record or JobRecord(ts="", job=row.job, state=JobState.PENDING)
     error = f"{record.error.kind}: {record.error.message}" if record.error else ""
     cost = record.total_cost_usd
     cells = (

@@ -1,10 +1,10 @@
-"""Durable appends: the ledger's group commit against the least that is durable.
+"""Durable appends: the ledger's group commit against the fastest loop that is durable.
 
     python -m tests.benchmarks.bench_append [--rounds 5] [--flush-ms 0,2,10]
 
 In one run, in turns: a bare loop that writes 1,000 ready lines and syncs (throughput) or one line
 and syncs (latency); the same without a disk but with an asyncio future for each line, which is
-what any writer that many tasks wait for has to pay; and the group commit under 1, 64 and 1,000
+what any writer with many waiting tasks has to pay; and the group commit under 1, 64 and 1,000
 tasks, each of which waits for its line before it appends the next. `--flush-ms` adds so much to
 each sync on both sides, as a disk that really flushes its cache would.
 """
@@ -30,7 +30,7 @@ Sync = Callable[[int], None]
 
 
 def bare(path: Path, lines: int, batch: int, sync: Sync) -> tuple[float, float]:
-    """Appends per second and the median seconds of one write with its sync."""
+    """Return the appends per second and the median seconds of one write with its sync."""
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND)
     took_s = []
     for _ in range(lines // batch):
@@ -43,7 +43,7 @@ def bare(path: Path, lines: int, batch: int, sync: Sync) -> tuple[float, float]:
 
 
 async def ours(path: Path, lines: int, tasks: int, sync: Sync) -> tuple[float, float, float]:
-    """Appends per second, median and 99th percentile of the seconds that one waits."""
+    """Return the appends per second, and the median and 99th percentile of a task's waits."""
     path.write_bytes(b"")
     commit = GroupCommit(path, size_bytes=0, sync=sync)
     waited_s: list[float] = []
@@ -63,7 +63,7 @@ async def ours(path: Path, lines: int, tasks: int, sync: Sync) -> tuple[float, f
 
 
 async def ceiling(lines: int, tasks: int) -> float:
-    """Waits per second of tasks that are woken through a future, with no disk at all."""
+    """Return the waits per second of tasks that are woken through a future, without a disk."""
     loop = asyncio.get_running_loop()
     waiting: list[asyncio.Future[int]] = []
 
@@ -87,7 +87,7 @@ async def ceiling(lines: int, tasks: int) -> float:
 
 
 def flushing(flush_s: float) -> Sync:
-    """A sync that takes so much longer."""
+    """Return a sync that takes so much longer."""
 
     def sync(fd: int) -> None:
         sync_file(fd)
@@ -98,7 +98,7 @@ def flushing(flush_s: float) -> Sync:
 
 
 def measure(path: Path, rounds: int, flush_s: float) -> None:
-    """The table of one disk."""
+    """Measure and print the table of one disk."""
     sync = flushing(flush_s)
     few = 400 if flush_s else 2_000
     many = 60_000 if flush_s else 200_000
@@ -123,7 +123,7 @@ def measure(path: Path, rounds: int, flush_s: float) -> None:
 
 
 def main() -> None:
-    """Each flush time in turn."""
+    """Measure each flush time in turn."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--flush-ms", default="0,2,10")

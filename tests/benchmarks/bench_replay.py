@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks.bench_replay [--jobs 10000,100000,1000000]
 
-Four records a job, as a night leaves them: submitting, in_queue, completed, downloaded. Both sides
+Four records per job, as a run leaves them: submitting, in_queue, completed, downloaded. Both sides
 read the same file, each in a process of its own, in turns; time is that of the replay alone, and
 memory is the peak of the whole process.
 """
@@ -26,11 +26,11 @@ from batchgen.core.lifecycle import apply
 from batchgen.core.units import timestamp
 
 IN_FLIGHT = 64
-"""Jobs whose records lie side by side, as they do with this concurrency."""
+"""Jobs whose records are mixed, as with this concurrency."""
 
 
 def history(n: int) -> list[bytes]:
-    """The four lines of one job."""
+    """Return the four lines of one job."""
     job, begun_s = f"{n * 2654435761 % 2**64:016x}", 1_795_000_000 + n * 0.3
     request_id = f"9b2e7f7e-0e3e-4a75-b9f6-{n:012x}"
     url = f"https://playgrounds-storage-public.runcomfy.net/outputs/{n:012x}/image-1.png"
@@ -54,7 +54,7 @@ def history(n: int) -> list[bytes]:
 
 
 def lines_of(jobs: int) -> Iterator[bytes]:
-    """A whole ledger; jobs in flight together have their lines among each other."""
+    """Yield a whole ledger, in which the lines of jobs in flight together are mixed."""
     yield encode_header(api="https://model-api.runcomfy.net", created=timestamp(1_795_000_000.0))
     for begin in range(0, jobs, IN_FLIGHT):
         together = [history(n) for n in range(begin, min(jobs, begin + IN_FLIGHT))]
@@ -63,14 +63,14 @@ def lines_of(jobs: int) -> Iterator[bytes]:
 
 
 def ours(path: Path) -> int:
-    """The program's replay."""
+    """Replay a ledger with the program; return the number of jobs."""
     from batchgen.ledger import replay
 
     return len(replay(path).index)
 
 
 def bare(path: Path) -> int:
-    """The least that one would write: parse each line, keep the last of each job."""
+    """Do the least that is possible: parse each line, keep the last one of each job."""
     import orjson
 
     last = {}
@@ -83,7 +83,7 @@ def bare(path: Path) -> int:
 
 
 def side(name: str, path: Path) -> None:
-    """One measurement, in a process of its own: seconds, peak kB, jobs."""
+    """Print one measurement of this process: seconds, peak kB, jobs."""
     measured = {"ours": ours, "bare": bare}[name]
     import_module("batchgen.ledger" if name == "ours" else "orjson")
     begun_s = time.perf_counter()
@@ -94,7 +94,7 @@ def side(name: str, path: Path) -> None:
 
 
 def measure(name: str, path: Path) -> tuple[float, float]:
-    """Seconds and peak MB of one side."""
+    """Measure one side in a process of its own; return seconds and peak MB."""
     command = [sys.executable, "-m", "tests.benchmarks.bench_replay", "--side", name, str(path)]
     took_s, peak_kb, _ = subprocess.run(
         command, check=True, capture_output=True, text=True
@@ -103,7 +103,7 @@ def measure(name: str, path: Path) -> tuple[float, float]:
 
 
 def main() -> None:
-    """One line for each size."""
+    """Print one line for each size."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--jobs", default="10000,100000,1000000")
     parser.add_argument("--rounds", type=int, default=3)

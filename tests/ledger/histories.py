@@ -1,4 +1,4 @@
-"""Ledgers that a night could have written, for tests that damage, cut and shorten them."""
+"""Ledgers that a run could have written, for tests that damage, cut and compact them."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ JOBS = ("a", "b", "Fuchs im Schnee", 'quo"te\\d')
 
 
 def intent(fingerprint: str) -> Intended:
-    """Of a row with this input."""
+    """Return the intent of a row with this input."""
     return Intended(model="a/b", input={"prompt": "x"}, fingerprint=fingerprint, price_usd=0.03)
 
 
-def events_after(
+def possible_events(
     record: JobRecord | None, fingerprint: str, fresh: int
 ) -> list[tuple[JobState, Event]]:
-    """What may happen next by the table, with facts that no other event has."""
+    """Return the next state and event for each event that is allowed, with values of its own."""
     facts: dict[type, Event] = {
         Intended: intent(fingerprint),
         Accepted: Accepted(request_id=f"r-{fresh}"),
@@ -70,8 +70,8 @@ def events_after(
 
 
 @dataclass
-class Night:
-    """A ledger under way, in memory."""
+class History:
+    """A ledger that is being written, in memory."""
 
     lines: list[bytes] = field(
         default_factory=lambda: [encode_header(api=API, created=timestamp(1.8e9))]
@@ -79,9 +79,9 @@ class Night:
     known: dict[str, JobRecord] = field(default_factory=dict)
     fresh: int = 0
 
-    def happen(self, job: str, choice: int, fingerprint: str) -> None:
-        """One event, chosen among those that are possible."""
-        possible = events_after(self.known.get(job), fingerprint, self.fresh)
+    def add_event(self, job: str, choice: int, fingerprint: str) -> None:
+        """Add one of the events that are possible."""
+        possible = possible_events(self.known.get(job), fingerprint, self.fresh)
         if not possible:
             return
         _, event = possible[choice % len(possible)]
@@ -103,19 +103,19 @@ steps = st.tuples(
 )
 
 
-def night_of(chosen: Sequence[tuple[str, int, str]]) -> Night:
-    """The ledger after these steps."""
-    night = Night()
+def history_of(chosen: Sequence[tuple[str, int, str]]) -> History:
+    """Return the ledger after these steps."""
+    history = History()
     for job, choice, fingerprint in chosen:
-        night.happen(job, choice, fingerprint)
-    return night
+        history.add_event(job, choice, fingerprint)
+    return history
 
 
-nights: st.SearchStrategy[Night] = st.lists(steps, min_size=1, max_size=30).map(night_of)
+histories: st.SearchStrategy[History] = st.lists(steps, min_size=1, max_size=30).map(history_of)
 
 
-def one_life() -> Iterator[tuple[str, Event]]:
-    """A job from its row to its file."""
+def events_of_a_job() -> Iterator[tuple[str, Event]]:
+    """Yield the states and events of a job from its row to its file."""
     yield "submitting", intent("f1")
     yield "in_queue", Accepted(request_id="r-1")
     yield "in_progress", Started()

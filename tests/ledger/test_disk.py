@@ -1,4 +1,4 @@
-"""The disk under the ledger: full, failing, pulled away, shared with a stranger."""
+"""The disk under the ledger: full, failing, read-only, or written by another process."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from batchgen.ledger import LEDGER_NAME, RunLedger, replay
 from batchgen.ledger.disk_reserve import RESERVE_BYTES, RESERVE_NAME, DiskReserve
 from batchgen.ledger.group_commit import GroupCommit
 from batchgen.system.clock import SystemClock
-from tests.kit.disks import file_limit, fill, remount, small_disk
+from tests.kit.disks import fill, remount, small_disk
 from tests.ledger.histories import API, intent
 
 INTENT = intent("f1")
 
 
-def opened(run_dir: Path) -> RunLedger:
-    """Open with the real clock."""
+def open_ledger(run_dir: Path) -> RunLedger:
+    """Open a ledger with the real clock."""
     return RunLedger.open(run_dir, api=API, clock=SystemClock())
 
 
 def test_a_full_disk_takes_answers_and_no_intents(tmp_path: Path) -> None:
-    """What was paid for is written into the room that was set aside; nothing new is begun."""
+    """What was paid for is written into the room that was set aside; no job is begun."""
 
     async def main(run_dir: Path) -> None:
-        book = opened(run_dir)
+        ledger = open_ledger(run_dir)
         for n in range(50):
-            await book.record(f"j{n}", INTENT)
+            await ledger.record(f"j{n}", INTENT)
         fill(run_dir)
         results = await asyncio.gather(
-            *(book.record(f"j{n}", Accepted(request_id=f"r{n}")) for n in range(50)),
-            *(book.record(f"new{n}", INTENT) for n in range(100)),
+            *(ledger.record(f"j{n}", Accepted(request_id=f"r{n}")) for n in range(50)),
+            *(ledger.record(f"new{n}", INTENT) for n in range(100)),
             return_exceptions=True,
         )
         assert {type(result).__name__ for result in results[:50]} == {"JobRecord"}
@@ -45,8 +45,8 @@ def test_a_full_disk_takes_answers_and_no_intents(tmp_path: Path) -> None:
         assert len(failures) == 100
         assert "No space left" in str(failures[0])
         with pytest.raises(LocalIOError):
-            await book.record("later", INTENT)
-        await book.close()
+            await ledger.record("later", INTENT)
+        await ledger.close()
 
     with small_disk(tmp_path / "disk", "1m") as run_dir:
         asyncio.run(main(run_dir))
@@ -56,7 +56,7 @@ def test_a_full_disk_takes_answers_and_no_intents(tmp_path: Path) -> None:
         assert len(found.index) == 50
 
 
-def test_a_run_does_not_begin_where_nothing_could_be_written_down(tmp_path: Path) -> None:
+def test_a_run_does_not_begin_if_nothing_could_be_recorded(tmp_path: Path) -> None:
     """The room is taken before the first job; without it there is no first job."""
     with small_disk(tmp_path / "disk", "1m") as run_dir:
         fill(run_dir)
@@ -68,29 +68,29 @@ def test_a_run_does_not_begin_where_nothing_could_be_written_down(tmp_path: Path
 
 
 async def opening(run_dir: Path) -> None:
-    """Open, look at the room that is set aside, close."""
-    book = opened(run_dir)
+    """Open a ledger, check the room that is set aside, close it."""
+    ledger = open_ledger(run_dir)
     assert (run_dir / RESERVE_NAME).stat().st_size == RESERVE_BYTES
-    await book.close()
+    await ledger.close()
     assert not (run_dir / RESERVE_NAME).exists()
 
 
-def test_a_directory_that_may_not_be_written_is_said(tmp_path: Path) -> None:
-    """Before anything is sent; and looking at it goes on."""
+def test_a_directory_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
+    """Before anything is sent; and it can still be read."""
     with small_disk(tmp_path / "disk", "2m") as run_dir:
         asyncio.run(opening(run_dir))
         remount(run_dir, "ro")
         with pytest.raises(LocalIOError, match="Read-only file system"):
-            opened(run_dir)
+            open_ledger(run_dir)
         assert replay(run_dir / LEDGER_NAME).header is not None
 
 
-def test_a_file_in_place_of_the_directory_is_said(tmp_path: Path) -> None:
-    """No traceback for what a person can mend."""
+def test_a_file_in_place_of_the_directory_is_reported(tmp_path: Path) -> None:
+    """No traceback for what the user can correct."""
     (tmp_path / "run").write_text("")
 
     with pytest.raises(LocalIOError, match="run: "):
-        opened(tmp_path / "run")
+        open_ledger(tmp_path / "run")
 
 
 def committed(
@@ -131,7 +131,7 @@ def test_a_failed_fsync_is_final(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("by", ["unlink", "replace"])
-def test_a_ledger_that_is_pulled_away_is_noticed(tmp_path: Path, by: str) -> None:
+def test_a_ledger_that_is_removed_or_replaced_is_noticed(tmp_path: Path, by: str) -> None:
     """Writing on into a file without a name would lose every payment at the end of the run."""
     path = tmp_path / "ledger"
 
@@ -154,15 +154,15 @@ def test_another_writer_is_noticed(tmp_path: Path) -> None:
 
     async def work(commit: GroupCommit) -> None:
         await commit.append(b"one\n")
-        with path.open("ab") as stranger:
-            stranger.write(b"a line of somebody else\n")
+        with path.open("ab") as other:
+            other.write(b"a line of another process\n")
         with pytest.raises(LocalIOError, match="something else writes it"):
             await commit.append(b"two\n")
 
     committed(path, work)
 
 
-def test_every_append_learns_where_its_line_stands(tmp_path: Path) -> None:
+def test_every_append_returns_the_offset_of_its_line(tmp_path: Path) -> None:
     """In one batch and over many; that is how a record is found again without holding it."""
     path = tmp_path / "ledger"
     lines = [f"line number {n}\n".encode() * (1 + n % 3) for n in range(500)]
@@ -180,7 +180,7 @@ def test_every_append_learns_where_its_line_stands(tmp_path: Path) -> None:
 
 
 def test_on_a_full_disk_every_line_that_was_taken_is_found(tmp_path: Path) -> None:
-    """Answers among intents that were left out stand where their offsets say."""
+    """Answers among intents that were left out are at the offsets that were returned."""
 
     async def main(path: Path, reserve: DiskReserve) -> None:
         commit = GroupCommit(path, size_bytes=0, reserve=reserve)
@@ -202,20 +202,3 @@ def test_on_a_full_disk_every_line_that_was_taken_is_found(tmp_path: Path) -> No
         reserve = DiskReserve.take(directory)
         fill(directory)
         asyncio.run(main(path, reserve))
-
-
-def test_a_write_that_fails_otherwise_is_final(tmp_path: Path) -> None:
-    """A limit on file sizes that leaves no room for anything."""
-
-    async def main() -> None:
-        book = opened(tmp_path)
-        await book.record("a", INTENT)
-        size = (tmp_path / LEDGER_NAME).stat().st_size
-        with file_limit(size + 100), pytest.raises(LocalIOError):
-            await book.record("a", Accepted(request_id="r" * 200))
-        with pytest.raises(LocalIOError):
-            await book.record("b", INTENT)
-        await book.close()
-        assert (tmp_path / LEDGER_NAME).stat().st_size == size
-
-    asyncio.run(main())

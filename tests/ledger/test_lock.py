@@ -1,4 +1,4 @@
-"""The lock of a run directory: who holds it, what is said of him, and what his label is worth."""
+"""The lock of a run directory: who holds it, what is printed, and when its label is trusted."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NOW_S = 1_795_312_801.0
 
 
 def refusal(run_dir: Path, now_s: float | None = None) -> str:
-    """What a second one is told."""
+    """Return the message that a second process gets."""
     with pytest.raises(LockHeld) as refused:
         RunLock.acquire(run_dir, now_s=now_s or SystemClock().now_s())
     return str(refused.value)
@@ -31,37 +31,39 @@ def refusal(run_dir: Path, now_s: float | None = None) -> str:
 def test_who_holds_it_since_when_and_what_to_do(tmp_path: Path) -> None:
     """Process, host, age, and the command that would stop it."""
     with held(tmp_path) as holder:
-        said = refusal(tmp_path)
+        message = refusal(tmp_path)
 
-    assert f"in use by process {holder.pid} on {socket.gethostname()} (this host), since " in said
-    assert "(3 h 10 min ago)" in said
-    assert "still at work" in said
-    assert "--if-locked wait=" in said
-    assert f"kill {holder.pid}" in said
+    assert (
+        f"in use by process {holder.pid} on {socket.gethostname()} (this host), since " in message
+    )
+    assert "(3 h 10 min ago)" in message
+    assert "still at work" in message
+    assert "--if-locked wait=" in message
+    assert f"kill {holder.pid}" in message
 
 
 def test_a_holder_that_has_ended_while_its_child_holds_on(tmp_path: Path) -> None:
-    """The lock is held all the same, and the message says by whom it may be."""
+    """The lock is still held, and the message says by whom it may be."""
     with held(tmp_path, "fork") as holder:
         holder.wait()
-        said = refusal(tmp_path)
+        message = refusal(tmp_path)
 
-    assert f"process {holder.pid} on {socket.gethostname()} (this host)" in said
-    assert "has ended" in said
-    assert f"fuser {tmp_path / LOCK_NAME}" in said
-    assert "kill" not in said
+    assert f"process {holder.pid} on {socket.gethostname()} (this host)" in message
+    assert "has ended" in message
+    assert f"fuser {tmp_path / LOCK_NAME}" in message
+    assert "kill" not in message
 
 
-def test_a_holder_on_another_machine_is_not_judged(tmp_path: Path) -> None:
-    """Its number means nothing here, and no kill is proposed."""
+def test_nothing_is_claimed_about_a_holder_on_another_machine(tmp_path: Path) -> None:
+    """Its pid means nothing here, and no kill is proposed."""
     with held(tmp_path):
         (tmp_path / LOCK_NAME).write_text('{"pid":1,"host":"farm2","since":"2026-11-22T02:00:00Z"}')
-        said = refusal(tmp_path, NOW_S)
+        message = refusal(tmp_path, NOW_S)
         seen = holder_in(tmp_path)
 
-    assert "process 1 on farm2, since " in said
-    assert "can only be seen there" in said
-    assert "kill" not in said
+    assert "process 1 on farm2, since " in message
+    assert "can only be seen there" in message
+    assert "kill" not in message
     assert seen is not None
     assert seen.state() is ProcessState.UNKNOWN
 
@@ -81,16 +83,16 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("label", HOSTILE.values(), ids=HOSTILE.keys())
-def test_a_label_that_makes_no_sense_is_nobody(tmp_path: Path, label: bytes) -> None:
-    """Held: another process. Free: it is taken, and the label is written anew."""
+def test_an_invalid_label_names_nobody(tmp_path: Path, label: bytes) -> None:
+    """Held: another process. Free: it is taken, and a new label is written."""
     with held(tmp_path):
         (tmp_path / LOCK_NAME).write_bytes(label)
-        said = refusal(tmp_path)
+        message = refusal(tmp_path)
         assert holder_in(tmp_path) is None
 
     (tmp_path / LOCK_NAME).write_bytes(label)
-    assert "in use by another process" in said
-    assert said.isprintable()
+    assert "in use by another process" in message
+    assert message.isprintable()
     with RunLock.acquire(tmp_path, now_s=NOW_S):
         holder = holder_in(tmp_path)
         assert holder is not None
@@ -98,14 +100,14 @@ def test_a_label_that_makes_no_sense_is_nobody(tmp_path: Path, label: bytes) -> 
 
 
 @pytest.mark.parametrize("since", ["soon", "9999-12-31T23:59:59Z", "0001-01-01T00:00:00+14:00"])
-def test_a_moment_that_no_calendar_has_is_left_out(since: str) -> None:
+def test_a_time_that_cannot_be_shown_is_left_out(since: str) -> None:
     """The rest of the label still counts."""
-    said = LockHolder(pid=7, host="farm2", since=since).phrase(NOW_S)
+    message = LockHolder(pid=7, host="farm2", since=since).phrase(NOW_S)
 
-    assert said.startswith("process 7 on farm2")
+    assert message.startswith("process 7 on farm2")
 
 
-def test_a_lock_file_that_leads_elsewhere_is_refused(tmp_path: Path) -> None:
+def test_a_lock_file_that_is_no_plain_file_is_refused(tmp_path: Path) -> None:
     """Neither a link nor a pipe nor a directory is opened, and what a link names stays as it is."""
     target = tmp_path / "precious"
     target.write_text("precious")
@@ -133,7 +135,7 @@ def test_a_lock_file_that_leads_elsewhere_is_refused(tmp_path: Path) -> None:
 def test_a_disk_that_cannot_lock_is_not_in_use(
     tmp_path: Path, number: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is said as what it is, with what to do."""
+    """The message says so, with what to do."""
 
     def refuse(fd: int, how: int) -> None:
         raise OSError(number, os.strerror(number))
@@ -144,7 +146,7 @@ def test_a_disk_that_cannot_lock_is_not_in_use(
         RunLock.acquire(tmp_path, now_s=NOW_S)
 
 
-def test_a_name_goes_with_its_lock(tmp_path: Path) -> None:
+def test_a_label_is_removed_with_its_lock(tmp_path: Path) -> None:
     """After a release nobody is named; a second release does nothing."""
     lock = RunLock.acquire(tmp_path, now_s=NOW_S)
     assert holder_in(tmp_path) is not None
@@ -155,8 +157,8 @@ def test_a_name_goes_with_its_lock(tmp_path: Path) -> None:
     assert holder_in(tmp_path) is None
 
 
-def test_a_name_that_a_kill_left_is_known_to_be_dead(tmp_path: Path) -> None:
-    """Also before its parent took notice; and the lock is free at once."""
+def test_a_label_that_a_kill_left_names_an_ended_process(tmp_path: Path) -> None:
+    """Also before its parent has taken notice; and the lock is free at once."""
     with held(tmp_path) as holder:
         seen = holder_in(tmp_path)
         assert seen is not None
@@ -175,27 +177,27 @@ def test_a_name_that_a_kill_left_is_known_to_be_dead(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells when a process began")
-def test_a_number_that_another_process_got_is_not_mistaken() -> None:
-    """A reboot or a full circle of numbers does not bring a dead run to life."""
+def test_a_pid_that_another_process_got_is_not_mistaken() -> None:
+    """After a reboot, or when pids are used again, an ended run does not seem to run."""
     me = LockHolder.this_process(now="2026-11-22T02:00:00Z")
     earlier = LockHolder(pid=me.pid, host=me.host, born="another boot/1")
 
     assert (me.state(), earlier.state()) == (ProcessState.RUNS, ProcessState.ENDED)
 
 
-def test_looking_never_gets_in_the_way(tmp_path: Path) -> None:
-    """However often someone looks, whoever wants the lock gets it."""
+def test_readers_never_get_in_the_way(tmp_path: Path) -> None:
+    """However often the label is read, the lock can be taken."""
     done = threading.Event()
 
-    def look() -> None:
+    def read() -> None:
         while not done.is_set():
             holder_in(tmp_path)
 
-    onlooker = threading.Thread(target=look)
-    onlooker.start()
+    reader = threading.Thread(target=read)
+    reader.start()
     try:
         for _ in range(500):
             RunLock.acquire(tmp_path, now_s=NOW_S).release()
     finally:
         done.set()
-        onlooker.join()
+        reader.join()
