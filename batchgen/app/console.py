@@ -45,6 +45,11 @@ class Console:
         elif settings.log_json:
             self._json_log = EventLog(sys.stderr, clock, as_json=True, notes_only=self.quiet)
 
+    @property
+    def logs_json(self) -> bool:
+        """Whether stderr has JSON lines in place of messages."""
+        return self._json_log is not None
+
     def say(self, text: str) -> None:
         """Print a message that is good to know; not with `--quiet`."""
         self.log(text)

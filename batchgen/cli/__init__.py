@@ -1,6 +1,6 @@
-"""The command line. The one place where an error becomes text and an exit code.
+"""The entry point of the command line, and the one place where errors become text and exit codes.
 
-Results go to stdout, talk to stderr. A traceback is shown only with -vv.
+Results go to stdout, messages to stderr. A traceback is printed only with -vv.
 """
 
 from __future__ import annotations
@@ -19,16 +19,17 @@ from batchgen.core.errors import BatchgenError, ManifestError
 from batchgen.core.units import count_text
 
 INTERRUPTED = 130
-DEFECT = 70
+INTERNAL_ERROR = 70
 
 
 def console() -> None:
-    """The entry point `batchgen`."""
+    """Run the command of this process and exit with its code."""
     sys.exit(main(sys.argv[1:]))
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run one command; its exit code."""
+    """Run one command, and return its exit code."""
+    context = None
     try:
         args = build_parser(argv).parse_args(argv)
         args.command_line = shlex.join(["batchgen", *argv])
@@ -39,41 +40,42 @@ def main(argv: Sequence[str]) -> int:
         code: int = handler.handle(args, context)
         sys.stdout.flush()
     except BatchgenError as error:
-        _tell(error, as_json=_logs_json(argv))
+        by_manifest = context is not None and context.console.logs_json
+        _print_error(error, as_json=by_manifest or _logs_json(argv))
         code = error.exit_code
     except KeyboardInterrupt:
-        print("batchgen: interrupted; the same command goes on", file=sys.stderr)
+        print("batchgen: interrupted; to resume, run the same command again", file=sys.stderr)
         code = INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has left
         code = 0
-    except Exception as error:  # noqa: BLE001 - nobody shall see a traceback unasked
-        _tell_defect(error, argv)
-        code = DEFECT
+    except Exception as error:  # noqa: BLE001 - users see a traceback only if they ask for it
+        _print_internal_error(error, argv)
+        code = INTERNAL_ERROR
     return code
 
 
 def _logs_json(argv: Sequence[str]) -> bool:
-    """Whether stderr is read by a program; asked of the words, as they may be what is wrong."""
+    """Whether a program reads stderr, by the words themselves: they may be what is wrong."""
     return "--log-json" in argv and not any(word.startswith("--log-file") for word in argv)
 
 
-def _tell(error: BatchgenError, *, as_json: bool) -> None:
+def _print_error(error: BatchgenError, *, as_json: bool) -> None:
     if as_json:
         print(msgspec.json.encode({"error": str(error)}).decode(), file=sys.stderr)
     elif isinstance(error, ManifestError):
         print(error, file=sys.stderr)
-        wrong = count_text(error.total, "problem")
-        print(f"batchgen: {wrong}; nothing was submitted", file=sys.stderr)
+        problems = count_text(error.total, "problem")
+        print(f"batchgen: {problems}; nothing was submitted", file=sys.stderr)
     else:
         print(f"batchgen: {error}", file=sys.stderr)
 
 
-def _tell_defect(error: Exception, argv: Sequence[str]) -> None:
+def _print_internal_error(error: Exception, argv: Sequence[str]) -> None:
     if "-vv" in argv:
         traceback.print_exception(error)
     print(
         f"batchgen: internal error: {type(error).__name__}: {error}; this is a defect of batchgen."
-        " The ledger is valid, and the same command goes on. -vv shows where it happened.",
+        " The ledger is valid; to resume, run the same command again. -vv shows where it happened.",
         file=sys.stderr,
     )

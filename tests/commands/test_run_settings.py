@@ -204,6 +204,17 @@ def test_log_json_in_a_manifest_decides_what_a_log_looks_like(tmp_path: Path) ->
     assert in_file.err.startswith("batchgen: ")
 
 
+def test_log_json_in_a_manifest_holds_for_errors_too(tmp_path: Path) -> None:
+    """A row that is wrong is found after the settings are known."""
+    manifest = tmp_path / "m.yaml"
+    manifest.write_text("prompts: [{prompt: a, scale: 2}]\nrun: {log_json: true}\n")
+
+    done = batchgen("run", manifest, "--sandbox")
+
+    assert done.code == 65
+    assert "scale: 2 is above" in json.loads(done.err)["error"]
+
+
 def test_a_json_manifest_has_the_same_settings(tmp_path: Path) -> None:
     """`run:` and `run_dir` of a JSON object, as those of YAML."""
     manifest = tmp_path / "m.json"
