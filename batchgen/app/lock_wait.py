@@ -29,7 +29,7 @@ class LockWait:
     @property
     def waits(self) -> bool:
         """Whether a lock that another process holds is waited for."""
-        return self.if_locked.stance is LockedAction.WAIT
+        return self.if_locked.action is LockedAction.WAIT
 
     async def take(self, directory: RunDirectory) -> RunLock | None:
         """Return the lock; None if no process has ever locked this directory.

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Never, TypeVar
 
 from batchgen.core.errors import UsageError
-from batchgen.core.run_limits import AT_ONCE, IfLocked, LockedAction, OneOf, parse_if_locked
+from batchgen.core.run_limits import IfLocked, LockedAction, OneOf, parse_if_locked
 from batchgen.core.run_settings import BATCH_SETTINGS, SETTINGS, Group, Setting
 from batchgen.core.units import parse_duration_s
 
@@ -85,7 +85,7 @@ def add_base_url(parser: Parser) -> None:
 
 def add_lock_wait(parser: Parser) -> None:
     """Add --if-locked for commands that write a few lines to the ledger."""
-    parser.add_argument("--if-locked", type=typed(_parse_lock_wait), default=AT_ONCE,
+    parser.add_argument("--if-locked", type=typed(_parse_lock_wait), default=IfLocked(),
         metavar="fail|wait=D",
         help="if a run is active: fail (75), or wait=10m for it (fail)")  # fmt: skip
 
@@ -93,7 +93,7 @@ def add_lock_wait(parser: Parser) -> None:
 def _parse_lock_wait(text: str) -> IfLocked:
     """Return what `fail` or `wait=D` means: a command that was skipped would only seem to work."""
     found = parse_if_locked(text)
-    if found.stance is LockedAction.SKIP:
+    if found.action is LockedAction.SKIP:
         raise ValueError(f"{text!r} is for run; here it is fail or wait=DURATION")
     return found
 

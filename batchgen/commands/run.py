@@ -65,7 +65,7 @@ def _turned_away(
         reasons = [StopReason.SIGINT.value]
     elif isinstance(error, Terminated):
         reasons = [StopReason.SIGTERM.value]
-    elif settings.if_locked.stance is LockedAction.SKIP:
+    elif settings.if_locked.action is LockedAction.SKIP:
         code, text = settings.if_locked.skip_code, f"skipped, nothing was done: {error}"
         reasons = [SKIPPED, IN_USE]
     if settings.json:

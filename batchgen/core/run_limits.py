@@ -137,23 +137,19 @@ class LockedAction(Enum):
 class IfLocked:
     """The value of `--if-locked`."""
 
-    stance: LockedAction = LockedAction.FAIL
+    action: LockedAction = LockedAction.FAIL
     wait_s: float = 0.0
     skip_code: int = LockHeld.exit_code
     """The exit code of a run that was skipped; 0 only if the user asked for that."""
 
 
-AT_ONCE = IfLocked()
-"""A second run is refused at once."""
-
-
 def parse_if_locked(text: str) -> IfLocked:
     """Return what `fail`, `skip`, `skip=0` or `wait=10m` means."""
-    action, equals, value = text.strip().partition("=")
-    if action == "wait" and equals:
-        return IfLocked(stance=LockedAction.WAIT, wait_s=parse_duration_s(value))
+    word, equals, value = text.strip().partition("=")
+    if word == "wait" and equals:
+        return IfLocked(action=LockedAction.WAIT, wait_s=parse_duration_s(value))
     if text == "skip=0":
-        return IfLocked(stance=LockedAction.SKIP, skip_code=0)
+        return IfLocked(action=LockedAction.SKIP, skip_code=0)
     if text in ("fail", "skip"):
-        return IfLocked(stance=LockedAction(text))
+        return IfLocked(action=LockedAction(text))
     raise ValueError(f"{text!r} is not one of fail, skip, skip=0 and wait=DURATION, as in wait=10m")

@@ -52,10 +52,10 @@ def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
     ("text", "meant"),
     [
         ("fail", IfLocked()),
-        ("skip", IfLocked(stance=LockedAction.SKIP)),
-        ("skip=0", IfLocked(stance=LockedAction.SKIP, skip_code=0)),
-        ("wait=10m", IfLocked(stance=LockedAction.WAIT, wait_s=600.0)),
-        ("wait=1h30m", IfLocked(stance=LockedAction.WAIT, wait_s=5400.0)),
+        ("skip", IfLocked(action=LockedAction.SKIP)),
+        ("skip=0", IfLocked(action=LockedAction.SKIP, skip_code=0)),
+        ("wait=10m", IfLocked(action=LockedAction.WAIT, wait_s=600.0)),
+        ("wait=1h30m", IfLocked(action=LockedAction.WAIT, wait_s=5400.0)),
     ],
 )
 def test_the_words_of_the_flag(text: str, meant: IfLocked) -> None:
