@@ -50,7 +50,7 @@ class Endpoints:
         self._started_at = clock()
 
     def submit(self, model_id: str, raw: bytes, token: str) -> Delivery:
-        """`POST /v1/models/{id}`; every accepted one is a new paid job."""
+        """Answer `POST /v1/models/{id}`; every accepted one is a new paid job."""
         body = _decoded(raw)
         digest = body_digest(model_id, raw.hex() if body is _UNREADABLE else body)
         model = self._catalogue.models.get(model_id)
@@ -92,7 +92,7 @@ class Endpoints:
         return None
 
     def status(self, request_id: str, token: str) -> Delivery:
-        """`GET /v1/requests/{id}/status`: the state in the queue, not how the job ended."""
+        """Answer `GET /v1/requests/{id}/status`: the state in the queue, not how the job ended."""
         return self._about(
             On.STATUS,
             request_id,
@@ -101,7 +101,7 @@ class Endpoints:
         )
 
     def result(self, request_id: str, token: str, *, include_cost: bool) -> Delivery:
-        """`GET /v1/requests/{id}/result`: 200 in every state, outputs only after success."""
+        """Answer `GET /v1/requests/{id}/result`: 200 in every state, outputs only after success."""
         word = self._config.success_word
 
         def answer(request: Request) -> Answer:
@@ -112,7 +112,7 @@ class Endpoints:
         return self._about(On.RESULT, request_id, token, answer)
 
     def cancel(self, request_id: str, token: str) -> Delivery:
-        """`POST /v1/requests/{id}/cancel`: only a job that still waits can be cancelled."""
+        """Answer `POST /v1/requests/{id}/cancel`: only a job that still waits can be cancelled."""
 
         def carry_out(request: Request) -> Answer:
             cancelled = self.book.cancel(request, self._clock())
@@ -124,26 +124,26 @@ class Endpoints:
         return self._about(On.CANCEL, request_id, token, carry_out)
 
     def models(self, query: Mapping[str, str]) -> Delivery:
-        """`GET /v1/models`: a page of the catalogue, `PAGE_LIMIT` entries at most."""
+        """Answer `GET /v1/models`: a page of the catalogue, `PAGE_LIMIT` entries at most."""
         return self._entries("models", None, lambda edit: self._catalogue.listing(query, edit))
 
     def categories(self) -> Delivery:
-        """`GET /v1/models/categories`."""
+        """Answer `GET /v1/models/categories`."""
         categories = of_json({"categories": self._catalogue.categories()})
         return self._entries("categories", "", lambda _edit: categories)
 
     def model(self, model_id: str) -> Delivery:
-        """`GET /v1/models/{id}`: one entry with its schema and price."""
+        """Answer `GET /v1/models/{id}`: one entry with its schema and price."""
         return self._entries(model_id, model_id, lambda edit: self._catalogue.one(model_id, edit))
 
     def balance(self) -> Delivery:
-        """`GET /prod/v2/balance`; on the live service this is on another host."""
+        """Answer `GET /prod/v2/balance`; on the live service this is on another host."""
         left = max(self.book.balance_microusd, 0)
         body = {"balance_microdollars": left, "balance_usd": left / 1_000_000, "currency": "USD"}
         return self._deliver(self._call(On.BALANCE, "balance"), lambda: of_json(body))
 
     def file(self, request_id: str, name: str, query: str, headers: Mapping[str, str]) -> Delivery:
-        """`GET /files/{request}/{name}`: an output; needs no token."""
+        """Answer `GET /files/{request}/{name}`: an output; needs no token."""
         self.book.queue.advance(self._clock())
         request = self.book.requests.get(request_id)
         file = request.file(name) if request is not None and self._has_outputs(request) else None

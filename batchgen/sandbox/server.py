@@ -159,12 +159,12 @@ class Sandbox:
 
     @property
     def origin(self) -> str:
-        """`http://127.0.0.1:N`."""
+        """The address, `http://127.0.0.1:N`."""
         return self._endpoints.origin
 
     @property
     def base_url(self) -> str:
-        """`http://127.0.0.1:N/v1`, as RUNCOMFY_MODEL_API_BASE wants it."""
+        """The base URL, `http://127.0.0.1:N/v1`, as RUNCOMFY_MODEL_API_BASE wants it."""
         return f"{self.origin}/v1"
 
     @property
