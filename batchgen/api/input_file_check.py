@@ -32,7 +32,7 @@ a HEAD as forbidden."""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Found:
-    """What an address answered."""
+    """The answer of an address."""
 
     status: int
     content_type: str

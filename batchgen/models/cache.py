@@ -100,10 +100,10 @@ class CatalogueCache:
         try:
             if path.stat().st_size > MAX_FILE_BYTES:
                 return None
-            kept = msgspec.json.decode(path.read_bytes(), type=_CacheFile)
+            file = msgspec.json.decode(path.read_bytes(), type=_CacheFile)
         except (OSError, ValueError, RecursionError):
             return None
-        entry = read_entry(kept.entry)
-        if entry is None or kept.origin != self._origin:
+        entry = read_entry(file.entry)
+        if entry is None or file.origin != self._origin:
             return None
-        return CachedEntry(entry=entry, age_s=self._clock.now_s() - kept.fetched_at_s)
+        return CachedEntry(entry=entry, age_s=self._clock.now_s() - file.fetched_at_s)

@@ -17,7 +17,7 @@ from yarl import URL
 from batchgen.core.api_base import ApiBase
 
 OUTPUT_HOSTS = ("*.runcomfy.net", "*.runcomfy.com")
-"""Where the API keeps its outputs (the vendor's own tool trusts the same two domains)."""
+"""The hosts of the API's outputs (the vendor's own tool trusts the same two domains)."""
 
 _NAT64 = ip_network("64:ff9b::/96")
 

@@ -41,11 +41,11 @@ class Fetcher:
     async def fetch(
         self, note: ResumeNote, part: PartFile, url: str, remember: Callable[[ResumeNote], None]
     ) -> ResumeNote:
-        """Bring the part to its full length, from where it is if the server allows.
+        """Bring the part to its full length, resumed if the server allows.
 
-        Return the note for the whole part; until then `remember` gets those for what there is of
-        it, on threads. Raise `DownloadPostponed` for what the network or the server does, OSError
-        for what the disk does.
+        Return the note for the whole part; meanwhile `remember` is given notes for what has been
+        received, on threads. Raise `DownloadPostponed` for what the network or the server does,
+        OSError for what the disk does.
         """
         had_bytes = note.high_water_bytes
         try:
@@ -63,7 +63,7 @@ class Fetcher:
         except TimeoutError as error:
             message = str(error) or f"less than {MIN_PROGRESS_BYTES:,} bytes in {self.stall_s:g} s"
             gained_bytes = part.size_bytes - had_bytes
-            # A trickle is no progress: a server that sends it would be listened to for ever.
+            # A trickle is no progress: a download that counts it would never end.
             enough = gained_bytes if gained_bytes >= MIN_PROGRESS_BYTES else 0
             raise DownloadPostponed(
                 save_later(f"the download stalled: {message}", received_bytes=enough)
@@ -138,7 +138,7 @@ class Fetcher:
             raise DownloadPostponed(save_later(message, hopeless=True))
 
 
-# What the headers of an answer say about the bytes in it.
+# The headers of an answer, and what they tell about the bytes in it.
 
 
 def _begun(

@@ -48,7 +48,7 @@ class Store:
     max_file_bytes: int = MAX_FILE_BYTES
     stall_s: float = STALL_S
     prepares: bool = True
-    """Whether the destination is made ready at the start; not if nothing is to be fetched."""
+    """False if nothing is to be fetched: then the destination is not made ready."""
     _saved: dict[Key, OutputFile] = field(default_factory=dict)
     _open: dict[Key, ResumeNote] = field(default_factory=dict)
     _notes: ResumeNotes = field(init=False)

@@ -29,7 +29,7 @@ async def catalogue(handler: Handler) -> AsyncIterator[Catalogue]:
 
 
 async def test_an_entry_of_the_live_catalogue() -> None:
-    """Schema and price of a model; a reason where there is none."""
+    """Schema and price of a model; a reason if there is none."""
     async with Sandbox(SandboxConfig(price_usd=0.04)) as sandbox:
         base = parse_base_url(sandbox.base_url)
         async with (
@@ -78,7 +78,7 @@ async def test_an_answer_about_another_model_is_none() -> None:
 
 
 async def test_the_listing_is_read_page_by_page() -> None:
-    """Also where the server gives fewer entries a page than were asked for, or no total."""
+    """Also if the server gives fewer entries per page than were asked for, or no total."""
     names = [f"maker/model-{n}" for n in range(7)]
     queries: list[dict[str, str]] = []
 
@@ -102,7 +102,7 @@ async def test_the_listing_is_read_page_by_page() -> None:
 
 
 async def test_a_server_that_knows_no_offset_ends_the_listing() -> None:
-    """The same page again and again is no reason to go on."""
+    """The same page again ends it."""
     calls = []
 
     async def same(request: web.Request) -> web.StreamResponse:

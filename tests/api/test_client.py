@@ -46,7 +46,7 @@ async def server(handler: Handler) -> AsyncIterator[str]:
 
 
 async def test_a_job_from_submission_to_output() -> None:
-    """Submit, look, result: in the words of the port."""
+    """Submit, poll, result: in the terms of the port."""
     async with (
         Sandbox(SandboxConfig(duration_min_s=0, duration_max_s=0)) as sandbox,
         client(sandbox.base_url) as api,
@@ -78,7 +78,7 @@ async def test_what_the_api_refuses() -> None:
 
 
 async def test_a_catalogue_entry() -> None:
-    """Schema and price of a model; something else where there is none."""
+    """Schema and price of a model; something else if there is none."""
     async with Sandbox(SandboxConfig()) as sandbox, client(sandbox.base_url) as api:
         entry = await api.model(MODEL)
         assert isinstance(entry, ModelEntry)
@@ -87,7 +87,7 @@ async def test_a_catalogue_entry() -> None:
 
 
 async def test_no_connection_proves_that_nothing_was_accepted() -> None:
-    """A port where nobody listens: safe to try again, and no answer."""
+    """A port on which nobody listens: safe to try again, and no answer."""
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
 

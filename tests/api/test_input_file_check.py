@@ -104,7 +104,7 @@ async def test_what_the_api_could_not_fetch(handler: Handler, says: str) -> None
 
 
 async def test_the_limits_of_the_model_page() -> None:
-    """50 MB for images, 100 MB for videos, and less where the model's own page says so."""
+    """50 MB for images, 100 MB for videos, and less if the model's own page says so."""
     video = answering(mb=99, kind="video/mp4")
     large = answering(mb=99, kind="application/octet-stream")
 
@@ -178,7 +178,7 @@ async def test_addresses_that_are_never_asked(url: str) -> None:
 
 
 async def test_a_name_that_resolves_to_a_private_address() -> None:
-    """Refused where it comes up: no connection reaches the server."""
+    """Refused when it is resolved: no connection reaches the server."""
     connections = 0
 
     async def count(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

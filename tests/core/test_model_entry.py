@@ -27,7 +27,7 @@ from tests.models.entries import entry
     ],
 )
 def test_estimates(unit: str | None, values: dict[str, object], expected: float | None) -> None:
-    """Nothing is guessed where the price depends on what is not known."""
+    """Nothing is guessed if the price depends on what is not known."""
     schema = {"properties": {"duration": {"type": "integer", "default": 5}}}
     model = entry(price=0.5, price_unit=unit, input_schema=schema)
 

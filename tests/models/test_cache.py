@@ -41,7 +41,7 @@ def test_what_is_cached_comes_back_with_its_age(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_ages_in_words(age_s: float, text: str) -> None:
-    """As people say them."""
+    """Short, in the largest unit that fits."""
     assert age_text(age_s) == text
 
 
@@ -55,7 +55,7 @@ def test_each_api_has_a_cache_of_its_own(tmp_path: Path) -> None:
 
 
 def test_an_api_on_this_machine_neither_writes_nor_reads(tmp_path: Path) -> None:
-    """A rehearsal leaves no made-up price behind."""
+    """A sandbox run leaves no made-up price behind."""
     local = cache(tmp_path, SetClock(), "http://127.0.0.1:8000/v1")
 
     local.put(entry())
@@ -77,24 +77,24 @@ def test_an_api_on_this_machine_neither_writes_nor_reads(tmp_path: Path) -> None
 )  # fmt: skip
 def test_a_broken_cache_file_counts_as_not_there(tmp_path: Path, content: bytes) -> None:
     """And the next entry replaces it."""
-    books = cache(tmp_path, SetClock())
-    books.put(entry())
+    entries = cache(tmp_path, SetClock())
+    entries.put(entry())
     (path,) = tmp_path.rglob("*.json")
     path.write_bytes(content.replace(b"ORIGIN", REAL.origin.encode()))
 
-    assert books.get("a/b") is None
-    books.put(entry())
-    assert books.get("a/b") is not None
+    assert entries.get("a/b") is None
+    entries.put(entry())
+    assert entries.get("a/b") is not None
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
 def test_a_cache_that_cannot_be_written_is_in_nobodys_way(tmp_path: Path) -> None:
-    """A file where the directory should be, and no directory at all."""
+    """A file in the place of the directory, and no directory at all."""
     (tmp_path / "file").write_text("x")
 
-    for books in (cache(tmp_path / "file", SetClock()), CatalogueCache(None, REAL, SetClock())):
-        books.put(entry())
-        assert books.get("a/b") is None
+    for entries in (cache(tmp_path / "file", SetClock()), CatalogueCache(None, REAL, SetClock())):
+        entries.put(entry())
+        assert entries.get("a/b") is None
 
 
 @pytest.mark.parametrize(
@@ -106,6 +106,6 @@ def test_a_cache_that_cannot_be_written_is_in_nobodys_way(tmp_path: Path) -> Non
         ({}, None),
     ],
 )
-def test_where_the_cache_lies(given: dict[str, str], expected: Path | None) -> None:
-    """Where the XDG base directory specification has it."""
+def test_the_directory_of_the_cache(given: dict[str, str], expected: Path | None) -> None:
+    """As the XDG base directory specification says."""
     assert environment.cache_directory(given) == expected

@@ -54,13 +54,13 @@ def test_the_page_lists_the_sources_of_a_schema_in_their_order() -> None:
 def test_a_live_entry_without_a_schema_does_not_hide_a_cached_one(tmp_path: Path) -> None:
     """It supplies the price only: the cached schema decides, before the package, and stays."""
     clock, ask = SetClock(), Asked(entry(input_schema=None, price=0.05))
-    books = cache(tmp_path, clock)
+    cached_entries = cache(tmp_path, clock)
     cached = {"properties": {"size": {"type": "integer"}}}
-    books.put(entry(input_schema=cached, price=0.03))
+    cached_entries.put(entry(input_schema=cached, price=0.03))
     clock.at_s += 48 * HOUR_S
 
     for _attempt in range(2):
-        known = ModelRegistry(packaged={"a/b": entry()}, cache=books, ask=ask)
+        known = ModelRegistry(packaged={"a/b": entry()}, cache=cached_entries, ask=ask)
         schema = known.schema_for("a/b")
         assert schema is not None
         assert list(schema.properties) == ["size"]
@@ -75,33 +75,35 @@ def test_a_live_entry_without_a_schema_does_not_hide_a_cached_one(tmp_path: Path
 def test_a_fresh_cache_is_used_without_asking(tmp_path: Path) -> None:
     """The catalogue is asked when what is cached is a day old, and then once."""
     clock, ask = SetClock(), Asked(entry(price=0.05))
-    books = cache(tmp_path, clock)
-    books.put(entry(price=0.03))
+    cached_entries = cache(tmp_path, clock)
+    cached_entries.put(entry(price=0.03))
 
-    fresh = ModelRegistry(packaged={}, cache=books, ask=ask)
+    fresh = ModelRegistry(packaged={}, cache=cached_entries, ask=ask)
     assert fresh.price_of("a/b") == (0.03, "output", "")
     assert fresh.origin_of("a/b") == "the catalogue, less than a minute old"
     assert ask.calls == []
 
     clock.at_s += 25 * HOUR_S
-    stale = ModelRegistry(packaged={}, cache=books, ask=ask)
+    stale = ModelRegistry(packaged={}, cache=cached_entries, ask=ask)
     assert stale.price_of("a/b") == (0.05, "output", "")
     assert stale.schema_for("a/b") is not None
     assert stale.origin_of("a/b") == "the live catalogue"
     assert ask.calls == ["a/b"]
     assert stale.notes == ()
 
-    again = ModelRegistry(packaged={}, cache=books, ask=ask)
+    again = ModelRegistry(packaged={}, cache=cached_entries, ask=ask)
     assert again.price_of("a/b") == (0.05, "output", "")
     assert ask.calls == ["a/b"]
 
 
 def test_refresh_asks_whatever_is_cached(tmp_path: Path) -> None:
-    """A person who says so gets today's price."""
-    books = cache(tmp_path, SetClock())
-    books.put(entry(price=0.03))
+    """The user gets today's price."""
+    cached_entries = cache(tmp_path, SetClock())
+    cached_entries.put(entry(price=0.03))
 
-    known = ModelRegistry(packaged={}, cache=books, ask=Asked(entry(price=0.05)), refresh=True)
+    known = ModelRegistry(
+        packaged={}, cache=cached_entries, ask=Asked(entry(price=0.05)), refresh=True
+    )
 
     assert known.price_of("a/b") == (0.05, "output", "")
 
@@ -109,12 +111,12 @@ def test_refresh_asks_whatever_is_cached(tmp_path: Path) -> None:
 def test_a_stale_entry_is_used_with_a_note_when_the_api_is_down(tmp_path: Path) -> None:
     """One wait, however many models the rows name, and one note for all of them."""
     clock, ask = SetClock(), Asked(DOWN)
-    books = cache(tmp_path, clock)
+    cached_entries = cache(tmp_path, clock)
     for name in ("a/b", "c/d"):
-        books.put(entry(name))
+        cached_entries.put(entry(name))
     clock.at_s += 48 * HOUR_S
 
-    known = ModelRegistry(packaged={"e/f": entry("e/f", price=None)}, cache=books, ask=ask)
+    known = ModelRegistry(packaged={"e/f": entry("e/f", price=None)}, cache=cached_entries, ask=ask)
     for name in ("a/b", "c/d", "e/f", "g/h"):
         known.schema_for(name)
 
@@ -154,11 +156,11 @@ def test_an_entry_without_a_schema_supplies_the_price_only() -> None:
 
 def test_the_schema_that_a_run_directory_kept_decides_there(tmp_path: Path) -> None:
     """Today's schema does not; today's price does; and no network is needed for the schema."""
-    kept, ask = PinnedSchemas(tmp_path), Asked(DOWN)
+    pinned, ask = PinnedSchemas(tmp_path), Asked(DOWN)
     old = entry(input_schema={"properties": {"size": {"type": "integer"}}}, price=0.02)
-    kept.keep(old)
+    pinned.keep(old)
 
-    known = ModelRegistry(packaged={"a/b": entry()}, pinned=kept, ask=ask)
+    known = ModelRegistry(packaged={"a/b": entry()}, pinned=pinned, ask=ask)
     schema = known.schema_for("a/b")
     assert schema is not None
     assert list(schema.properties) == ["size"]
@@ -167,7 +169,7 @@ def test_the_schema_that_a_run_directory_kept_decides_there(tmp_path: Path) -> N
     assert known.price_of("a/b") == (0.02, "output", "")
     assert "first run" in known.notes[-1]
 
-    today = ModelRegistry(packaged={}, pinned=kept, ask=Asked(entry(price=0.09)))
+    today = ModelRegistry(packaged={}, pinned=pinned, ask=Asked(entry(price=0.09)))
     assert today.price_of("a/b") == (0.09, "output", "")
     whole = today.entry_for("a/b")
     assert whole is not None
@@ -175,7 +177,7 @@ def test_the_schema_that_a_run_directory_kept_decides_there(tmp_path: Path) -> N
 
 
 def test_what_was_kept_first_stays(tmp_path: Path) -> None:
-    """Until a person removes the file; one that cannot be read is no reason to guess."""
+    """Until the user removes the file; one that cannot be read is an error."""
     kept = PinnedSchemas(tmp_path)
     assert kept.entry("a/b") is None
     kept.keep(entry(price=0.01))
@@ -194,7 +196,7 @@ def test_what_was_kept_first_stays(tmp_path: Path) -> None:
 
 
 async def test_asking_from_inside_a_running_loop(tmp_path: Path) -> None:
-    """Manifests are read synchronously inside a run; a stand-in answers, nothing is cached."""
+    """Manifests are read synchronously inside a run; the sandbox answers, nothing is cached."""
     with live_sandbox(SandboxConfig(price_usd=0.07)) as sandbox:
         known = online_models(
             CommandContext(base_url=sandbox.base_url, environment={"RUNCOMFY_TOKEN": sandbox.token})
@@ -208,7 +210,7 @@ async def test_asking_from_inside_a_running_loop(tmp_path: Path) -> None:
 
 
 def test_without_a_token_the_rest_is_used_with_a_note() -> None:
-    """And without a network wanted there is nothing to note."""
+    """And if no network is wanted, there is no note."""
     known = online_models(CommandContext())
 
     assert known.origin_of(MODEL) == "the package"
@@ -219,7 +221,7 @@ def test_without_a_token_the_rest_is_used_with_a_note() -> None:
 
 
 def test_an_api_where_nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Said once; the package goes on."""
+    """One note; the package is used."""
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     context = CommandContext(base_url=f"http://127.0.0.1:{port}/v1")
@@ -242,5 +244,5 @@ def test_a_listing_fills_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     listing, note = list_models(CommandContext())
 
     assert (listing.entries, note) == (answer, "")
-    books = CatalogueCache(environment.cache_directory(), REAL, SystemClock())
-    assert [one.entry.model_id for one in books.entries()] == ["a/b"]
+    cached_entries = CatalogueCache(environment.cache_directory(), REAL, SystemClock())
+    assert [one.entry.model_id for one in cached_entries.entries()] == ["a/b"]

@@ -1,4 +1,4 @@
-"""A file host on loopback that speaks Range and If-Range and breaks off where it is told."""
+"""A file host on loopback that speaks Range and If-Range and breaks off when told to."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ PNG = png()
 
 @asynccontextmanager
 async def server(handler: Handler) -> AsyncIterator[str]:
-    """Answers everything with one handler."""
+    """Run a server that answers everything with one handler."""
     app = web.Application()
 
     async def answer(request: web.Request) -> web.StreamResponse:
@@ -122,7 +122,7 @@ class Host:
 def store(
     run_dir: Path, *, api: ApiBase = LOOPBACK, taken: tuple[str, ...] = (), **more: Any
 ) -> Store:
-    """A store that keeps files in `outputs` of a run directory."""
+    """Return a store that keeps files in `outputs` of a run directory."""
     usual = {
         "destination": LocalDirectory(run_dir=run_dir, path=run_dir / "outputs"),
         "url_policy": UrlPolicy.for_outputs(api),
@@ -133,11 +133,11 @@ def store(
 
 
 def files(run_dir: Path) -> list[str]:
-    """Names in the output directory."""
+    """Return the names in the output directory."""
     directory = run_dir / "outputs"
     return sorted(path.name for path in directory.iterdir()) if directory.exists() else []
 
 
 def whole(run_dir: Path) -> list[str]:
-    """Those among them that are under a final name."""
+    """Return those among them that are final names."""
     return [name for name in files(run_dir) if not name.endswith(".part")]

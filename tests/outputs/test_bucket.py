@@ -104,7 +104,7 @@ async def test_a_large_file_goes_in_pieces_and_comes_out_the_same(
 
 
 @slow
-async def test_nothing_that_lies_there_is_overwritten(tmp_path: Path, s3: S3, place: str) -> None:
+async def test_no_existing_file_is_overwritten(tmp_path: Path, s3: S3, place: str) -> None:
     """Small or large: a file of another content keeps its name, the new one gets the next."""
     prefix = place.removeprefix(f"s3://{BUCKET}/")
     for size in (1000, 9 << 20):
@@ -121,10 +121,10 @@ async def test_nothing_that_lies_there_is_overwritten(tmp_path: Path, s3: S3, pl
 
 
 @slow
-async def test_another_program_that_is_quicker_is_not_overwritten(
+async def test_the_file_of_a_quicker_program_is_not_overwritten(
     tmp_path: Path, s3: S3, place: str
 ) -> None:
-    """The look before the put is not enough: the store itself is asked to create, not replace."""
+    """Asking before the put is not enough: the store itself is asked to create, not replace."""
     part = tmp_path / "a.part"
     part.write_bytes(PNG)
     keep = Bucket(url=place, parts=tmp_path)
@@ -169,7 +169,7 @@ async def test_an_interrupted_download_goes_on_in_the_next_process(
 
 
 @slow
-async def test_what_is_no_output_is_never_put(tmp_path: Path, s3: S3, place: str) -> None:
+async def test_what_is_not_an_output_is_never_put(tmp_path: Path, s3: S3, place: str) -> None:
     """Checked before, as for a directory."""
     host = Host(body=png()[:5000])
     async with server(host) as origin, bucket(tmp_path, place) as outputs:
@@ -212,10 +212,10 @@ async def test_a_store_that_goes_away_loses_nothing(tmp_path: Path, place: str) 
         ("s3://no-such-bucket/x", SECRET, "no such bucket"),
     ],
 )
-async def test_a_store_that_refuses_is_said_at_the_start(
+async def test_a_store_that_refuses_is_reported_at_the_start(
     tmp_path: Path, running: S3, place: str, secret: str, says: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With the place and what to look at, and no part of a key in the message."""
+    """With the place and what to check, and no part of a key in the message."""
     for name, value in running.environment(secret).items():
         monkeypatch.setenv(name, value)
     with pytest.raises(LocalIOError, match=says) as caught:
@@ -245,8 +245,10 @@ async def test_a_store_that_refuses_later_stops_the_run(
 
 
 @slow
-def test_nobody_there_is_said_before_anything_is_submitted(tmp_path: Path) -> None:
-    """Exit 74 while the night can still be saved."""
+def test_a_store_that_does_not_answer_stops_the_run_before_anything_is_submitted(
+    tmp_path: Path,
+) -> None:
+    """Exit 74 while nothing has been paid for."""
     manifest = tmp_path / "a.yaml"
     manifest.write_text(f"model: {MODEL}\nprompts: [a]\noutput: {{dir: 's3://{BUCKET}/x'}}\n")
     nobody = S3("http://127.0.0.1:9").environment()
@@ -259,7 +261,7 @@ def test_nobody_there_is_said_before_anything_is_submitted(tmp_path: Path) -> No
 
 
 @slow
-def test_a_night_into_a_bucket(tmp_path: Path, s3: S3, place: str) -> None:
+def test_a_run_into_a_bucket(tmp_path: Path, s3: S3, place: str) -> None:
     """From the manifest to the results, with sidecars; no credentials in anything it wrote."""
     manifest = tmp_path / "a.yaml"
     prompts = [{"id": f"j{n}", "prompt": f"a fox {n}"} for n in range(5)]
@@ -310,8 +312,8 @@ def test_places_that_can_be_tried(url: str) -> None:
 
 
 @pytest.mark.parametrize("url", ["http://host/x", "s3:///x", "s3://b/x?region=y", "s3://k:s@b/x"])
-def test_places_that_are_none(url: str) -> None:
-    """Said as a sentence that repeats no credentials."""
+def test_places_that_cannot_be_tried(url: str) -> None:
+    """The reason is a sentence that repeats no credentials."""
     assert (fault_of_output_dir(url) or "").count("k:s") == 0
     assert fault_of_output_dir(url)
 

@@ -1,4 +1,4 @@
-"""What is no output is never a success; what only looks odd is never refused."""
+"""Checks of received files: no impostor is saved, nothing merely odd is refused."""
 
 from __future__ import annotations
 
@@ -38,8 +38,10 @@ BARE = "https://files.runcomfy.net/1"
         (b'{"a": 1}', "application/json", "https://x/film.mp4"),
     ],
 )
-def test_impostors(start: bytes, content_type: str, url: str) -> None:
-    """Pages, error bodies and text where a picture, film or sound was promised."""
+def test_what_is_sent_instead_of_the_file_is_recognised(
+    start: bytes, content_type: str, url: str
+) -> None:
+    """Pages, error bodies, and text although a picture, film or sound was promised."""
     assert impostor(start, content_type, url)
 
 
@@ -114,7 +116,7 @@ def test_whole_files_pass(kind: str) -> None:
 @pytest.mark.parametrize("share", [0.5, 0.9])
 @pytest.mark.parametrize("kind", WHOLE)
 def test_halves_are_recognised(kind: str, share: float) -> None:
-    """A format that says where it ends gives away that its end is missing."""
+    """A format that says where it ends shows that its end is missing."""
     data = WHOLE[kind][: int(len(WHOLE[kind]) * share)]
     assert is_cut_short(io.BytesIO(data), len(data))
 
@@ -137,7 +139,7 @@ def test_what_cannot_be_followed_is_believed(data: bytes) -> None:
 
 
 async def test_half_a_file_called_whole_is_no_success(tmp_path: Path) -> None:
-    """Not under a final name, and not gone on with: fetched from its beginning again."""
+    """Not under a final name, and not resumed: fetched from its beginning again."""
     host = Host(body=PNG[: len(PNG) // 2])
     async with server(host) as origin, store(tmp_path) as outputs:
         half = await outputs.save("fox", (f"{origin}/a.png",))
@@ -152,7 +154,7 @@ async def test_half_a_file_called_whole_is_no_success(tmp_path: Path) -> None:
 
 
 async def test_a_chunked_answer_that_breaks_off_is_no_success(tmp_path: Path) -> None:
-    """Nothing announced a length; what is missing is the last chunk. Then it goes on from there."""
+    """Nothing announced a length; the last chunk is missing. Then it is resumed from there."""
     host = Host(body=bytes(200_000), chunked=True, breaks=[90_000])
     async with server(host) as origin, store(tmp_path) as outputs:
         first = await outputs.save("fox", (f"{origin}/a",))
@@ -177,7 +179,7 @@ async def test_json_in_place_of_a_picture_is_no_success(tmp_path: Path) -> None:
 
 
 async def test_a_trickle_counts_as_a_stall(tmp_path: Path) -> None:
-    """Bytes that come so slowly are no progress: the runner's count of tries goes on."""
+    """Bytes that arrive so slowly are no progress: the runner counts the try as failed."""
     host = Host(body=bytes(200_000), breaks=[3_000], pause_s=2)
     async with server(host) as origin, store(tmp_path, stall_s=0.3) as outputs:
         answer = await outputs.save("fox", (f"{origin}/a",))

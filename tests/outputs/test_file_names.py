@@ -35,7 +35,7 @@ from batchgen.outputs.file_type import extension, is_web_page
     ],
 )
 def test_safe_stems(text: str, stem: str) -> None:
-    """Readable where it can be, harmless in any case."""
+    """Readable if it can be, harmless in any case."""
     assert safe_stem(text) == stem
 
 
@@ -53,7 +53,7 @@ def test_any_text_becomes_a_safe_name(text: str) -> None:
 
 @given(st.lists(st.sampled_from(["fox", "Fox", "FOX", "fox~2", "a/b", "a-b", "a|b"]), max_size=12))
 def test_no_two_claims_get_one_name(texts: list[str]) -> None:
-    """Also not where a file system ignores case."""
+    """Also not if a file system ignores case."""
     names = FileNameClaims()
 
     claimed = [names.claim(text).casefold() for text in texts]
@@ -63,7 +63,7 @@ def test_no_two_claims_get_one_name(texts: list[str]) -> None:
 
 @given(st.text(max_size=300))
 def test_a_file_name_has_at_most_200_bytes(text: str) -> None:
-    """With counter, extension and the one of its sidecar, also where every name is taken."""
+    """With counter, extension and the one of its sidecar, also if every name is taken."""
     names = FileNameClaims()
 
     claimed = [names.claim(text) for _ in range(20)]
@@ -71,7 +71,7 @@ def test_a_file_name_has_at_most_200_bytes(text: str) -> None:
     assert max(len(f"{stem}.webm.json".encode()) for stem in claimed) <= 200
 
 
-def test_a_place_with_short_names_gets_short_names() -> None:
+def test_a_destination_with_short_names_gets_short_names() -> None:
     """Encrypted home directories allow 143 bytes; long ids keep apart by a digest."""
     names = FileNameClaims()
     names.limit(60)
@@ -97,8 +97,8 @@ def test_names_of_earlier_runs_are_taken() -> None:
     assert FileNameClaims(["outputs/Fox-1.png"]).claim("fox-1") == "fox-1~2"
 
 
-def test_kinds() -> None:
-    """Bytes before the server's word, and an error page is no output."""
+def test_extensions() -> None:
+    """Bytes before what the server says, and an error page is not an output."""
     assert extension(b"\x89PNG\r\n\x1a\n...", "image/jpeg") == "png"
     assert extension(b"\0\0\0\x18ftypisom", "application/octet-stream") == "mp4"
     assert extension(b"RIFF\0\0\0\0WEBPVP8 ", "") == "webp"

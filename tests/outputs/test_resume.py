@@ -1,4 +1,4 @@
-"""Downloads that go on where an earlier one stopped, in this process and in the next."""
+"""Downloads that resume an earlier one, in this process and in the next."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ async def try_once(tmp_path: Path, url: str, **more: object) -> object:
         return await outputs.save("fox", (url,))
 
 
-async def test_the_next_process_goes_on_with_what_this_one_left(tmp_path: Path) -> None:
+async def test_the_next_process_resumes_what_this_one_left(tmp_path: Path) -> None:
     """The part has kept its validator: Range from where it ends, If-Range with the ETag."""
     host = Host(breaks=[60_000])
     async with server(host) as origin:
@@ -48,11 +48,11 @@ async def test_the_next_process_goes_on_with_what_this_one_left(tmp_path: Path) 
         ({}, None),
     ],
 )
-async def test_only_what_names_the_bytes_for_sure_is_gone_on_with(
+async def test_a_download_is_resumed_only_if_its_bytes_are_identified(
     tmp_path: Path, validators: dict[str, str], if_range: str | None
 ) -> None:
     """A date that is older than the answer is as good as an ETag; one just set, a weak ETag or
-    nothing at all means to begin anew."""
+    nothing at all means to begin again."""
     host = Host(validators=validators, breaks=[60_000])
     async with server(host) as origin:
         await try_once(tmp_path, f"{origin}/a.png")
@@ -75,8 +75,8 @@ async def test_another_file_in_the_same_place_is_not_glued_to_the_part(tmp_path:
     assert (tmp_path / "outputs/fox-1.png").read_bytes() == png(seed=5)
 
 
-async def test_a_part_that_was_changed_meanwhile_is_not_gone_on_with(tmp_path: Path) -> None:
-    """A power cut may leave zeros: the digest of what was received is looked at, not the length."""
+async def test_a_part_that_was_changed_meanwhile_is_not_resumed(tmp_path: Path) -> None:
+    """A power cut may leave zeros: the digest of what was received counts, not the length."""
     host = Host(breaks=[60_000])
     async with server(host) as origin:
         await try_once(tmp_path, f"{origin}/a.png")
@@ -88,7 +88,7 @@ async def test_a_part_that_was_changed_meanwhile_is_not_gone_on_with(tmp_path: P
     assert (tmp_path / "outputs/fox-1.png").read_bytes() == PNG
 
 
-async def test_a_part_that_nothing_is_known_of_begins_anew(tmp_path: Path) -> None:
+async def test_a_part_without_a_note_begins_again(tmp_path: Path) -> None:
     """Its note is gone: its bytes may be of anything."""
     host = Host(breaks=[60_000])
     async with server(host) as origin:
@@ -101,9 +101,9 @@ async def test_a_part_that_nothing_is_known_of_begins_anew(tmp_path: Path) -> No
     assert (tmp_path / "outputs/fox-1.png").read_bytes() == PNG
 
 
-async def test_another_url_begins_anew(tmp_path: Path) -> None:
-    """An ETag says nothing about another address; a fresh signature in the query is no other."""
-    for number, (first, second, goes_on) in enumerate(
+async def test_another_url_begins_again(tmp_path: Path) -> None:
+    """An ETag says nothing about another address; a new signature in the query is ignored."""
+    for number, (first, second, resumes) in enumerate(
         [("a.png?sig=1", "a.png?sig=2", True), ("a.png", "b.png", False)]
     ):
         host = Host(breaks=[60_000])
@@ -112,11 +112,11 @@ async def test_another_url_begins_anew(tmp_path: Path) -> None:
             await try_once(run_dir, f"{origin}/{first}")
             await try_once(run_dir, f"{origin}/{second}")
 
-        assert (host.asked[1][0] is not None) is goes_on
+        assert (host.asked[1][0] is not None) is resumes
 
 
-async def test_a_server_that_goes_on_somewhere_else_is_not_believed(tmp_path: Path) -> None:
-    """A 206 for other bytes than were asked for: nothing of it is used, and it begins anew."""
+async def test_a_server_that_continues_elsewhere_is_not_believed(tmp_path: Path) -> None:
+    """A 206 for other bytes than were asked for: nothing of it is used, and it begins again."""
     host = Host(breaks=[60_000])
     async with server(host) as origin:
         await try_once(tmp_path, f"{origin}/a.png")
@@ -144,7 +144,7 @@ async def test_a_whole_file_that_a_crash_left_unrecorded_is_not_fetched_again(
 
 
 async def test_a_whole_file_that_was_changed_is_fetched_again_beside_it(tmp_path: Path) -> None:
-    """What lies there is not the output any more, and is not overwritten either."""
+    """That file is not the output any more, and is not overwritten either."""
     host = Host()
     async with server(host) as origin:
         await try_once(tmp_path, f"{origin}/a.png")
@@ -223,7 +223,7 @@ asyncio.run(main(Path(sys.argv[1]), sys.argv[2]))
 
 
 async def test_a_kill_in_mid_download_costs_what_came_since_the_last_note(tmp_path: Path) -> None:
-    """SIGKILL while bytes come in: the next process goes on, and the file is right."""
+    """SIGKILL while bytes come in: the next process resumes, and the file is right."""
     host = Host(body=png(3_000_000), breaks=[2_000_000], pause_s=0.7)
     async with server(host) as origin:
         child = subprocess.Popen([sys.executable, "-c", CHILD, tmp_path, f"{origin}/a.png"])
@@ -241,7 +241,7 @@ async def test_a_kill_in_mid_download_costs_what_came_since_the_last_note(tmp_pa
 
 
 async def test_a_cancelled_download_keeps_what_it_has(tmp_path: Path) -> None:
-    """As a signal does it: the task ends, no thread is left at the file, and the next goes on."""
+    """As a signal does it: the task ends, no thread is left at the file, the next one resumes."""
     host = Host(body=png(3_000_000), breaks=[2_000_000], pause_s=5)
     async with server(host) as origin:
         async with store(tmp_path) as outputs:

@@ -80,7 +80,7 @@ async def unavailable(request: web.Request) -> web.StreamResponse:
 
 @pytest.mark.parametrize("handler", [truncated, page, empty, unavailable])
 async def test_what_is_not_whole_gets_no_final_name(tmp_path: Path, handler: Handler) -> None:
-    """Truncated, empty, an error page, an error: none of it lies under the name of an output."""
+    """Truncated, empty, an error page, an error: none of it is under the name of an output."""
     async with server(handler) as host, store(tmp_path) as outputs:
         answer = await outputs.save("fox", (f"{host}/a.png",))
 
@@ -99,7 +99,7 @@ async def test_an_expired_link_is_told_apart(tmp_path: Path, status: int) -> Non
         assert isinstance(await outputs.save("fox", (f"{host}/a.png",)), LinkExpired)
 
 
-async def test_an_interrupted_download_goes_on_where_it_stopped(tmp_path: Path) -> None:
+async def test_an_interrupted_download_is_resumed(tmp_path: Path) -> None:
     """With Range and If-Range, and the bytes of before."""
     ranges: list[str | None] = []
 
@@ -165,16 +165,16 @@ async def test_of_several_files_only_the_lost_one_is_fetched_again(tmp_path: Pat
 
 
 class Away(LocalDirectory):
-    """A place that answers nobody just now."""
+    """A destination that does not answer now."""
 
     def difference(self, file: OutputFile) -> str:
         raise Unreachable("nobody there")
 
 
-async def test_a_place_that_is_away_when_a_file_is_looked_for_is_tried_again(
+async def test_a_destination_that_cannot_be_asked_is_tried_again(
     tmp_path: Path,
 ) -> None:
-    """As when one is to be put there: the job stays as it is, and nothing is a defect."""
+    """As when a file is to be put there: the job stays as it is."""
     had = OutputFile(path="outputs/fox-1.png", bytes=1, sha256="0")
     away = Away(run_dir=tmp_path, path=tmp_path / "outputs")
 
@@ -185,7 +185,7 @@ async def test_a_place_that_is_away_when_a_file_is_looked_for_is_tried_again(
     assert "nobody there" in answer.error.message
 
 
-async def test_nothing_that_lies_there_is_overwritten(tmp_path: Path) -> None:
+async def test_no_existing_file_is_overwritten(tmp_path: Path) -> None:
     """A file of another content keeps its name; the new one gets the next."""
     directory = tmp_path / "outputs"
     directory.mkdir()
@@ -209,8 +209,8 @@ async def test_a_file_that_a_crash_left_unrecorded_is_the_same_file(tmp_path: Pa
     assert files(tmp_path) == ["fox-1.png"]
 
 
-async def test_a_file_without_end_is_cut_off(tmp_path: Path) -> None:
-    """More bytes than a file may have: given up, with the limit named."""
+async def test_a_file_over_the_limit_is_given_up(tmp_path: Path) -> None:
+    """The answer names the limit."""
     async with server(serve_png) as host, store(tmp_path, max_file_bytes=1000) as outputs:
         answer = await outputs.save("fox", (f"{host}/a.png",))
 
@@ -221,7 +221,7 @@ async def test_a_file_without_end_is_cut_off(tmp_path: Path) -> None:
 
 async def test_a_disk_that_refuses_is_an_error_of_this_machine(tmp_path: Path) -> None:
     """Not a failed download: the run stops."""
-    (tmp_path / "outputs").write_text("a file where a directory should be")
+    (tmp_path / "outputs").write_text("a file instead of a directory")
 
     with pytest.raises(LocalIOError, match="outputs"):
         async with store(tmp_path):
@@ -229,7 +229,7 @@ async def test_a_disk_that_refuses_is_an_error_of_this_machine(tmp_path: Path) -
 
 
 async def test_each_hop_of_a_redirect_is_checked(tmp_path: Path) -> None:
-    """A trusted host that sends us elsewhere does not make elsewhere trusted."""
+    """A trusted host that redirects to another does not make that one trusted."""
 
     async def away(request: web.Request) -> web.StreamResponse:
         raise web.HTTPFound("http://evil.example/a.png")
@@ -272,7 +272,7 @@ async def test_no_token_goes_to_a_download_host(tmp_path: Path) -> None:
 async def test_a_name_that_resolves_to_a_private_address_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A trusted name is not enough: the address is looked at when it is resolved."""
+    """A trusted name is not enough: the address is checked when it is resolved."""
     public = parse_base_url("https://model-api.runcomfy.net/v1")
 
     async def resolve(self: object, host: str, port: int = 0, family: int = 0) -> list[object]:

@@ -1,4 +1,4 @@
-"""Where files end up on this machine: full disks, long paths, repairs."""
+"""Files on this machine: full disks, long paths, repairs."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ asyncio.run(main(Path(sys.argv[1]), sys.argv[2]))
 
 async def test_a_full_disk_keeps_what_was_received(tmp_path: Path) -> None:
     """No room behind 50,000 bytes: an error of this machine that names the file, and once there
-    is room the next run goes on from there."""
+    is room the next run resumes it."""
     import asyncio
 
     host = Host()
@@ -51,9 +51,9 @@ async def test_a_full_disk_keeps_what_was_received(tmp_path: Path) -> None:
     assert (tmp_path / "outputs/fox-1.png").read_bytes() == PNG
 
 
-async def test_a_place_that_is_none_is_said_at_the_start(tmp_path: Path) -> None:
+async def test_a_directory_that_cannot_be_made_is_reported_at_the_start(tmp_path: Path) -> None:
     """Before anything was fetched, or submitted for it."""
-    (tmp_path / "outputs").write_text("a file where a directory should be")
+    (tmp_path / "outputs").write_text("a file instead of a directory")
 
     with pytest.raises(LocalIOError, match="outputs"):
         async with store(tmp_path):
@@ -61,7 +61,7 @@ async def test_a_place_that_is_none_is_said_at_the_start(tmp_path: Path) -> None
 
 
 async def test_a_long_path_leaves_short_names(tmp_path: Path) -> None:
-    """What the system allows for a path as a whole is kept to, down to names that make no sense."""
+    """What the system allows for a whole path is kept to, down to names that are digests only."""
     deep = tmp_path
     while len(str(deep)) < 3_900:
         deep /= "d" * min(200, 3_950 - len(str(deep)))
