@@ -1,4 +1,4 @@
-"""What the loop and a thread may read at the same time without getting in each other's way."""
+"""Reading in the loop and in threads at the same time, without disturbing each other."""
 
 from __future__ import annotations
 
@@ -49,17 +49,17 @@ def test_records_read_in_two_threads_are_those_that_were_asked_for(tmp_path: Pat
     names = [f"j{n}" + "x" * (n * 37 % 500) for n in range(ROWS)]
 
     async def write() -> None:
-        book = RunLedger.open(tmp_path, api="https://a", clock=SystemClock())
+        ledger = RunLedger.open(tmp_path, api="https://a", clock=SystemClock())
         intent = Intended(model="a/b", input={"prompt": "x"}, fingerprint="f")
-        await asyncio.gather(*(book.record(name, intent) for name in names))
-        await book.close()
+        await asyncio.gather(*(ledger.record(name, intent) for name in names))
+        await ledger.close()
 
     asyncio.run(write())
     index = replay(tmp_path / LEDGER_NAME).index
 
-    def look(step: int) -> bool:
+    def read(step: int) -> bool:
         chosen = names[::step] * 3
         return all((found := index.get(name)) and found.job == name for name in chosen)
 
     with ThreadPoolExecutor(4) as pool:
-        assert all(pool.map(look, (1, -1, 7, -11, 3, -2, 1, -1)))
+        assert all(pool.map(read, (1, -1, 7, -11, 3, -2, 1, -1)))

@@ -108,11 +108,7 @@ class Poller:
 
     def first_delay_s(self, job: InFlightJob) -> float:
         """Return the seconds until the first poll; a job of an earlier run may have ended."""
-        if job.resumed:
-            return 0.0
-        return self._forecast(job).next_delay_s(
-            job.observations, 0.0, 0, jitter=self.context.jitter()
-        )
+        return 0.0 if job.resumed else self.delay_s(job)
 
     async def poll(self, job: InFlightJob) -> float | None:
         """Poll once. Return the seconds until the next poll, or None if the job has ended.

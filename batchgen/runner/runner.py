@@ -74,7 +74,7 @@ class Runner:
         self._outage_probe = OutageProbe(context, self._admission, self._tasks)
         poller = Poller(context)
         self.forecasts = poller.forecasts
-        self._poll_loop = PollLoop(poller, self._tasks, on_ended=self._left_flight)
+        self._poll_loop = PollLoop(poller, self._tasks, on_ended=self._free_slot)
         self._downloads = Downloads(context, outputs, self._tasks, on_ended=self._settle)
         self._wake = asyncio.Event()
         self._in_flight = 0
@@ -198,7 +198,7 @@ class Runner:
         self._spending.release(job.id)
         return await self._ledger.restore(made)
 
-    def _left_flight(self, job: InFlightJob) -> None:
+    def _free_slot(self, job: InFlightJob) -> None:
         """Free the slot of a job that has ended or was waited for long enough."""
         self._in_flight -= 1
         record, model = job.record, job.row.model if job.row else None
@@ -219,10 +219,8 @@ class Runner:
         state = record.state if record is not None else None
         if state is JobState.FAILED:
             self._failures += 1
-            if (
-                self._limits.max_failures is not None
-                and self._failures >= self._limits.max_failures
-            ):
+            limit = self._limits.max_failures
+            if limit is not None and self._failures >= limit:
                 self.stop.request(StopReason.FAILURES)
         if state is JobState.COMPLETED and self._policy.download:
             self._downloads.add(job_id, row)

@@ -149,7 +149,7 @@ class OutageProbe:
         self._is_running = False
 
     def start_if_held(self, model: str) -> None:
-        """Start to ask the catalogue for this model, if submissions are held and nobody asks."""
+        """Start to ask the catalogue for this model, if submissions are held and no probe runs."""
         if self._admission.held and not self._is_running:
             self._is_running = True
             self._tasks.spawn(self._probe(model))

@@ -50,7 +50,7 @@ def test_an_event_ends_a_wait(run: Run) -> None:
 
 
 def test_a_time_out_ends_a_wait_without_an_error(run: Run) -> None:
-    """The caller looks for itself whether anything has happened."""
+    """The caller checks for itself whether anything has happened."""
 
     async def test(clock: Clock) -> None:
         event, began_s = asyncio.Event(), clock.monotonic_s()

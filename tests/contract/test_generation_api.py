@@ -110,7 +110,7 @@ async def test_equal_inputs_are_jobs_of_their_own(subject: Subject) -> None:
 
 
 async def test_a_job_that_waits_is_queued_by_status_and_result(subject: Subject) -> None:
-    """`result` can be asked in every state, and says nothing of an end before there is one."""
+    """`result` answers in every state, and reports no end before there is one."""
     request_id = await queued(subject)
 
     assert isinstance(await subject.api.status(request_id), Queued)
@@ -118,7 +118,7 @@ async def test_a_job_that_waits_is_queued_by_status_and_result(subject: Subject)
 
 
 async def test_a_job_that_runs_is_running_by_status_and_result(subject: Subject) -> None:
-    """Without a word that this program does not know."""
+    """With a status that this program knows."""
     request_id = await subject.submit()
     subject.pass_time(0.6)
 
@@ -151,10 +151,10 @@ async def test_a_job_that_failed_has_ended_and_its_result_says_so(subject: Subje
     assert result.error.kind == "generation"
 
 
-async def test_a_request_that_nobody_made_is_gone(subject: Subject) -> None:
-    """By status and result; it has no success to tell."""
-    assert isinstance(await subject.api.status("nobody"), Gone)
-    assert isinstance(await subject.api.result("nobody"), Gone)
+async def test_an_unknown_request_is_gone(subject: Subject) -> None:
+    """By status and by result."""
+    assert isinstance(await subject.api.status("unknown"), Gone)
+    assert isinstance(await subject.api.result("unknown"), Gone)
 
 
 async def test_a_queued_job_can_be_cancelled_and_a_result_confirms_it(subject: Subject) -> None:
@@ -181,12 +181,12 @@ async def test_a_running_or_ended_job_cannot_be_cancelled(subject: Subject) -> N
 async def test_the_catalogue_tells_which_models_exist(subject: Subject) -> None:
     """Without a job: it costs nothing."""
     assert await subject.api.has_model(MODEL) is True
-    assert await subject.api.has_model("nobody/nothing") is False
+    assert await subject.api.has_model("unknown/model") is False
 
 
 async def test_a_model_that_does_not_exist_refuses_the_row(subject: Subject) -> None:
     """With 404, so that the catalogue can be asked whether the model was withdrawn."""
-    answer = await subject.api.submit("nobody/nothing", {"prompt": "a fox"})
+    answer = await subject.api.submit("unknown/model", {"prompt": "a fox"})
 
     assert isinstance(answer, RowRefused)
     assert answer.error.http_status == 404

@@ -1,4 +1,4 @@
-"""The port `Observer`: whoever is told what happens copes with whatever happens."""
+"""The port `Observer`: no event and no note makes an observer raise."""
 
 from __future__ import annotations
 
@@ -104,15 +104,15 @@ def test_the_events_here_are_all_there_are() -> None:
     assert {type(event) for event in EVENTS} == kinds
 
 
-def test_every_event_can_be_told_in_every_state(observer: Observer) -> None:
-    """Also of a job that was never heard of, and more than once: observers never raise."""
+def test_every_event_is_received_in_every_state(observer: Observer) -> None:
+    """Also for a job that is not known, and more than once."""
     for state in JobState:
         record = JobRecord(ts="2026-11-26T02:00:00.000Z", job="a", state=state, error=ERROR)
         for event in EVENTS:
             observer.on_event("a", event, record)
 
 
-def test_every_sentence_can_be_told(observer: Observer) -> None:
-    """Whatever a server or a manifest put into it."""
+def test_every_note_is_received(observer: Observer) -> None:
+    """Whatever text a server or a manifest put into it."""
     for note in NOTES:
         observer.on_note(note)

@@ -40,7 +40,7 @@ class Subject:
 @pytest.fixture(params=["fake", "real"])
 async def subject(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Subject]:
     if request.param == "fake":
-        yield Subject(MemoryStore(save_s=0.0, on_save=told), "https://files.runcomfy.net")
+        yield Subject(MemoryStore(save_s=0.0, on_save=answer_of), "https://files.runcomfy.net")
         return
     requests: Counter[str] = Counter()
 
@@ -57,8 +57,8 @@ async def subject(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
         yield Subject(real, origin, requests)
 
 
-def told(job: str, number: int) -> SaveAnswer | None:
-    """What the fake says of jobs that are named like their URL."""
+def answer_of(job: str, number: int) -> SaveAnswer | None:
+    """Answer for the fake: its jobs are named like their URL."""
     if job == "expired":
         return LinkExpired(error=ERROR)
     return SaveLater(error=ERROR, retry_after_s=7.0) if job == "busy" else None
@@ -105,7 +105,7 @@ async def test_a_job_can_be_settled_more_than_once(subject: Subject) -> None:
     """And also one of which nothing was saved."""
     saved = await subject.saved("a", "1.png")
 
-    for job in ("a", "a", "nobody"):
+    for job in ("a", "a", "unknown"):
         subject.store.settled(job)
 
     assert await subject.store.save("a", subject.urls("1.png"), saved.files) == saved

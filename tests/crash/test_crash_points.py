@@ -1,4 +1,4 @@
-"""Every crash point of the code: a real process dies there, and the next run makes it good."""
+"""Every crash point of the code: a real process is killed there, and the next run repairs it."""
 
 from __future__ import annotations
 
@@ -28,26 +28,26 @@ ROWS = {f"j{n}": f"j{n} a boat at dusk" for n in range(1, 5)}
 
 @dataclass(frozen=True)
 class Case:
-    """A place, and what has to come out of a kill there.
+    """A crash point, and the effect of a kill there.
 
-    One job is submitted at a time, and none while another downloads: only the last, or the only
-    one, so that what is struck is certain.
+    One job is submitted at a time, and none while another downloads except the last, so that it is
+    certain which job is hit.
     """
 
     point: CrashPoint
     passage: int
     left: str
-    """The state in which the ledger leaves the job that was struck; `-`: in none."""
+    """The state of the job that was hit, by the ledger; `-`: it has no record."""
     accepted: int | None = None
-    """Submissions that the sandbox has accepted by then; None: the rows are past that."""
+    """Submissions that the sandbox has accepted by then; None: all of them."""
     doubts: int = 0
-    """Jobs that are in doubt in the end. All others are downloaded."""
+    """Jobs that are in doubt at the end. All others are downloaded."""
     only: tuple[str, ...] = ()
-    """What keeps the first run to one job."""
+    """Arguments that limit the first run to one job."""
 
     @property
     def doubtful(self) -> set[str]:
-        """The job in doubt, if any: the one that was struck. Lines are two and more for a job."""
+        """The job in doubt, if any: the one that was hit. A job has two lines and more."""
         lines = self.point in (P.LINE_HALF_WRITTEN, P.LINE_WRITTEN)
         return {"j1" if lines else f"j{self.passage}"} if self.doubts else set()
 
@@ -79,12 +79,12 @@ CASES = [
 ]
 
 NOT_OF_A_RUN = {P.COMPACTION_WRITTEN, P.COMPACTION_RENAMED}
-"""Passed by `batchgen ledger compact`."""
+"""Passed by `batchgen ledger compact` only."""
 
 
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Live]:
-    """One for all: each test has prompts of its own."""
+    """One sandbox for all tests: each test has prompts of its own."""
     drops = "file:drip:bytes_per_s=10000:match=chunk-written"
     config = SandboxConfig(duration_min_s=0.02, duration_max_s=0.05, faults=(drops,))
     with live_sandbox(config) as live:
@@ -100,14 +100,14 @@ class Scene:
     rows: dict[str, str]
 
     @property
-    def words(self) -> list[str]:
+    def arguments(self) -> list[str]:
         """The command under test."""
         target = ["--run-dir", str(self.run_dir), "--model", MODEL, "--concurrency", "1"]
-        return ["run", str(self.folder / "night.csv"), *target, "--quiet"]
+        return ["run", str(self.folder / "batch.csv"), *target, "--quiet"]
 
     @property
     def run_dir(self) -> Path:
-        return self.folder / "night.run"
+        return self.folder / "batch.run"
 
     def accepted(self) -> Counter[str]:
         """Accepted submissions by prompt, of this batch only."""
@@ -116,23 +116,24 @@ class Scene:
         return Counter(prompt for prompt in found if prompt in mine)
 
     def final_files(self) -> list[Path]:
-        """What lies under the name that it is to have."""
+        """The files under a final name."""
         return list((self.run_dir / "outputs").glob("*.png"))
 
-    def die(self, point: CrashPoint, passage: int, *words: str) -> None:
+    def die(self, point: CrashPoint, passage: int, *arguments: str) -> None:
         """Start a process that kills itself there."""
         done = subprocess.run(
-            crashing.command(point, passage, *(words or self.words)), check=False, timeout=60,
-            env=environment(self.sandbox), cwd=crashing.REPO, capture_output=True, text=True,
+            crashing.command(point, passage, *(arguments or self.arguments)), check=False,
+            timeout=60, env=environment(self.sandbox), cwd=crashing.REPO,
+            capture_output=True, text=True,
         )  # fmt: skip
-        assert done.returncode == -signal.SIGKILL, f"it lived: {done.returncode} {done.stderr}"
+        assert done.returncode == -signal.SIGKILL, f"not killed: {done.returncode} {done.stderr}"
 
-    def go_on(self) -> int:
-        """The plain program, in this process: an import costs more than a run."""
-        return cli.main(self.words)
+    def resume(self) -> int:
+        """Run the program in this process, because an import takes longer than a run."""
+        return cli.main(self.arguments)
 
     def wrong(self) -> list[str]:
-        """What is wrong by the accounts of both sides."""
+        """Return what is wrong, by the run directory and the sandbox."""
         mine = set(self.rows.values())
         requests = [one for one in self.sandbox.audit.requests if one.prompt in mine]
         return findings(LedgerView.read(self.run_dir), requests, self.rows)
@@ -146,23 +147,23 @@ def scene(
         monkeypatch.setenv(name, value)
     rows = {job: f"{prompt}, {request.node.name}" for job, prompt in ROWS.items()}
     lines = [f'{job},"{prompt}"' for job, prompt in rows.items()]
-    write_csv(tmp_path / "night.csv", lines)
+    write_csv(tmp_path / "batch.csv", lines)
     return Scene(sandbox, tmp_path, rows)
 
 
 def ends_well(scene: Scene, *, doubts: int) -> None:
-    """The plain program goes on to the end: nothing paid twice, nothing lost, then nothing at all.
+    """Resume until the end: nothing is paid twice or lost, and another run does nothing.
 
-    Its exit code is 1 where something is in doubt: a person has to look.
+    The exit code is 1 if something is in doubt: the user has to decide.
     """
     code = 1 if doubts else 0
-    assert scene.go_on() == code
+    assert scene.resume() == code
     assert scene.wrong() == []
     states = LedgerView.read(scene.run_dir).counts()
     assert states == Counter(downloaded=len(scene.rows) - doubts, in_doubt=doubts)
     assert not LedgerView.read(scene.run_dir).parts()
     calls = scene.sandbox.audit.call_count
-    assert scene.go_on() == code
+    assert scene.resume() == code
     assert scene.sandbox.audit.call_count == calls, "a run with nothing to do called the API"
 
 
@@ -183,9 +184,9 @@ def _is_quick(case: Case) -> bool:
     [pytest.param(case, marks=() if _is_quick(case) else pytest.mark.slow) for case in CASES],
     ids=str,
 )
-def test_a_kill_at_this_point_costs_what_is_said_of_it(case: Case, scene: Scene) -> None:
-    """SIGKILL there, the same command again: only what nobody can know is in doubt."""
-    scene.die(case.point, case.passage, *scene.words, *case.only)
+def test_a_kill_at_this_point_has_this_effect(case: Case, scene: Scene) -> None:
+    """SIGKILL there, the same command again: only what cannot be known is in doubt."""
+    scene.die(case.point, case.passage, *scene.arguments, *case.only)
 
     left = LedgerView.read(scene.run_dir)
     if case.left == "-":
@@ -200,9 +201,9 @@ def test_a_kill_at_this_point_costs_what_is_said_of_it(case: Case, scene: Scene)
 
 
 def test_a_kill_while_the_answer_is_on_its_way_is_one_doubt(tmp_path: Path, scene: Scene) -> None:
-    """The POST has left and was accepted, the answer never reached anyone."""
+    """The POST has left and was accepted, the answer never arrived."""
     with live_sandbox(SandboxConfig(faults=("submit:slow:delay_s=20",))) as slow:
-        run = start(*scene.words, sandbox=slow)
+        run = start(*scene.arguments, sandbox=slow)
         wait_until(lambda: slow.audit.requests, "the POST", alive=run)
         run.kill()
         run.communicate()
@@ -215,21 +216,21 @@ def test_a_kill_while_the_answer_is_on_its_way_is_one_doubt(tmp_path: Path, scen
 
 
 @pytest.mark.slow
-def test_kills_of_the_runs_that_mend_add_nothing(scene: Scene) -> None:
-    """A process that dies while it settles what the last one left is settled by the next."""
+def test_kills_of_the_runs_that_repair_add_nothing(scene: Scene) -> None:
+    """What is left by a process that is killed while it repairs is repaired by the next."""
     scene.die(P.ANSWER_HEARD, 2)
     scene.die(P.LINE_WRITTEN, 1)  # the line that puts the job in doubt
     scene.die(P.RESULT_HEARD, 1)
     scene.die(P.BEFORE_INTENT, 1)
-    scene.die(P.FILE_RENAMED, 1, *scene.words, "--job", "j3")
-    scene.die(P.DOWNLOAD_BEGINS, 1, *scene.words, "--job", "j3")
+    scene.die(P.FILE_RENAMED, 1, *scene.arguments, "--job", "j3")
+    scene.die(P.DOWNLOAD_BEGINS, 1, *scene.arguments, "--job", "j3")
 
     ends_well(scene, doubts=1)
 
 
 def test_a_file_that_a_crash_left_unrecorded_stays_the_only_one(scene: Scene) -> None:
-    """Killed after the rename: what lies there is whole, is taken for what it is, and kept."""
-    scene.die(P.FILE_RENAMED, 1, *scene.words, "--job", "j2")
+    """Killed after the rename: the file is whole, is recognized, and is kept."""
+    scene.die(P.FILE_RENAMED, 1, *scene.arguments, "--job", "j2")
     (unrecorded,) = scene.final_files()
     content = unrecorded.read_bytes()
 
@@ -246,7 +247,7 @@ def test_a_kill_during_compaction_leaves_one_whole_ledger(point: CrashPoint, sce
     ledger = scene.run_dir / "ledger.jsonl"
     before, records = ledger.read_bytes(), LedgerView.read(scene.run_dir).last
 
-    scene.die(point, 1, "ledger", "compact", *scene.words[1:4])
+    scene.die(point, 1, "ledger", "compact", *scene.arguments[1:4])
 
     assert LedgerView.read(scene.run_dir).last == records
     assert (ledger.read_bytes() == before) is (point is P.COMPACTION_WRITTEN)
@@ -255,10 +256,10 @@ def test_a_kill_during_compaction_leaves_one_whole_ledger(point: CrashPoint, sce
 
 @pytest.mark.parametrize("point", CrashPoint, ids=str)
 def test_every_crash_point_is_passed_somewhere(point: CrashPoint) -> None:
-    """A name without a place promises what nobody checks."""
+    """A name that no code passes promises what no test checks."""
     assert point in crashing.placed()
 
 
 def test_every_crash_point_of_a_run_is_killed_at() -> None:
-    """A new point needs a case: what has to come out of a kill there."""
+    """A new crash point needs a case: the effect of a kill there."""
     assert {case.point for case in CASES} | NOT_OF_A_RUN == set(CrashPoint)

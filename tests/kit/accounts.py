@@ -1,4 +1,4 @@
-"""A run directory checked against what the sandbox has counted.
+"""A run directory, checked against what the sandbox has counted.
 
 A job is named by the first word of its prompt.
 """

@@ -1,4 +1,4 @@
-"""A real, small file system, where this machine lets us mount one."""
+"""A real, small file system, if this machine allows a mount."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 
 @contextmanager
 def small_disk(path: Path, size: str) -> Iterator[Path]:
-    """A tmpfs of this size; skips where this user may not mount."""
+    """Mount a tmpfs of this size; skip the test if this user may not mount."""
     path.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(path)]
     mounted = shutil.which("mount") and subprocess.run(mount, capture_output=True, check=False)
@@ -28,12 +28,12 @@ def small_disk(path: Path, size: str) -> Iterator[Path]:
 
 
 def remount(path: Path, option: str) -> None:
-    """`ro`, or another `size=`."""
+    """Change a mount: `ro`, or another `size=`."""
     subprocess.run(["mount", "-o", f"remount,{option}", str(path)], check=True)
 
 
 def fill(directory: Path) -> None:
-    """Until nothing fits any more."""
+    """Fill a directory until nothing fits any more."""
     with (directory / "filler").open("wb", buffering=0) as file:
         for size_bytes in (1 << 16, 4096, 1):
             with suppress(OSError):
@@ -43,7 +43,7 @@ def fill(directory: Path) -> None:
 
 @contextmanager
 def file_limit(size_bytes: int) -> Iterator[None]:
-    """No file of this process may grow beyond this."""
+    """Let no file of this process grow beyond this size."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, hard))

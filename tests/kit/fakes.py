@@ -149,8 +149,8 @@ class MemoryAPI:
     async def status(self, request_id: str) -> PollAnswer:
         self.polls[request_id] += 1
         await asyncio.sleep(self.answer_s)
-        told = self.on_poll(request_id, self.polls[request_id])
-        return told or self._unfinished(request_id) or Ended()
+        answer = self.on_poll(request_id, self.polls[request_id])
+        return answer or self._unfinished(request_id) or Ended()
 
     async def result(self, request_id: str) -> PollAnswer:
         await asyncio.sleep(self.answer_s)
@@ -219,9 +219,9 @@ class MemoryStore:
     ) -> SaveAnswer:
         self.tries[job] += 1
         await asyncio.sleep(self.save_s)
-        told = self.on_save(job, self.tries[job])
-        if told is not None:
-            return told
+        answer = self.on_save(job, self.tries[job])
+        if answer is not None:
+            return answer
         made = [
             OutputFile(path=self._path(job, f"{job}-{n}"), bytes=1, sha256="0" * 64)
             for n in range(1, len(urls) + 1)

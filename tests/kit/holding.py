@@ -1,4 +1,4 @@
-"""The lock of a run directory in the hands of another process."""
+"""The lock of a run directory, held by another process."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ sys.stdin.read()
 
 @contextmanager
 def held(run_dir: Path, *more: str) -> Iterator[subprocess.Popen[str]]:
-    """The lock, in the hands of another process until this ends."""
+    """Let another process hold the lock until this ends."""
     holder = subprocess.Popen(
         [sys.executable, "-c", HOLD, str(run_dir), *more],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,

@@ -35,7 +35,7 @@ def test_a_budget_is_never_passed(cap: int) -> None:
     spent_usd = sum(record.cost_usd or 0 for record in world.ledger.known.values())
     assert outcome.reasons == (StopReason.BUDGET,)
     assert spent_usd <= 0.50
-    # The API reports 0.03 where 0.05 was expected: what is settled makes room again.
+    # The API reports 0.03, and 0.05 was expected: what is settled makes room again.
     assert Counter(world.ledger.states().values()) == {"downloaded": 16}
 
 

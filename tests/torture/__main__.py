@@ -17,11 +17,11 @@ from pathlib import Path
 
 from tests.torture.soak import Plan, Soak
 
-MAX_SAID = 40
+MAX_SHOWN = 40
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Torture; 0 where nothing was wrong."""
+    """Torture; return 0 if nothing was wrong."""
     args = _parser().parse_args(arguments)
     minutes = args.minutes if args.minutes or args.kills else 2.0
     plan = Plan(
@@ -35,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         soak.run()
     except KeyboardInterrupt:
-        _say("interrupted: the batch under way was not looked at")
+        _say("interrupted: the batch under way was not checked")
     good = _verdict(soak)
     if good and not args.keep:
         shutil.rmtree(soak.folder)
@@ -45,12 +45,12 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.torture", description=__doc__)
     add = parser.add_argument
-    add("--minutes", type=float, help="begin nothing new after so long (2, without --kills)")
+    add("--minutes", type=float, help="begin nothing new after so many minutes (2)")
     add("--kills", type=int, help="begin nothing new after so many kills")
-    add("--seed", type=int, help="decides everything but the time (a random one)")
+    add("--seed", type=int, help="decides everything but the time (default: random)")
     add("--jobs", type=int, default=300, help="rows of each spreadsheet (%(default)s)")
     add("--concurrency", type=int, default=16, help="jobs in flight (%(default)s)")
-    add("--keep", action="store_true", help="keep the directory also where all is well")
+    add("--keep", action="store_true", help="keep the directory even if nothing is wrong")
     return parser
 
 
@@ -66,11 +66,11 @@ def _verdict(soak: Soak) -> bool:
     if not figures.wrong:
         _say(f"GOOD: nothing paid twice, nothing lost, every file whole (seed {soak.plan.seed})")
         return True
-    for what in figures.wrong[:MAX_SAID]:
+    for what in figures.wrong[:MAX_SHOWN]:
         _say(what)
-    if len(figures.wrong) > MAX_SAID:
-        _say(f"and {len(figures.wrong) - MAX_SAID} more")
-    _say(f"BAD: {len(figures.wrong)} findings; all is kept in {soak.folder}")
+    if len(figures.wrong) > MAX_SHOWN:
+        _say(f"and {len(figures.wrong) - MAX_SHOWN} more")
+    _say(f"BAD: {len(figures.wrong)} findings; everything is kept in {soak.folder}")
     _say(f"the same decisions again: {soak.plan.command}")
     _say("(when exactly a signal arrives is real time; what the kernel makes of it may differ)")
     return False

@@ -1,4 +1,4 @@
-"""One batch under torture: runs that are killed, damage between them, and the reckoning."""
+"""One batch under torture: runs that are killed, damage between them, and the final check."""
 
 from __future__ import annotations
 
@@ -16,37 +16,37 @@ from tests.torture.sheet import Sheet
 REACHED_ITS_END = (0, 1)
 RESUMABLE = 75
 FINAL_TRIES = 8
-LOOK_S = 60.0
+READER_S = 60.0
 FINAL_RUN_S = 300.0
 
 
 class Batch:
-    """A run directory of its own; `wrong` gets a sentence for all that should not be."""
+    """A run directory of its own; every finding becomes a sentence in `figures.wrong`."""
 
     def __init__(self, sandbox: Live, sheet: Sheet, figures: Figures, *, concurrency: int) -> None:
         self._sandbox, self._sheet, self._figures = sandbox, sheet, figures
-        self._words = ["run", str(sheet.path), "--concurrency", str(concurrency), "--quiet"]
+        self._arguments = ["run", str(sheet.path), "--concurrency", str(concurrency), "--quiet"]
         self._run_dir = sheet.path.with_suffix(".run")
         self._ledger = self._run_dir / "ledger.jsonl"
         self._compacted_bytes = 0
-        """How far the ledger was written by a compaction."""
+        """Number of bytes of the ledger that a compaction wrote."""
         self._reasons: dict[str, str] = {}
-        """By job: what first put it in doubt; nothing but a person's word takes it out again."""
+        """By job: what first put it in doubt; no run here takes it out again."""
         self.ends = 0
-        """How often a run came to its end by itself."""
+        """Number of runs that came to their end by themselves."""
 
     # One round.
 
     def play(self, one: Round, seed: int, *, compacts: bool) -> None:
-        """A run that is ended, then whatever else befalls a run directory."""
+        """Start a run and end it, then do the other things that can happen to a run directory."""
         self._run(one)
-        self._note_struck("a kill between intent and answer")
+        self._note_doubts("a kill between intent and answer")
         torn = one.tear and tear(
             self._ledger, one.tear, one.share, compacted_bytes=self._compacted_bytes
         )
         if torn:
             self._figures.steps[f"torn: {one.tear}"] += 1
-            self._note_struck("the line with the answer was torn")
+            self._note_doubts("the line with the answer was torn")
         if one.compact and compacts:
             self._compact(one.compact_point)
         chance = dice(seed, self._sheet.path.stem, one.number, "edits")
@@ -59,16 +59,16 @@ class Batch:
     def _run(self, one: Round) -> None:
         before = self._ledger_bytes()
         at_point = one.end is End.POINT
-        words = (
-            crashing.command(one.point, one.passage, *self._words)
+        arguments = (
+            crashing.command(one.point, one.passage, *self._arguments)
             if at_point
-            else command(*self._words)
+            else command(*self._arguments)
         )
         self._figures.runs += 1
-        with self._start(words, f"round {one.number}: {one.end}") as run:
-            looks = bool(one.beside) and run.lives(one.beside_after_s)
+        with self._start(arguments, f"round {one.number}: {one.end}") as run:
+            reads = bool(one.beside) and run.lives(one.beside_after_s)
             beside = (
-                self._start(command(one.beside, self._sheet.path), one.beside) if looks else None
+                self._start(command(one.beside, self._sheet.path), one.beside) if reads else None
             )
             code = run.end(one)
         if beside:
@@ -95,17 +95,17 @@ class Batch:
 
     def _check_beside(self, one: Round, other: Run) -> None:
         self._figures.steps[f"{one.beside} beside a run"] += 1
-        if code := other.wait(LOOK_S):
+        if code := other.wait(READER_S):
             self._blame(f"round {one.number}: {one.beside} beside a run ended with {code}")
 
     def _compact(self, point: CrashPoint | None) -> None:
         if not self._ledger_bytes():
             return
         before, was = LedgerView.read(self._run_dir).last, self._ledger.stat().st_ino
-        words = ["ledger", "compact", str(self._sheet.path)]
+        arguments = ["ledger", "compact", str(self._sheet.path)]
         killed = point is not None and point in crashing.placed()
-        line = crashing.command(point, 1, *words) if killed and point else command(*words)
-        code = self._start(line, "compaction").wait(LOOK_S)
+        line = crashing.command(point, 1, *arguments) if killed and point else command(*arguments)
+        code = self._start(line, "compaction").wait(READER_S)
         if killed and point and code < 0:
             self._figures.kills[point.value] += 1
         elif code:
@@ -115,18 +115,18 @@ class Batch:
             self._compacted_bytes = self._ledger_bytes()
         after = LedgerView.read(self._run_dir).last
         for job in before:
-            if any(before[job].get(key) != after.get(job, {}).get(key) for key in _TOLD):
+            if any(before[job].get(key) != after.get(job, {}).get(key) for key in _FIXED):
                 self._blame(f"compaction changed the record of {job}")
 
-    def _note_struck(self, why: str) -> None:
-        """The jobs between intent and answer, now that nobody is at work: doubts to come."""
+    def _note_doubts(self, why: str) -> None:
+        """Note why the jobs between intent and answer will be in doubt; no run is active now."""
         for job in LedgerView.read(self._run_dir).in_state("submitting"):
             self._reasons.setdefault(job, why)
 
-    # The reckoning.
+    # The final check.
 
     def finish(self) -> None:
-        """Run to the end with nothing in the way, then look at everything."""
+        """Run to the end undisturbed, then check everything."""
         code = RESUMABLE
         for _ in range(FINAL_TRIES):
             code = self._whole_run()
@@ -141,15 +141,15 @@ class Batch:
         if calls:
             self._blame(f"a run with nothing to do made {calls} calls")
         self._figures.final_calls += calls
-        self._reckon()
+        self._check_all()
 
     def _whole_run(self) -> int:
         self._figures.runs += 1
-        code = self._start(command(*self._words), "to the end").wait(FINAL_RUN_S)
+        code = self._start(command(*self._arguments), "to the end").wait(FINAL_RUN_S)
         self._figures.codes[code] += 1
         return code
 
-    def _reckon(self) -> None:
+    def _check_all(self) -> None:
         figures, ledger = self._figures, LedgerView.read(self._run_dir)
         audit = self._sandbox.audit
         requests = [one for one in audit.requests if self._sheet.is_of(one.prompt)]
@@ -175,20 +175,18 @@ class Batch:
         self._blame(f"DOUBT: {job} is in doubt ({kind}) and nothing explains it")
         return "nothing explains it"
 
-    # Small things.
-
     def _blame(self, what: str) -> None:
         self._figures.wrong.append(f"{self._sheet.path.stem}: {what}")
 
-    def _start(self, words: list[str], title: str) -> Run:
+    def _start(self, arguments: list[str], title: str) -> Run:
         log = self._sheet.path.with_suffix(".log")
         with log.open("a", encoding="utf-8") as file:
             file.write(f"--- {title}\n")
-        return Run.start(words, log, self._sandbox)
+        return Run.start(arguments, log, self._sandbox)
 
     def _ledger_bytes(self) -> int:
         return self._ledger.stat().st_size if self._ledger.exists() else 0
 
 
-_TOLD = ("state", "attempt", "request_id", "outputs", "files", "fingerprint", "cost_usd")
-"""What a compaction must not change."""
+_FIXED = ("state", "attempt", "request_id", "outputs", "files", "fingerprint", "cost_usd")
+"""Keys that a compaction must not change."""

@@ -1,6 +1,6 @@
-"""Torn last lines: what a power cut leaves, done by hand while nobody writes the ledger.
+"""Torn last lines: what a power cut leaves, made while no run writes the ledger.
 
-Only what can be borne is taken. A `submitting` line is synced before its POST leaves, so tearing
+Only what a disk may lose is cut. A `submitting` line is synced before its POST leaves, so tearing
 one whose POST has left would be a disk that lied, not a crash. The same holds for a line that a
 compaction wrote: it was synced with the whole file, and the lines before it that would tell the
 request_id as well are gone.
@@ -16,9 +16,9 @@ from tests.torture.decisions import Tear
 
 
 def tear(ledger: Path, kind: Tear, share: float, *, compacted_bytes: int = 0) -> bool:
-    """Damage the end of the file; whether there was something to damage.
+    """Damage the end of the file; return whether there was something to damage.
 
-    `compacted_bytes` is how far a compaction wrote it.
+    `compacted_bytes` is the number of bytes that a compaction wrote.
     """
     if not ledger.exists():
         return False

@@ -1,7 +1,7 @@
-"""What is done to a batch, drawn from the seed alone.
+"""The decisions about a batch, drawn from the seed alone.
 
 Every round has dice of its own, named by seed, batch and round: what happened in earlier rounds,
-which is a matter of real time, does not change them.
+which depends on real time, does not change them.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from enum import StrEnum
 from batchgen.system.crash_points import CrashPoint
 
 MAX_ROUNDS = 40
-"""After so many rounds a batch is brought to its end, whatever is left of it."""
+"""After so many rounds a batch is run to its end, however much is left."""
 
 
 class End(StrEnum):
-    """How a run is ended."""
+    """Ways to end a run."""
 
     KILL = "SIGKILL"
     POINT = "at a crash point"
@@ -28,7 +28,7 @@ class End(StrEnum):
 
 
 class Tear(StrEnum):
-    """What is done to the end of the ledger while nobody writes it."""
+    """Damage to the end of the ledger, made while no run writes it."""
 
     SOME_BYTES = "some bytes of the last line"
     NEWLINE = "the last newline"
@@ -36,7 +36,7 @@ class Tear(StrEnum):
 
 
 class Edit(StrEnum):
-    """What a colleague does to the spreadsheet between two runs."""
+    """Edits of the spreadsheet between two runs."""
 
     CHANGE = "change some prompts"
     GO_BACK = "go back to the first prompts"
@@ -54,30 +54,30 @@ class Round:
     number: int
     end: End
     after_s: float
-    """When the run is ended; for a crash point: when it is killed if it did not come there."""
+    """When the run is ended; for a crash point: when it is killed if it did not get there."""
     grace_s: float
-    """Between SIGTERM and SIGKILL, where there are both."""
+    """Between SIGTERM and SIGKILL, if there are both."""
     point: CrashPoint
     passage: int
     beside: str
-    """A command that looks while the run is at work; empty: none."""
+    """A command that reads while the run is active; empty: none."""
     beside_after_s: float
     tear: Tear | None
     compact: bool
     compact_point: CrashPoint | None
-    """Where the compaction is killed; None: it is not."""
+    """The point at which the compaction is killed; None: it is not killed."""
     edits: tuple[Edit, ...]
     share: float
-    """How much is torn, or edited, from 0 to 1."""
+    """The share that is torn or edited, from 0 to 1."""
 
 
 def dice(*parts: object) -> random.Random:
-    """Dice with a name: the same parts, the same throws."""
+    """Return dice with a name: the same parts give the same throws."""
     return random.Random("/".join(map(str, parts)))
 
 
 def round_of(seed: int, batch: int, number: int, points: Sequence[CrashPoint]) -> Round:
-    """The decisions of one round. Always the same number of throws, in the same order."""
+    """Decide one round, always with the same number of throws in the same order."""
     chance = dice(seed, batch, number)
     ends = chance.choices(list(End), weights=(45, 35, 8, 6, 6))
     early = chance.random() < 0.15

@@ -1,4 +1,4 @@
-"""What was done and what came of it, counted."""
+"""Counts of everything that was done, and of its results."""
 
 from __future__ import annotations
 
@@ -9,39 +9,39 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class Figures:
-    """Of all batches together."""
+    """The counts of all batches together."""
 
     batches: int = 0
     runs: int = 0
     at_work: int = 0
-    """Kills of a run that had already written to the ledger."""
+    """Kills of a run that had written to the ledger."""
     kills: Counter[str] = field(default_factory=Counter)
-    """By what killed: a signal, or the name of a crash point."""
+    """By cause: a signal, or the name of a crash point."""
     codes: Counter[int] = field(default_factory=Counter)
-    """Of runs that ended by themselves."""
+    """Exit codes of runs that ended by themselves."""
     steps: Counter[str] = field(default_factory=Counter)
-    """What was done between and beside the runs."""
+    """Steps between and beside the runs."""
     jobs: int = 0
     accepted: int = 0
     states: Counter[str] = field(default_factory=Counter)
     doubts: Counter[str] = field(default_factory=Counter)
     """Jobs in doubt, by what explains them."""
     unnamed: int = 0
-    """Requests that were accepted and that no line of a ledger names: each has its doubt."""
+    """Accepted requests that no line of a ledger names: each explains a doubt."""
     files: int = 0
     parts: int = 0
-    """Left in the output directories in the end: litter, but no harm."""
+    """Unfinished downloads left in the output directories at the end: useless, but harmless."""
     final_calls: int = 0
     wrong: list[str] = field(default_factory=list)
-    """Each a sentence. Nothing: all is well."""
+    """One sentence for each finding."""
 
     @property
     def killed(self) -> int:
-        """Kills of all kinds."""
+        """Number of kills of all kinds."""
         return self.kills.total()
 
     def lines(self) -> Iterator[str]:
-        """For a person."""
+        """Yield the summary, line by line."""
         yield f"kills        {self.killed:,} ({self.at_work:,} of them at work): {_of(self.kills)}"
         yield f"runs         {self.runs:,}; ended by themselves: {_of(self.codes, 'exit {}')}"
         yield f"besides      {_of(self.steps)}"
@@ -49,7 +49,7 @@ class Figures:
         yield f"accepted     {self.accepted:,} submissions, by the sandbox's own count"
         was = f"{self.unnamed:,} of them had been accepted"
         yield f"in doubt     {self.doubts.total():,} ({was}): {_of(self.doubts)}"
-        litter = f"; {self.parts:,} begun ones left lying" if self.parts else ""
+        litter = f"; {self.parts:,} unfinished ones left" if self.parts else ""
         yield f"files        {self.files:,} checked against their sha256{litter}"
         yield f"final runs   {self.final_calls:,} calls"
 

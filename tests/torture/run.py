@@ -1,4 +1,4 @@
-"""One process of the program, and its end."""
+"""One process of the program, and ways to end it."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from tests.kit.live import Live, environment
 from tests.torture.decisions import End, Round
 
 DRAIN_S = 20.0
-"""A run that was asked to stop has ended by then, on however busy a machine; it promises 5 s."""
+"""How long a run that was asked to stop may take on a busy machine; it promises 5 s."""
 
 
 @dataclass(slots=True)
 class Run:
-    """A process that is at work."""
+    """An active process."""
 
     process: subprocess.Popen[str]
     began_s: float
     was_signalled: bool = False
-    """Whether it was ended from here, before it ended by itself."""
+    """Whether it was ended from outside, before it ended by itself."""
 
     @classmethod
-    def start(cls, words: list[str], log: Path, sandbox: Live) -> Run:
-        """Start a command; what it says goes to the log."""
+    def start(cls, arguments: list[str], log: Path, sandbox: Live) -> Run:
+        """Start a command; its output goes to the log."""
         with log.open("a", encoding="utf-8") as file:
             process = subprocess.Popen(
-                words, env=environment(sandbox), cwd=crashing.REPO, stdin=subprocess.DEVNULL,
+                arguments, env=environment(sandbox), cwd=crashing.REPO, stdin=subprocess.DEVNULL,
                 stdout=file, stderr=file, text=True, start_new_session=True,
             )  # fmt: skip
         return cls(process, time.monotonic())
@@ -40,18 +40,18 @@ class Run:
         return self
 
     def __exit__(self, *_error: object) -> None:
-        """Nothing is left behind, also where a person interrupts the torture itself."""
+        """Leave no process behind, also if the torture itself is interrupted."""
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
 
     def wait(self, timeout_s: float) -> int:
-        """Its exit code; raises `TimeoutExpired`."""
+        """Return its exit code; raise `TimeoutExpired`."""
         with self:
             return self.process.wait(timeout_s)
 
     def lives(self, until_s: float) -> bool:
-        """Wait until so many seconds after its start; whether it is still at work then."""
+        """Wait until so many seconds after its start; return whether it is still active."""
         try:
             self.process.wait(max(0.0, self.began_s + until_s - time.monotonic()))
         except subprocess.TimeoutExpired:
@@ -59,7 +59,7 @@ class Run:
         return False
 
     def end(self, one: Round) -> int:
-        """End it as was decided; its exit code, negative for a signal."""
+        """End it as was decided; return its exit code, negative for a signal."""
         if not self.lives(one.after_s):
             return self.process.returncode
         self.was_signalled = True

@@ -1,7 +1,7 @@
 """The spreadsheet of a batch: some hundred rows, some of which the sandbox treats badly.
 
-What goes wrong with a row is a word of its prompt, so that afterwards every doubt can be held
-against a reason. A prompt begins with its job and ends with its version.
+A word of a row's prompt decides what goes wrong with it, so that afterwards every doubt can be
+explained. A prompt begins with its job and ends with its version.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ FAULTS = {
     "lost": "submit:lose-answer:match= lost ",
     "dropped": "submit:drop:match= dropped ",
 }
-"""What happens to a row with this word."""
+"""By word: the fault of rows with this word."""
 
 WEATHER = ("status:500:rate=0.03", "result:reset:rate=0.03", "file:503:rate=0.03")
-"""What happens to all."""
+"""Faults of all rows."""
 
 LOSSY = frozenset({"lost", "dropped"})
-"""Words of rows whose answer never comes."""
+"""Words of rows whose answer never arrives."""
 
 _WEIGHTS = {"calm": 73, "slow": 9, "busy": 5, "drip": 5, "cut": 5, "lost": 2, "dropped": 1}
 
@@ -42,7 +42,7 @@ class Row:
 
     @property
     def prompt(self) -> str:
-        """What is sent."""
+        """The text that is sent."""
         return f"{self.job} {self.word} a boat at dusk v{self.version}"
 
 
@@ -58,7 +58,7 @@ class Sheet:
 
     @property
     def prompts(self) -> dict[str, str]:
-        """The rows as they are now, by their job."""
+        """The prompts as they are now, by job."""
         return {row.job: row.prompt for row in self._rows}
 
     @property
@@ -67,7 +67,7 @@ class Sheet:
         return {row.job for row in self._rows if row.word in LOSSY}
 
     def is_of(self, prompt: str) -> bool:
-        """Whether a prompt was ever in this sheet."""
+        """Return whether a prompt was ever in this sheet."""
         return prompt.startswith(self._name)
 
     def edit(self, edit: Edit, chance: Random, share: float) -> None:

@@ -18,14 +18,14 @@ from tests.torture.decisions import MAX_ROUNDS, round_of
 from tests.torture.figures import Figures
 from tests.torture.sheet import FAULTS, WEATHER, Sheet
 
-SAY_EVERY_S = 10.0
+REPORT_EVERY_S = 10.0
 ENDS_PER_BATCH = 2
 """A batch that came to its end is edited and run once more, at most so often."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """How long, and with what."""
+    """The arguments of one torture."""
 
     seed: int
     minutes: float | None
@@ -35,7 +35,7 @@ class Plan:
 
     @property
     def command(self) -> str:
-        """What makes the same decisions again."""
+        """The command that makes the same decisions again."""
         limit = f"--kills {self.kills}" if self.kills else f"--minutes {self.minutes:g}"
         size = f"--jobs {self.jobs} --concurrency {self.concurrency}"
         return f"python -m tests.torture {limit} --seed {self.seed} {size}"
@@ -43,7 +43,7 @@ class Plan:
 
 @dataclass(slots=True)
 class Soak:
-    """One torture."""
+    """One torture, batch after batch."""
 
     plan: Plan
     folder: Path
@@ -51,11 +51,11 @@ class Soak:
     figures: Figures = field(default_factory=Figures)
     began_s: float = field(default_factory=time.monotonic)
     interrupted: bool = False
-    _said_s: float = 0.0
-    _told: int = 0
+    _reported_at_s: float = 0.0
+    _findings_reported: int = 0
 
     def run(self) -> None:
-        """Until enough is done; a batch that was begun is brought to its end."""
+        """Torture until enough is done; a batch that was begun is run to its end."""
         # The sandbox logs each client that vanishes; here all do.
         logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
         points = sorted(crashing.placed())
@@ -87,7 +87,7 @@ class Soak:
                     break
                 one = round_of(plan.seed, number, n, points)
                 batch.play(one, plan.seed, compacts=compacts)
-                self._tell(f"batch {number}, round {n}")
+                self._report(f"batch {number}, round {n}")
         except KeyboardInterrupt:
             self.interrupted = True
             self.say("the batch under way is brought to its end and counted; Ctrl-C leaves it")
@@ -101,14 +101,14 @@ class Soak:
     def _passed_s(self) -> float:
         return time.monotonic() - self.began_s
 
-    def _tell(self, where: str) -> None:
-        if self._passed_s() - self._said_s < SAY_EVERY_S:
+    def _report(self, step: str) -> None:
+        if self._passed_s() - self._reported_at_s < REPORT_EVERY_S:
             return
-        self._said_s = self._passed_s()
+        self._reported_at_s = self._passed_s()
         figures = self.figures
-        while self._told < len(figures.wrong):
-            self.say(f"FOUND: {figures.wrong[self._told]}")
-            self._told += 1
+        while self._findings_reported < len(figures.wrong):
+            self.say(f"FOUND: {figures.wrong[self._findings_reported]}")
+            self._findings_reported += 1
         well = f"{len(figures.wrong)} FINDINGS" if figures.wrong else "nothing wrong so far"
         counts = f"{figures.killed:,} kills, {figures.runs:,} runs"
-        self.say(f"{self._said_s:5.0f} s  {where}: {counts}, {well}")
+        self.say(f"{self._reported_at_s:5.0f} s  {step}: {counts}, {well}")

@@ -1,4 +1,4 @@
-"""The torture itself: a few kills of it, and whether it would notice."""
+"""The torture itself: a few kills, and what it would notice."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.torture.sheet import Sheet
 @pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_a_few_kills_come_to_a_good_verdict() -> None:
-    """As `make torture` does it, for some seconds; the seed is in what it says."""
+    """As `make torture` does it, for some seconds; its output names the seed."""
     words = ["--kills", "5", "--jobs", "60", "--seed", "3"]
     done = subprocess.run(
         [sys.executable, "-m", "tests.torture", *words], cwd=REPO, capture_output=True, text=True,
@@ -93,11 +93,11 @@ def _request(prompt: str, request_id: str) -> AuditedRequest:
     ],
     ids=str,
 )  # fmt: skip
-def test_the_reckoning_finds_what_is_wrong(
+def test_the_final_check_finds_what_is_wrong(
     requests: list[str], prompts: str, files: dict[str, bytes | None], found: list[str],
     tmp_path: Path,
 ) -> None:  # fmt: skip
-    """One job that ended well by its ledger, held against another side that saw it otherwise."""
+    """One job that ended well by its ledger, checked against a sandbox that saw it differently."""
     outputs = tmp_path / "outputs"
     outputs.mkdir()
     for name, content in ({"a-1.png": b"a picture"} | files).items():
@@ -117,7 +117,7 @@ def test_the_reckoning_finds_what_is_wrong(
 
 
 def test_a_request_that_no_line_names_is_lost_unless_its_job_is_in_doubt(tmp_path: Path) -> None:
-    """One request for each doubt; a second one nobody can have sent."""
+    """One request for each doubt; no run can have sent a second one."""
     line = {"job": "a", "state": "in_doubt", "request_id": None}
     (tmp_path / "ledger.jsonl").write_text(json.dumps(line) + "\n")
     ledger, prompts = LedgerView.read(tmp_path), {"a": "a fox"}
