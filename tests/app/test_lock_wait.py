@@ -32,7 +32,7 @@ def test_a_wait_ends_with_the_lock(tmp_path: Path) -> None:
     lock = RunLock.acquire(tmp_path / "m.run", now_s=world.context.clock.now_s())
 
     async def let_go() -> None:
-        await asyncio.sleep(90)
+        await world.context.clock.sleep(90)
         lock.release()
 
     async def run_beside() -> int:

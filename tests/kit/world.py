@@ -17,9 +17,10 @@ from batchgen.cli.parser import build_parser
 from batchgen.commands.run import request_of, run
 from batchgen.core.model_entry import NoCatalogueEntry, read_entry
 from batchgen.ledger.group_commit import GroupCommit
-from tests.kit.fakes import MODEL, MemoryAPI
+from tests.kit import MODEL
+from tests.kit.fakes import MemoryAPI
 from tests.kit.live import Done
-from tests.kit.time import EPOCH_S, LeapingLoop
+from tests.kit.time import LeapingLoop, LoopClock
 
 T = TypeVar("T")
 
@@ -108,24 +109,11 @@ class _Client:
         return read_entry({"model_id": model_id, **price})
 
 
-@dataclass(frozen=True)
-class _Clock:
-    """The clock of a world (port `Clock`)."""
+class _Clock(LoopClock):
+    """The clock of a world, which goes on between its loops."""
 
-    world: World
-
-    def now_s(self) -> float:
-        return EPOCH_S + self.monotonic_s()
+    def __init__(self, world: World) -> None:
+        self._world = world
 
     def monotonic_s(self) -> float:
-        return self.world.elapsed_s if self.world.loop is None else self.world.loop.time()
-
-    async def sleep(self, delay_s: float) -> None:
-        await asyncio.sleep(delay_s)
-
-    async def wait(self, event: asyncio.Event, timeout_s: float | None) -> None:
-        try:
-            async with asyncio.timeout(timeout_s):
-                await event.wait()
-        except TimeoutError:
-            pass
+        return self._world.elapsed_s if self._world.loop is None else self._world.loop.time()

@@ -7,12 +7,12 @@ from batchgen.core.lifecycle import JobRecord, JobState
 from batchgen.ports import LinkExpired, SaveAnswer, SaveLater
 from batchgen.runner import Limits
 from tests.kit.fakes import MemoryStore
-from tests.runner.world import World, many
+from tests.runner.world import RunnerWorld, many
 
 
 def test_downloads_hold_no_slot() -> None:
     """Slow downloads do not slow the generation down."""
-    world = World(store=MemoryStore(save_s=500.0), limits=Limits(concurrency=1, downloads=8))
+    world = RunnerWorld(store=MemoryStore(save_s=500.0), limits=Limits(concurrency=1, downloads=8))
 
     world.run(many(4))
 
@@ -26,7 +26,7 @@ def test_an_expired_link_is_renewed_once() -> None:
     def once(name: str, n: int) -> SaveAnswer | None:
         return expired if n == 1 else None
 
-    world = World(store=MemoryStore(on_save=once))
+    world = RunnerWorld(store=MemoryStore(on_save=once))
 
     world.run(many(1))
 
@@ -37,7 +37,7 @@ def test_an_expired_link_is_renewed_once() -> None:
 def test_a_download_that_gets_nowhere_is_left_for_the_next_run() -> None:
     """After five fruitless tries the job stays completed: paid for, known, resumable."""
     later = SaveLater(error=JobError(kind="download", message="503"))
-    world = World(store=MemoryStore(on_save=lambda name, n: later))
+    world = RunnerWorld(store=MemoryStore(on_save=lambda name, n: later))
 
     outcome = world.run(many(1))
 
@@ -54,7 +54,7 @@ def test_a_download_that_makes_progress_goes_on() -> None:
         error = JobError(kind="download", message="reset")
         return SaveLater(error=error, received_bytes=1) if n < 20 else None
 
-    world = World(store=MemoryStore(on_save=slowly))
+    world = RunnerWorld(store=MemoryStore(on_save=slowly))
 
     world.run(many(1))
 
@@ -63,7 +63,7 @@ def test_a_download_that_makes_progress_goes_on() -> None:
 
 def test_what_is_nearest_to_being_deleted_comes_first() -> None:
     """By the end of the job, not by its submission: that is when the days of its files began."""
-    world = World(store=MemoryStore(save_s=1.0), limits=Limits(downloads=1))
+    world = RunnerWorld(store=MemoryStore(save_s=1.0), limits=Limits(downloads=1))
     for job, submitted, finished in (("j0", 1, 9), ("j1", 2, 7), ("j2", 3, 8)):
         world.ledger.known[job] = JobRecord(
             ts="", job=job, state=JobState.COMPLETED, outputs=("https://files.runcomfy.net/a",),
@@ -78,7 +78,7 @@ def test_what_is_nearest_to_being_deleted_comes_first() -> None:
 def test_what_proves_a_file_stays_until_the_ledger_knows_it() -> None:
     """A crash between the rename and the record must not lead to a second download."""
     settled_before_record = []
-    world = World()
+    world = RunnerWorld()
     world.ledger.fail_on = lambda job, event: (
         settled_before_record.append(list(world.store.settlements))
         if "Saved" in repr(event)

@@ -18,13 +18,13 @@ from batchgen.core.lifecycle import JobRecord, JobState
 from batchgen.runner import Limits, Outcome
 from tests.kit.fakes import MemoryAPI, job
 from tests.kit.time import leap
-from tests.runner.world import World, many
+from tests.runner.world import RunnerWorld, many
 
 
 def test_what_is_paid_for_is_polled_before_anything_is_submitted() -> None:
     """On resume, jobs in flight are polled first and count against the cap."""
     order: list[str] = []
-    world = World(limits=Limits(concurrency=2))
+    world = RunnerWorld(limits=Limits(concurrency=2))
     world.api.on_submit = lambda values, n: order.append(str(values["prompt"])) or None  # type: ignore[func-returns-value]
     world.api.on_poll = lambda rid, n: order.append(rid) or None  # type: ignore[func-returns-value]
     for n in range(3):
@@ -48,7 +48,7 @@ def test_what_is_paid_for_is_polled_before_anything_is_submitted() -> None:
 
 def test_a_paid_job_whose_row_is_gone_is_collected() -> None:
     """Removing a row from the spreadsheet does not throw away what it cost."""
-    world = World()
+    world = RunnerWorld()
     world.ledger.known["gone"] = JobRecord(
         ts="t", job="gone", state=JobState.IN_PROGRESS, request_id="old", fingerprint="f"
     )
@@ -65,7 +65,7 @@ def test_a_paid_job_whose_row_is_gone_is_collected() -> None:
 def test_an_edited_row_waits_for_its_old_request() -> None:
     """The old input is collected first; then the new one is submitted under the same id."""
     order: list[str] = []
-    world = World()
+    world = RunnerWorld()
     world.ledger.known["j0"] = JobRecord(
         ts="t", job="j0", state=JobState.IN_QUEUE, request_id="old", fingerprint="before"
     )
@@ -93,7 +93,9 @@ def test_polling_outlasts_a_long_outage() -> None:
         error = JobError(kind="lost_answer", message="bad gateway", http_status=504)
         return TryAgain(error=error) if down and n > 1 else None
 
-    world = World(api=MemoryAPI(on_poll=outage, duration_s=5.0), limits=Limits(job_timeout_s=7200))
+    world = RunnerWorld(
+        api=MemoryAPI(on_poll=outage, duration_s=5.0), limits=Limits(job_timeout_s=7200)
+    )
 
     outcome = world.run(many(3))
 
@@ -105,7 +107,9 @@ def test_polling_outlasts_a_long_outage() -> None:
 
 def test_a_job_that_hangs_is_given_up_for_this_run_only() -> None:
     """After its time-out the slot is free again, and the job stays in flight in the ledger."""
-    world = World(api=MemoryAPI(duration_s=1e6), limits=Limits(concurrency=1, job_timeout_s=60.0))
+    world = RunnerWorld(
+        api=MemoryAPI(duration_s=1e6), limits=Limits(concurrency=1, job_timeout_s=60.0)
+    )
 
     outcome = world.run(many(2))
 
@@ -129,7 +133,7 @@ def test_a_reported_failure_is_generated_again_only_if_it_was_free(
 ) -> None:
     """Up to the attempts allowed, unless it reported a cost or refused the content."""
     broke = Broke(error=JobError(kind=kind, message="boom"), cost_usd=cost_usd)
-    world = World(api=MemoryAPI(on_result=lambda rid: broke))
+    world = RunnerWorld(api=MemoryAPI(on_result=lambda rid: broke))
 
     world.run(many(1))
 
@@ -139,7 +143,7 @@ def test_a_reported_failure_is_generated_again_only_if_it_was_free(
 
 def test_a_success_without_output_fails_and_is_not_paid_again() -> None:
     """It was paid for; another POST is the user's decision."""
-    world = World(api=MemoryAPI(on_result=lambda rid: Produced(outputs=())))
+    world = RunnerWorld(api=MemoryAPI(on_result=lambda rid: Produced(outputs=())))
 
     world.run(many(1))
 
@@ -153,7 +157,7 @@ def test_a_success_without_output_fails_and_is_not_paid_again() -> None:
 def test_a_forgotten_request_is_expired_and_is_not_paid_again() -> None:
     """The API no longer knows it: failed, and held for the user."""
     gone = Gone(error=JobError(kind="expired", message="unknown"))
-    world = World(api=MemoryAPI(on_poll=lambda rid, n: gone))
+    world = RunnerWorld(api=MemoryAPI(on_poll=lambda rid, n: gone))
 
     world.run(many(1))
 
@@ -166,11 +170,11 @@ def test_a_forgotten_request_is_expired_and_is_not_paid_again() -> None:
 
 def test_a_row_that_goes_back_uses_what_was_made_for_it() -> None:
     """It is restored without a call, and nothing that was spent is forgotten."""
-    world = World()
+    world = RunnerWorld()
     first, edited = [job("j0", "first")], [job("j0", "edited")]
     world.run(first)
     world.run(edited)
-    again = World(ledger=world.ledger)
+    again = RunnerWorld(ledger=world.ledger)
 
     again.run(first)
 

@@ -19,12 +19,12 @@ from batchgen.runner import Limits, Runner
 from tests.kit import OTHER_MODEL
 from tests.kit.fakes import MemoryAPI, job
 from tests.kit.time import LoopClock, leap
-from tests.runner.world import World, many, now_s
+from tests.runner.world import RunnerWorld, many, now_s
 
 
 def test_every_job_comes_to_its_end_once() -> None:
     """Each row is submitted once, polled to its end and downloaded."""
-    world = World()
+    world = RunnerWorld()
 
     outcome = world.run(many(30))
 
@@ -35,9 +35,9 @@ def test_every_job_comes_to_its_end_once() -> None:
 
 def test_a_second_run_does_nothing() -> None:
     """What is done is not touched: no POST, no poll, no download."""
-    world = World()
+    world = RunnerWorld()
     world.run(many(5))
-    again = World(ledger=world.ledger)
+    again = RunnerWorld(ledger=world.ledger)
 
     again.run(many(5))
 
@@ -51,7 +51,7 @@ def test_a_second_run_does_nothing() -> None:
 @pytest.mark.parametrize("cap", [1, 3, 8])
 def test_the_cap_is_filled_and_never_exceeded(cap: int) -> None:
     """As the remote side sees it: never more in flight than the cap, and never fewer for long."""
-    world = World(limits=Limits(concurrency=cap))
+    world = RunnerWorld(limits=Limits(concurrency=cap))
 
     world.run(many(24))
 
@@ -63,7 +63,7 @@ def test_the_cap_is_filled_and_never_exceeded(cap: int) -> None:
 @pytest.mark.slow
 def test_ten_thousand_jobs_in_flight() -> None:
     """One process, one schedule: all come to their end, and nothing stalls."""
-    world = World(
+    world = RunnerWorld(
         api=MemoryAPI(duration_s=4.0, answer_s=0.001),
         limits=Limits(concurrency=10_000, polls=4096, downloads=512),
     )
@@ -90,7 +90,7 @@ def test_an_api_that_hangs_every_tenth_call_stalls_nothing() -> None:
                 )
             return await super().status(request_id)
 
-    world = World(api=Hanging(), limits=Limits(concurrency=32))
+    world = RunnerWorld(api=Hanging(), limits=Limits(concurrency=32))
 
     world.run(many(300))
 
@@ -100,7 +100,7 @@ def test_an_api_that_hangs_every_tenth_call_stalls_nothing() -> None:
 
 def test_a_model_that_waits_does_not_hold_up_another() -> None:
     """While the canary of one is refused its rate, the other goes on."""
-    world = World(limits=Limits(concurrency=4))
+    world = RunnerWorld(limits=Limits(concurrency=4))
 
     class Slow(MemoryAPI):
         async def submit(self, model: str, values: object) -> SubmitAnswer:
@@ -128,7 +128,7 @@ def test_a_rate_limit_halves_what_is_in_flight_and_gives_it_back() -> None:
         error = JobError(kind="not_accepted", message="rate", http_status=429)
         return TryAgain(error=error) if flying >= capacity else None
 
-    world = World(limits=Limits(concurrency=64))
+    world = RunnerWorld(limits=Limits(concurrency=64))
     world.api.on_submit = submit
 
     world.run(many(120))
@@ -142,7 +142,7 @@ def test_a_rate_limit_halves_what_is_in_flight_and_gives_it_back() -> None:
 def test_the_rate_of_calls_is_kept() -> None:
     """--rate counts every call, polls included."""
     calls: list[float] = []
-    world = World(limits=Limits(concurrency=32, rate_per_s=5.0))
+    world = RunnerWorld(limits=Limits(concurrency=32, rate_per_s=5.0))
     world.api.on_submit = lambda values, n: calls.append(now_s()) or None  # type: ignore[func-returns-value]
     world.api.on_poll = lambda rid, n: calls.append(now_s()) or None  # type: ignore[func-returns-value]
 
@@ -162,7 +162,7 @@ def test_retry_after_is_kept_by_all() -> None:
         error = JobError(kind="not_accepted", message="rate", http_status=429)
         return TryAgain(error=error, retry_after_s=30.0) if len(sent) == 1 else None
 
-    world = World(api=MemoryAPI(on_submit=told), limits=Limits(concurrency=1))
+    world = RunnerWorld(api=MemoryAPI(on_submit=told), limits=Limits(concurrency=1))
 
     world.run(many(3))
 
@@ -184,7 +184,7 @@ def test_a_poll_that_is_rate_limited_slows_submissions_down() -> None:
             return rated
         return None
 
-    world = World(limits=Limits(concurrency=4))
+    world = RunnerWorld(limits=Limits(concurrency=4))
     world.api.on_poll = poll
     world.api.on_submit = lambda values, n: sent.append(now_s()) or None  # type: ignore[func-returns-value]
 
@@ -208,7 +208,7 @@ def test_submissions_on_their_way_are_bounded() -> None:
             on_their_way -= 1
             return answer
 
-    world = World(api=Counting(), limits=Limits(concurrency=2000, posts=50))
+    world = RunnerWorld(api=Counting(), limits=Limits(concurrency=2000, posts=50))
 
     world.run(many(500))
 
@@ -221,7 +221,7 @@ def test_the_run_says_what_limits_it() -> None:
 
     seen: dict[str, set[str]] = {}
 
-    def watch(name: str, world: World, jobs: int = 12) -> None:
+    def watch(name: str, world: RunnerWorld, jobs: int = 12) -> None:
         named = seen.setdefault(name, set())
 
         def during(runner: Runner) -> None:
@@ -234,10 +234,10 @@ def test_the_run_says_what_limits_it() -> None:
         world.run(many(jobs), during)
 
     rated = TryAgain(error=JobError(kind="not_accepted", message="rate", http_status=429))
-    watch("cap", World(limits=Limits(concurrency=2)))
-    watch("rate", World(limits=Limits(concurrency=50, rate_per_s=1.0)))
-    watch("api", World(api=MemoryAPI(on_submit=lambda v, n: rated if n == 1 else None)))
-    slow = World(limits=Limits(concurrency=50, downloads=1))
+    watch("cap", RunnerWorld(limits=Limits(concurrency=2)))
+    watch("rate", RunnerWorld(limits=Limits(concurrency=50, rate_per_s=1.0)))
+    watch("api", RunnerWorld(api=MemoryAPI(on_submit=lambda v, n: rated if n == 1 else None)))
+    slow = RunnerWorld(limits=Limits(concurrency=50, downloads=1))
     slow.store.save_s = 30.0
     watch("downloads", slow)
 
@@ -250,7 +250,7 @@ def test_the_run_says_what_limits_it() -> None:
 def test_a_clock_that_jumps_an_hour_stalls_nothing() -> None:
     """The wall clock is for what is written down; intervals are measured on the other one."""
 
-    world = World()
+    world = RunnerWorld()
 
     def during(runner: object) -> None:
         asyncio.get_running_loop().call_later(15.0, jump, 3600.0)
@@ -274,7 +274,7 @@ def test_nothing_is_left_behind() -> None:
     error = JobError(kind="x", message="x", http_status=500)
 
     async def main() -> int:
-        world = World(
+        world = RunnerWorld(
             api=MemoryAPI(on_poll=lambda rid, n: TryAgain(error=error) if n % 3 else None),
             limits=Limits(concurrency=32),
         )

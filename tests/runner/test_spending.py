@@ -14,7 +14,7 @@ from batchgen.core.events import JobError
 from batchgen.core.stop_reasons import StopReason
 from batchgen.runner import Limits, Spending
 from tests.kit.fakes import MemoryAPI
-from tests.runner.world import World, many
+from tests.runner.world import RunnerWorld, many
 
 LOST = Doubt(error=JobError(kind="lost_answer", message="bad gateway", http_status=502))
 
@@ -28,7 +28,7 @@ def spending(limit_usd: float, price_usd: float = 0.05) -> Spending:
 @pytest.mark.parametrize("cap", [1, 4, 32])
 def test_a_budget_is_never_passed(cap: int) -> None:
     """Reserved before each POST; the jobs that do not fit stay pending."""
-    world = World(limits=Limits(concurrency=cap), spending=spending(0.50))
+    world = RunnerWorld(limits=Limits(concurrency=cap), spending=spending(0.50))
 
     outcome = world.run(many(100))
 
@@ -41,7 +41,7 @@ def test_a_budget_is_never_passed(cap: int) -> None:
 
 def test_a_doubt_keeps_its_reservation() -> None:
     """It may have been charged."""
-    world = World(
+    world = RunnerWorld(
         api=MemoryAPI(on_submit=lambda v, n: LOST if v["prompt"] == "prompt 3" else None),
         limits=Limits(concurrency=1),
         spending=spending(0.30, price_usd=0.03),
@@ -54,7 +54,7 @@ def test_a_doubt_keeps_its_reservation() -> None:
 
 def test_the_highest_cost_seen_becomes_the_price() -> None:
     """If jobs cost more than the catalogue says, the estimate follows."""
-    world = World(limits=Limits(concurrency=1), spending=spending(0.10, price_usd=0.01))
+    world = RunnerWorld(limits=Limits(concurrency=1), spending=spending(0.10, price_usd=0.01))
 
     outcome = world.run(many(50))
 

@@ -17,13 +17,15 @@ from batchgen.core.events import Accepted, Event, JobError
 from batchgen.core.stop_reasons import StopReason
 from batchgen.runner import Limits, Runner
 from tests.kit.fakes import MemoryAPI, MemoryLedger
-from tests.runner.world import World, interrupt_after, many
+from tests.runner.world import RunnerWorld, interrupt_after, many
 
 
 def test_a_rejected_token_stops_the_run_and_fails_nothing() -> None:
     """Nothing is submitted after it, and the job goes back to pending."""
     rejected = TokenRejected(error=JobError(kind="not_accepted", message="UserAccountError"))
-    world = World(api=MemoryAPI(on_submit=lambda values, n: rejected), limits=Limits(concurrency=1))
+    world = RunnerWorld(
+        api=MemoryAPI(on_submit=lambda values, n: rejected), limits=Limits(concurrency=1)
+    )
 
     outcome = world.run(many(9))
 
@@ -39,7 +41,7 @@ def test_an_exhausted_balance_stops_submissions_and_collects_the_rest() -> None:
     def third(values: object, n: int) -> SubmitAnswer | None:
         return empty if len(world.api.created) >= 2 else None
 
-    world = World(limits=Limits(concurrency=1))
+    world = RunnerWorld(limits=Limits(concurrency=1))
     world.api.on_submit = third
 
     outcome = world.run(many(6))
@@ -52,7 +54,7 @@ def test_nothing_reachable_at_the_start_ends_the_run_soon() -> None:
     """A wrong address or a dead network is reported within the wait that was allowed."""
     error = JobError(kind="not_accepted", message="connection refused")
     nobody = TryAgain(error=error, answered=False)
-    world = World(api=MemoryAPI(on_submit=lambda values, n: nobody))
+    world = RunnerWorld(api=MemoryAPI(on_submit=lambda values, n: nobody))
 
     outcome = world.run(many(20))
 
@@ -64,7 +66,7 @@ def test_nothing_reachable_at_the_start_ends_the_run_soon() -> None:
 def test_an_hour_of_silence_ends_a_run_that_was_once_answered() -> None:
     """The run waits long, but not for ever; what is in flight stays resumable."""
     silent = TryAgain(error=JobError(kind="lost_answer", message="no answer"), answered=False)
-    world = World(
+    world = RunnerWorld(
         api=MemoryAPI(on_poll=lambda rid, n: silent if n > 1 else None),
         limits=Limits(job_timeout_s=36_000),
     )
@@ -78,7 +80,7 @@ def test_an_hour_of_silence_ends_a_run_that_was_once_answered() -> None:
 
 def test_a_signal_drains() -> None:
     """Nothing new is sent, the answer on its way is recorded, and the run ends within seconds."""
-    world = World(api=MemoryAPI(answer_s=2.0, duration_s=1000), limits=Limits(concurrency=4))
+    world = RunnerWorld(api=MemoryAPI(answer_s=2.0, duration_s=1000), limits=Limits(concurrency=4))
 
     outcome = world.run(many(50), interrupt_after(3.0))
 
@@ -90,7 +92,7 @@ def test_a_signal_drains() -> None:
 
 def test_a_signal_does_not_wait_for_a_hanging_answer() -> None:
     """What is not answered in time is left as it is, and is in doubt next time."""
-    world = World(api=MemoryAPI(answer_s=60.0), limits=Limits(concurrency=2))
+    world = RunnerWorld(api=MemoryAPI(answer_s=60.0), limits=Limits(concurrency=2))
 
     world.run(many(9), interrupt_after(1.0, StopReason.SIGTERM))
 
@@ -100,7 +102,7 @@ def test_a_signal_does_not_wait_for_a_hanging_answer() -> None:
 
 def test_an_intent_that_became_durable_after_the_signal_is_not_sent() -> None:
     """Between intent and POST the run checks once more whether it may."""
-    world = World(ledger=MemoryLedger(fsync_s=2.0))
+    world = RunnerWorld(ledger=MemoryLedger(fsync_s=2.0))
 
     world.run(many(3), interrupt_after(1.0))
 
@@ -110,7 +112,7 @@ def test_an_intent_that_became_durable_after_the_signal_is_not_sent() -> None:
 
 def test_cancel_on_interrupt_cancels_what_is_queued_and_confirms_it() -> None:
     """With --on-interrupt cancel; running jobs are left as they are."""
-    world = World(
+    world = RunnerWorld(
         api=MemoryAPI(duration_s=1e5), limits=Limits(concurrency=5, cancel_on_interrupt=True)
     )
 
@@ -129,7 +131,7 @@ def test_cancel_on_interrupt_cancels_what_is_queued_and_confirms_it() -> None:
 
 def test_a_full_disk_stops_before_anything_is_sent() -> None:
     """An intent that cannot be written is a POST that does not leave."""
-    world = World()
+    world = RunnerWorld()
     world.ledger.fail_on = lambda name, event: LocalIOError("disk full")
 
     outcome = world.run(many(3))
@@ -144,7 +146,7 @@ def test_a_paid_job_that_cannot_be_written_is_named_to_the_user() -> None:
     def full_after_post(name: str, event: Event) -> Exception | None:
         return LocalIOError("disk full") if isinstance(event, Accepted) else None
 
-    world = World()
+    world = RunnerWorld()
     world.ledger.fail_on = full_after_post
 
     world.run(many(1))
@@ -154,7 +156,7 @@ def test_a_paid_job_that_cannot_be_written_is_named_to_the_user() -> None:
 
 def test_max_runtime_winds_down_by_what_it_has_learned() -> None:
     """Nothing is submitted that could not end in time, and what was submitted is collected."""
-    world = World(limits=Limits(concurrency=4, ends_at_s=100.0))
+    world = RunnerWorld(limits=Limits(concurrency=4, ends_at_s=100.0))
 
     outcome = world.run(many(500))
 
@@ -166,7 +168,7 @@ def test_max_runtime_winds_down_by_what_it_has_learned() -> None:
 
 def test_when_time_is_over_the_run_ends_whatever_hangs() -> None:
     """A job that takes for ever stays resumable."""
-    world = World(api=MemoryAPI(duration_s=1e6), limits=Limits(ends_at_s=100.0))
+    world = RunnerWorld(api=MemoryAPI(duration_s=1e6), limits=Limits(ends_at_s=100.0))
 
     outcome = world.run(many(3))
 
@@ -178,7 +180,7 @@ def test_when_time_is_over_the_run_ends_whatever_hangs() -> None:
 def test_too_many_failures_stop_the_run() -> None:
     """--max-failures: submissions end, what is in flight is collected."""
     broke = Broke(error=JobError(kind="content", message="no"))
-    world = World(
+    world = RunnerWorld(
         api=MemoryAPI(on_result=lambda rid: broke), limits=Limits(concurrency=1, max_failures=3)
     )
 

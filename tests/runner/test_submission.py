@@ -24,7 +24,7 @@ from batchgen.core.plan import Policy
 from batchgen.runner import Limits
 from tests.kit import MODEL, OTHER_MODEL
 from tests.kit.fakes import MemoryAPI, MemoryLedger, job
-from tests.runner.world import World, many, now_s
+from tests.runner.world import RunnerWorld, many, now_s
 
 LOST = Doubt(error=JobError(kind="lost_answer", message="bad gateway", http_status=502))
 
@@ -36,7 +36,7 @@ def test_intent_is_recorded_before_each_post_and_the_id_before_anything_else() -
     ledger = MemoryLedger(fsync_s=0.5)
     ledger.fail_on = lambda name, event: order.append(type(event).__name__) or None  # type: ignore[func-returns-value]
     api.on_poll = lambda rid, n: order.append("poll") or None  # type: ignore[func-returns-value]
-    world = World(api=api, ledger=ledger)
+    world = RunnerWorld(api=api, ledger=ledger)
 
     world.run(many(1))
 
@@ -51,7 +51,7 @@ def test_what_was_proven_not_accepted_is_sent_again(status: int | None) -> None:
     def twice(values: object, n: int) -> SubmitAnswer | None:
         return TryAgain(error=error, answered=status is not None) if n <= 2 else None
 
-    world = World(api=MemoryAPI(on_submit=twice))
+    world = RunnerWorld(api=MemoryAPI(on_submit=twice))
 
     world.run(many(1))
 
@@ -66,9 +66,9 @@ def test_what_was_proven_not_accepted_is_sent_again(status: int | None) -> None:
 def test_a_lost_answer_is_doubt_and_is_never_posted_again() -> None:
     """One POST, one record in doubt, and the next run holds it too."""
     lost = Doubt(error=JobError(kind="lost_answer", message="reset"))
-    world = World(api=MemoryAPI(on_submit=lambda values, n: lost))
+    world = RunnerWorld(api=MemoryAPI(on_submit=lambda values, n: lost))
     world.run(many(2))
-    again = World(api=world.api, ledger=world.ledger)
+    again = RunnerWorld(api=world.api, ledger=world.ledger)
 
     again.run(many(2))
 
@@ -80,7 +80,7 @@ def test_doubts_are_posted_again_if_the_user_says_so() -> None:
     """With resubmission allowed, a doubt gets another attempt, up to the limit."""
     lost = Doubt(error=JobError(kind="lost_answer", message="reset"))
     api = MemoryAPI(on_submit=lambda values, n: lost)
-    world = World(api=api, policy=Policy(resubmit_doubts=True, max_attempts=3))
+    world = RunnerWorld(api=api, policy=Policy(resubmit_doubts=True, max_attempts=3))
 
     world.run(many(1))
 
@@ -90,7 +90,7 @@ def test_doubts_are_posted_again_if_the_user_says_so() -> None:
 
 def test_resubmitted_doubts_are_bounded() -> None:
     """With --in-doubt resubmit and an API that always loses the answer, the breaker ends it."""
-    world = World(
+    world = RunnerWorld(
         api=MemoryAPI(on_submit=lambda v, n: LOST), policy=Policy(resubmit_doubts=True),
         limits=Limits(concurrency=8),
     )  # fmt: skip
@@ -110,7 +110,7 @@ def test_a_refused_row_fails_alone() -> None:
         assert isinstance(values, dict)
         return RowRefused(error=error) if values["prompt"] == "prompt 2" else None
 
-    world = World(api=MemoryAPI(on_submit=refuse_third))
+    world = RunnerWorld(api=MemoryAPI(on_submit=refuse_third))
 
     outcome = world.run(many(5))
 
@@ -123,7 +123,9 @@ def test_a_refused_row_fails_alone() -> None:
 def test_a_404_for_one_row_is_that_row_only() -> None:
     """As long as the catalogue knows the model."""
     gone = RowRefused(error=JobError(kind="refused", message="no file", http_status=404))
-    world = World(api=MemoryAPI(on_submit=lambda v, n: gone if v["prompt"] == "prompt 1" else None))
+    world = RunnerWorld(
+        api=MemoryAPI(on_submit=lambda v, n: gone if v["prompt"] == "prompt 1" else None)
+    )
 
     outcome = world.run(many(4))
 
@@ -134,7 +136,7 @@ def test_a_404_for_one_row_is_that_row_only() -> None:
 def test_a_withdrawn_model_fails_no_row() -> None:
     """404 on submit and 404 in the catalogue: the model is gone, the rows are not at fault."""
     gone = RowRefused(error=JobError(kind="refused", message="no model", http_status=404))
-    world = World(api=MemoryAPI(on_submit=lambda v, n: gone, on_probe=lambda n: False))
+    world = RunnerWorld(api=MemoryAPI(on_submit=lambda v, n: gone, on_probe=lambda n: False))
 
     outcome = world.run(many(5))
 
@@ -157,7 +159,9 @@ def test_the_first_job_goes_alone() -> None:
             seen -= 1
             return answer
 
-    world = World(api=Counting(on_submit=lambda values, n: refused), limits=Limits(concurrency=64))
+    world = RunnerWorld(
+        api=Counting(on_submit=lambda values, n: refused), limits=Limits(concurrency=64)
+    )
 
     world.run(many(40))
 
@@ -177,7 +181,7 @@ def test_an_outage_of_a_minute_costs_a_few_doubts() -> None:
         on_submit=lambda values, n: LOST if down() else None,
         on_probe=lambda n: None if down() else True,
     )
-    world = World(api=api, limits=Limits(concurrency=16))
+    world = RunnerWorld(api=api, limits=Limits(concurrency=16))
 
     outcome = world.run(many(200))
 
@@ -197,7 +201,7 @@ def test_after_an_outage_one_job_goes_alone() -> None:
         return LOST if len(sent) == 2 else None
 
     api = MemoryAPI(on_submit=submit, answer_s=1.0, on_probe=lambda n: True if n > 3 else None)
-    world = World(api=api, limits=Limits(concurrency=2))
+    world = RunnerWorld(api=api, limits=Limits(concurrency=2))
 
     world.run(many(6))
 
@@ -210,7 +214,7 @@ def test_ten_failures_in_a_row_stop_the_model_and_leave_the_others() -> None:
     broke = Broke(error=JobError(kind="generation", message="boom"), cost_usd=0.01)
     jobs = [job(f"a{n}", f"bad {n}") for n in range(40)]
     jobs += [job(f"b{n}", f"good {n}", model=OTHER_MODEL) for n in range(20)]
-    world = World(limits=Limits(concurrency=2))
+    world = RunnerWorld(limits=Limits(concurrency=2))
     bad = {"bad"}
 
     def result(rid: str) -> PollAnswer | None:
@@ -231,7 +235,7 @@ def test_ten_failures_in_a_row_stop_the_model_and_leave_the_others() -> None:
 
 def test_jobs_of_a_stopped_model_are_not_waited_for() -> None:
     """The run ends; it does not wait for what it will not submit."""
-    world = World(api=MemoryAPI(on_submit=lambda v, n: LOST))
+    world = RunnerWorld(api=MemoryAPI(on_submit=lambda v, n: LOST))
 
     outcome = world.run(many(50))
 
@@ -268,7 +272,7 @@ def test_money_is_safe_under_any_mixture_of_answers(seed: int, cap: int, count: 
             return Broke(error=JobError(kind="generation", message="boom"))
         return None
 
-    world = World(limits=Limits(concurrency=cap))
+    world = RunnerWorld(limits=Limits(concurrency=cap))
     world.api.on_submit, world.api.on_result = answers, results
 
     outcome = world.run(many(count))

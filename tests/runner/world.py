@@ -16,7 +16,7 @@ from tests.kit.time import LoopClock, leap
 
 
 @dataclass
-class World:
+class RunnerWorld:
     """A runner with everything around it in memory."""
 
     api: MemoryAPI = field(default_factory=MemoryAPI)
