@@ -123,9 +123,9 @@ class JobRecord(Struct, frozen=True, kw_only=True, gc=False):
     fingerprint: str = ""
     """Digest of the model and input that were submitted; the row has another after an edit."""
     submitted_at: str | None = None
-    """When the intent of this attempt was recorded."""
+    """The time at which the intent of this attempt was recorded."""
     finished_at: str | None = None
-    """When this program learned that the job had ended."""
+    """The time at which this program learned that the job had ended."""
     cost_usd: float | None = None
     """The cost that the API reported for this attempt."""
     price_usd: float | None = None

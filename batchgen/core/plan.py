@@ -25,7 +25,7 @@ class Policy:
     resubmit_doubts: bool = False
     download: bool = True
     keep_changed: bool = False
-    """Whether an edited row keeps what was made for it before."""
+    """Keep what was made for an edited row before, instead of submitting it."""
 
 
 class Disposition(StrEnum):

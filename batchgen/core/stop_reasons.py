@@ -31,7 +31,7 @@ class StopReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What a reason stops besides submissions, and the exit code that it leads to."""
+    """The effect of a stop reason besides stopping submissions."""
 
     exit_code: int
     stops_polls: bool = True

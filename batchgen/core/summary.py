@@ -51,7 +51,7 @@ class JobShare(NamedTuple):
     """Kind and message of a failure or a doubt."""
     finished_at: str | None = None
     disposition: Disposition = Disposition.SUBMIT_NEW
-    """What a run would do with the job; set in a live summary only."""
+    """The decision of a run about the job; set in a live summary only."""
 
     @classmethod
     def of(cls, record: JobRecord | None) -> JobShare:
@@ -70,7 +70,7 @@ class JobShare(NamedTuple):
 
     @property
     def uncollected_since(self) -> str | None:
-        """When the job ended, if it is completed and not downloaded."""
+        """The time at which the job ended, if it is completed and not downloaded."""
         return self.finished_at if self.state is JobState.COMPLETED else None
 
 
@@ -85,7 +85,7 @@ class Summary:
     errors: Counter[tuple[str, str]] = field(default_factory=Counter)
     """Failures and doubts by kind and message."""
     cost_usd: float = 0.0
-    """What the API reported, all attempts together."""
+    """The costs that the API reported, for all attempts together."""
     files: int = 0
     file_bytes: int = 0
     oldest_uncollected: str | None = None
@@ -105,7 +105,7 @@ class Summary:
 
     @property
     def jobs(self) -> int:
-        """How many were counted."""
+        """The number of jobs that were counted."""
         return self.states.total()
 
     @property

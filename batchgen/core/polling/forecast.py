@@ -29,7 +29,7 @@ UNKNOWN_PACE = PollPace()
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class PollObservations:
-    """What polls have shown of one job in flight; ages are seconds since its acceptance."""
+    """The observations of one job in flight; ages are seconds since its acceptance."""
 
     alive_s: float | None = None
     """The age at which it was last seen alive, that is, not ended."""
