@@ -122,16 +122,11 @@ class Ending:
 Effect = Callable[[Fault, Answer, Call], Delivery]
 
 
-def no_effect(_fault: Fault, answer: Answer, _call: Call) -> Delivery:
-    """Deliver the answer as it is."""
-    return Delivery(answer)
-
-
 @dataclass(frozen=True, slots=True)
 class FaultKind:
     """One kind of fault."""
 
-    effect: Effect = no_effect
+    effect: Effect = lambda _fault, answer, _call: Delivery(answer)
     on: frozenset[On] = EVERYWHERE
     """The calls that it is possible for."""
     options: tuple[str, ...] = ()

@@ -55,17 +55,15 @@ MIXTURE: Mapping[str, tuple[str, ...]] = {
 
 
 def chaos_rules(probability: float) -> tuple[str, ...]:
-    """Return the mixture as rules, in order; none for probability 0."""
+    """Return the mixture as rules, in order; none for probability 0.
+
+    A rule gets only the calls that those before it leave, so for equal shares its rate is higher.
+    """
     if not probability:
         return ()
     return tuple(
-        f"{rule}:rate={rate:.9f}"
+        f"{rule}:rate={share / (1 - share * before):.9f}"
         for rules in MIXTURE.values()
-        for rule, rate in zip(rules, _rates(len(rules), probability), strict=True)
+        for share in [probability / len(rules)]
+        for before, rule in enumerate(rules)
     )
-
-
-def _rates(count: int, probability: float) -> list[float]:
-    """Return the rate of each rule, of the calls that those before it leave, for equal shares."""
-    share = probability / count
-    return [share / (1 - share * before) for before in range(count)]

@@ -37,12 +37,12 @@ Reader = tuple[Callable[[str], object], str]
 """The function that reads a value, and what to say is right if it raises."""
 
 
-def _within(
-    convert: Callable[[str], float], least: float, most: float = _INFINITE
-) -> Callable[[str], float]:
-    def read(text: str) -> float:
+def _checked(
+    convert: Callable[[str], Any], is_right: Callable[[Any], bool]
+) -> Callable[[str], Any]:
+    def read(text: str) -> object:
         value = convert(text)
-        if not least <= value <= most or value == _INFINITE:
+        if not is_right(value):
             raise ValueError
         return value
 
@@ -50,54 +50,50 @@ def _within(
 
 
 def _choice(*words: str) -> Reader:
-    return {word: word for word in words}.__getitem__, f"{', '.join(words[:-1])} or {words[-1]}"
+    return _checked(str, words.__contains__), f"{', '.join(words[:-1])} or {words[-1]}"
 
 
-def _error_code(text: str) -> int:
-    value = int(text)
-    if not 400 <= int(str(value)[:3]) <= 599:
-        raise ValueError
-    return value
+def _is_plain(text: str) -> bool:
+    return text.isprintable() and bool(text.strip())
 
 
-def _plain_text(text: str) -> str:
-    if not text.isprintable() or not text.strip():
-        raise ValueError
-    return text
-
-
-def _header_text(text: str) -> str:
-    if not text.isascii():
-        raise ValueError
-    return _plain_text(text)
-
-
-_SECONDS: Reader = (_within(float, 0), "seconds, 0 or more")
-_COUNT: Reader = (_within(int, 1), "a number of calls, from 1")
+_AMOUNT = _checked(float, lambda value: 0 <= value < _INFINITE)
+_SECONDS: Reader = (_AMOUNT, "seconds, 0 or more")
+_COUNT: Reader = (_checked(int, lambda count: count >= 1), "a number of calls, from 1")
+_PLAIN_TEXT = _checked(str, _is_plain)
 
 OPTIONS: Mapping[str, Reader] = {
     "accepted": ({"yes": True, "true": True, "no": False, "false": False}.__getitem__, "yes or no"),
     "retry_after": _SECONDS,
     "retry_after_date": _SECONDS,
-    "code": (_error_code, "an error code whose first three digits are 400 to 599, such as 400002"),
+    "code": (
+        _checked(int, lambda code: 400 <= int(str(code)[:3]) <= 599),
+        "an error code whose first three digits are 400 to 599, such as 400002",
+    ),
     "body": _choice(*BODIES),
     "shape": _choice(*SHAPES, MISSING),
-    "message": (_plain_text, "some words"),
-    "cost_usd": (_within(float, 0), "USD, 0 or more"),
-    "word": (_plain_text, "a word, such as warming_up"),
-    "http": (_within(int, 200, 599), "an HTTP status, 200 to 599"),
+    "message": (_PLAIN_TEXT, "some words"),
+    "cost_usd": (_AMOUNT, "USD, 0 or more"),
+    "word": (_PLAIN_TEXT, "a word, such as warming_up"),
+    "http": (_checked(int, range(200, 600).__contains__), "an HTTP status, 200 to 599"),
     "for_s": _SECONDS,
     "delay_s": _SECONDS,
     "after_s": _SECONDS,
-    "bytes_per_s": (_within(float, 1), "bytes a second, 1 or more"),
+    "bytes_per_s": (
+        _checked(float, lambda speed: 1 <= speed < _INFINITE),
+        "bytes a second, 1 or more",
+    ),
     "to": _choice("path", "host"),
-    "type": (_header_text, "a Content-Type, such as text/plain"),
-    "unit": (_plain_text, "a price unit, such as megapixel"),
+    "type": (
+        _checked(str, lambda text: text.isascii() and _is_plain(text)),
+        "a Content-Type, such as text/plain",
+    ),
+    "unit": (_PLAIN_TEXT, "a price unit, such as megapixel"),
 }
 """The options of faults, each named like the field of `Fault`."""
 
 SELECTORS: Mapping[str, Reader] = {
-    "rate": (_within(float, 0, 1), "a share from 0 to 1"),
+    "rate": (_checked(float, lambda share: 0 <= share <= 1), "a share from 0 to 1"),
     "first": _COUNT,
     "every": _COUNT,
     "match": (str, "part of a prompt"),
