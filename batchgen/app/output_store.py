@@ -26,7 +26,7 @@ from batchgen.net.url_policy import UrlPolicy
 from batchgen.outputs.answers import Unreachable, save_later
 from batchgen.outputs.destination import destination_of
 from batchgen.outputs.file_names import FileNameClaims
-from batchgen.outputs.sidecar import MARKER, sidecar
+from batchgen.outputs.sidecar import sidecar
 from batchgen.outputs.store import Store
 from batchgen.ports import Clock, FilesSaved, Observer, OutputStore, SaveAnswer
 
@@ -135,7 +135,7 @@ class SidecarStore:
         record = self.records.get(job)
         if submitted is not None and record is not None:
             content = sidecar(file, record, model=submitted.model, values=submitted.values)
-            await self.store.put_sidecar(file, content, MARKER)
+            await self.store.put_sidecar(file, content)
 
 
 def with_sidecars(

@@ -37,14 +37,9 @@ class CachedEntry:
         """Whether the catalogue should be asked again."""
         return not 0 <= self.age_s < STALE_AFTER_S
 
-    @property
-    def age_text(self) -> str:
-        """`5 min old`, `3 h old`, `12 days old`."""
-        return age_text(self.age_s)
-
 
 def age_text(age_s: float) -> str:
-    """Return an age in words."""
+    """Return an age in words: `5 min old`, `3 h old`, `12 days old`."""
     if age_s < 0:
         return "of unknown age"
     for unit_s, unit in ((86400, "days"), (3600, "h"), (60, "min")):

@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeAlias
 from batchgen.core.jobs import JSONValue
 from batchgen.core.model_entry import ModelEntry, NoCatalogueEntry, SchemaOrigin, estimate_usd
 from batchgen.core.schema import Schema
-from batchgen.models.cache import CachedEntry, CatalogueCache
+from batchgen.models.cache import CachedEntry, CatalogueCache, age_text
 from batchgen.models.pinned import PINNED, PinnedSchemas
 
 Ask: TypeAlias = Callable[[str], ModelEntry | NoCatalogueEntry]
@@ -181,7 +181,7 @@ class ModelRegistry:
                 live = self._live(model_id, cached)
             found = [Sourced(entry=live, origin=LIVE)] if live else []
             if cached is not None and not (live and live.input_schema):
-                origin = f"the catalogue, {cached.age_text}"
+                origin = f"the catalogue, {age_text(cached.age_s)}"
                 found.append(Sourced(entry=cached.entry, origin=origin))
             self._listed[model_id] = tuple(found)
         return self._listed[model_id]

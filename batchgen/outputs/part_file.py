@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 from aiofiles.threadpool import wrap
@@ -24,6 +25,7 @@ from msgspec.structs import replace
 from batchgen.system.crash_points import CrashPoint, reached
 from batchgen.system.files import replacing
 
+T = TypeVar("T")
 Key = tuple[str, int]
 """A job and the number of its output, from 1."""
 
@@ -223,14 +225,16 @@ class PartWriter:
         self._writing = asyncio.ensure_future(self._file.writelines(pieces))
 
     async def _written(self) -> None:
-        """Wait for the write that is on its way, even if this task is cancelled meanwhile."""
         writing, self._writing = self._writing, None
-        if writing is None:
-            return
-        while not writing.done():
-            try:
-                await asyncio.wait([writing])
-            except asyncio.CancelledError:
-                await asyncio.wait([writing])
-                raise
-        writing.result()
+        if writing is not None:
+            await finished(writing)
+
+
+async def finished(work: asyncio.Future[T]) -> T:
+    """Wait for work on a thread, to its end even if this task is cancelled meanwhile."""
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        with suppress(Exception):  # nobody needs it now, but it is not left running
+            await work
+        raise

@@ -15,6 +15,7 @@ from batchgen.outputs.completeness import is_cut_short
 from batchgen.outputs.destination import Destination
 from batchgen.outputs.file_names import FileNameClaims
 from batchgen.outputs.part_file import PartFile, ResumeNote
+from batchgen.outputs.sidecar import MARKER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,13 +64,13 @@ class Publisher:
                 raise DownloadPostponed(save_later(message, hopeless=True))
             stem = self.names.claim(stem)
 
-    def put_sidecar(self, path: str, content: bytes, marker: bytes) -> None:
+    def put_sidecar(self, path: str, content: bytes) -> None:
         """Put a sidecar beside the file at `path`, over an earlier sidecar but no other file."""
         directory, _, name = path.rpartition("/")
         while True:
             sidecar = f"{directory}/{self.names.claim_safe(name)}.json"
-            there = self.destination.read(sidecar, len(marker))
-            if there is None or there == marker:
+            there = self.destination.read(sidecar, len(MARKER))
+            if there is None or there == MARKER:
                 self.destination.put_text(sidecar, content)
                 return
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self, TypeVar
@@ -23,7 +22,7 @@ from batchgen.outputs.answers import DownloadPostponed, Unreachable, save_later
 from batchgen.outputs.destination import DOWNLOADS_NAME, Destination
 from batchgen.outputs.fetcher import STALL_S, Fetcher
 from batchgen.outputs.file_names import FileNameClaims
-from batchgen.outputs.part_file import Key, PartFile, ResumeNote, ResumeNotes, digest_of
+from batchgen.outputs.part_file import Key, PartFile, ResumeNote, ResumeNotes, digest_of, finished
 from batchgen.outputs.publish import Publisher
 from batchgen.ports import Clock, FilesSaved, SaveAnswer, SaveLater
 
@@ -106,13 +105,10 @@ class Store:
             files.append(answer)
         return FilesSaved(files=tuple(files))
 
-    async def put_sidecar(self, file: OutputFile, content: bytes, marker: bytes) -> None:
-        """Put a sidecar beside a file: `NAME.png.json`. Raise `LocalIOError` or `Unreachable`.
-
-        It replaces a file that begins with `marker`, which is an earlier sidecar, and no other.
-        """
+    async def put_sidecar(self, file: OutputFile, content: bytes) -> None:
+        """Put a sidecar beside a file: `NAME.png.json`. Raise `LocalIOError` or `Unreachable`."""
         try:
-            await self._on_thread(self._publisher.put_sidecar, file.path, content, marker)
+            await self._on_thread(self._publisher.put_sidecar, file.path, content)
         except OSError as error:
             raise self._refused(error) from error
 
@@ -216,10 +212,4 @@ class Store:
 
     async def _on_thread(self, work: Callable[..., T], *args: object) -> T:
         loop = asyncio.get_running_loop()
-        working = loop.run_in_executor(self._threads, work, *args)
-        try:
-            return await asyncio.shield(working)
-        except asyncio.CancelledError:
-            with suppress(Exception):  # nobody needs it now, but it is not left running
-                await working
-            raise
+        return await finished(loop.run_in_executor(self._threads, work, *args))

@@ -54,7 +54,7 @@ def bad_files(run_dir: Path, records: Records) -> Iterator[BadFile]:
 
 def _compare(run_dir: Path, job: str, file: OutputFile) -> BadFile | None:
     try:
-        why = _destination_with(file, run_dir).difference(file)
+        why = _destination(file.path.rpartition("/")[0], run_dir).difference(file)
     except Unreachable as error:
         raise LocalIOError(str(error)) from error
     except OSError as error:
@@ -63,15 +63,11 @@ def _compare(run_dir: Path, job: str, file: OutputFile) -> BadFile | None:
     return BadFile(job=job, file=file, why=why, exists=exists) if why else None
 
 
-def _destination_with(file: OutputFile, run_dir: Path) -> Destination:
-    place, _, _ = file.path.rpartition("/")
-    return _bucket(place, run_dir) if "://" in place else destination_of(run_dir, place)
-
-
 @cache
-def _bucket(url: str, run_dir: Path) -> Destination:
-    if fault := fault_of_output_dir(url):
+def _destination(place: str, run_dir: Path) -> Destination:
+    if fault := fault_of_output_dir(place):
         raise LocalIOError(fault)
-    bucket = destination_of(run_dir, url)
-    bucket.prepare()
-    return bucket
+    destination = destination_of(run_dir, place)
+    if "://" in place:
+        destination.prepare()
+    return destination

@@ -20,7 +20,7 @@ def test_what_is_cached_comes_back_with_its_age(tmp_path: Path) -> None:
     found = cache(tmp_path, clock).get("a/b")
     assert found is not None
     assert found.entry == entry(pricing_note="per picture")
-    assert (found.age_text, found.is_stale) == ("3 h old", False)
+    assert (found.age_s, found.is_stale) == (3 * HOUR_S, False)
 
     clock.at_s += 21 * HOUR_S
     later = cache(tmp_path, clock).get("a/b")

@@ -9,13 +9,11 @@ import pytest
 from aiohttp import web
 
 from batchgen.core.api_base import parse_base_url
-from batchgen.core.errors import LocalIOError
 from batchgen.core.events import OutputFile
 from batchgen.outputs.answers import Unreachable
 from batchgen.outputs.local_directory import LocalDirectory
 from batchgen.ports import FilesSaved, LinkExpired, SaveLater
-from tests.kit.waiting import let_pass_async, wait_until_async
-from tests.outputs.host import Handler, server, store
+from tests.outputs.host import Handler, files, server, store
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 400
 
@@ -23,12 +21,6 @@ PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 400
 async def serve_png(request: web.Request) -> web.StreamResponse:
     """A good file."""
     return web.Response(body=PNG, content_type="application/octet-stream")
-
-
-def files(run_dir: Path) -> list[str]:
-    """Names in the output directory."""
-    directory = run_dir / "outputs"
-    return sorted(path.name for path in directory.iterdir()) if directory.exists() else []
 
 
 async def test_a_file_is_saved_with_its_size_digest_and_kind(tmp_path: Path) -> None:
@@ -48,19 +40,6 @@ async def truncated(request: web.Request) -> web.StreamResponse:
     response = web.StreamResponse(headers={"Content-Length": str(len(PNG)), "ETag": '"1"'})
     await response.prepare(request)
     await response.write(PNG[:5000])
-    assert request.transport is not None
-    request.transport.abort()
-    return response
-
-
-async def truncated_slowly(request: web.Request, part: Path) -> web.StreamResponse:
-    """Like `truncated`, but only once the client has written down what it got."""
-    response = web.StreamResponse(headers={"Content-Length": str(len(PNG)), "ETag": '"1"'})
-    await response.prepare(request)
-    await response.write(PNG[:5000])
-    await wait_until_async(part.exists, "the part")
-    await response.write(PNG[5000:6000])
-    await let_pass_async(0.05, "the client reads what it got before the connection breaks")
     assert request.transport is not None
     request.transport.abort()
     return response
@@ -97,31 +76,6 @@ async def test_an_expired_link_is_told_apart(tmp_path: Path, status: int) -> Non
 
     async with server(gone) as host, store(tmp_path) as outputs:
         assert isinstance(await outputs.save("fox", (f"{host}/a.png",)), LinkExpired)
-
-
-async def test_an_interrupted_download_is_resumed(tmp_path: Path) -> None:
-    """With Range and If-Range, and the bytes of before."""
-    ranges: list[str | None] = []
-
-    async def breaks_once(request: web.Request) -> web.StreamResponse:
-        ranges.append(request.headers.get("Range"))
-        if len(ranges) == 1:
-            return await truncated_slowly(request, tmp_path / "outputs/fox-1.part")
-        assert request.headers["If-Range"] == '"1"'
-        start = int(str(ranges[-1]).removeprefix("bytes=").rstrip("-"))
-        total = len(PNG)
-        headers = {"Content-Range": f"bytes {start}-{total - 1}/{total}", "ETag": '"1"'}
-        return web.Response(status=206, body=PNG[start:], headers=headers)
-
-    async with server(breaks_once) as host, store(tmp_path) as outputs:
-        first = await outputs.save("fox", (f"{host}/a.png",))
-        second = await outputs.save("fox", (f"{host}/a.png",))
-
-    assert isinstance(first, SaveLater)
-    assert first.received_bytes > 0
-    assert isinstance(second, FilesSaved)
-    assert ranges == [None, f"bytes={first.received_bytes}-"]
-    assert (tmp_path / "outputs/fox-1.png").read_bytes() == PNG
 
 
 async def test_a_server_without_ranges_sends_all_of_it_again(tmp_path: Path) -> None:
@@ -199,16 +153,6 @@ async def test_no_existing_file_is_overwritten(tmp_path: Path) -> None:
     assert (directory / "fox-1.png").read_bytes() == b"precious"
 
 
-async def test_a_file_that_a_crash_left_unrecorded_is_the_same_file(tmp_path: Path) -> None:
-    """Renamed but not recorded: fetched again, it takes the very same name."""
-    async with server(serve_png) as host:
-        for _ in range(2):
-            async with store(tmp_path) as outputs:
-                await outputs.save("fox", (f"{host}/a.png",))
-
-    assert files(tmp_path) == ["fox-1.png"]
-
-
 async def test_a_file_over_the_limit_is_given_up(tmp_path: Path) -> None:
     """The answer names the limit."""
     async with server(serve_png) as host, store(tmp_path, max_file_bytes=1000) as outputs:
@@ -217,15 +161,6 @@ async def test_a_file_over_the_limit_is_given_up(tmp_path: Path) -> None:
     assert isinstance(answer, SaveLater)
     assert answer.hopeless
     assert "1,000 bytes" in answer.error.message
-
-
-async def test_a_disk_that_refuses_is_an_error_of_this_machine(tmp_path: Path) -> None:
-    """Not a failed download: the run stops."""
-    (tmp_path / "outputs").write_text("a file instead of a directory")
-
-    with pytest.raises(LocalIOError, match="outputs"):
-        async with store(tmp_path):
-            pass
 
 
 async def test_each_hop_of_a_redirect_is_checked(tmp_path: Path) -> None:
@@ -240,18 +175,6 @@ async def test_each_hop_of_a_redirect_is_checked(tmp_path: Path) -> None:
     assert isinstance(answer, SaveLater)
     assert answer.hopeless
     assert "evil.example" in answer.error.message
-
-
-async def test_a_redirect_to_an_allowed_place_is_followed(tmp_path: Path) -> None:
-    """Relative and absolute, on the same host."""
-
-    async def moved(request: web.Request) -> web.StreamResponse:
-        if request.path == "/new":
-            return await serve_png(request)
-        raise web.HTTPFound("/new")
-
-    async with server(moved) as host, store(tmp_path) as outputs:
-        assert isinstance(await outputs.save("fox", (f"{host}/old",)), FilesSaved)
 
 
 async def test_no_token_goes_to_a_download_host(tmp_path: Path) -> None:
