@@ -15,11 +15,12 @@ from batchgen.app.open_batch import locate, open_in
 from batchgen.app.run_directory import RunDirectory
 from batchgen.app.run_file import manifest_of
 from batchgen.core.errors import BatchgenError, LedgerError, UsageError
+from batchgen.core.ledger_codec import Position
 from batchgen.core.lifecycle import JobRecord, JobState
 from batchgen.core.plan import Records
 from batchgen.core.units import count_text, size_text, timestamp
 from batchgen.ledger import RunLock, replay, require_ledger
-from batchgen.ledger.compact import Compacted, compact
+from batchgen.ledger.compact import compact
 from batchgen.ledger.damage import DamageReport, examine
 from batchgen.ledger.repair import Repaired, repair
 from batchgen.ledger.replay import job_lines
@@ -190,17 +191,17 @@ def _repaired(done: Repaired, *, accept_loss: bool) -> Iterator[str]:
 
 
 def _compact(args: argparse.Namespace, ref: BatchRef, context: CommandContext) -> int:
-    done = asyncio.run(_compact_locked(args, locate(ref).newest(), context))
+    old, new = asyncio.run(_compact_locked(args, locate(ref).newest(), context))
     context.console.print_lines(
-        f"{done.lines_before:,} lines, {size_text(done.bytes_before)}"
-        f" -> {done.lines:,} lines, {size_text(done.bytes)}; it says the same of every job"
+        f"{old.line:,} lines, {size_text(old.offset)} -> {new.line:,} lines,"
+        f" {size_text(new.offset)}; it says the same of every job"
     )
     return 0
 
 
 async def _compact_locked(
     args: argparse.Namespace, directory: RunDirectory, context: CommandContext
-) -> Compacted:
+) -> tuple[Position, Position]:
     with await _lock(args, directory, context):
         return compact(directory.path, now=timestamp(context.clock.now_s()))
 

@@ -20,7 +20,6 @@ from batchgen.ledger.lock import LOCK_NAME, LockHolder, ProcessState, RunLock, h
 from batchgen.ledger.record_index import RecordIndex
 from batchgen.ledger.replay import (
     LEDGER_NAME,
-    Replay,
     follow,
     inputs_of,
     replay,
@@ -34,7 +33,6 @@ __all__ = [
     "LockHolder",
     "ProcessState",
     "RecordIndex",
-    "Replay",
     "RunLedger",
     "RunLock",
     "follow",

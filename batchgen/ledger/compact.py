@@ -14,7 +14,6 @@ The rest is history that nothing needs.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -30,20 +29,10 @@ _FIRST_LINES = 2
 """An attempt begins with its intent and its request_id."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Compacted:
-    """Sizes before and after."""
-
-    lines_before: int
-    lines: int
-    bytes_before: int
-    bytes: int
-
-
-def compact(run_dir: Path, *, now: str) -> Compacted:
+def compact(run_dir: Path, *, now: str) -> tuple[Position, Position]:
     """Replace the ledger by the shorter one; only for the holder of the lock.
 
-    Raises as `replay`, and `LedgerMissing`.
+    Returns the ends of the old and the new ledger. Raises as `replay`, and `LedgerMissing`.
     """
     path = run_dir / LEDGER_NAME
     old = replay(path)
@@ -62,12 +51,7 @@ def compact(run_dir: Path, *, now: str) -> Compacted:
         reached(CrashPoint.COMPACTION_RENAMED)
     except OSError as error:
         raise LocalIOError(f"{path}: {error.strerror}; it was left as it was") from error
-    return Compacted(
-        lines_before=old.position.line,
-        lines=new.position.line,
-        bytes_before=old.position.offset,
-        bytes=new.position.offset,
-    )
+    return old.position, new.position
 
 
 def _write(old: Replay, file: IO[bytes]) -> None:

@@ -118,12 +118,12 @@ def holder_in(run_dir: Path) -> LockHolder | None:
     except OSError:
         return None
     try:
-        return read_label(fd) if stat.S_ISREG(os.fstat(fd).st_mode) else None
+        return _read_label(fd) if stat.S_ISREG(os.fstat(fd).st_mode) else None
     finally:
         os.close(fd)
 
 
-def read_label(fd: int) -> LockHolder | None:
+def _read_label(fd: int) -> LockHolder | None:
     """Return the label in an open lock file; None if its content is not a valid one."""
     try:
         holder = msgspec.json.decode(os.pread(fd, _LABEL_BYTES, 0), type=LockHolder)
@@ -132,7 +132,7 @@ def read_label(fd: int) -> LockHolder | None:
     return holder if holder.host.isprintable() else None
 
 
-def write_label(fd: int, holder: LockHolder | None) -> None:
+def _write_label(fd: int, holder: LockHolder | None) -> None:
     """Write a label into a lock file; None: remove it."""
     with suppress(OSError):  # on a full disk the lock works, only its label is missing
         os.ftruncate(fd, 0)
@@ -170,7 +170,7 @@ class RunLock:
         except BaseException:
             os.close(fd)
             raise
-        write_label(fd, LockHolder.this_process(now=timestamp(now_s)))
+        _write_label(fd, LockHolder.this_process(now=timestamp(now_s)))
         return cls(fd)
 
     def release(self) -> None:
@@ -181,7 +181,7 @@ class RunLock:
         """
         if self._fd >= 0:
             fd, self._fd = self._fd, -1
-            write_label(fd, None)
+            _write_label(fd, None)
             os.close(fd)
 
     def __enter__(self) -> Self:
@@ -209,7 +209,7 @@ def _lock(fd: int, path: Path, now_s: float) -> None:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno in _HELD:
-            raise LockHeld(_held_message(path.parent, read_label(fd), now_s=now_s)) from None
+            raise LockHeld(_held_message(path.parent, _read_label(fd), now_s=now_s)) from None
         raise LocalIOError(
             f"{path}: this file system cannot lock a file ({error.strerror}), so two runs could"
             " not be kept apart; use --run-dir to put the run directory on another disk"
