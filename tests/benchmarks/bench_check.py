@@ -26,7 +26,7 @@ with open(sys.argv[1], newline="", encoding="utf-8") as file:
 
 
 def main() -> None:
-    """One line for each size."""
+    """Print one line for each size."""
     sizes = [int(word) for word in sys.argv[1:]] or [10_000, 100_000, 1_000_000]
     print(f"{'rows':>10}  {'bare':>8}  {'check':>8}  {'rows/s':>9}  {'x bare':>6}  peak")
     with tempfile.TemporaryDirectory() as directory:
@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def measured(command: list[str]) -> tuple[float, float]:
-    """Wall seconds and peak resident memory in MB of one process."""
+    """Return wall seconds and peak resident memory in MB of one process."""
     began_s = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)

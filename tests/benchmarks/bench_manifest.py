@@ -1,4 +1,4 @@
-"""How fast rows become jobs, and in how much memory, against a bare `csv.DictReader` loop.
+"""Speed and memory of rows becoming jobs, against a bare `csv.DictReader` loop.
 
     python tests/benchmarks/bench_manifest.py [ROWS ...]
 
@@ -23,7 +23,7 @@ WORDS = ["fox", "lighthouse", "snow", "dusk", "oil", "painting", "harbour", "gla
 
 
 def write_csv(path: Path, rows: int, *, ids: bool = True) -> None:
-    """A plausible campaign: ids, prompts of a dozen words, sizes, scales and a column of notes."""
+    """Write a plausible campaign: ids, prompts, sizes, scales and a column of notes."""
     dice = random.Random(7)
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
@@ -36,13 +36,13 @@ def write_csv(path: Path, rows: int, *, ids: bool = True) -> None:
 
 
 def read_bare(path: Path) -> int:
-    """The floor: what the standard library needs to make a dict of each row."""
+    """Read as fast as the standard library makes a dict of each row."""
     with path.open(newline="", encoding="utf-8") as file:
         return sum(1 for _ in csv.DictReader(file))
 
 
 def read_jobs(path: Path) -> int:
-    """All of it: columns, types, schema, identity."""
+    """Read completely: columns, types, schema, identity."""
     from batchgen.core.jobs import Job
     from batchgen.manifest import RowOptions, open_manifest
     from batchgen.models.bundled import packaged_models
@@ -62,7 +62,7 @@ READERS = {
 
 
 def measure(name: str, path: Path) -> None:
-    """One reading in this process, and what it took, on one line."""
+    """Read once in this process, and print what it took on one line."""
     start = time.perf_counter()
     count = READERS[name](path)
     seconds = time.perf_counter() - start
@@ -72,7 +72,7 @@ def measure(name: str, path: Path) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """Without arguments 10k, 100k and 1M rows; with `--one NAME FILE` a single measurement."""
+    """Measure 10k, 100k and 1M rows without arguments, once with `--one NAME FILE`."""
     if arguments[:1] == ["--one"]:
         measure(arguments[1], Path(arguments[2]))
         return

@@ -91,7 +91,7 @@ def test_a_size_that_is_not_clear_is_never_guessed(
 def test_values_come_to_the_schemas_type(
     raw: dict[str, object], value: object, expected: object
 ) -> None:
-    """Cells, YAML scalars and JSON values alike; a type that nobody knows stands in no way."""
+    """Cells, YAML scalars and JSON values alike; an unknown type is no obstacle."""
     result = coerce(prop(**raw), value)  # type: ignore[arg-type]
     assert result == expected
     assert type(result) is type(expected)
@@ -127,16 +127,16 @@ def test_values_come_to_the_schemas_type(
           "expected a public https:// address")),
     ],
 )  # fmt: skip
-def test_what_cannot_have_the_type_is_said_in_plain_words(
+def test_a_value_of_another_type_is_reported_in_plain_words(
     raw: dict[str, object], value: object, message: str
 ) -> None:
-    """What is wrong, and what would be right."""
+    """With the fault, and with what would be right."""
     with pytest.raises(InvalidValue) as unfit:
         coerce(prop(**raw), value)  # type: ignore[arg-type]
     assert str(unfit.value) == message
 
 
-def test_decimal_commas_are_read_only_where_they_are_written() -> None:
+def test_decimal_commas_are_read_only_in_files_that_use_them() -> None:
     """`0,5` is a half in a file that writes numbers so."""
     assert coerce(prop(type="float"), "0,5", decimal_comma=True) == 0.5
     assert coerce(prop(enum=["a,b", "c"]), "a,b", decimal_comma=True) == "a,b"
@@ -167,10 +167,10 @@ def test_decimal_commas_are_read_only_where_they_are_written() -> None:
          [{"n": 0}, {"n": 2}], "[2].n: 2 is above the maximum 1; allowed up to 1"),
     ],
 )  # fmt: skip
-def test_limits_are_said_in_plain_words(
+def test_limits_are_reported_in_plain_words(
     raw: dict[str, object], value: object, message: str
 ) -> None:
-    """No word of the validator's own reaches a person."""
+    """No wording of the validator itself is printed."""
     schema = Schema({"properties": {"extra": raw}})
     (fault,) = schema.check({"extra": value})  # type: ignore[dict-item]
     assert (fault.parameter, str(fault)) == ("extra", message)
@@ -194,7 +194,7 @@ def test_required_may_name_what_does_not_exist() -> None:
 
 
 def test_the_text_parameter_is_the_prompt_or_the_required_text() -> None:
-    """Addresses and choices are no prompt."""
+    """Addresses and choices are not prompts."""
     text, url = {"type": "string"}, {"type": "string", "format": "image_uri"}
     assert Schema({"properties": {"prompt": text, "text": text}}).text_parameter == "prompt"
     raw = {"required": ["image_url", "lyrics"], "properties": {"image_url": url, "lyrics": text}}
@@ -235,7 +235,7 @@ STRANGE = [
 
 @pytest.mark.parametrize("raw", STRANGE, ids=lambda raw: json.dumps(raw, default=str)[:50])
 def test_strange_schemas_stop_nothing(raw: dict[str, object]) -> None:
-    """What is not understood is not checked; everything else goes on."""
+    """A part that is not understood is not checked; the rest is."""
     schema = Schema(raw)
     with contextlib.suppress(InvalidValue):
         coerce(schema.properties.get("a", Property(name="a")), "x")

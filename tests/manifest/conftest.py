@@ -1,4 +1,4 @@
-"""A manifest in a line: write it, read it, look at its jobs and problems."""
+"""Fixtures that write and read a manifest in one line, with its jobs and problems."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.kit import MODEL
 
 @dataclass(frozen=True)
 class Seen:
-    """What one pass over a manifest gave."""
+    """The jobs and bad rows of one pass over a manifest."""
 
     manifest: Manifest
     jobs: list[Job]
@@ -99,7 +99,7 @@ def read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Read:
 
 
 def problems_of(read: Read, name: str, content: str | bytes | None, **how: object) -> list[str]:
-    """Every problem of a manifest, whether its head or its rows have it."""
+    """Return every problem of a manifest, in its settings and in its rows."""
     try:
         return read(name, content, **how).problems
     except ManifestError as error:

@@ -1,4 +1,4 @@
-"""What columns mean: ours, parameters, carried, secret, mistyped, mapped."""
+"""The meaning of columns: ours, parameters, carried, secret, mistyped, mapped."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_the_size_has_friendlier_names(read: Read, alias: str) -> None:
 
 
 def test_a_parameter_of_that_name_comes_first(read: Read) -> None:
-    """Where a model has its own `resolution`, that is what is meant."""
+    """If a model has its own `resolution`, that is meant."""
     schemas = OneSchema(
         {
             "prompt": {"type": "string"}, "width×height": {"type": "string"},
@@ -62,7 +62,7 @@ def test_a_column_one_typo_away_is_an_error_that_names_it(
 
 
 def test_a_mistyped_column_makes_no_jobs(read: Read) -> None:
-    """A fault of the header is nobody's row to leave out."""
+    """A fault of the header cannot be avoided by leaving out rows."""
     seen = read("a.csv", "prompt,scal\na,1\nb,7\n")
     assert seen.jobs == []
     assert [bad.fatal for bad in seen.bad] == [True]
@@ -78,7 +78,7 @@ def test_a_mistyped_key_is_its_rows_fault(read: Read) -> None:
 
 @pytest.mark.parametrize("column", ["style", "category", "n", "idx", "note", "side", "prompt2"])
 def test_other_columns_are_carried_and_never_sent(read: Read, column: str) -> None:
-    """Whatever else a spreadsheet has goes to the results as it is."""
+    """All other columns go to the results unchanged."""
     seen = read("a.csv", f"prompt,{column}\na, kept \n")
     assert seen.jobs[0].input == {"prompt": "a"}
     assert seen.jobs[0].columns[column] == " kept "
@@ -124,7 +124,7 @@ def test_a_typo_is_caught_wherever_the_name_is_written(read: Read, place: str, t
 
 
 def test_columns_can_be_mapped(read: Read) -> None:
-    """Our words, parameters and templates over columns; the flag beats the head."""
+    """Our words, parameters and templates over columns; the flag comes before the manifest."""
     seen = read(
         "m.yaml",
         "columns: {prompt: Bad, id: '{{ Category }}-{{ no }}', enabled: Active, scale: CFG}\n"
@@ -146,14 +146,14 @@ def test_a_prompt_can_be_made_of_columns(read: Read) -> None:
     assert seen.prompts == ["a dog by Goya"]
 
 
-def test_a_mapped_column_that_is_not_there_is_named(read: Read) -> None:
-    """With the columns that are there, or the one that was meant."""
+def test_a_mapped_column_that_does_not_exist_is_named(read: Read) -> None:
+    """With the columns that exist, or the one that was meant."""
     problems = problems_of(read, "a.csv", "Caption,x\na,b\n", columns={"prompt": "Captoin"})
     assert problems[0] == "--column prompt: a.csv has no column 'Captoin'; did you mean 'caption'?"
 
 
 def test_a_switch_takes_words_and_numbers(read: Read) -> None:
-    """Rows are off where their cell says so in any of the usual ways; empty is on."""
+    """Rows are off if their cell says so in any of the usual ways; empty is on."""
     cells = ["TRUE", "yes", "1", "9", "x", "", "FALSE", "no", "0", "off"]
     text = "prompt,enabled\n" + "".join(f"p{n},{cell}\n" for n, cell in enumerate(cells))
     assert read("a.csv", text).prompts == [f"p{n}" for n in range(6)]
@@ -198,7 +198,7 @@ def test_no_model_at_all_is_an_error(read: Read) -> None:
 
 
 def test_without_a_schema_only_the_prompt_is_a_column_to_send(read: Read) -> None:
-    """Settings, and rows that stand in the manifest, are meant as parameters all the same."""
+    """Settings, and rows in the manifest itself, are sent as parameters all the same."""
     seen = read("a.csv", "prompt,seed\na,5\n", schemas=NoSchemas(), params={"steps": "20"})
     assert seen.jobs[0].input == {"prompt": "a", "steps": 20}
     seen = read("m.yaml", "prompts: [{prompt: a, seed: 5, id: x}]", schemas=NoSchemas())
@@ -209,7 +209,7 @@ def test_without_a_schema_only_the_prompt_is_a_column_to_send(read: Read) -> Non
 
 
 def test_the_prompt_has_the_models_own_name(read: Read) -> None:
-    """Where there is no `prompt`, it is the required text parameter."""
+    """If there is no `prompt`, it is the required text parameter."""
     schemas = OneSchema(
         {"tags": {"type": "string"}, "lyrics": {"type": "string"}}, required=["tags"]
     )
@@ -219,7 +219,7 @@ def test_the_prompt_has_the_models_own_name(read: Read) -> None:
 
 
 def test_a_model_without_a_prompt_says_so(read: Read) -> None:
-    """A prompt that would silently not be sent is an error with what is there instead."""
+    """A prompt that would silently not be sent is an error that lists the parameters."""
     schemas = OneSchema({"image": {"type": "string"}, "text": {"type": "string"}})
     (problem,) = problems_of(read, "a.csv", "prompt,image\na,b\n", schemas=schemas)
     assert "has no prompt; its parameters are image, text; say which one is meant" in problem

@@ -1,4 +1,4 @@
-"""CSV and TSV: what a spreadsheet exports becomes the rows that a person sees in it."""
+"""CSV and TSV: an exported spreadsheet becomes the rows that its user sees in it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.manifest.conftest import Read
 
 
 def test_a_plain_row_becomes_a_job(read: Read) -> None:
-    """A row is sent in the schema's types, and its cells are carried as they stand."""
+    """A row is sent in the schema's types, and its cells are carried unchanged."""
     seen = read("a.csv", "id,prompt,size,scale,note\n007,A fox,2048x2048,0.50,mine\n")
     (job,) = seen.jobs
     assert job.id == "007"
@@ -36,7 +36,7 @@ def test_only_what_was_given_is_sent(read: Read) -> None:
 def test_what_spreadsheets_export_is_detected(
     read: Read, delimiter: str, end: str, encoding: str
 ) -> None:
-    """Delimiter, line ends and encoding are found out, and none of them changes a prompt."""
+    """Delimiter, line ends and encoding are detected, and none of them changes a prompt."""
     rows = [["id", "prompt", "scale"], ["1", "Ein Fuchs, größer; schöner", "0.5"], ["2", "b", "1"]]
     text = io.StringIO(newline="")
     csv.writer(text, delimiter=delimiter, lineterminator=end).writerows(rows)
@@ -47,7 +47,7 @@ def test_what_spreadsheets_export_is_detected(
 
 
 def test_decimal_commas_are_numbers_in_semicolon_files_only(read: Read) -> None:
-    """`0,5` is a half where semicolons separate, and a mistake with a hint elsewhere."""
+    """`0,5` is a half if semicolons separate, and otherwise a mistake with a hint."""
     assert read("a.csv", "prompt;scale\nA fox;0,5\n").jobs[0].input["scale"] == 0.5
     (problem,) = read("b.csv", 'prompt,scale\nA fox,"0,5"\n').problems
     assert problem == "b.csv:2: scale (column B): expected a number, got '0,5'; write '0.5'"
@@ -61,7 +61,7 @@ def test_rows_are_numbered_as_the_spreadsheet_does(read: Read) -> None:
 
 
 def test_a_file_saved_elsewhere_gives_the_same_jobs(read: Read) -> None:
-    """Line ends inside of a cell are line feeds in the prompt, so that nothing is paid twice."""
+    """Line ends inside a cell are line feeds in the prompt, so that nothing is paid twice."""
     unix = read("a.csv", 'prompt\n"two\nlines"\n')
     windows = read("b.csv", 'prompt\r\n"two\r\nlines"\r\n')
     mac = read("c.csv", 'prompt\r"two\rlines"\r')
@@ -69,20 +69,20 @@ def test_a_file_saved_elsewhere_gives_the_same_jobs(read: Read) -> None:
     assert unix.ids == windows.ids == mac.ids
 
 
-def test_excels_separator_line_is_no_row(read: Read) -> None:
+def test_excels_separator_line_is_not_a_row(read: Read) -> None:
     """`sep=;` names the delimiter; Excel does not show it, so the header is still row 1."""
     seen = read("a.csv", "sep=|\nprompt|scale\na, b; c|9\n")
     assert seen.problems[0].startswith("a.csv:2: scale")
 
 
-def test_a_tsv_with_unpaired_quotes_is_read_as_it_stands(read: Read) -> None:
+def test_a_tsv_with_unpaired_quotes_is_read_as_unquoted(read: Read) -> None:
     """Quotes that wrap no cell are letters and stay in the prompt."""
     seen = read("a.tsv", 'Prompt\tNote\n"G I G" in ink\tx\n5" tall\ty\n"open\tz\n')
     assert seen.prompts == ['"G I G" in ink', '5" tall', '"open']
 
 
 def test_a_tsv_with_paired_quotes_is_unwrapped(read: Read) -> None:
-    """Quotes that wrap cells are not in the prompt; a tab inside of them separates nothing."""
+    """Quotes that wrap cells are not in the prompt; a tab inside them separates nothing."""
     seen = read("a.tsv", 'prompt\tnote\n"a ""b""\nc"\tx\n"d\te"\ty\n')
     assert seen.prompts == ['a "b"\nc', "d\te"]
 
@@ -124,8 +124,8 @@ def test_our_own_results_can_be_read_back(read: Read) -> None:
     assert job.columns == {"prompt": "=A fox", "state": "draft", "scale": "0.5"}
 
 
-def test_a_state_column_of_somebody_else_is_carried(read: Read) -> None:
-    """Names that we add are ignored only where all of them stand side by side."""
+def test_a_state_column_of_the_user_is_carried(read: Read) -> None:
+    """Names that we add are ignored only if all of them are there, side by side."""
     others = ",".join(f"c{n}" for n in range(10))
     seen = read("a.csv", f"prompt,job,state,error,{others}\n'=a,painter,Bavaria,none{',' * 10}\n")
     assert seen.jobs[0].columns["state"] == "Bavaria"
@@ -148,7 +148,7 @@ CELLS = st.text(
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(cells=st.lists(st.tuples(CELLS, CELLS), min_size=1, max_size=8))
 def test_any_text_comes_through(read: Read, cells: list[tuple[str, str]]) -> None:
-    """What a csv writer wrote is what is sent and carried, whatever is in it."""
+    """Text that a csv writer wrote is sent and carried, whatever is in it."""
     text = io.StringIO(newline="")
     writer = csv.writer(text)
     writer.writerows([("prompt", "comment"), *cells])

@@ -13,7 +13,7 @@ from tests.manifest.conftest import Read, problems_of
 from tests.manifest.workbooks import workbook
 
 
-def test_text_is_a_prompt_a_line(read: Read) -> None:
+def test_text_is_one_prompt_per_line(read: Read) -> None:
     """Blank lines are skipped and counted; a comma or a quote means nothing."""
     seen = read("a.txt", 'a fox, red\r\n\n"quoted\nlast')
     assert seen.prompts == ["a fox, red", '"quoted', "last"]
@@ -65,8 +65,8 @@ def test_a_long_json_list_is_read_in_pieces(read: Read) -> None:
     assert seen.jobs[-1].where.row == 2001
 
 
-def test_a_json_object_is_a_manifest_with_a_head(read: Read) -> None:
-    """What YAML can say JSON can say."""
+def test_a_json_object_is_a_manifest_with_settings(read: Read) -> None:
+    """JSON can say everything that YAML can."""
     seen = read("m.json", json.dumps({"defaults": {"scale": 0.5}, "prompts": ["a"], "repeat": 2}))
     assert [job.input["scale"] for job in seen.jobs] == [0.5, 0.5]
 
@@ -89,7 +89,7 @@ def test_a_json_object_is_a_manifest_with_a_head(read: Read) -> None:
     ],
 )
 def test_bad_json_is_a_message(read: Read, text: str, what: str) -> None:
-    """Whatever is wrong with JSON, a person reads what."""
+    """The message says what is wrong with the JSON."""
     assert any(what in problem for problem in problems_of(read, "a.json", text))
 
 
@@ -114,20 +114,20 @@ def test_a_workbook_is_read_as_excel_exports_it(read: Read) -> None:
 
 
 def test_a_hidden_sheet_is_not_the_first(read: Read) -> None:
-    """Without `--sheet` it is the first sheet that a person sees."""
+    """Without `--sheet` it is the first visible sheet."""
     content = workbook({"~Lists": [["prompt"], ["wrong"]], "Spring": [["prompt"], ["right"]]})
     assert read("a.xlsx", content).prompts == ["right"]
 
 
-def test_a_sheet_that_is_not_there_is_named(read: Read) -> None:
-    """The sheets that are there are listed."""
+def test_a_sheet_that_does_not_exist_is_named(read: Read) -> None:
+    """The sheets that exist are listed."""
     content = workbook({"Sommer": [["prompt"], ["a"]]})
     with pytest.raises(ManifestError, match="no sheet 'Sommr'; did you mean 'Sommer'"):
         read("a.xlsx", content, sheet="Sommr")
 
 
-def test_the_header_may_stand_further_down(read: Read) -> None:
-    """`header_row:` names it where a title comes first."""
+def test_the_header_may_be_further_down(read: Read) -> None:
+    """`header_row:` names it if a title comes first."""
     content = workbook({"S": [["Campaign"], [], ["prompt"], ["a"]]})
     seen = read("m.yaml", "prompts: a.xlsx\nheader_row: 3\n", files={"a.xlsx": content})
     assert seen.prompts == ["a"]
@@ -156,8 +156,8 @@ def test_standard_input_needs_a_format(read: Read) -> None:
         read("-", stdin=b"a\n")
 
 
-def test_a_format_may_be_said(read: Read) -> None:
-    """`--format` beats the name, and an unknown one is an error with a hint."""
+def test_a_format_may_be_named(read: Read) -> None:
+    """`--format` comes before the name, and an unknown one is an error with a hint."""
     assert read("a.dat", "prompt\na\n", format="csv").prompts == ["a"]
     with pytest.raises(ManifestError, match="did you mean 'csv'"):
         read("a.dat", format="cvs")

@@ -1,4 +1,4 @@
-"""Files that nobody should have to read: a message in bounded time and memory, never a crash."""
+"""Hostile and broken files: a message in bounded time and memory, never a crash."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 20
         (b"\xff\xfep\0r\0o", "not valid text in UTF-16"),
     ],
 )
-def test_what_is_no_text_is_named(read: Read, name: str, content: bytes, what: str) -> None:
+def test_a_file_that_is_not_text_is_named(read: Read, name: str, content: bytes, what: str) -> None:
     """A picture, an archive, a damaged file: the message says what it looks like."""
     assert what in problems_of(read, name, content)[0]
 
@@ -62,7 +62,7 @@ def test_text_after_a_quote_is_named(read: Read) -> None:
 
 @pytest.mark.parametrize("name", ["a.csv", "a.txt", "a.jsonl", "a.json"])
 def test_a_cell_of_a_hundred_megabytes_is_a_message(read: Read, name: str) -> None:
-    """It is neither kept nor waited for."""
+    """It is not read into memory."""
     head = {"a.csv": b"prompt,note\n", "a.jsonl": b'{"prompt": "', "a.json": b'["'}.get(name, b"")
     Path(name).write_bytes(head + b"x" * 100_000_000)
     tracemalloc.start()
@@ -97,14 +97,14 @@ def test_a_workbook_that_unpacks_to_gigabytes_is_refused(read: Read) -> None:
 
 
 def test_a_broken_workbook_is_a_message(read: Read) -> None:
-    """Cut short, or no workbook at all."""
+    """Cut short, or not a workbook at all."""
     whole = workbook({"S": [["prompt"], ["a"]]})
     for content in (whole[: len(whole) // 2], b"prompt\na\n", b""):
         assert "cannot be read as an Excel workbook" in problems_of(read, "a.xlsx", content)[0]
 
 
 def test_a_formula_that_failed_is_an_error(read: Read) -> None:
-    """`#REF!` is nobody's prompt."""
+    """`#REF!` cannot be meant as a prompt."""
     content = workbook({"S": [["prompt"], ["#REF!"]]})
     assert problems_of(read, "a.xlsx", content) == [
         "a.xlsx:2: prompt (column A): the formula gives #REF!"
@@ -112,14 +112,14 @@ def test_a_formula_that_failed_is_an_error(read: Read) -> None:
 
 
 def test_columns_twice_are_an_error(read: Read) -> None:
-    """Which of the two would be meant?"""
+    """Nothing is guessed about which of the two is meant."""
     assert problems_of(read, "a.csv", "prompt,scale,Scale\na,1,0\n") == [
         "a.csv:1: 'Scale' names columns B and C; rename one"
     ]
 
 
-def test_more_jobs_than_anybody_wants_are_refused(read: Read) -> None:
-    """A matrix that explodes is an error of the row, not a night."""
+def test_too_many_jobs_of_one_row_are_refused(read: Read) -> None:
+    """A matrix that explodes is an error of the row, not a run."""
     values = list(range(400))
     text = (
         f"matrix: {{a: {values}, b: {values}}}\ntemplate: '{{{{ a }}}} {{{{ b }}}}'\nprompts: [x]"
@@ -132,7 +132,7 @@ def test_more_jobs_than_anybody_wants_are_refused(read: Read) -> None:
     "number", ["1e999", "9" * 400, "NaN", "inf", "-Infinity", "1_000", "٣", "0x10", "1,2,3", "--1"]
 )
 def test_strange_numbers_are_errors(read: Read, number: str) -> None:
-    """Only numbers that a person would call one."""
+    """Only plain decimal numbers count as numbers."""
     (problem,) = problems_of(read, "a.csv", f'prompt,scale\na,"{number}"\n')
     assert "scale (column B)" in problem
 
@@ -160,7 +160,7 @@ def test_any_bytes_are_rows_or_a_message(read: Read, content: bytes, format_: st
 
 
 def test_an_unreadable_file_is_exit_66(read: Read, tmp_path: Path) -> None:
-    """What cannot be opened is not found; what can be and is wrong is exit 65."""
+    """A file that cannot be opened is not found; one that is wrong is exit 65."""
     with pytest.raises(BatchgenError) as caught:
         read("a" * 300 + ".csv")
     assert caught.value.exit_code == 66

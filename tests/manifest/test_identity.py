@@ -80,7 +80,7 @@ def test_an_unusable_id_is_an_error(read: Read, id_: str, what: str) -> None:
     )
 )
 def test_no_two_jobs_share_a_name(read: Read, rows: list[tuple[str, str, int]]) -> None:
-    """Whatever ids, equal rows and copies meet, names are unique or the row is an error."""
+    """With any ids, equal rows and copies, names are unique or the row is an error."""
     text = "id,prompt,repeat\n" + "".join(f"{i},{p},{n}\n" for i, p, n in rows)
     seen = read("a.csv", text)
     assert len(set(seen.ids)) == len(seen.ids)

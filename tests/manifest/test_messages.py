@@ -1,4 +1,4 @@
-"""What a person reads: file, row, column, what is wrong, and what would be right."""
+"""Messages about a manifest: file, row, column, what is wrong, and what would be right."""
 
 from __future__ import annotations
 
@@ -59,12 +59,12 @@ TABLE = [
 def test_a_message_says_where_what_and_what_would_be_right(
     read: Read, name: str, content: str, message: str
 ) -> None:
-    """One line a problem, in the words of the person who keeps the file."""
+    """One line per problem, in the words of the spreadsheet's user."""
     assert problems_of(read, name, content) == [message]
 
 
-def test_everything_wrong_in_a_row_is_said(read: Read) -> None:
-    """A row is not given back once for each of its faults."""
+def test_everything_wrong_in_a_row_is_reported(read: Read) -> None:
+    """All faults of a row are reported at once."""
     text = f"prompt,scale,force_single,size\n{'x' * 801},2,maybe,huge\n"
     problems = problems_of(read, "a.csv", text)
     assert {problem.split(" ")[1] for problem in problems} == {
@@ -73,12 +73,12 @@ def test_everything_wrong_in_a_row_is_said(read: Read) -> None:
 
 
 def test_values_in_messages_are_cut(read: Read) -> None:
-    """A prompt of a thousand words helps nobody to find the row."""
+    """A prompt of a thousand words does not help to find the row."""
     (problem,) = problems_of(read, "a.csv", f"prompt,scale\na,{'9' * 5000}\n")
     assert len(problem) < 150
 
 
-def test_the_first_fifty_of_a_broken_head_are_shown(read: Read) -> None:
+def test_the_first_fifty_problems_of_broken_settings_are_shown(read: Read) -> None:
     """The rest is counted."""
     rows = "".join(f"  - {{prompt: a, scale: {n}}}\n" for n in range(2, 80))
     problems = problems_of(read, "m.yaml", f"promts: x\nprompts:\n{rows}")

@@ -68,7 +68,7 @@ PROMPTS = {
 
 
 def opened(path: Path, name: str) -> Manifest:
-    """The file with its prompt column mapped where it has another name."""
+    """Open the file, with its prompt column mapped if it has another name."""
     column = next((column for key, column in PROMPTS.items() if name.startswith(key)), None)
     columns = {"prompt": column} if column else {}
     return open_manifest(
@@ -144,7 +144,7 @@ def test_repeated_prompts_are_jobs_of_their_own(shared: Path) -> None:
 
 
 def test_yaml_of_other_programs_is_refused_with_its_keys(shared: Path) -> None:
-    """Nothing is read into a file that is no manifest of ours."""
+    """A file that is not a manifest of ours is not misread as one."""
     for path in sorted((shared / "data").rglob("*.y*ml")):
         with pytest.raises(ManifestError, match="unknown key"):
             open_manifest(path, RowOptions(model=MODEL), ModelRegistry(packaged=packaged_models()))

@@ -1,4 +1,4 @@
-"""`--select`: rows by what stands in their columns."""
+"""`--select`: rows chosen by the cells of their columns."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ ROW = {"Style": "Anime noir", "scale": "0.5", "n": "10", "empty": "", "a b": "x 
         ("a b = 'x and y'", True), ("empty < 5", False),
     ],
 )  # fmt: skip
-def test_conditions_look_at_cells(text: str, holds: bool) -> None:
+def test_conditions_compare_cells(text: str, holds: bool) -> None:
     """Without case, numbers as numbers, quotes around what has `and` in it."""
     assert parse_selection(text).matches(ROW) is holds
 
 
 def test_the_state_is_left_to_the_ledger() -> None:
-    """What is asked of `state` does not look at columns."""
+    """Conditions on `state` do not use columns."""
     selection = parse_selection("state=failed and style ~ noir")
     assert selection.state == "failed"
     assert selection.matches(ROW)
@@ -60,14 +60,14 @@ def test_selected_rows_keep_their_names(read: Read) -> None:
     assert read("a.csv", text, select="set = y").ids == everything.ids[1:]
 
 
-def test_rows_that_are_not_meant_are_not_complained_about(read: Read) -> None:
-    """A fault outside of the selection does not stop it."""
+def test_rows_that_are_not_selected_are_not_reported(read: Read) -> None:
+    """A fault outside the selection does not stop it."""
     seen = read("a.csv", "prompt,scale,set\na,9,x\nb,1,y\n", select="set=y")
     assert (seen.prompts, seen.problems) == (["b"], [])
 
 
 def test_our_words_work_for_mapped_columns(read: Read) -> None:
-    """`prompt ~ fox` looks at the column that holds the prompt."""
+    """`prompt ~ fox` is about the column that holds the prompt."""
     how = {"columns": {"prompt": "Caption"}, "select": "prompt ~ fox"}
     seen = read("a.csv", "Caption\na fox\na dog\n", **how)
     assert seen.prompts == ["a fox"]

@@ -26,7 +26,7 @@ def test_limits_count_what_is_rendered(read: Read) -> None:
 
 
 def test_columns_are_variables_by_any_spelling(read: Read) -> None:
-    """Case does not matter, and what is no letter is an underscore."""
+    """Case does not matter, and all but letters and digits become underscores."""
     seen = read("m.yaml", "template: '{{ Prompt }} {{ photo_style_2 }}'\nprompts: a.csv",
                 files={"a.csv": "prompt,Photo Style-2\na,noir\n"})  # fmt: skip
     assert seen.prompts == ["a noir"]
@@ -44,8 +44,8 @@ def test_an_empty_cell_is_not_given(read: Read) -> None:
     assert read("m.yaml", head, files=files).prompts == ["a, oil", "b, ink"]
 
 
-def test_an_unknown_variable_is_said_once(read: Read) -> None:
-    """A template that no row can fill is one error, not one a row."""
+def test_an_unknown_variable_is_reported_once(read: Read) -> None:
+    """A template that no row can fill is one error, not one per row."""
     problems = problems_of(read, "m.yaml", "template: '{{ promt }}'\nprompts: a.csv",
                            files={"a.csv": "prompt\na\nb\n"})  # fmt: skip
     assert problems == [
@@ -64,7 +64,7 @@ def test_an_empty_prompt_is_never_sent(read: Read) -> None:
 
 
 def test_the_prompt_is_called_prompt_in_templates(read: Read) -> None:
-    """Whatever the model or the spreadsheet calls it."""
+    """The names in the model and in the spreadsheet do not matter."""
     schemas = OneSchema({"tags": {"type": "string"}}, required=["tags"])
     head = "template: '{{ prompt }}!'\nprompts: a.csv"
     seen = read("m.yaml", head, files={"a.csv": "tags\nrock\n"}, schemas=schemas)
@@ -91,7 +91,7 @@ def test_a_matrix_key_must_mean_something(read: Read) -> None:
     ],
 )  # fmt: skip
 def test_a_template_can_only_put_texts_together(source: str) -> None:
-    """Whatever could run, loop, reach out or grow is refused before the first row."""
+    """Anything that could run, loop, reach out or grow is refused before the first row."""
     with pytest.raises(InvalidValue):
         Template(source)
 
@@ -113,6 +113,6 @@ def test_replacing_cannot_be_chained_into_gigabytes() -> None:
         ("{{ x | replace('b', '') | title }}", "Ac"),
     ],
 )
-def test_what_templates_are_for_works(source: str, text: str) -> None:
+def test_useful_templates_work(source: str, text: str) -> None:
     """Case, defaults, choices and parts of a text."""
     assert Template(source).render({"x": "abc"}) == text

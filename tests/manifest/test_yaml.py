@@ -1,4 +1,4 @@
-"""YAML manifests: the head, the entries of `prompts:`, and what YAML makes of plain words."""
+"""YAML manifests: settings, the entries of `prompts:`, and plain words as YAML reads them."""
 
 from __future__ import annotations
 
@@ -46,15 +46,15 @@ run_dir: runs/{{{{ date }}}}
     tulip = next(job for job in seen.jobs if job.id.startswith("Tulip-007~style=watercolour"))
     assert tulip.input["scale"] == 0.5
     assert str(tulip.where) == "spring.csv:2"
-    head = seen.manifest.settings
-    assert head.run == {"concurrency": 8, "max_cost": (Allowance(20, Period.RUN),)}
-    assert (head.output.dir, head.output.name) == ("outputs", "{{ id }}-{{ index }}")
-    assert head.run_dir == "runs/{{ date }}"
+    settings = seen.manifest.settings
+    assert settings.run == {"concurrency": 8, "max_cost": (Allowance(20, Period.RUN),)}
+    assert (settings.output.dir, settings.output.name) == ("outputs", "{{ id }}-{{ index }}")
+    assert settings.run_dir == "runs/{{ date }}"
 
 
 @pytest.mark.parametrize("word", ["no", "2024-01-01", "007", "1.0", "16:9", "0x1F", "on", "1e3"])
 def test_a_prompt_is_what_is_written(read: Read, word: str) -> None:
-    """What YAML would take for a switch, a date or a number is still the prompt's text."""
+    """A word that YAML reads as a switch, a date or a number is still the prompt's text."""
     seen = read("m.yaml", f"prompts:\n  - {word}\n  - {{prompt: {word}, id: {word}x}}\n")
     assert seen.prompts == [word, word]
 
@@ -97,7 +97,7 @@ def test_a_file_may_be_named_alone(read: Read) -> None:
     ]
 
 
-def test_command_line_beats_head_and_row_beats_both(read: Read) -> None:
+def test_a_row_comes_before_the_command_line_and_that_before_defaults(read: Read) -> None:
     """The order is defaults, --param, row, matrix."""
     manifest = (
         "defaults: {scale: 0.1, size: 1024x1024, force_single: false}\n"
@@ -117,8 +117,8 @@ def test_a_row_that_gives_a_matrix_key_is_an_error(read: Read) -> None:
     ]
 
 
-def test_every_problem_is_told_at_once(read: Read) -> None:
-    """Faults of the head and of the rows come together."""
+def test_every_problem_is_reported_at_once(read: Read) -> None:
+    """Faults of the settings and of the rows come together."""
     text = "promts: []\nrun: {max_cots: 3, base_url: http://x}\nprompts: [{prompt: a, scale: 2}]\n"
     assert problems_of(read, "m.yaml", text) == [
         "m.yaml:1: promts: unknown key; did you mean 'prompts'?",
@@ -135,7 +135,7 @@ def test_a_manifest_cannot_say_where_things_go(read: Read, key: str) -> None:
     assert f"run.{key}: cannot be set in a manifest" in problem
 
 
-def test_a_key_that_stands_twice_is_an_error(read: Read) -> None:
+def test_a_key_that_is_given_twice_is_an_error(read: Read) -> None:
     """The second would silently win."""
     text = "prompts: [a]\nrepeat: 2\nrepeat: 20\n"
     assert problems_of(read, "m.yaml", text) == [
@@ -156,7 +156,7 @@ def test_files_stay_beside_the_manifest(read: Read, tmp_path: Path) -> None:
 
 
 def test_a_missing_file_names_its_path(read: Read) -> None:
-    """A file that is not there, the manifest or one that it names, is exit 66 with its name."""
+    """A missing file, the manifest or one that it names, is exit 66 with its name."""
     with pytest.raises(ManifestNotFound, match=r"m\.yaml:1: file: gone\.csv: no such file"):
         read("m.yaml", "prompts: [{file: gone.csv}]")
     with pytest.raises(ManifestNotFound, match=r"gone\.yaml: no such file"):
@@ -166,7 +166,7 @@ def test_a_missing_file_names_its_path(read: Read) -> None:
 
 
 def test_merge_keys_and_aliases_work(read: Read) -> None:
-    """Ordinary YAML reuse is no bomb."""
+    """Ordinary YAML reuse is not taken for a bomb."""
     text = "prompts:\n  - &a {prompt: a, scale: 0.5}\n  - {<<: *a, prompt: b}\n  - *a\n"
     seen = read("m.yaml", text)
     assert seen.prompts == ["a", "b", "a"]
@@ -213,7 +213,7 @@ def test_a_schema_beside_the_manifest_is_used(read: Read) -> None:
 
 
 def test_the_schema_that_a_batch_began_with_comes_first(read: Read) -> None:
-    """What an earlier run decided by beats even the manifest's own `schema:`."""
+    """The schema of an earlier run comes before even the manifest's own `schema:`."""
     pinned = OneSchema({"prompt": {"type": "string", "maxLength": 1}})
     files = {"s.json": '{"properties": {"prompt": {"type": "string"}}}'}
     seen = read("m.yaml", "schema: s.json\nprompts: [ab]", files=files, pinned=pinned)
@@ -234,5 +234,5 @@ def test_a_manifest_without_rows_is_an_error(read: Read) -> None:
 
 
 def test_a_list_alone_is_a_manifest(read: Read) -> None:
-    """A file that is only a list of prompts needs no head."""
+    """A file that is only a list of prompts needs no settings."""
     assert read("m.yaml", "- a\n- {prompt: b}\n").prompts == ["a", "b"]

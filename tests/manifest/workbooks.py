@@ -26,7 +26,7 @@ _MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
 
 
 def workbook(sheets: Mapping[str, Sequence[Sequence[Cell]]]) -> bytes:
-    """A workbook with these sheets, hidden where their name begins with `~`.
+    """Return a workbook with these sheets, hidden if their name begins with `~`.
 
     A row without cells is left out of the file.
     """
