@@ -235,10 +235,9 @@ def _twice(names: Sequence[str], ignored: frozenset[int], where: str) -> list[Pr
     first: dict[str, int] = {}
     problems = []
     for index, name in enumerate(names):
-        if index in ignored:
+        if not name or index in ignored:
             continue
-        other = first.setdefault(name.casefold(), index)
-        if name and other != index:
+        if (other := first.setdefault(name.casefold(), index)) != index:
             both = f"columns {column_letter(other)} and {column_letter(index)}"
             problems.append(Problem(where, f"{name!r} names {both}; rename one"))
     return problems

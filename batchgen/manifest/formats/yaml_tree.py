@@ -8,7 +8,6 @@ a schema gives them a type).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -29,13 +28,13 @@ _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TAGS = frozenset(
     f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "seq", "map")
 )
-_TRUTHS = {
-    word: truth
-    for truth, words in ((True, ("true", "yes", "on")), (False, ("false", "no", "off")))
-    for base in words
+_WORDS: dict[str, bool | None] = {
+    word: value
+    for value, words in ((True, "true yes on"), (False, "false no off"), (None, "null ~"))
+    for base in words.split()
     for word in (base, base.capitalize(), base.upper())
 }
-_NULLS = frozenset({"~", "null", "Null", "NULL"})
+"""Plain words that YAML reads as another value."""
 _INT = re.compile(r"[-+]?(0|[1-9][0-9]{0,18})")
 _FLOAT = re.compile(
     r"[-+]?([0-9]{1,20}\.[0-9]{0,20}|\.[0-9]{1,20}|[0-9]{1,20}(?=e))(e[-+]?\d{1,2})?", re.IGNORECASE
@@ -131,9 +130,13 @@ class _Frame:
         self.anchor = anchor
         self.key: str | None = None
         self.key_line = 0
-        self.merged: list[Given] = []
+        self.merged: list[Mapped] = []
         self.size = 1
         """Values below it, aliases counted in full."""
+
+    def wants_key(self) -> bool:
+        """Return whether the next value is a key."""
+        return isinstance(self.value, Mapped) and self.key is None
 
 
 class _Builder:
@@ -184,15 +187,11 @@ class _Builder:
         if len(self._stack) >= MAX_DEPTH:
             self._stop(line, f"is nested more than {MAX_DEPTH} levels deep")
         value = Mapped(line) if isinstance(event, yaml.MappingStartEvent) else Listed(line)
-        if self._stack and self._wants_key():
+        if self._stack and self._stack[-1].wants_key():
             self._stop(line, "a list or mapping as a key; keys are words")
         self._stack.append(_Frame(value, event.anchor))
         if event.anchor:
             self._anchors.pop(event.anchor, None)
-
-    def _wants_key(self) -> bool:
-        frame = self._stack[-1]
-        return isinstance(frame.value, Mapped) and frame.key is None
 
     def _close(self) -> None:
         frame = self._stack.pop()
@@ -237,35 +236,26 @@ class _Builder:
     def _pair(self, frame: _Frame, mapping: Mapped, value: Given) -> None:
         key, frame.key = frame.key or "", None
         if key == "<<" and isinstance(value, (Mapped, Listed)):
-            frame.merged.append(value)
+            sources = value if isinstance(value, Listed) else [value]
+            frame.merged += [source for source in sources if isinstance(source, Mapped)]
         else:
             mapping[key] = value
             mapping.lines[key] = frame.key_line
 
 
-def _merge(mapping: Mapped, merged: list[Given]) -> None:
+def _merge(mapping: Mapped, merged: list[Mapped]) -> None:
     """Add what `<<` brings in; keys that are written out win."""
-    for source in _mappings(merged):
+    for source in merged:
         for key, value in source.items():
             if key not in mapping:
                 mapping[key] = value
                 mapping.lines[key] = source.lines.get(key, mapping.line)
 
 
-def _mappings(merged: list[Given]) -> Iterator[Mapped]:
-    for value in merged:
-        if isinstance(value, Mapped):
-            yield value
-        elif isinstance(value, Listed):
-            yield from (one for one in value if isinstance(one, Mapped))
-
-
 def _as_written(text: str) -> Given:
     """Return a plain scalar: its text, with the value that YAML reads in it if that is another."""
-    if text in _TRUTHS:
-        return Written(text, _TRUTHS[text])
-    if text in _NULLS:
-        return Written(text, None)
+    if text in _WORDS:
+        return Written(text, _WORDS[text])
     if not text:
         return None
     if _INT.fullmatch(text):
