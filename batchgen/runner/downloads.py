@@ -86,8 +86,10 @@ class Downloads:
                 return True
             if isinstance(answer, LinkExpired):
                 answer = SaveLater(error=answer.error)
-            # Fresh URLs may help if the link has expired or its host gave nothing at all.
-            if not (renewed or answer.received_bytes or answer.hopeless):
+            # Fresh URLs may help if the link has expired or its host gave nothing at all, not even
+            # a time at which to come back.
+            is_dead = not (answer.received_bytes or answer.hopeless or answer.retry_after_s)
+            if is_dead and not renewed:
                 renewed = True
                 fresh = await self._renew(job)
                 if fresh is None:

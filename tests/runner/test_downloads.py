@@ -47,6 +47,22 @@ def test_a_download_that_gets_nowhere_is_left_for_the_next_run() -> None:
     assert world.api.posts.total() == 1
 
 
+def test_a_host_that_asks_for_time_gets_it() -> None:
+    """Retry-After is waited for from the first answer on: no try comes before."""
+    busy = SaveLater(error=JobError(kind="download", message="503"), retry_after_s=600.0)
+
+    def twice(name: str, n: int) -> SaveAnswer | None:
+        return busy if n <= 2 else None
+
+    world = RunnerWorld(store=MemoryStore(on_save=twice))
+
+    world.run(many(1))
+
+    assert world.ledger.states() == {"j0": "downloaded"}
+    assert world.store.tries["j0"] == 3
+    assert world.took_s > 2 * 600
+
+
 def test_a_download_that_makes_progress_goes_on() -> None:
     """New bytes in a try start the count again."""
 
