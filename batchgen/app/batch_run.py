@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from batchgen.app.batch_ref import BatchRef
 from batchgen.app.command_context import CommandContext
 from batchgen.app.loading import LoadedBatch, entries_to_pin, load
 from batchgen.app.lock_wait import LockWait
 from batchgen.app.open_batch import OpenBatch, directories_of, open_in
+from batchgen.app.other_directories import newest_with
 from batchgen.app.pricing import (
     PriceOf,
     balance_sentence,
@@ -24,24 +25,24 @@ from batchgen.app.result_files import rows_of_batch, write_result_files
 from batchgen.app.run_directory import RunDirectories, RunDirectory
 from batchgen.app.run_file import (
     first_jobs,
-    is_unfinished,
+    is_finished,
     mark_finished,
     remember,
     remember_jobs,
 )
-from batchgen.app.run_options import RunRequest
+from batchgen.app.run_options import RunRequest, policy_of
 from batchgen.app.run_preparation import Preparation, prepare
 from batchgen.app.selected_jobs import SelectedJobs
 from batchgen.app.signals import signals_stop
 from batchgen.core.adoption import adoptions
-from batchgen.core.errors import LockHeld
+from batchgen.core.errors import LockHeld, UsageError
 from batchgen.core.model_entry import ModelEntry, NoCatalogueEntry
-from batchgen.core.plan import Plan
+from batchgen.core.plan import Plan, Records
 from batchgen.core.run_settings import RunSettings
 from batchgen.core.stop_reasons import StopReason, exit_code
 from batchgen.core.summary import summarise
 from batchgen.core.units import count_text, local_date, timestamp
-from batchgen.ledger import RunLedger, RunLock, replay
+from batchgen.ledger import RecordIndex, RunLedger, RunLock, replay
 from batchgen.manifest import ManifestSettings
 from batchgen.models.pinned import PinnedSchemas
 from batchgen.models.registry import ModelRegistry
@@ -49,6 +50,8 @@ from batchgen.reports.plan_text import plan_json, plan_sentence, plan_table
 from batchgen.reports.status_text import status_lines, summary_json
 from batchgen.runner import Outcome, Spending
 
+_UNNAMED = {1: "some jobs ended badly", 75: "jobs are left"}
+"""The reasons of exit codes that no stop of the run explains."""
 NOT_IN_SANDBOX = NoCatalogueEntry(why="the sandbox does not have it", reached=True)
 
 _ADVICE = {
@@ -59,28 +62,45 @@ _ADVICE = {
 """What the user can do before resuming, for the first of these reasons that applies."""
 
 
+@dataclass(slots=True)
+class Narrowing:
+    """What `--limit` and `--job` leave to the later directories of one command."""
+
+    limit: int | None
+    """Submissions that are still allowed; None: any number."""
+    unknown_jobs: set[str]
+    """Ids of `--job` that no manifest and no ledger has had so far."""
+
+
 def located_runs(
     ref: BatchRef, request: RunRequest, manifest: ManifestSettings | None, context: CommandContext
 ) -> Iterator[BatchRun]:
-    """Yield the runs of one command: earlier directories with work left, then the one for today."""
+    """Yield the runs of one command: directories begun earlier, then the one for today.
+
+    Which of the earlier ones have work left is found out by their runs, under their locks.
+    """
     directories = directories_of(ref, manifest)
     settings = request.settings(manifest)
-    today = settings.date or local_date(context.clock.now_s())
+    today = directories.on(settings.date or local_date(context.clock.now_s()))
     lock_wait = LockWait(if_locked=settings.if_locked, context=context)
+    narrowing = Narrowing(settings.limit, set(settings.jobs))
 
-    def run_in(directory: RunDirectory, request: RunRequest) -> BatchRun:
+    def run_in(directory: RunDirectory, *, is_earlier: bool) -> BatchRun:
         return BatchRun(
             ref=ref, directory=directory, directories=directories, request=request,
-            settings=request.settings(manifest), context=context, lock_wait=lock_wait,
+            settings=settings, context=context, lock_wait=lock_wait, narrowing=narrowing,
+            is_earlier=is_earlier,
         )  # fmt: skip
 
-    for date, directory in directories.dated():
-        if not (settings.date or settings.fresh) and date < today and is_unfinished(directory):
-            context.console.insist(f"{directory} still has work left; it is continued first")
-            flags = {name: flag for name, flag in request.flags.items() if name != "limit"}
-            flags |= {"jobs": tuple(first_jobs(directory)), "changed": "keep"}
-            yield run_in(directory, replace(request, flags=flags))
-    yield run_in(directories.on(today), request)
+    if request.retry is not None and not settings.date:
+        chosen = newest_with(directories, request.retry.chooses) or today
+        yield run_in(chosen, is_earlier=chosen != today)
+        return
+    if directories.are_dated and not (settings.date or settings.fresh):
+        for directory in directories.begun():
+            if directory != today and not is_finished(directory, policy_of(settings)):
+                yield run_in(directory, is_earlier=True)
+    yield run_in(today, is_earlier=False)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -95,14 +115,22 @@ class BatchRun:
     """By the manifest as it was before the lock was taken; `open` merges them again."""
     context: CommandContext
     lock_wait: LockWait
+    narrowing: Narrowing
+    is_earlier: bool
+    """Whether this continues a directory that was begun before today's."""
 
     batch: OpenBatch = field(init=False)
     loaded: LoadedBatch = field(init=False)
     remote: Remote = field(init=False)
     ledger: RunLedger = field(init=False)
+    only: frozenset[str] | None = field(init=False)
+    """The jobs that this run is about; None: all."""
 
-    async def execute(self) -> int:
-        """Run, and return the exit code. Raises `BatchgenError` if the run cannot begin."""
+    async def execute(self) -> int | None:
+        """Run, and return the exit code; None if an earlier directory had no work left.
+
+        Raises `BatchgenError` if the run cannot begin.
+        """
         lock = None if self.settings.dry_run else await self.lock_wait.take(self.directory)
         try:
             return await self._execute(lock)
@@ -112,19 +140,27 @@ class BatchRun:
         # Both began this directory at the same moment, and the other process was first.
         return await self._execute(await self.lock_wait.take(self.directory))
 
-    async def _execute(self, lock: RunLock | None) -> int:
+    async def _execute(self, lock: RunLock | None) -> int | None:
         """Take the steps in order; `lock` is None for a directory in which no run has begun."""
         async with AsyncExitStack() as stack:
             if lock is not None:
                 stack.enter_context(lock)
             self.open()
             stack.enter_context(self.load())
-            if self.settings.dry_run:
-                return self.show_plan()
+            if self.settings.dry_run or not self.directory.has_ledger:
+                selected = self._select(self._records())
+                plan = selected.plan(price_of(self.batch.models, self.settings))
+                if self.settings.dry_run:
+                    return self.show_plan(plan)
+                if not plan.work_left:
+                    return self.report_nothing(plan)
             await self.begin(stack, lock)
             if not await self.prepare():
                 self.context.console.say("nothing to retry")
                 return 0
+            if self.is_earlier and not self._whole_plan().work_left:
+                mark_finished(self.directory, policy_of(self.settings))
+                return None
             selected, plan, prices = await self.plan()
             outcome = Outcome(reasons=())
             if plan.work_left:
@@ -150,19 +186,62 @@ class BatchRun:
             self.context.console.say(note)
         return self.loaded
 
-    def show_plan(self) -> int:
-        """Print the plan of a dry run on stdout."""
+    def _records(self) -> RecordIndex:
+        """Return the records of a directory whose ledger this run does not write to."""
         records = replay(self.directory.ledger).index
         for old, new in adoptions(self.loaded.spool, records):
             records.adopt(old, new)
-        selected = SelectedJobs.of(
-            self.loaded.spool, records, self.settings, matches_state=self.loaded.matches_state
+        self.only = self._meant_jobs(records)
+        return records
+
+    def _select(self, records: Records) -> SelectedJobs:
+        return SelectedJobs.of(
+            self.loaded.spool, records, self.settings, only=self.only, limit=self.narrowing.limit,
+            matches_state=self.loaded.matches_state,
+        )  # fmt: skip
+
+    def _meant_jobs(self, records: Records) -> frozenset[str] | None:
+        """Return the jobs of `--job`, in an earlier directory among those with which it began.
+
+        Raises `UsageError` in the last directory of a command for an id that is nowhere.
+        """
+        asked = frozenset(self.settings.jobs)
+        if asked:
+            rows = (row.id for row in self.loaded.spool.rows())
+            self.narrowing.unknown_jobs.difference_update(rows)
+            known = {job for job in self.narrowing.unknown_jobs if records.get(job) is not None}
+            self.narrowing.unknown_jobs -= known
+        if not self.is_earlier:
+            if self.narrowing.unknown_jobs:
+                names = ", ".join(repr(job) for job in sorted(self.narrowing.unknown_jobs))
+                raise UsageError(f"--job: neither the manifest nor the ledger has {names}")
+            return asked or None
+        begun_with = frozenset(first_jobs(self.directory))
+        begun_with |= {record.job for record in records.records()}
+        return begun_with & asked if asked else begun_with
+
+    def _whole_plan(self) -> Plan:
+        """Return the plan of the whole directory, whatever this run selects of it."""
+        only = None
+        if self.is_earlier:
+            only = frozenset(first_jobs(self.directory))
+            only |= {record.job for record in self.ledger.records()}
+        policy = policy_of(self.settings)
+        everything = SelectedJobs(
+            batch=self.loaded.spool, ledger=self.ledger, policy=policy, only=only
         )
-        plan = selected.plan(price_of(self.batch.models, self.settings))
+        return everything.plan()
+
+    def show_plan(self, plan: Plan) -> int | None:
+        """Print the plan of a dry run on stdout."""
+        if self.is_earlier and not plan.work_left:
+            return None
         console = self.context.console
         if self.settings.json:
             console.print_json(plan_json(plan))
             return 0
+        if self.is_earlier:
+            console.print_lines(f"{self.directory} still has work left; it is continued first:")
         costs = (price_sentence(plan), balance_sentence(self.ref, plan, self.context))
         console.print_lines(
             plan_sentence(plan, invalid=self.loaded.spool.invalid),
@@ -171,6 +250,18 @@ class BatchRun:
             "nothing was submitted (dry run)",
         )
         return 0
+
+    def report_nothing(self, plan: Plan) -> int:
+        """Say that there is nothing to do; a directory in which nothing is done is not created."""
+        code = exit_code((), plan, invalid=self.loaded.spool.invalid)
+        console = self.context.console
+        if self.request.retry is not None:
+            console.say("nothing to retry")
+        else:
+            console.say(f"{plan_sentence(plan, invalid=self.loaded.spool.invalid)}; nothing to do")
+        if self.settings.json:
+            console.print_json(summary_json(summarise(()), code, _reasons((), code)))
+        return code
 
     async def begin(self, stack: AsyncExitStack, lock: RunLock | None) -> None:
         """Create the directory, open the ledger as its only writer, and pin the schemas."""
@@ -202,22 +293,25 @@ class BatchRun:
             console=self.context.console, now=timestamp(self.context.clock.now_s()),
             repair=self.settings.repair, retry=self.request.retry,
         )  # fmt: skip
+        self.only = self._meant_jobs(self.ledger)
         await prepare(preparation)
         if self.request.retry is None or self.request.retry_rest:
             return True
-        self.settings = replace(self.settings, jobs=tuple(preparation.granted))
+        self.only = preparation.granted
         return bool(preparation.granted)
 
     async def plan(self) -> tuple[SelectedJobs, Plan, PriceOf]:
         """Decide which jobs the run is about, price them, and say so."""
-        selected = SelectedJobs.of(
-            self.loaded.spool, self.ledger, self.settings, matches_state=self.loaded.matches_state
-        )
+        console, selected = self.context.console, self._select(self.ledger)
+        if self.narrowing.limit is not None and selected.within_limit is not None:
+            self.narrowing.limit -= len(selected.within_limit)
         prices = price_of(await self._priced_models(), self.settings)
         plan = selected.plan(prices)
-        self.context.console.say(plan_sentence(plan, invalid=self.loaded.spool.invalid))
+        if self.is_earlier:
+            console.insist(f"{self.directory} still has work left; it is continued first")
+        console.say(plan_sentence(plan, invalid=self.loaded.spool.invalid))
         if sentence := price_sentence(plan):
-            self.context.console.say(sentence)
+            console.say(sentence)
         return selected, plan, prices
 
     async def _priced_models(self) -> ModelRegistry:
@@ -267,9 +361,9 @@ class BatchRun:
         summary = summarise(self.ledger.get(job.id) for job in selected.jobs())
         reasons = list(dict.fromkeys(reasons))
         if self.settings.json:
-            console.print_json(summary_json(summary, code, [one.value for one in reasons]))
-        if code in (0, 1) and self._covers_all():
-            mark_finished(self.directory)
+            console.print_json(summary_json(summary, code, _reasons(reasons, code)))
+        if not (final if selected.is_whole else self._whole_plan()).work_left:
+            mark_finished(self.directory, policy_of(self.settings))
         speak = console.say if code == 0 else console.insist
         for line in status_lines(summary, self.directory.path, now_s=self.context.clock.now_s()):
             speak(line)
@@ -283,14 +377,13 @@ class BatchRun:
             self.directory, columns, lambda: rows_of_batch(self.loaded.spool, self.ledger)
         )
 
-    def _covers_all(self) -> bool:
-        """Whether no job of this directory was left out on purpose."""
-        only = frozenset(self.settings.jobs)
-        all_jobs = not only or only.issuperset(first_jobs(self.directory))
-        return all_jobs and self.settings.limit is None
-
     def _how_to_resume(self, reasons: Sequence[StopReason], *, left: int) -> str:
         why = ", ".join(reason.value for reason in reasons) or "stopped early"
         first = next((advice for reason, advice in _ADVICE.items() if reason in reasons), "")
         resume = f"{first}to resume, run: {self.request.command_line}"
         return f"{why}: {count_text(left, 'job')} left; {resume}"
+
+
+def _reasons(reasons: Iterable[StopReason], code: int) -> list[str]:
+    """Return a reason for every exit code but 0."""
+    return [one.value for one in reasons] or ([] if code == 0 else [_UNNAMED[code]])

@@ -14,6 +14,7 @@ from pathlib import Path
 from batchgen.app.batch_ref import BatchRef
 from batchgen.core.errors import LocalIOError, ManifestError, Problem, UsageError
 from batchgen.core.schema import InvalidValue
+from batchgen.ledger import begun_at
 from batchgen.manifest import ManifestSettings
 from batchgen.manifest.templates import Template
 
@@ -139,12 +140,21 @@ class RunDirectories:
                 found.append((date, RunDirectory(path)))
         return sorted(found, key=lambda one: one[0])
 
-    def existing(self) -> list[RunDirectory]:
-        """Return the directories that may hold jobs, the oldest first."""
-        return [one for _, one in self.dated()] if self.are_dated else [self.newest()]
+    def begun(self) -> list[RunDirectory]:
+        """Return the directories in which a run has begun, in the order in which they were begun.
+
+        By the moment, not by the date in the name: a clock that was set back, or a machine in
+        another time zone, gives a later directory an earlier name.
+        """
+        dated = [one for _, one in self.dated()] if self.are_dated else [self.on(_NO_DATE)]
+        found = [one for one in dated if one.has_ledger]
+        return sorted(found, key=lambda one: begun_at(one.ledger) or "")
 
     def newest(self) -> RunDirectory:
-        """Return the newest directory; for commands that read."""
+        """Return the directory that was begun last; for commands that are about one directory."""
+        begun = self.begun()
+        if begun:
+            return begun[-1]
         dated = self.dated()
         return dated[-1][1] if dated else self.on(_NO_DATE)
 

@@ -18,6 +18,7 @@ import msgspec
 from batchgen.app.batch_ref import BatchRef
 from batchgen.app.run_directory import RunDirectory
 from batchgen.core.errors import ManifestError, Problem
+from batchgen.core.plan import Policy
 from batchgen.manifest import RowOptions, parse_selection
 from batchgen.system.files import replace_file
 
@@ -25,6 +26,18 @@ _FLAGS = {
     "model": "--model", "params": "--param", "columns": "--column", "format": "--format",
     "sheet": "--sheet", "select": "--select",
 }  # fmt: skip
+
+
+class Finished(msgspec.Struct, frozen=True, kw_only=True):
+    """The ledger in which nothing was left to do, and by which policy.
+
+    A ledger of another size was written to since, by a decision of the user or by another run, so
+    nothing is known about it. Earlier versions stored only `true`, from what one run had selected:
+    that says nothing either.
+    """
+
+    ledger_bytes: int
+    policy: Policy
 
 
 class _RunFile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -38,8 +51,11 @@ class _RunFile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     select: str | None = None
     manifest: str | None = None
     """Relative to the run directory; None for stdin."""
-    finished: bool = False
-    """Whether the last run on this directory left nothing to do."""
+    finished: Finished | None = None
+    """Set when a run left nothing to do here."""
+
+
+_decoder = msgspec.json.Decoder(_RunFile)
 
 
 def recall(directory: RunDirectory, given: RowOptions) -> tuple[RowOptions, tuple[str, ...]]:
@@ -88,14 +104,25 @@ def manifest_of(directory: RunDirectory) -> Path | None:
     return path if path is not None and path.exists() else None
 
 
-def mark_finished(directory: RunDirectory) -> None:
-    """Record that the last run left nothing to do here. Raises `LocalIOError`."""
-    _write(directory, msgspec.structs.replace(_read(directory), finished=True))
+def mark_finished(directory: RunDirectory, policy: Policy) -> None:
+    """Record that by this policy nothing is left to do here. Raises `LocalIOError`."""
+    finished = Finished(ledger_bytes=_size_bytes(directory.ledger), policy=policy)
+    _write(directory, msgspec.structs.replace(_read(directory), finished=finished))
 
 
-def is_unfinished(directory: RunDirectory) -> bool:
-    """Whether a run began here and left something to do."""
-    return directory.run_file.exists() and not _read(directory).finished
+def is_finished(directory: RunDirectory, policy: Policy | None = None) -> bool:
+    """Whether it is known that nothing is left to do here, by this policy or any that downloads."""
+    finished = _read(directory).finished
+    if finished is None or finished.ledger_bytes != _size_bytes(directory.ledger):
+        return False
+    return finished.policy.download if policy is None else finished.policy == policy
+
+
+def _size_bytes(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1
 
 
 def remember_jobs(directory: RunDirectory, jobs: Iterable[str]) -> None:
@@ -106,7 +133,10 @@ def remember_jobs(directory: RunDirectory, jobs: Iterable[str]) -> None:
 
 
 def first_jobs(directory: RunDirectory) -> Iterator[str]:
-    """Yield the ids with which this directory began; none if they were not stored."""
+    """Yield the ids with which this directory began; none if they were not stored.
+
+    Raises `LocalIOError`, and `ManifestError` for a line that is not an id.
+    """
     with suppress(FileNotFoundError), directory.jobs_file.open("rb") as file:
         for line in file:
             yield msgspec.json.decode(line, type=str)
@@ -122,12 +152,20 @@ def _write(directory: RunDirectory, stored: _RunFile) -> None:
 def _read(directory: RunDirectory) -> _RunFile:
     path = directory.run_file
     try:
-        return msgspec.json.decode(path.read_bytes(), type=_RunFile)
+        return _decoder.decode(_without_old_mark(path.read_bytes()))
     except FileNotFoundError:
         return _RunFile()
     except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
         what = f"cannot be read ({error}); repair it, or remove it and give its flags again"
         raise ManifestError([Problem(where=str(path), what=what)]) from None
+
+
+def _without_old_mark(data: bytes) -> bytes:
+    """Drop `"finished": true` of earlier versions."""
+    stored = msgspec.json.decode(data)
+    if isinstance(stored, dict) and isinstance(stored.get("finished"), bool):
+        del stored["finished"]
+    return msgspec.json.encode(stored)
 
 
 def _text(value: object) -> str:

@@ -28,8 +28,8 @@ class SelectedJobs:
     batch: Batch
     ledger: Records
     policy: Policy
-    only: frozenset[str] = frozenset()
-    """With `--job` or `retry`, the jobs that are meant; empty: all."""
+    only: frozenset[str] | None = None
+    """With `--job` or `retry`, or in an earlier directory, the jobs that are meant; None: all."""
     in_state: frozenset[str] | None = None
     """With `--select state=...`, the jobs that were in that state when the run began."""
     within_limit: frozenset[str] | None = None
@@ -42,20 +42,26 @@ class SelectedJobs:
         ledger: Records,
         settings: RunSettings,
         *,
+        only: frozenset[str] | None = None,
+        limit: int | None = None,
         matches_state: Callable[[str], bool] | None = None,
     ) -> SelectedJobs:
         """Decide which jobs `--limit` and a state mean: during the run the answer would change."""
-        only = frozenset(settings.jobs)
         selected = cls(batch=batch, ledger=ledger, policy=policy_of(settings), only=only)
         if matches_state is not None:
             ids = (job.id for job in batch.jobs() if matches_state(_state(ledger, job.id)))
             selected = replace(selected, in_state=frozenset(ids))
-        if settings.limit is None:
+        if limit is None:
             return selected
         submissions = (
             job.id for job in selected.jobs() if selected.disposition(job) in SUBMISSIONS
         )
-        return replace(selected, within_limit=frozenset(islice(submissions, settings.limit)))
+        return replace(selected, within_limit=frozenset(islice(submissions, limit)))
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether no job of the batch is left out."""
+        return self.only is None and self.in_state is None and self.within_limit is None
 
     def disposition(self, job: Job) -> Disposition:
         """Return what is to be done with a job by the present ledger."""
@@ -66,7 +72,7 @@ class SelectedJobs:
         return filter(self._is_selected, self.batch.jobs())
 
     def _is_selected(self, job: Job) -> bool:
-        if self.only and job.id not in self.only:
+        if self.only is not None and job.id not in self.only:
             return False
         if self.in_state is not None and job.id not in self.in_state:
             return False
@@ -79,13 +85,14 @@ class SelectedJobs:
         for job in self.jobs():
             kind = self.disposition(job)
             plan.add(kind, price_of(job) if kind in SUBMISSIONS else None)
-        if not (self.only or self.in_state is not None):
+        if self.in_state is None:
             self._count_removed(plan)
         return plan
 
     def _count_removed(self, plan: Plan) -> None:
         """Count jobs of the ledger without a row: those in flight are still collected."""
-        unclaimed = {record.job for record in self.ledger.records()}
+        known = {record.job for record in self.ledger.records()}
+        unclaimed = known if self.only is None else known & self.only
         if unclaimed:
             unclaimed.difference_update(job.id for job in self.batch.jobs())
         for job_id in unclaimed:

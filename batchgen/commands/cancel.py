@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from batchgen.app.batch_ref import BatchRef
 from batchgen.app.command_context import CommandContext
 from batchgen.app.lock_wait import LockWait
-from batchgen.app.open_batch import open_newest
+from batchgen.app.open_batch import locate
+from batchgen.app.other_directories import hint_at_others
 from batchgen.app.remote import real_api, sandbox_in_process
 from batchgen.core.lifecycle import IN_FLIGHT
 from batchgen.core.units import count_text
@@ -22,9 +23,14 @@ NOT_ASKED = 75
 def handle(args: argparse.Namespace, context: CommandContext) -> int:
     """Cancel the jobs in flight, and return the exit code."""
     lock_wait = LockWait(if_locked=args.if_locked, context=context)
-    outcome = asyncio.run(cancel(BatchRef.of(args), lock_wait))
+    ref = BatchRef.of(args)
+    outcome = asyncio.run(cancel(ref, lock_wait))
     if outcome is None:
-        context.console.print_lines("nothing is in flight")
+        directories = locate(ref)
+        hint = hint_at_others(
+            directories, directories.newest(), lambda record: record.state in IN_FLIGHT
+        )
+        context.console.print_lines(f"{directories.newest()}: nothing is in flight{hint}")
         return 0
     context.console.print_lines(*_lines(outcome))
     return NOT_ASKED if outcome.unknown else 0
@@ -36,7 +42,7 @@ async def cancel(ref: BatchRef, lock_wait: LockWait) -> Cancellations | None:
     Raises `LockHeld` while a run uses the directory.
     """
     context = lock_wait.context
-    directory = open_newest(ref, context).directory
+    directory = locate(ref).newest()
     lock = await lock_wait.take(directory)
     remote = sandbox_in_process(context, directory) if ref.sandbox else real_api(context)
     async with remote as api:

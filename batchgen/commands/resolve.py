@@ -8,7 +8,8 @@ import asyncio
 from batchgen.app.batch_ref import BatchRef
 from batchgen.app.command_context import CommandContext
 from batchgen.app.lock_wait import LockWait
-from batchgen.app.open_batch import open_newest
+from batchgen.app.open_batch import locate
+from batchgen.app.other_directories import hint_at_others
 from batchgen.app.run_preparation import RETRIABLE
 from batchgen.core.errors import UsageError
 from batchgen.core.events import Attached, GivenUp, Granted
@@ -45,12 +46,19 @@ def handle(args: argparse.Namespace, context: CommandContext) -> int:
 
 async def _resolve(ref: BatchRef, job: str, decision: Decision, lock_wait: LockWait) -> JobRecord:
     """Record it in the newest run directory. Raises `LockHeld` while a run uses that."""
-    directory = open_newest(ref, lock_wait.context).directory
+    directories = locate(ref)
+    directory = directories.newest()
     lock = await lock_wait.take(directory)
     clock = lock_wait.context.clock
     ledger = RunLedger.open_existing(directory.path, clock=clock, lock=lock)
     try:
         return await resolve(ledger, job, decision)
+    except UsageError as error:
+        applies = _states_for(decision)
+        hint = hint_at_others(
+            directories, directory, lambda record: record.job == job and record.state in applies
+        )
+        raise UsageError(f"{directory}: {error}{hint}") from None
     finally:
         await ledger.close()
 
@@ -60,7 +68,7 @@ async def resolve(ledger: RunLedger, job: str, decision: Decision) -> JobRecord:
     record = ledger.get(job)
     if record is None:
         raise UsageError(f"no job {job!r} in this ledger; status and results.csv list the jobs")
-    allowed = (JobState.FAILED, JobState.IN_DOUBT) if isinstance(decision, Attached) else RETRIABLE
+    allowed = _states_for(decision)
     if record.state not in allowed:
         states = ", ".join(state.value for state in allowed)
         raise UsageError(
@@ -69,6 +77,10 @@ async def resolve(ledger: RunLedger, job: str, decision: Decision) -> JobRecord:
     if isinstance(decision, Attached) and (owner := _owner(ledger, decision.request_id)):
         raise UsageError(f"request {decision.request_id} belongs to job {owner!r} already")
     return await ledger.record(job, decision)
+
+
+def _states_for(decision: Decision) -> tuple[JobState, ...]:
+    return (JobState.FAILED, JobState.IN_DOUBT) if isinstance(decision, Attached) else RETRIABLE
 
 
 def _owner(records: Records, request_id: str) -> str | None:

@@ -49,9 +49,12 @@ async def run(ref: BatchRef, request: RunRequest, context: CommandContext) -> in
 async def _run_all(batch_runs: Iterable[BatchRun]) -> int:
     codes = []
     for batch_run in batch_runs:
-        codes.append(await batch_run.execute())
-        if codes[-1] not in (0, 1) and not batch_run.settings.dry_run:
-            return codes[-1]
+        code = await batch_run.execute()
+        if code is None:
+            continue
+        codes.append(code)
+        if code not in (0, 1) and not batch_run.settings.dry_run:
+            return code
     return worst(codes)
 
 

@@ -20,6 +20,7 @@ from batchgen.ledger.lock import LOCK_NAME, LockHolder, ProcessState, RunLock, h
 from batchgen.ledger.record_index import RecordIndex
 from batchgen.ledger.replay import (
     LEDGER_NAME,
+    begun_at,
     follow,
     inputs_of,
     replay,
@@ -35,6 +36,7 @@ __all__ = [
     "RecordIndex",
     "RunLedger",
     "RunLock",
+    "begun_at",
     "follow",
     "holder_in",
     "inputs_of",

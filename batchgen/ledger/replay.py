@@ -26,6 +26,7 @@ from batchgen.core.lifecycle import JobRecord
 from batchgen.ledger.record_index import LineReader, RecordIndex
 
 LEDGER_NAME = "ledger.jsonl"
+_HEADER_BYTES = 1 << 16
 
 
 def require_ledger(run_dir: Path) -> None:
@@ -132,6 +133,24 @@ def replay(path: Path) -> Replay:
     replayed = Replay.open(path)
     replayed.read_on()
     return replayed
+
+
+def begun_at(path: Path) -> str | None:
+    """Return when a ledger was begun, by its header; None if there is no ledger or no such time.
+
+    Raises like `replay`, but reads the first line only.
+    """
+    try:
+        with path.open("rb") as file:
+            first = file.readline(_HEADER_BYTES)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise LocalIOError(f"{path}: {error.strerror}") from error
+    try:
+        return decode_header(first.rstrip(b"\r\n")).created
+    except BadLine:
+        return None  # whoever reads on is told what is wrong with it
 
 
 def follow(path: Path, on_record: Callable[[JobRecord, int], None]) -> Replay:
