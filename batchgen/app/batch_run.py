@@ -237,11 +237,11 @@ class BatchRun:
         if self.is_earlier and not plan.work_left:
             return None
         console = self.context.console
+        if self.is_earlier:
+            console.insist(f"{self.directory} still has work left; it is continued first")
         if self.settings.json:
             console.print_json(plan_json(plan))
             return 0
-        if self.is_earlier:
-            console.print_lines(f"{self.directory} still has work left; it is continued first:")
         costs = (price_sentence(plan), balance_sentence(self.ref, plan, self.context))
         console.print_lines(
             plan_sentence(plan, invalid=self.loaded.spool.invalid),
