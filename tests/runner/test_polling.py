@@ -18,7 +18,7 @@ from batchgen.core.lifecycle import JobRecord, JobState
 from batchgen.runner import Limits, Outcome
 from tests.kit.fakes import MemoryAPI, job
 from tests.kit.time import leap
-from tests.runner.world import RunnerWorld, many
+from tests.runner.world import RunnerWorld, many, now_s
 
 
 def test_what_is_paid_for_is_polled_before_anything_is_submitted() -> None:
@@ -103,6 +103,22 @@ def test_polling_outlasts_a_long_outage() -> None:
     assert set(world.ledger.states().values()) == {"downloaded"}
     assert set(world.api.posts.values()) == {1}
     assert max(world.api.polls.values()) < 130, "backs off to half a minute"
+
+
+def test_the_end_of_an_outage_is_news_for_every_job() -> None:
+    """Once one job is answered again, the others do not wait for the end of their backoff."""
+
+    def outage(rid: str, n: int) -> PollAnswer | None:
+        error = JobError(kind="lost_answer", message="bad gateway", http_status=504)
+        return TryAgain(error=error) if now_s() < 600 else None
+
+    api = MemoryAPI(on_poll=outage, duration_s=5.0)
+    world = RunnerWorld(api=api, limits=Limits(concurrency=20))
+
+    world.run(many(20))
+
+    assert set(world.ledger.states().values()) == {"downloaded"}
+    assert world.took_s < 600 + 10
 
 
 def test_a_job_that_hangs_is_given_up_for_this_run_only() -> None:

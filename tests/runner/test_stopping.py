@@ -7,6 +7,7 @@ from collections import Counter
 
 from batchgen.core.api_answers import (
     Broke,
+    CancelOutcome,
     NoBalance,
     SubmitAnswer,
     TokenRejected,
@@ -127,6 +128,23 @@ def test_cancel_on_interrupt_cancels_what_is_queued_and_confirms_it() -> None:
     assert found.pop("j0") in ("in_queue", "in_progress")
     assert found == {f"j{n}": "cancelled" for n in range(1, 5)}
     assert world.took_s < 8
+
+
+def test_a_cancellation_counts_only_if_the_result_says_so() -> None:
+    """A job whose result does not is still billed: it stays in flight."""
+
+    class Lying(MemoryAPI):
+        async def cancel(self, request_id: str) -> CancelOutcome:
+            return CancelOutcome.CANCELLED
+
+    world = RunnerWorld(
+        api=Lying(duration_s=1e5), limits=Limits(concurrency=2, cancel_on_interrupt=True)
+    )
+
+    world.run(many(2), interrupt_after(3.0))
+
+    assert set(world.ledger.states().values()) <= {"in_queue", "in_progress"}
+    assert "0 cancelled, 2 not cancellable" in world.notes.notes
 
 
 def test_a_full_disk_stops_before_anything_is_sent() -> None:
