@@ -15,7 +15,7 @@ from batchgen.core.schema import Given
 from batchgen.core.suggest import did_you_mean, nearest
 from batchgen.manifest.header import Header, HeaderKind, folded, is_secret
 from batchgen.manifest.model_binding import ModelBinding
-from batchgen.manifest.settings import OUR_WORDS, RowSettings
+from batchgen.manifest.settings import OUR_WORDS
 from batchgen.manifest.templates import Template, variable
 
 
@@ -68,8 +68,8 @@ class ColumnPlan:
 class ColumnMapper:
     """The work on one `ColumnPlan`; `plan` is called once."""
 
-    def __init__(self, header: Header, binding: ModelBinding, settings: RowSettings) -> None:
-        self._header, self._binding, self._settings = header, binding, settings
+    def __init__(self, header: Header, binding: ModelBinding) -> None:
+        self._header, self._binding, self._settings = header, binding, binding.settings
         self._plan = ColumnPlan(header=header, binding=binding)
         self._plan.problems += binding.problems
         self._by_name: dict[str, int] = {}

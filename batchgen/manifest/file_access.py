@@ -30,26 +30,19 @@ def confined(name: str, base_dir: Path, *, allow_outside: bool, where: str) -> P
         what = f"{name!r} is outside of the manifest's directory"
         what += "; move it there or say --allow-outside"
         raise ManifestError([Problem(where, what)])
-    require_file(path, f"{where}: {name}")
+    if is_pipe(path, f"{where}: {name}"):
+        raise ManifestNotFound(f"{where}: {name}: is not a regular file")
     return path
 
 
 def is_pipe(path: Path, shown: str) -> bool:
-    """Return whether it can be read only once; raise `ManifestNotFound` for an unusable path."""
+    """Return whether a file is a pipe, which can be read only once.
+
+    Raises `ManifestNotFound` if it does not exist, is not a file, or may not be read.
+    """
     try:
-        return path.is_fifo()
-    except (OSError, ValueError) as error:
-        raise _unreadable(shown, error) from None
-
-
-def _unreadable(shown: str, error: OSError | ValueError) -> ManifestNotFound:
-    reason = getattr(error, "strerror", None) or str(error)
-    return ManifestNotFound(f"{shown}: cannot be read: {reason}")
-
-
-def require_file(path: Path, shown: str) -> None:
-    """Raise `ManifestNotFound` if it does not exist, is not a file, or may not be read."""
-    try:
+        if path.is_fifo():
+            return True
         if path.is_dir():
             raise ManifestNotFound(f"{shown}: is a directory, not a manifest")
         if not path.exists():
@@ -57,9 +50,10 @@ def require_file(path: Path, shown: str) -> None:
         if not path.is_file():
             raise ManifestNotFound(f"{shown}: is not a regular file")
         with path.open("rb"):
-            pass
+            return False
     except (OSError, ValueError) as error:
-        raise _unreadable(shown, error) from None
+        reason = getattr(error, "strerror", None) or error
+        raise ManifestNotFound(f"{shown}: cannot be read: {reason}") from None
 
 
 def spooled(stream: BinaryIO) -> Path:

@@ -16,7 +16,7 @@ from batchgen.core.jobs import Job, Where
 from batchgen.core.model_entry import SchemaOrigin
 from batchgen.core.schema import Schema
 from batchgen.core.suggest import did_you_mean
-from batchgen.manifest.file_access import confined, is_pipe, require_file, spooled
+from batchgen.manifest.file_access import confined, is_pipe, spooled
 from batchgen.manifest.formats.inline_rows import FileEntry, entries_of
 from batchgen.manifest.formats.row_source import (
     RowSource,
@@ -159,7 +159,6 @@ def open_manifest(
     if is_pipe(path, file):
         with path.open("rb") as stream:
             return _from_stream(stream, opening)
-    require_file(path, file)
     return opening.manifest()
 
 

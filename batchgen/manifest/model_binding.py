@@ -114,7 +114,7 @@ class ModelBinding:
         """The same for templates, as written."""
         self.text_parameter = schema.text_parameter if schema else "prompt"
         """What the prompt is called in the body."""
-        self._settings = settings
+        self.settings = settings
         self._read_defaults()
         self._matrix = [
             list(self._matrix_values(key, values))
@@ -132,7 +132,7 @@ class ModelBinding:
         try:
             return coerce(self._property(parameter), given, decimal_comma=decimal_comma)
         except InvalidValue:
-            if self._settings.validate:
+            if self.settings.validate:
                 raise
             return coerce(Property(name=parameter), given)
 
@@ -141,7 +141,7 @@ class ModelBinding:
     ) -> Callable[[Given], JSONValue]:
         """Return `read` for the cells of one column: a short cell's meaning is found once."""
         prop = self._property(parameter)
-        if prop.kinds == (Kind.TEXT,) and not prop.choices and self._settings.validate:
+        if prop.kinds == (Kind.TEXT,) and not prop.choices and self.settings.validate:
             return partial(coerce, prop)
         memo: dict[str, JSONValue] = {}
 
@@ -160,7 +160,7 @@ class ModelBinding:
     def check(self, values: Mapping[str, JSONValue]) -> tuple[InputFault, ...]:
         """Return what is wrong with a whole input."""
         if self.schema is not None:
-            return self.schema.check(values) if self._settings.validate else ()
+            return self.schema.check(values) if self.settings.validate else ()
         return () if "prompt" in values else (_NO_PROMPT,)
 
     @property
@@ -168,7 +168,7 @@ class ModelBinding:
         """The parameters that an input cannot do without."""
         if self.schema is None:
             return ("prompt",)
-        return self.schema.required if self._settings.validate else ()
+        return self.schema.required if self.settings.validate else ()
 
     @property
     def given(self) -> set[str]:
@@ -187,7 +187,7 @@ class ModelBinding:
         return known
 
     def _read_defaults(self) -> None:
-        settings = self._settings
+        settings = self.settings
         sources: list[tuple[str, Given, str]] = [
             (key, given, settings.manifest.where(f"defaults.{key}"))
             for key, given in settings.manifest.defaults.items()
@@ -202,7 +202,7 @@ class ModelBinding:
                 self.values[parameter] = value
 
     def _matrix_values(self, key: str, values: Iterable[Given]) -> Iterator[MatrixValue]:
-        where = self._settings.manifest.where(f"matrix.{key}")
+        where = self.settings.manifest.where(f"matrix.{key}")
         parameter = self._parameter_or_variable(key, where)
         for given in values:
             value = self._checked(parameter, given, where) if parameter else None
@@ -214,7 +214,7 @@ class ModelBinding:
         parameter = self.parameter(key)
         if parameter is None and self.schema is None:
             return key
-        if parameter is None and variable(key) not in self._settings.variables:
+        if parameter is None and variable(key) not in self.settings.variables:
             hint = did_you_mean(key, self.schema.names if self.schema else ())
             what = f"is no parameter of {self.model} and no template uses it{hint}"
             self.problems.append(Problem(where, what))

@@ -70,19 +70,18 @@ class Rows:
     def read(self, records: Iterable[Record | BadRow]) -> Iterator[Job | BadRow]:
         """Yield every job and every bad row in the order of the file; that there is none, last."""
         for record in records:
+            self._count += 1
             if isinstance(record, BadRow):
-                self._count += 1
                 yield record
                 continue
             plan = self._plan_of(record)
             if isinstance(plan, Problem):
-                self._count += 1
                 yield self._bad(record, [plan])
                 continue
             if not plan.reported:
                 yield from self._report(plan)
             yield from self._read_row(record, plan)
-        if not self._count:
+        if self._count == self._switched_off:
             what = f"all {self._switched_off:,} rows are switched off by their `enabled` column"
             where = Where(file=self._settings.manifest.file)
             yield bad_row(where, what if self._switched_off else "has no rows", fatal=True)
@@ -104,7 +103,7 @@ class Rows:
     def _make_plan(self, header: Header, model: str) -> ColumnPlan | None:
         if not is_model_id(model):
             return None
-        return ColumnMapper(header, self._models.binding(model), self._settings).plan()
+        return ColumnMapper(header, self._models.binding(model)).plan()
 
     def _find_model_column(self, header: Header) -> int | None:
         wanted = self._settings.columns.get("model", "model")
@@ -124,12 +123,11 @@ class Rows:
             yield BadRow(where=where, problems=tuple(new), fatal=True)
 
     def _read_row(self, record: Record, plan: ColumnPlan) -> Sequence[Job | BadRow]:
-        row = RowDraft(record, plan, self._settings, self._columns.of(record))
+        row = RowDraft(record, plan, self._columns.of(record))
         row.read()
         if "enabled" in plan.our_words and row.is_off():
             self._switched_off += 1
             return ()
-        self._count += 1
         # A row that is not selected takes its id all the same, so that names do not move.
         jobs = row.jobs(self.ids)
         if self._selection is not None and not self._selection.matches(row.columns):
@@ -156,20 +154,14 @@ class RowDraft:
         "problems",
     )  # fmt: skip
 
-    def __init__(
-        self,
-        record: Record,
-        plan: ColumnPlan,
-        settings: RowSettings,
-        columns: Mapping[str, str],
-    ) -> None:
+    def __init__(self, record: Record, plan: ColumnPlan, columns: Mapping[str, str]) -> None:
         self.columns = columns
         self.problems: list[Problem] = []
         self.id: str | None = None
         self._record = record
         self._plan = plan
         self._binding = plan.binding
-        self._settings = settings
+        self._settings = plan.binding.settings
         self._values: dict[str, JSONValue] = self._binding.values.copy()
         self._texts: dict[str, str] = {}
         """For templates: by variable name, blank cells left out."""
