@@ -20,7 +20,7 @@ from batchgen.net.http_get import HttpGet, content_range, retry_after_s
 from batchgen.net.url_policy import Forbidden, without_query
 from batchgen.outputs.answers import DownloadPostponed, save_later
 from batchgen.outputs.part_file import PartFile, PartWriter, ResumeNote
-from batchgen.ports import Clock, LinkExpired
+from batchgen.ports import Clock, LinkExpired, SaveLater
 
 EXPIRED = frozenset({403, 404, 410})
 STALL_S = 120.0
@@ -58,25 +58,25 @@ class Fetcher:
                 await self._receive(
                     response, part, lambda: remember(begun.with_bytes_of(part)), watchdog
                 )
-        except Forbidden as error:
-            raise DownloadPostponed(save_later(str(error), hopeless=True)) from None
-        except TimeoutError as error:
-            message = str(error) or f"less than {MIN_PROGRESS_BYTES:,} bytes in {self.stall_s:g} s"
-            gained_bytes = part.size_bytes - had_bytes
-            # A trickle is no progress: a download that counts it would never end.
-            enough = gained_bytes if gained_bytes >= MIN_PROGRESS_BYTES else 0
-            raise DownloadPostponed(
-                save_later(f"the download stalled: {message}", received_bytes=enough)
-            ) from None
-        except aiohttp.ClientError as error:
-            gained_bytes = max(0, part.size_bytes - had_bytes)
-            message = str(error) or "the connection broke"
-            raise DownloadPostponed(save_later(message, received_bytes=gained_bytes)) from None
+        except (Forbidden, TimeoutError, aiohttp.ClientError) as error:
+            later = self._later_after(error, gained_bytes=part.size_bytes - had_bytes)
+            raise DownloadPostponed(later) from None
         note = begun.with_bytes_of(part)
         if note.total_bytes not in (None, part.size_bytes):
             message = f"{part.size_bytes:,} bytes came instead of {note.total_bytes:,}"
             raise DownloadPostponed(save_later(message), note.without_bytes())
         return note
+
+    def _later_after(self, error: Exception, *, gained_bytes: int) -> SaveLater:
+        if isinstance(error, Forbidden):
+            return save_later(str(error), hopeless=True)
+        if isinstance(error, TimeoutError):
+            message = str(error) or f"less than {MIN_PROGRESS_BYTES:,} bytes in {self.stall_s:g} s"
+            # A trickle is no progress: a download that counts it would never end.
+            enough = gained_bytes if gained_bytes >= MIN_PROGRESS_BYTES else 0
+            return save_later(f"the download stalled: {message}", received_bytes=enough)
+        message = str(error) or "the connection broke"
+        return save_later(message, received_bytes=max(0, gained_bytes))
 
     async def _request(self, note: ResumeNote, part: PartFile, url: str) -> aiohttp.ClientResponse:
         headers = {}
