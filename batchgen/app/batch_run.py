@@ -2,64 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field
 
 from batchgen.app.batch_ref import BatchRef
 from batchgen.app.command_context import CommandContext
-from batchgen.app.loading import LoadedBatch, entries_to_pin, load
+from batchgen.app.loading import LoadedBatch, entries_to_pin, load, read_records
 from batchgen.app.lock_wait import LockWait
-from batchgen.app.open_batch import OpenBatch, directories_of, open_in
-from batchgen.app.other_directories import newest_with
+from batchgen.app.open_batch import OpenBatch, open_in
 from batchgen.app.pricing import (
     PriceOf,
     balance_sentence,
     price_of,
-    price_sentence,
     require_prices,
+    sandbox_prices,
     spending,
 )
 from batchgen.app.remote import Remote, real_api, sandbox_in_process
-from batchgen.app.result_files import rows_of_batch, write_result_files
 from batchgen.app.run_directory import RunDirectories, RunDirectory
 from batchgen.app.run_file import (
     first_jobs,
-    is_finished,
     mark_finished,
     remember,
     remember_jobs,
 )
 from batchgen.app.run_options import RunRequest, policy_of
 from batchgen.app.run_preparation import Preparation, prepare
+from batchgen.app.run_report import RunReport
 from batchgen.app.selected_jobs import SelectedJobs
-from batchgen.app.signals import signals_stop
-from batchgen.core.adoption import adoptions
 from batchgen.core.errors import LockHeld, UsageError
-from batchgen.core.model_entry import ModelEntry, NoCatalogueEntry
+from batchgen.core.model_entry import ModelEntry
 from batchgen.core.plan import Plan, Records
 from batchgen.core.run_settings import RunSettings
-from batchgen.core.stop_reasons import StopReason, exit_code
-from batchgen.core.summary import summarise
-from batchgen.core.units import count_text, local_date, timestamp
-from batchgen.ledger import RecordIndex, RunLedger, RunLock, replay
-from batchgen.manifest import ManifestSettings
+from batchgen.ledger import RunLedger, RunLock
 from batchgen.models.pinned import PinnedSchemas
-from batchgen.models.registry import ModelRegistry
-from batchgen.reports.plan_text import plan_json, plan_sentence, plan_table
-from batchgen.reports.status_text import status_lines, summary_json
 from batchgen.runner import Outcome, Spending
-
-_UNNAMED = {1: "some jobs ended badly", 75: "jobs are left"}
-"""The reasons of exit codes that no stop of the run explains."""
-NOT_IN_SANDBOX = NoCatalogueEntry(why="the sandbox does not have it", reached=True)
-
-_ADVICE = {
-    StopReason.TOKEN: "get a token at runcomfy.com (profile) and set RUNCOMFY_TOKEN; then ",
-    StopReason.BUDGET: "raise --max-cost, or wait for the next day or month; then ",
-    StopReason.BALANCE: "add balance at runcomfy.com; then ",
-}
-"""What the user can do before resuming, for the first of these reasons that applies."""
 
 
 @dataclass(slots=True)
@@ -70,37 +48,6 @@ class Narrowing:
     """Submissions that are still allowed; None: any number."""
     unknown_jobs: set[str]
     """Ids of `--job` that no manifest and no ledger has had so far."""
-
-
-def located_runs(
-    ref: BatchRef, request: RunRequest, manifest: ManifestSettings | None, context: CommandContext
-) -> Iterator[BatchRun]:
-    """Yield the runs of one command: directories begun earlier, then the one for today.
-
-    Which of the earlier ones have work left is found out by their runs, under their locks.
-    """
-    directories = directories_of(ref, manifest)
-    settings = request.settings(manifest)
-    today = directories.on(settings.date or local_date(context.clock.now_s()))
-    lock_wait = LockWait(if_locked=settings.if_locked, context=context)
-    narrowing = Narrowing(settings.limit, set(settings.jobs))
-
-    def run_in(directory: RunDirectory, *, is_earlier: bool) -> BatchRun:
-        return BatchRun(
-            ref=ref, directory=directory, directories=directories, request=request,
-            settings=settings, context=context, lock_wait=lock_wait, narrowing=narrowing,
-            is_earlier=is_earlier,
-        )  # fmt: skip
-
-    if request.retry is not None and not settings.date:
-        chosen = newest_with(directories, request.retry.chooses) or today
-        yield run_in(chosen, is_earlier=chosen != today)
-        return
-    if directories.are_dated and not (settings.date or settings.fresh):
-        for directory in directories.begun():
-            if directory != today and not is_finished(directory, policy_of(settings)):
-                yield run_in(directory, is_earlier=True)
-    yield run_in(today, is_earlier=False)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -153,7 +100,8 @@ class BatchRun:
                 if self.settings.dry_run:
                     return self.show_plan(plan)
                 if not plan.work_left:
-                    return self.report_nothing(plan)
+                    retry = self.request.retry is not None
+                    return self._report_of(self._records()).say_nothing_to_do(plan, retry=retry)
             await self.begin(stack, lock)
             if not await self.prepare():
                 self.context.console.say("nothing to retry")
@@ -186,11 +134,9 @@ class BatchRun:
             self.context.console.say(note)
         return self.loaded
 
-    def _records(self) -> RecordIndex:
+    def _records(self) -> Records:
         """Return the records of a directory whose ledger this run does not write to."""
-        records = replay(self.directory.ledger).index
-        for old, new in adoptions(self.loaded.spool, records):
-            records.adopt(old, new)
+        records = read_records(self.directory, self.loaded.spool)
         self.only = self._meant_jobs(records)
         return records
 
@@ -233,35 +179,23 @@ class BatchRun:
         return everything.plan()
 
     def show_plan(self, plan: Plan) -> int | None:
-        """Print the plan of a dry run on stdout."""
+        """Print the plan of a dry run; None if an earlier directory has no work left."""
         if self.is_earlier and not plan.work_left:
             return None
-        console = self.context.console
         if self.is_earlier:
-            console.insist(f"{self.directory} still has work left; it is continued first")
-        if self.settings.json:
-            console.print_json(plan_json(plan))
-            return 0
-        costs = (price_sentence(plan), balance_sentence(self.ref, plan, self.context))
-        console.print_lines(
-            plan_sentence(plan, invalid=self.loaded.spool.invalid),
-            *plan_table(plan),
-            *filter(None, costs),
-            "nothing was submitted (dry run)",
-        )
+            self._say_continued()
+        report = self._report_of(self._records())
+        report.show_plan(plan, balance_sentence(self.ref, plan, self.context))
         return 0
 
-    def report_nothing(self, plan: Plan) -> int:
-        """Say that there is nothing to do; a directory in which nothing is done is not created."""
-        code = exit_code((), plan, invalid=self.loaded.spool.invalid)
-        console = self.context.console
-        if self.request.retry is not None:
-            console.say("nothing to retry")
-        else:
-            console.say(f"{plan_sentence(plan, invalid=self.loaded.spool.invalid)}; nothing to do")
-        if self.settings.json:
-            console.print_json(summary_json(summarise(()), code, _reasons((), code)))
-        return code
+    def _say_continued(self) -> None:
+        self.context.console.insist(f"{self.directory} still has work left; it is continued first")
+
+    def _report_of(self, records: Records) -> RunReport:
+        return RunReport(
+            context=self.context, directory=self.directory, loaded=self.loaded, records=records,
+            command_line=self.request.command_line, as_json=self.settings.json,
+        )  # fmt: skip
 
     async def begin(self, stack: AsyncExitStack, lock: RunLock | None) -> None:
         """Create the directory, open the ledger as its only writer, and pin the schemas."""
@@ -290,7 +224,7 @@ class BatchRun:
         """Settle what is to be settled before the plan; False if `retry` finds nothing to retry."""
         preparation = Preparation(
             run_dir=self.directory.path, ledger=self.ledger, batch=self.loaded.spool,
-            console=self.context.console, now=timestamp(self.context.clock.now_s()),
+            console=self.context.console, now_s=self.context.clock.now_s(),
             repair=self.settings.repair, retry=self.request.retry,
         )  # fmt: skip
         self.only = self._meant_jobs(self.ledger)
@@ -302,26 +236,18 @@ class BatchRun:
 
     async def plan(self) -> tuple[SelectedJobs, Plan, PriceOf]:
         """Decide which jobs the run is about, price them, and say so."""
-        console, selected = self.context.console, self._select(self.ledger)
+        selected = self._select(self.ledger)
         if self.narrowing.limit is not None and selected.within_limit is not None:
             self.narrowing.limit -= len(selected.within_limit)
-        prices = price_of(await self._priced_models(), self.settings)
+        models = self.batch.models
+        if self.ref.sandbox:
+            models = await sandbox_prices(self.remote, self.loaded.models)
+        prices = price_of(models, self.settings)
         plan = selected.plan(prices)
         if self.is_earlier:
-            console.insist(f"{self.directory} still has work left; it is continued first")
-        console.say(plan_sentence(plan, invalid=self.loaded.spool.invalid))
-        if sentence := price_sentence(plan):
-            console.say(sentence)
+            self._say_continued()
+        self._report_of(self.ledger).say_plan(plan)
         return selected, plan, prices
-
-    async def _priced_models(self) -> ModelRegistry:
-        """Return where prices come from; the sandbox in this process is asked on this very loop."""
-        if not self.ref.sandbox:
-            return self.batch.models
-        async with self.remote.client() as api:
-            answers = [await api.model(model) for model in self.loaded.models]
-        entries = {one.model_id: one for one in answers if isinstance(one, ModelEntry)}
-        return ModelRegistry(packaged=entries, ask=lambda model: entries.get(model, NOT_IN_SANDBOX))
 
     async def run(self, selected: SelectedJobs, plan: Plan, prices: PriceOf) -> Outcome:
         """Submit, poll and download until nothing is left or a reason to stop arrives."""
@@ -333,57 +259,21 @@ class BatchRun:
             spending=self._spending(selected, plan, prices),
         )  # fmt: skip
         async with build_runner(parts, plan) as runner:
-            with signals_stop(runner):
-                return await runner.run(selected)
+            return await runner.run(selected)
 
     def _spending(self, selected: SelectedJobs, plan: Plan, prices: PriceOf) -> Spending:
-        if not self.settings.max_cost:
-            return Spending(price_of=prices)
-        if plan.unpriced:
+        if self.settings.max_cost and plan.unpriced:
             require_prices(selected.jobs(), prices, manifest=self.ref.manifest)
-        others = [one for _, one in self.directories.dated() if one != self.directory]
+        others = [one for one in self.directories.begun() if one != self.directory]
         return spending(
             self.settings.max_cost, own=self.ledger, others=others,
-            today=local_date(self.context.clock.now_s()), price_of=prices,
+            now_s=self.context.clock.now_s(), price_of=prices,
         )  # fmt: skip
 
     def report(self, selected: SelectedJobs, outcome: Outcome) -> int:
         """Write the results, print the summary, and return the exit code."""
-        console, final = self.context.console, selected.plan()
-        reasons = [*outcome.reasons, *(StopReason.BREAKER for _ in outcome.stopped_models)]
-        for model, why in outcome.stopped_models.items():
-            console.insist(f"{model}: no more submissions in this run: {why}")
-        code = exit_code(reasons, final, invalid=self.loaded.spool.invalid)
-        if outcome.failure is not None:
-            console.insist(str(outcome.failure))
-        else:
-            self._write_result_files()
-        summary = summarise(self.ledger.get(job.id) for job in selected.jobs())
-        reasons = list(dict.fromkeys(reasons))
-        if self.settings.json:
-            console.print_json(summary_json(summary, code, _reasons(reasons, code)))
+        final = selected.plan()
+        code = self._report_of(self.ledger).end(selected, final, outcome)
         if not (final if selected.is_whole else self._whole_plan()).work_left:
             mark_finished(self.directory, policy_of(self.settings))
-        speak = console.say if code == 0 else console.insist
-        for line in status_lines(summary, self.directory.path, now_s=self.context.clock.now_s()):
-            speak(line)
-        if code not in (0, 1):
-            console.insist(self._how_to_resume(reasons, left=final.work_left))
         return code
-
-    def _write_result_files(self) -> None:
-        columns = self.loaded.manifest.columns
-        write_result_files(
-            self.directory, columns, lambda: rows_of_batch(self.loaded.spool, self.ledger)
-        )
-
-    def _how_to_resume(self, reasons: Sequence[StopReason], *, left: int) -> str:
-        why = ", ".join(reason.value for reason in reasons) or "stopped early"
-        first = next((advice for reason, advice in _ADVICE.items() if reason in reasons), "")
-        resume = f"{first}to resume, run: {self.request.command_line}"
-        return f"{why}: {count_text(left, 'job')} left; {resume}"
-
-
-def _reasons(reasons: Iterable[StopReason], code: int) -> list[str]:
-    """Return a reason for every exit code but 0."""
-    return [one.value for one in reasons] or ([] if code == 0 else [_UNNAMED[code]])

@@ -8,11 +8,10 @@ from typing import Self
 
 from batchgen.app.batch_ref import BatchRef
 from batchgen.app.command_context import CommandContext
-from batchgen.app.loading import LoadedBatch, load
+from batchgen.app.loading import LoadedBatch, load, read_records
 from batchgen.app.open_batch import open_newest
 from batchgen.app.result_files import rows_of_batch, rows_of_ledger, write_result_files
 from batchgen.app.run_directory import RunDirectory, default_directories
-from batchgen.core.adoption import adoptions
 from batchgen.core.errors import BatchgenError, ManifestNotFound
 from batchgen.core.summary import Summary, summarise, time_left_s
 from batchgen.core.units import seconds
@@ -68,12 +67,10 @@ def read_snapshot(ref: BatchRef, context: CommandContext) -> BatchSnapshot:
     """
     try:
         batch = open_newest(ref, context)
-        records = replay(batch.directory.ledger).index
         loaded = load(batch, spool_dir=batch.directory.path)
     except BatchgenError as error:
         return _without_manifest(ref, error)
-    for old, new in adoptions(loaded.spool, records):
-        records.adopt(old, new)
+    records = read_records(batch.directory, loaded.spool)
     return BatchSnapshot(directory=batch.directory, records=records, loaded=loaded)
 
 

@@ -14,6 +14,7 @@ from batchgen.app.output_store import store_of, with_sidecars
 from batchgen.app.remote import Remote
 from batchgen.app.run_directory import RunDirectory
 from batchgen.app.run_options import limits_of, policy_of
+from batchgen.app.signals import signals_stop
 from batchgen.core.plan import Plan
 from batchgen.core.polling.durations import past_duration_s
 from batchgen.core.run_settings import RunSettings
@@ -37,7 +38,7 @@ class RunnerParts:
 
 @asynccontextmanager
 async def build_runner(parts: RunnerParts, plan: Plan) -> AsyncIterator[Runner]:
-    """Give a runner for the jobs of `plan`; its client, store and progress are closed at the end.
+    """Give a runner for the jobs of `plan`, which signals stop; its parts are closed at the end.
 
     Raises `TokenMissing`, and `LocalIOError` if the outputs cannot be written.
     """
@@ -65,7 +66,8 @@ async def build_runner(parts: RunnerParts, plan: Plan) -> AsyncIterator[Runner]:
             )  # fmt: skip
             tally.limited_by = runner.limited_by
             _recall_durations(runner, parts)
-            yield runner
+            with signals_stop(runner):
+                yield runner
 
 
 def _recall_durations(runner: Runner, parts: RunnerParts) -> None:

@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import Self
 
 from batchgen.app.open_batch import OpenBatch
+from batchgen.app.run_directory import RunDirectory
 from batchgen.app.spool import Spool, SpooledRow
+from batchgen.core.adoption import adoptions
 from batchgen.core.errors import ManifestError, Problem
-from batchgen.core.jobs import Job
+from batchgen.core.jobs import Batch, Job
 from batchgen.core.model_entry import ModelEntry
 from batchgen.core.schema import InvalidValue
+from batchgen.ledger import RecordIndex, replay
 from batchgen.manifest import BadRow, Manifest, ManifestSettings
 from batchgen.manifest.templates import Template, variable
 from batchgen.models.pinned import PinnedSchemas
@@ -149,6 +152,14 @@ def _add_bad(loaded: LoadedBatch, bad: BadRow) -> None:
     loaded.fatal = loaded.fatal or bad.fatal
     room = SHOWN_PROBLEMS - len(loaded.problems)
     loaded.problems.extend(bad.problems[:room])
+
+
+def read_records(directory: RunDirectory, batch: Batch) -> RecordIndex:
+    """Return the records of a directory; rows that got an id have the job of their input."""
+    records = replay(directory.ledger).index
+    for old, new in adoptions(batch, records):
+        records.adopt(old, new)
+    return records
 
 
 def entries_to_pin(

@@ -7,19 +7,23 @@ from collections.abc import Callable, Iterable, Sequence
 from batchgen.app.batch_ref import BatchRef
 from batchgen.app.command_context import CommandContext
 from batchgen.app.model_sources import from_a_thread
+from batchgen.app.remote import Remote
 from batchgen.app.run_directory import RunDirectory
 from batchgen.core.api_base import DEFAULT_BASE_URL
 from batchgen.core.budget import Budget, charged_usd
 from batchgen.core.errors import ManifestError, Problem, TokenMissing
 from batchgen.core.jobs import Job
 from batchgen.core.lifecycle import IN_FLIGHT, JobRecord
+from batchgen.core.model_entry import ModelEntry, NoCatalogueEntry
 from batchgen.core.plan import Plan, Records
 from batchgen.core.run_limits import Allowance, Period
 from batchgen.core.run_settings import RunSettings
-from batchgen.core.units import count_text, local_date, seconds
+from batchgen.core.units import local_date, seconds
 from batchgen.ledger import replay
 from batchgen.models.registry import ModelRegistry
 from batchgen.runner import Spending
+
+NOT_IN_SANDBOX = NoCatalogueEntry(why="the sandbox does not have it", reached=True)
 
 PriceOf = Callable[[Job], float | None]
 
@@ -34,15 +38,12 @@ def price_of(models: ModelRegistry, settings: RunSettings) -> PriceOf:
     return price
 
 
-def price_sentence(plan: Plan) -> str:
-    """Return `40 jobs to submit, about $1.20`; empty if nothing is to be submitted."""
-    if not plan.submissions:
-        return ""
-    submit = f"{count_text(plan.submissions, 'job')} to submit"
-    if plan.unpriced == plan.submissions:
-        return f"{submit}; no price is known"
-    unknown = f", and {plan.unpriced:,} without a known price" if plan.unpriced else ""
-    return f"{submit}, about ${plan.total_cost_usd:,.2f}{unknown}"
+async def sandbox_prices(remote: Remote, models: Iterable[str]) -> ModelRegistry:
+    """Return the prices of the sandbox in this process, which is asked on this very loop."""
+    async with remote.client() as api:
+        answers = [await api.model(model) for model in models]
+    entries = {one.model_id: one for one in answers if isinstance(one, ModelEntry)}
+    return ModelRegistry(packaged=entries, ask=lambda model: entries.get(model, NOT_IN_SANDBOX))
 
 
 def balance_sentence(ref: BatchRef, plan: Plan, context: CommandContext) -> str:
@@ -71,10 +72,11 @@ def spending(
     *,
     own: Records,
     others: Sequence[RunDirectory],
-    today: str,
+    now_s: float,
     price_of: PriceOf,
 ) -> Spending:
     """Return budgets that know what was spent before, here and in `others` of the same batch."""
+    today = local_date(now_s)
     budgets = tuple(Budget(limit_usd=one.usd, name=one.name) for one in allowances)
     for allowance, budget in zip(allowances, budgets, strict=True):
         for record in own.records():

@@ -17,7 +17,7 @@ from batchgen.core.errors import LocalIOError
 from batchgen.core.events import FilesLost, Granted
 from batchgen.core.jobs import Batch
 from batchgen.core.lifecycle import JobRecord, JobState
-from batchgen.core.units import count_text
+from batchgen.core.units import count_text, timestamp
 from batchgen.ledger import RunLedger
 from batchgen.outputs.verify import bad_files
 
@@ -47,7 +47,7 @@ class Preparation:
     ledger: RunLedger
     batch: Batch
     console: Console
-    now: str
+    now_s: float
     repair: bool = False
     """Whether damaged files are to be fetched again."""
     retry: Retry | None = None
@@ -85,7 +85,7 @@ async def reopen_damaged_files(run: Preparation) -> None:
     if not run.repair:
         return
     found = tuple(bad_files(run.run_dir, run.ledger))
-    _move_aside((run.run_dir / bad.file.path for bad in found if bad.exists), run.now)
+    _move_aside((run.run_dir / bad.file.path for bad in found if bad.exists), timestamp(run.now_s))
     for job in dict.fromkeys(bad.job for bad in found):
         await run.ledger.record(job, FilesLost())
     for bad in found[:SHOWN_PROBLEMS]:

@@ -7,8 +7,9 @@ import asyncio
 from collections.abc import Iterable
 
 from batchgen.app.batch_ref import BatchRef
-from batchgen.app.batch_run import BatchRun, located_runs
+from batchgen.app.batch_run import BatchRun
 from batchgen.app.command_context import CommandContext
+from batchgen.app.located_runs import located_runs
 from batchgen.app.open_batch import read_settings
 from batchgen.app.run_options import RunRequest
 from batchgen.core.errors import BatchgenError, Interrupted, LockHeld, Terminated

@@ -1,1 +1,1 @@
-"""TODO."""
+"""What people and programs read: results, page, progress, log, status and plans as texts."""

@@ -15,6 +15,17 @@ def plan_sentence(plan: Plan, *, invalid: int) -> str:
     return f"{count_text(plan.jobs, 'job')}: {groups}{left_out}"
 
 
+def price_sentence(plan: Plan) -> str:
+    """Return `40 jobs to submit, about $1.20`; empty if nothing is to be submitted."""
+    if not plan.submissions:
+        return ""
+    submit = f"{count_text(plan.submissions, 'job')} to submit"
+    if plan.unpriced == plan.submissions:
+        return f"{submit}; no price is known"
+    unknown = f", and {plan.unpriced:,} without a known price" if plan.unpriced else ""
+    return f"{submit}, about ${plan.total_cost_usd:,.2f}{unknown}"
+
+
 def plan_table(plan: Plan) -> Iterator[str]:
     """Yield one line for each group: what it is, how many jobs, its expected cost."""
     for kind in Disposition:

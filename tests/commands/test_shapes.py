@@ -31,7 +31,7 @@ def test_rows_by_what_stands_in_their_columns(tmp_path: Path) -> None:
 
     assert (done.code, again.code, everything.code) == (0, 0, 0), done.err
     assert paid == {"one": 1, "three": 1}
-    assert "still holds" in again.err
+    assert "still applies" in again.err
     assert at_last == {"one": 1, "two": 1, "three": 1}
 
 

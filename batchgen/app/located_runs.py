@@ -1,0 +1,48 @@
+"""The runs of one command: in directories that were begun earlier, then in the one for today."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from batchgen.app.batch_ref import BatchRef
+from batchgen.app.batch_run import BatchRun, Narrowing
+from batchgen.app.command_context import CommandContext
+from batchgen.app.lock_wait import LockWait
+from batchgen.app.open_batch import directories_of
+from batchgen.app.other_directories import newest_with
+from batchgen.app.run_directory import RunDirectory
+from batchgen.app.run_file import is_finished
+from batchgen.app.run_options import RunRequest, policy_of
+from batchgen.core.units import local_date
+from batchgen.manifest import ManifestSettings
+
+
+def located_runs(
+    ref: BatchRef, request: RunRequest, manifest: ManifestSettings | None, context: CommandContext
+) -> Iterator[BatchRun]:
+    """Yield the runs of one command: directories begun earlier, then the one for today.
+
+    Which of the earlier ones have work left is found out by their runs, under their locks.
+    """
+    directories = directories_of(ref, manifest)
+    settings = request.settings(manifest)
+    today = directories.on(settings.date or local_date(context.clock.now_s()))
+    lock_wait = LockWait(if_locked=settings.if_locked, context=context)
+    narrowing = Narrowing(settings.limit, set(settings.jobs))
+
+    def run_in(directory: RunDirectory, *, is_earlier: bool) -> BatchRun:
+        return BatchRun(
+            ref=ref, directory=directory, directories=directories, request=request,
+            settings=settings, context=context, lock_wait=lock_wait, narrowing=narrowing,
+            is_earlier=is_earlier,
+        )  # fmt: skip
+
+    if request.retry is not None and not settings.date:
+        chosen = newest_with(directories, request.retry.chooses) or today
+        yield run_in(chosen, is_earlier=chosen != today)
+        return
+    if directories.are_dated and not (settings.date or settings.fresh):
+        for directory in directories.begun():
+            if directory != today and not is_finished(directory, policy_of(settings)):
+                yield run_in(directory, is_earlier=True)
+    yield run_in(today, is_earlier=False)

@@ -1,0 +1,116 @@
+"""The report of a run: its plan before, its results, summary and exit code after."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from batchgen.app.command_context import CommandContext
+from batchgen.app.loading import LoadedBatch
+from batchgen.app.result_files import rows_of_batch, write_result_files
+from batchgen.app.run_directory import RunDirectory
+from batchgen.core.jobs import Batch
+from batchgen.core.plan import Plan, Records
+from batchgen.core.stop_reasons import StopReason, exit_code
+from batchgen.core.summary import summarise
+from batchgen.core.units import count_text
+from batchgen.reports.plan_text import plan_json, plan_sentence, plan_table, price_sentence
+from batchgen.reports.status_text import status_lines, summary_json
+from batchgen.runner import Outcome
+
+_UNNAMED = {1: "some jobs ended badly", 75: "jobs are left"}
+"""The reasons of exit codes that no stop of the run explains."""
+_ADVICE = {
+    StopReason.TOKEN: "get a token at runcomfy.com (profile) and set RUNCOMFY_TOKEN; then ",
+    StopReason.BUDGET: "raise --max-cost, or wait for the next day or month; then ",
+    StopReason.BALANCE: "add balance at runcomfy.com; then ",
+}
+"""What the user can do before resuming, for the first of these reasons that applies."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunReport:
+    """Everything that a run tells the user about its jobs."""
+
+    context: CommandContext
+    directory: RunDirectory
+    loaded: LoadedBatch
+    records: Records
+    command_line: str
+    as_json: bool
+
+    def say_plan(self, plan: Plan) -> None:
+        """Print what the run is going to do, and what that is expected to cost."""
+        self.context.console.say(self._plan_sentence(plan))
+        if sentence := price_sentence(plan):
+            self.context.console.say(sentence)
+
+    def show_plan(self, plan: Plan, balance: str) -> None:
+        """Print the plan of a dry run as the result of the command."""
+        console = self.context.console
+        if self.as_json:
+            console.print_json(plan_json(plan))
+            return
+        console.print_lines(
+            self._plan_sentence(plan),
+            *plan_table(plan),
+            *filter(None, (price_sentence(plan), balance)),
+            "nothing was submitted (dry run)",
+        )
+
+    def say_nothing_to_do(self, plan: Plan, *, retry: bool) -> int:
+        """Say so, and return the exit code; a directory in which nothing is done is not created."""
+        code = exit_code((), plan, invalid=self.loaded.spool.invalid)
+        sentence = "nothing to retry" if retry else f"{self._plan_sentence(plan)}; nothing to do"
+        self.context.console.say(sentence)
+        if self.as_json:
+            summary = summary_json(summarise(()), code, _reasons((), code))
+            self.context.console.print_json(summary)
+        return code
+
+    def end(self, selected: Batch, final: Plan, outcome: Outcome) -> int:
+        """Write the results, print the summary, and return the exit code.
+
+        `final` is the plan for the selected jobs after the run.
+        """
+        console = self.context.console
+        for model, why in outcome.stopped_models.items():
+            console.insist(f"{model}: no more submissions in this run: {why}")
+        breaker = (StopReason.BREAKER,) if outcome.stopped_models else ()
+        reasons = list(dict.fromkeys((*outcome.reasons, *breaker)))
+        code = exit_code(reasons, final, invalid=self.loaded.spool.invalid)
+        if outcome.failure is not None:
+            console.insist(str(outcome.failure))
+        else:
+            self._write_result_files()
+        self._say_summary(selected, code, reasons)
+        if code not in (0, 1):
+            console.insist(self._how_to_resume(reasons, left=final.work_left))
+        return code
+
+    def _say_summary(self, selected: Batch, code: int, reasons: Sequence[StopReason]) -> None:
+        console = self.context.console
+        summary = summarise(self.records.get(job.id) for job in selected.jobs())
+        if self.as_json:
+            console.print_json(summary_json(summary, code, _reasons(reasons, code)))
+        speak = console.say if code == 0 else console.insist
+        for line in status_lines(summary, self.directory.path, now_s=self.context.clock.now_s()):
+            speak(line)
+
+    def _plan_sentence(self, plan: Plan) -> str:
+        return plan_sentence(plan, invalid=self.loaded.spool.invalid)
+
+    def _write_result_files(self) -> None:
+        columns, spool = self.loaded.manifest.columns, self.loaded.spool
+        write_result_files(self.directory, columns, lambda: rows_of_batch(spool, self.records))
+
+    def _how_to_resume(self, reasons: Sequence[StopReason], *, left: int) -> str:
+        why = ", ".join(reason.value for reason in reasons) or "stopped early"
+        first = next((advice for reason, advice in _ADVICE.items() if reason in reasons), "")
+        resume = f"{first}to resume, run: {self.command_line}"
+        return f"{why}: {count_text(left, 'job')} left; {resume}"
+
+
+def _reasons(reasons: Sequence[StopReason], code: int) -> list[str]:
+    """Return a reason for every exit code but 0."""
+    return [one.value for one in reasons] or ([] if code == 0 else [_UNNAMED[code]])
