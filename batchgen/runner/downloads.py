@@ -45,12 +45,12 @@ class Downloads:
 
     @property
     def pending(self) -> bool:
-        """Whether any is waiting or under way."""
+        """True if any is waiting or under way."""
         return bool(self._waiting or self._under_way)
 
     @property
     def limits_speed(self) -> bool:
-        """Whether more wait than can be fetched at once."""
+        """True if more are waiting than can be fetched at once."""
         return len(self._waiting) > self._context.limits.downloads
 
     def start(self) -> None:

@@ -19,7 +19,7 @@ from batchgen.runner.poller import InFlightJob, Poller
 from batchgen.runner.tasks import TaskGroup
 
 RESUMED_PATIENCE_S = 30.0
-"""How long a run waits at least for a job that was older than its time-out when it resumed."""
+"""Minimum time that a run waits for a job that was older than its time-out when it resumed."""
 
 EXPLORERS = 12
 """Jobs of a model that are polled often while nothing is known of it."""

@@ -44,27 +44,26 @@ class InFlightJob:
     give_up_at_s: float
     """Monotonic time after which this run no longer waits for it."""
     resumed: bool = False
-    """Whether an earlier run submitted it; then it may have ended long ago."""
+    """True if an earlier run submitted it; then it may have ended long ago."""
     observations: PollObservations = field(default_factory=PollObservations)
     explores: bool = False
-    """Whether it is one of the first of an unknown model, polled often so that the others need
-    not be."""
+    """True for the first jobs of an unknown model: polled often, so that the others need not be."""
     polls: int = 0
     failures: int = 0
     """Number of polls in a row that taught nothing."""
     result_failed: bool = False
-    """Whether `result` was asked first and answered with an error."""
+    """True if `result` was asked first and answered with an error."""
 
 
 EXPLORING = PollPace(share=0.06, min_s=0.1, max_s=10.0)
 
 HEALTHY_S = 3.0
-"""How long the API counts as healthy after a poll that succeeded."""
+"""Time for which the API counts as healthy after a poll that succeeded."""
 
 
 @dataclass(slots=True)
 class ResultFirst:
-    """Whether `result` may be asked before `status` said that a job has ended.
+    """The choice to ask `result` before `status` has said that a job has ended.
 
     The API documents `result` as readable in every state, and its own ComfyUI nodes poll nothing
     else; older clients met errors there. One answer about an unfinished job settles it.

@@ -33,7 +33,7 @@ from batchgen.runner.tasks import TaskGroup
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """How the run itself ended; what became of the jobs is in the ledger."""
+    """The end of the run itself; what became of the jobs is in the ledger."""
 
     reasons: tuple[StopReason, ...]
     failure: LocalIOError | None = None

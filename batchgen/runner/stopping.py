@@ -29,9 +29,9 @@ class Limits:
     rate_per_s: float | None = None
     """API calls started per second, polls included."""
     wait_for_api_s: float = 20.0
-    """How long to wait for the first answer of the API."""
+    """Time to wait for the first answer of the API."""
     silence_s: float = 3600.0
-    """How long to wait for an answer once the API has answered."""
+    """Time to wait for an answer once the API has answered."""
     job_timeout_s: float | None = None
     """Counted from the submission; None: by the kind of the model's output."""
     ends_at_s: float | None = None
@@ -39,9 +39,9 @@ class Limits:
     max_failures: int | None = None
     cancel_on_interrupt: bool = False
     drain_s: float = 4.0
-    """How long to wait, after a signal, for answers on their way."""
+    """Time to wait, after a signal, for answers on their way."""
     cancel_s: float = 3.0
-    """How long to wait, after a signal, for cancellations."""
+    """Time to wait, after a signal, for cancellations."""
 
     def leave_time_for(self, expected_s: float, clock: Clock) -> bool:
         """Return whether a job that takes this long would end in time if submitted now."""
@@ -69,22 +69,22 @@ class Stop:
 
     @property
     def interrupted(self) -> bool:
-        """Whether a signal is among the reasons."""
+        """True if a signal is among the reasons."""
         return StopReason.SIGINT in self.reasons or StopReason.SIGTERM in self.reasons
 
     @property
     def no_submissions(self) -> bool:
-        """Whether nothing may be submitted any more."""
+        """True if nothing may be submitted any more."""
         return bool(self.reasons)
 
     @property
     def no_polls(self) -> bool:
-        """Whether polling has ended."""
+        """True if nothing is polled any more."""
         return any(EFFECTS[reason].stops_polls for reason in self.reasons)
 
     @property
     def no_downloads(self) -> bool:
-        """Whether downloading has ended."""
+        """True if nothing is downloaded any more."""
         return any(EFFECTS[reason].stops_downloads for reason in self.reasons)
 
 

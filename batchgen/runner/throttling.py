@@ -51,7 +51,7 @@ class PacedAPI:
         self._clock = clock
         self._rate = RateLimiter(per_s=per_s)
         self.waited_s = 0.0
-        """How long the last call had to wait."""
+        """Time that the last call had to wait."""
 
     async def submit(self, model: str, values: Mapping[str, JSONValue]) -> SubmitAnswer:
         """Submit in turn."""

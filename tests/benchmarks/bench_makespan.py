@@ -1,4 +1,4 @@
-"""How near a run comes to slots that are never idle, as the server sees it.
+"""The makespan of a run, compared with slots that are never idle, as the server sees it.
 
     python -m tests.benchmarks.bench_makespan [CAP:JOBS:SECONDS ...]
 

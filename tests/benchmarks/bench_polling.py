@@ -63,7 +63,7 @@ from tests.kit.time import LoopClock, leap
 LEARNING = 20
 FIXED_S = 2.0
 SPEED = 10.0
-"""How much faster than in virtual time the sandbox runs."""
+"""The sandbox runs so many times faster than virtual time."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -92,7 +92,7 @@ async def test_nothing_is_known_of_a_job_that_was_never_submitted(subject: Subje
 
 
 async def test_each_event_is_folded_into_the_record(subject: Subject) -> None:
-    """What `record` returns is what `get` gives, and nothing that was known is lost."""
+    """`get` gives what `record` returned, and nothing that was known is lost."""
     for event in life("r1"):
         returned = await subject.ledger.record("a", event)
         assert subject.ledger.get("a") == returned
@@ -155,7 +155,7 @@ async def test_records_come_by_state_in_the_order_of_their_first_event(subject: 
 
 
 async def test_attempts_count_accepted_and_doubtful_posts_of_one_input(subject: Subject) -> None:
-    """What was not accepted is no attempt; an edited row starts at 1."""
+    """A POST that was not accepted does not count; an edited row starts at 1."""
 
     def attempt() -> int:
         record = subject.ledger.get("a")
@@ -200,7 +200,7 @@ async def test_a_restored_record_is_the_present_one(subject: Subject) -> None:
 
 
 async def test_restoring_forgets_no_money(subject: Subject) -> None:
-    """What was spent on the job in all stays the same, however often its row goes back."""
+    """The total cost of the job stays the same, however often its row goes back."""
     await subject.record("a", *life("r1", cost_usd=0.03))
     await subject.record("a", *life("r2", "f2", cost_usd=0.05))
 

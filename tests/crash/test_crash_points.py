@@ -217,7 +217,7 @@ def test_a_kill_while_the_answer_is_on_its_way_is_one_doubt(tmp_path: Path, scen
 
 @pytest.mark.slow
 def test_kills_of_the_runs_that_repair_add_nothing(scene: Scene) -> None:
-    """What is left by a process that is killed while it repairs is repaired by the next."""
+    """The next run repairs what a process left that was killed while it repaired."""
     scene.die(P.ANSWER_HEARD, 2)
     scene.die(P.LINE_WRITTEN, 1)  # the line that puts the job in doubt
     scene.die(P.RESULT_HEARD, 1)

@@ -1,4 +1,4 @@
-"""What tests share: virtual time, fakes of the ports, a real server, and waiting."""
+"""The kit of the tests: virtual time, fakes of the ports, a real server, and waiting."""
 
 MODEL = "bytedance/dreamina-4-0/text-to-image"
 """The model of all tests that need only one."""

@@ -120,6 +120,9 @@ class MemoryAPI:
     posts: Counter[str] = field(default_factory=Counter)
     polls: Counter[str] = field(default_factory=Counter)
     high_water: int = 0
+    """Most jobs in flight at once."""
+    posting: int = 0
+    most_posting: int = 0
     _end_s: dict[str, float] = field(default_factory=dict)
     _ends: list[float] = field(default_factory=list)
     _cancelled: set[str] = field(default_factory=set)
@@ -127,7 +130,10 @@ class MemoryAPI:
     async def submit(self, model: str, values: Mapping[str, JSONValue]) -> SubmitAnswer:
         prompt = str(values.get("prompt"))
         self.posts[prompt] += 1
+        self.posting += 1
+        self.most_posting = max(self.most_posting, self.posting)
         await asyncio.sleep(self.answer_s)
+        self.posting -= 1
         if not self.is_reachable:
             return _UNREACHABLE
         answer = self.on_submit(values, self.posts[prompt])

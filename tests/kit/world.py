@@ -40,7 +40,7 @@ class World:
 
     @property
     def context(self) -> CommandContext:
-        """What `cli.main` would build."""
+        """The context that `cli.main` would build."""
         return _Context(clock=_Clock(self), environment={"RUNCOMFY_TOKEN": "t"}, world=self)
 
     def batchgen(self, *words: str | Path) -> Done:

@@ -36,7 +36,7 @@ def test_a_rejected_token_stops_the_run_and_fails_nothing() -> None:
 
 
 def test_an_exhausted_balance_stops_submissions_and_collects_the_rest() -> None:
-    """What is in flight is paid for: it is polled and downloaded all the same."""
+    """Jobs in flight are paid for: they are polled and downloaded all the same."""
     empty = NoBalance(error=JobError(kind="not_accepted", message="InsufficientResources"))
 
     def third(values: object, n: int) -> SubmitAnswer | None:
@@ -92,7 +92,7 @@ def test_a_signal_drains() -> None:
 
 
 def test_a_signal_does_not_wait_for_a_hanging_answer() -> None:
-    """What is not answered in time is left as it is, and is in doubt next time."""
+    """A job that is not answered in time is left as it is, and is in doubt next time."""
     world = RunnerWorld(api=MemoryAPI(answer_s=60.0), limits=Limits(concurrency=2))
 
     world.run(many(9), interrupt_after(1.0, StopReason.SIGTERM))

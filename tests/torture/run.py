@@ -14,7 +14,7 @@ from tests.kit.live import Live, environment
 from tests.torture.decisions import End, Round
 
 DRAIN_S = 20.0
-"""How long a run that was asked to stop may take on a busy machine; it promises 5 s."""
+"""Time that a run may take to stop on a busy machine; it promises 5 s."""
 
 
 @dataclass(slots=True)
@@ -24,7 +24,7 @@ class Run:
     process: subprocess.Popen[str]
     began_s: float
     was_signalled: bool = False
-    """Whether it was ended from outside, before it ended by itself."""
+    """True if it was ended from outside, before it ended by itself."""
 
     @classmethod
     def start(cls, arguments: list[str], log: Path, sandbox: Live) -> Run:
