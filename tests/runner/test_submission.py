@@ -198,7 +198,7 @@ def test_after_an_outage_one_job_goes_alone() -> None:
 
 
 def test_ten_failures_in_a_row_stop_the_model_and_leave_the_others() -> None:
-    """The other jobs of the broken model stay pending; those of the other model run to their end."""
+    """The other jobs of the broken model stay pending; the other model runs to its end."""
     broke = Broke(error=JobError(kind="generation", message="boom"), cost_usd=0.01)
     jobs = [job(f"a{n}", f"bad {n}") for n in range(40)]
     jobs += [job(f"b{n}", f"good {n}", model=OTHER_MODEL) for n in range(20)]
