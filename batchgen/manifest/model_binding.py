@@ -127,30 +127,25 @@ class ModelBinding:
         own = self.schema.parameter(name) if self.schema else None
         return own or (self.text_parameter if name.strip().casefold() == "prompt" else None)
 
-    def read(self, parameter: str, given: Given, *, decimal_comma: bool = False) -> JSONValue:
-        """Return a value in the parameter's type; raise `InvalidValue` if it is to be validated."""
-        try:
-            return coerce(self._property(parameter), given, decimal_comma=decimal_comma)
-        except InvalidValue:
-            if self.settings.validate:
-                raise
-            return coerce(Property(name=parameter), given)
+    def read(self, parameter: str, given: Given) -> JSONValue:
+        """Return a value in the parameter's type; raise `InvalidValue` if it cannot have that."""
+        return coerce(self._property(parameter), given)
 
     def reader(
         self, parameter: str, *, decimal_comma: bool = False
     ) -> Callable[[Given], JSONValue]:
         """Return `read` for the cells of one column: a short cell's meaning is found once."""
         prop = self._property(parameter)
-        if prop.kinds == (Kind.TEXT,) and not prop.choices and self.settings.validate:
+        if prop.kinds == (Kind.TEXT,) and not prop.choices:
             return partial(coerce, prop)
         memo: dict[str, JSONValue] = {}
 
         def read(given: Given) -> JSONValue:
             if not isinstance(given, str) or len(given) > MEMO_CHARACTERS:
-                return self.read(parameter, given, decimal_comma=decimal_comma)
+                return coerce(prop, given, decimal_comma=decimal_comma)
             if given in memo:
                 return memo[given]
-            value = self.read(parameter, given, decimal_comma=decimal_comma)
+            value = coerce(prop, given, decimal_comma=decimal_comma)
             if len(memo) < MEMO_CELLS and not isinstance(value, (list, dict)):
                 memo[given] = value
             return value
@@ -160,15 +155,13 @@ class ModelBinding:
     def check(self, values: Mapping[str, JSONValue]) -> tuple[InputFault, ...]:
         """Return what is wrong with a whole input."""
         if self.schema is not None:
-            return self.schema.check(values) if self.settings.validate else ()
+            return self.schema.check(values)
         return () if "prompt" in values else (_NO_PROMPT,)
 
     @property
     def required(self) -> tuple[str, ...]:
         """The parameters that an input cannot do without."""
-        if self.schema is None:
-            return ("prompt",)
-        return self.schema.required if self.settings.validate else ()
+        return self.schema.required if self.schema else ("prompt",)
 
     @property
     def given(self) -> set[str]:
@@ -256,13 +249,8 @@ class ModelBindings:
             if schema := source.schema_for(model):
                 self.schemas[model], self.origins[model] = schema, source.origin_of(model)
                 break
-        self._note(model, schema)
-        return ModelBinding(model, schema, self._settings)
-
-    def _note(self, model: str, schema: Schema | None) -> None:
         if schema is None:
             self.notes[f"no schema is known for {model}: nothing of its rows was validated"] = None
-        elif not self._settings.validate:
-            self.notes[f"validation is switched off: the rows of {model} were not checked"] = None
-        for note in schema.notes if schema else ():
-            self.notes[f"the schema of {model} {note}"] = None
+        else:
+            self.notes.update((f"the schema of {model} {note}", None) for note in schema.notes)
+        return ModelBinding(model, schema, self._settings)

@@ -50,11 +50,6 @@ class Selection:
     state_conditions: tuple[Condition, ...]
     """On the job's state."""
 
-    @property
-    def state(self) -> str | None:
-        """The state of `state=...`, None if there is no such condition."""
-        return next((one.value for one in self.state_conditions if one.op == "="), None)
-
     def renamed(self, columns: Mapping[str, object]) -> Selection:
         """Return the same selection with the spreadsheet's own column names for our words."""
         conditions = []

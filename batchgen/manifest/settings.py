@@ -46,8 +46,6 @@ class RowOptions:
     """`COLUMN OP VALUE` joined by `and`; see `Selection`."""
     allow_outside: bool = False
     """Whether `file:` and `schema:` may leave the manifest's directory."""
-    no_validate: bool = False
-    """Use a schema for names and types only, and check no value against it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +98,6 @@ class RowSettings:
     columns: Mapping[str, str | Template]
     """Our word or a parameter, as written -> a column's name or a template."""
     template: Template | None
-    validate: bool
 
     @classmethod
     def of(
@@ -132,7 +129,6 @@ class RowSettings:
             params=options.params,
             columns=columns,
             template=None if text is None else template(text, settings.where("template")),
-            validate=not options.no_validate,
         )
 
     def place_of_column(self, word: str) -> str:

@@ -46,7 +46,6 @@ class Template:
     """One template, checked and compiled; raises `InvalidValue` for what it may not contain."""
 
     def __init__(self, source: str) -> None:
-        self.source = source
         try:
             self._check(source)
             self._compiled = _environment.from_string(source)

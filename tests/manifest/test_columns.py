@@ -228,13 +228,6 @@ def test_a_model_without_a_prompt_says_so(read: Read) -> None:
     assert seen.jobs[0].input == {"text": "a", "image": "b"}
 
 
-def test_validation_can_be_switched_off(read: Read) -> None:
-    """Types are still used, limits are not; a note says so."""
-    seen = read("a.csv", "prompt,scale\na,7\n", no_validate=True)
-    assert seen.jobs[0].input == {"prompt": "a", "scale": 7}
-    assert "not checked" in seen.manifest.notes[0]
-
-
 @pytest.mark.parametrize(
     ("schema", "cell", "value"),
     [
