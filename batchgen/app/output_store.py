@@ -1,10 +1,8 @@
-"""Where the outputs of a batch go, put together: place, guard, names, and sidecars where wanted.
+"""The output store of a batch, put together: destination, URL policy, file names, sidecars.
 
-What was submitted for jobs whose outputs are about to be collected: model and input.
-
-Not what the row says now: that may have been edited since. Jobs of this run are overheard as their
-intent becomes durable; for those of earlier runs the rows of the manifest are asked, where they are
-still the same, and then the ledger.
+A sidecar describes what was submitted, which is not what the row says now if it was edited since.
+For jobs of this run that is known from their intents; for those of earlier runs from the rows of
+the manifest that are still the same, or else from the ledger.
 """
 
 from __future__ import annotations
@@ -30,12 +28,12 @@ from batchgen.outputs.sidecar import sidecar
 from batchgen.outputs.store import Store
 from batchgen.ports import Clock, FilesSaved, Observer, OutputStore, SaveAnswer
 
-_GOES_ON = (Intended, Accepted, Started, Succeeded)
+_STILL_OPEN = (Intended, Accepted, Started, Succeeded)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubmittedInput:
-    """One submission."""
+    """Model and input of one submission."""
 
     model: str
     values: Mapping[str, JSONValue]
@@ -43,7 +41,7 @@ class SubmittedInput:
 
 @dataclass(slots=True, kw_only=True)
 class SubmittedInputs:
-    """By job, for as long as a job is open. An `Observer` that passes on what it hears."""
+    """What was submitted for each open job; an `Observer` that passes everything on."""
 
     batch: Batch
     records: Records
@@ -55,16 +53,16 @@ class SubmittedInputs:
         """Remember a submission until its job has ended."""
         if isinstance(event, Intended):
             self._known[job] = SubmittedInput(model=event.model, values=event.input)
-        elif not isinstance(event, _GOES_ON):
+        elif not isinstance(event, _STILL_OPEN):
             self._known.pop(job, None)
         self.then.on_event(job, event, record)
 
     def on_note(self, text: str) -> None:
-        """Nothing for this one."""
+        """Pass a sentence on."""
         self.then.on_note(text)
 
     async def of(self, job: str) -> SubmittedInput | None:
-        """None where neither manifest nor ledger know it any more. Looks it up off the loop."""
+        """Return it, looked up on a thread; None if neither manifest nor ledger knows it any more."""
         if job not in self._known:
             wanted = {
                 record.job: record.fingerprint
@@ -75,7 +73,7 @@ class SubmittedInputs:
         return self._known.get(job)
 
     def _look_up(self, wanted: dict[str, str]) -> None:
-        """On a thread: the records are those of the loop and are not touched here."""
+        """Look it up without touching the records, which belong to the loop's thread."""
         for row in self.batch.jobs():
             if row.id in wanted and wanted[row.id] == row.fingerprint:
                 self._known[row.id] = SubmittedInput(model=row.model, values=row.input)
@@ -117,7 +115,7 @@ class SidecarStore:
     async def save(
         self, job: str, urls: tuple[str, ...], known: tuple[OutputFile, ...] = ()
     ) -> SaveAnswer:
-        """Files first, then sidecars: both are there before the ledger says so."""
+        """Save the files, then their sidecars: both exist before the ledger says so."""
         answer = await self.store.save(job, urls, known)
         try:
             for file in answer.files if isinstance(answer, FilesSaved) else ():
@@ -127,7 +125,7 @@ class SidecarStore:
         return answer
 
     def settled(self, job: str) -> None:
-        """Passed on."""
+        """Pass it on."""
         self.store.settled(job)
 
     async def _describe(self, job: str, file: OutputFile) -> None:
@@ -141,9 +139,9 @@ class SidecarStore:
 def with_sidecars(
     store: Store, loaded: LoadedBatch, records: Records, observer: Observer, *, wanted: bool
 ) -> tuple[OutputStore, Observer]:
-    """The store that writes them, and the observer that has to hear of submissions for it.
+    """Return a store that writes sidecars, and the observer that tells it of submissions.
 
-    Both as they are where sidecars are not wanted.
+    Without `wanted`, returns both as they are.
     """
     if not wanted:
         return store, observer

@@ -1,8 +1,8 @@
-"""The checked jobs of a manifest on disk, for as long as a command needs them.
+"""The checked rows of a manifest in a temporary file, for as long as a command needs them.
 
-A manifest is read once, completely, before anything is submitted. What was checked then is what
-is submitted later in the night, whatever a colleague does to the spreadsheet meanwhile; and a
-million rows take disk, not memory. The file has no name, so nothing is left of it after a crash.
+A manifest is read once, completely, before anything is submitted. What was checked is what is
+submitted hours later, even if somebody saves the spreadsheet in between; and a million rows take
+disk, not memory. The file has no name, so nothing is left of it after a crash.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _BLOCK_BYTES = 1 << 17
 
 
 class SpooledRow(msgspec.Struct, frozen=True, array_like=True):
-    """One row of the expanded manifest: a job, or what is wrong with it."""
+    """One row of the expanded manifest: a job, or a row with its problems."""
 
     id: str
     model: str
@@ -34,7 +34,7 @@ class SpooledRow(msgspec.Struct, frozen=True, array_like=True):
     problems: tuple[str, ...] = ()
 
     def job(self) -> Job:
-        """The job that this row is."""
+        """Return the row as a job."""
         where = Where(file=self.file, row=self.row)
         return Job(
             id=self.id, model=self.model, input=self.input, where=where, columns=self.columns
@@ -42,10 +42,10 @@ class SpooledRow(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Spool:
-    """Rows, written once and read as often as needed (port `Batch`)."""
+    """Rows that are written once and read as often as needed (port `Batch`)."""
 
     def __init__(self, directory: Path | None = None, *, keep: bool = True) -> None:
-        """In `directory`, else the system's; without `keep` rows are only counted."""
+        """Use `directory`, or else the system's; without `keep`, rows are only counted."""
         self._keep = keep
         self._encoder = msgspec.json.Encoder()
         self._decoder = msgspec.json.Decoder(SpooledRow)
@@ -54,7 +54,7 @@ class Spool:
         self.invalid = 0
 
     def add(self, row: SpooledRow) -> None:
-        """Append a row. Raises `LocalIOError` where the disk is full."""
+        """Append a row. Raises `LocalIOError` if the disk is full."""
         if self._keep:
             self._write(row)
         if row.problems:
@@ -69,9 +69,9 @@ class Spool:
             raise LocalIOError(f"temporary file: {error.strerror}") from error
 
     def rows(self) -> Iterator[SpooledRow]:
-        """Every row in the manifest's order.
+        """Yield every row in the manifest's order.
 
-        Several passes may go on at the same time, also in different threads: none moves the
+        Several passes may run at the same time, also in different threads, because none moves the
         position of the file.
         """
         self._file.flush()
@@ -86,9 +86,9 @@ class Spool:
             yield block
 
     def jobs(self) -> Iterable[Job]:
-        """Every valid job in the manifest's order."""
+        """Return every valid job in the manifest's order."""
         return (row.job() for row in self.rows() if not row.problems)
 
     def close(self) -> None:
-        """Give the disk back."""
+        """Remove the file."""
         self._file.close()
