@@ -13,8 +13,9 @@ import pytest
 
 from batchgen.app.spool import Spool, SpooledRow
 from batchgen.core.events import Intended
-from batchgen.ledger import LEDGER_NAME, RunLedger, replay
+from batchgen.ledger import RunLedger, replay
 from batchgen.system.clock import SystemClock
+from batchgen.system.run_directory import RunDirectory
 
 ROWS = 3_000
 
@@ -55,7 +56,7 @@ def test_records_read_in_two_threads_are_those_that_were_asked_for(tmp_path: Pat
         await ledger.close()
 
     asyncio.run(write())
-    index = replay(tmp_path / LEDGER_NAME).index
+    index = replay(RunDirectory(tmp_path).ledger).index
 
     def read(step: int) -> bool:
         chosen = names[::step] * 3

@@ -1,8 +1,10 @@
-"""The composition root: builds the real parts and runs a command with them.
+"""The composition root: the parts of a command, put together.
 
-Only this room knows all others. Each module is one command's work without its command line.
-
-    batch   a manifest, checked and spooled          run      the night
-    views   status and report, from ledger and rows  session  API, sandbox, signals
-    turn    whose turn it is in a run directory      watching what onlookers see
+command_context    clock, environment and console, built once by the command line
+batch_ref          the batch that a command is about
+run_directories    its run directories; run_file: what such a directory remembers
+open_batch         an open manifest; loading: every row read, checked and spooled
+located_runs       the runs of one command; batch_run: one of them, step by step
+build_runner       the wiring of a run; output_store, pricing, remote: its parts
+batch_snapshot     a batch as it is now, for commands that only read
 """

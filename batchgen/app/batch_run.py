@@ -20,7 +20,7 @@ from batchgen.app.pricing import (
     spending,
 )
 from batchgen.app.remote import Remote, real_api, sandbox_in_process
-from batchgen.app.run_directory import RunDirectories, RunDirectory
+from batchgen.app.run_directories import RunDirectories
 from batchgen.app.run_file import (
     first_jobs,
     mark_finished,
@@ -38,6 +38,7 @@ from batchgen.core.run_settings import RunSettings
 from batchgen.ledger import RunLedger, RunLock
 from batchgen.models.pinned import PinnedSchemas
 from batchgen.runner import Outcome, Spending
+from batchgen.system.run_directory import RunDirectory
 
 
 @dataclass(slots=True)

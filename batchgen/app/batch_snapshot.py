@@ -11,12 +11,13 @@ from batchgen.app.command_context import CommandContext
 from batchgen.app.loading import LoadedBatch, load, read_records
 from batchgen.app.open_batch import open_newest
 from batchgen.app.result_files import rows_of_batch, rows_of_ledger, write_result_files
-from batchgen.app.run_directory import RunDirectory, default_directories
+from batchgen.app.run_directories import default_directories
 from batchgen.core.errors import BatchgenError, ManifestNotFound
 from batchgen.core.summary import Summary, summarise, time_left_s
 from batchgen.core.units import seconds
 from batchgen.ledger import RecordIndex, replay
 from batchgen.reports.results_csv import ResultRow
+from batchgen.system.run_directory import RunDirectory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

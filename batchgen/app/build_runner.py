@@ -12,7 +12,6 @@ from batchgen.app.command_context import CommandContext
 from batchgen.app.loading import LoadedBatch
 from batchgen.app.output_store import store_of, with_sidecars
 from batchgen.app.remote import Remote
-from batchgen.app.run_directory import RunDirectory
 from batchgen.app.run_options import limits_of, policy_of
 from batchgen.app.signals import signals_stop
 from batchgen.core.plan import Plan
@@ -21,6 +20,7 @@ from batchgen.core.run_settings import RunSettings
 from batchgen.ledger import RunLedger
 from batchgen.reports.progress import Tally
 from batchgen.runner import Runner, Spending
+from batchgen.system.run_directory import RunDirectory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Self
 
 from batchgen.app.open_batch import OpenBatch
-from batchgen.app.run_directory import RunDirectory
 from batchgen.app.spool import Spool, SpooledRow
 from batchgen.core.adoption import adoptions
 from batchgen.core.errors import ManifestError, Problem
@@ -22,6 +21,7 @@ from batchgen.manifest import BadRow, Manifest, ManifestSettings
 from batchgen.manifest.templates import Template, variable
 from batchgen.models.pinned import PinnedSchemas
 from batchgen.models.registry import ModelRegistry
+from batchgen.system.run_directory import RunDirectory
 
 DEFAULT_NAME = "{{ id }}-{{ index }}"
 

@@ -10,11 +10,11 @@ from batchgen.app.command_context import CommandContext
 from batchgen.app.lock_wait import LockWait
 from batchgen.app.open_batch import directories_of
 from batchgen.app.other_directories import newest_with
-from batchgen.app.run_directory import RunDirectory
 from batchgen.app.run_file import is_finished
 from batchgen.app.run_options import RunRequest, policy_of
 from batchgen.core.units import local_date
 from batchgen.manifest import ManifestSettings
+from batchgen.system.run_directory import RunDirectory
 
 
 def located_runs(

@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from batchgen.app.command_context import CommandContext
-from batchgen.app.run_directory import RunDirectory
 from batchgen.app.signals import signals_noted
 from batchgen.core.errors import LockHeld
 from batchgen.core.run_limits import IfLocked, LockedAction
 from batchgen.core.units import duration_text
 from batchgen.ledger import RunLock, holder_in
+from batchgen.system.run_directory import RunDirectory
 
 TRY_EVERY_S = 1.0
 

@@ -9,17 +9,13 @@ from pathlib import Path
 from batchgen.app.batch_ref import BatchRef
 from batchgen.app.command_context import CommandContext
 from batchgen.app.model_sources import offline_models, online_models
-from batchgen.app.run_directory import (
-    RunDirectories,
-    RunDirectory,
-    default_directories,
-    named_directories,
-)
+from batchgen.app.run_directories import RunDirectories, default_directories, named_directories
 from batchgen.app.run_file import recall
 from batchgen.manifest import Manifest, ManifestSettings, open_manifest
 from batchgen.models.bundled import packaged_models
 from batchgen.models.pinned import PinnedSchemas
 from batchgen.models.registry import ModelRegistry
+from batchgen.system.run_directory import RunDirectory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

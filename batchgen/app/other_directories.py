@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from batchgen.app.run_directory import RunDirectories, RunDirectory
+from batchgen.app.run_directories import RunDirectories
 from batchgen.core.lifecycle import JobRecord
 from batchgen.ledger import replay
+from batchgen.system.run_directory import RunDirectory
 
 
 def newest_with(

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from batchgen.app.loading import LoadedBatch
-from batchgen.app.run_directory import RunDirectory
 from batchgen.core.api_base import ApiBase
 from batchgen.core.events import Accepted, Event, Intended, OutputFile, Started, Succeeded
 from batchgen.core.jobs import Batch, JSONValue
@@ -27,6 +26,7 @@ from batchgen.outputs.file_names import FileNameClaims
 from batchgen.outputs.sidecar import sidecar
 from batchgen.outputs.store import Store
 from batchgen.ports import Clock, FilesSaved, Observer, OutputStore, SaveAnswer
+from batchgen.system.run_directory import RunDirectory
 
 _STILL_OPEN = (Intended, Accepted, Started, Succeeded)
 
@@ -62,7 +62,7 @@ class SubmittedInputs:
         self.then.on_note(text)
 
     async def of(self, job: str) -> SubmittedInput | None:
-        """Return it, looked up on a thread; None if neither manifest nor ledger knows it any more."""
+        """Return what was submitted; None if neither manifest nor ledger knows it any more."""
         if job not in self._known:
             wanted = {
                 record.job: record.fingerprint

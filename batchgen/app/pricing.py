@@ -8,7 +8,6 @@ from batchgen.app.batch_ref import BatchRef
 from batchgen.app.command_context import CommandContext
 from batchgen.app.model_sources import from_a_thread
 from batchgen.app.remote import Remote
-from batchgen.app.run_directory import RunDirectory
 from batchgen.core.api_base import DEFAULT_BASE_URL
 from batchgen.core.budget import Budget, charged_usd
 from batchgen.core.errors import ManifestError, Problem, TokenMissing
@@ -22,6 +21,7 @@ from batchgen.core.units import local_date, seconds
 from batchgen.ledger import replay
 from batchgen.models.registry import ModelRegistry
 from batchgen.runner import Spending
+from batchgen.system.run_directory import RunDirectory
 
 NOT_IN_SANDBOX = NoCatalogueEntry(why="the sandbox does not have it", reached=True)
 

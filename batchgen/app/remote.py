@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from batchgen.app.command_context import CommandContext
-from batchgen.app.run_directory import RunDirectory
 from batchgen.core.api_base import ApiBase, parse_base_url
 from batchgen.core.model_entry import ModelEntry
 from batchgen.core.secret import Secret
+from batchgen.system.run_directory import RunDirectory
 
 if TYPE_CHECKING:
     from batchgen.api.client import ModelAPI

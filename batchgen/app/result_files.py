@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from batchgen.app.run_directory import RunDirectory
 from batchgen.app.spool import Spool
 from batchgen.core.plan import Records
 from batchgen.core.summary import summarise
 from batchgen.reports.html_report import write_report
 from batchgen.reports.results_csv import ResultRow, write_results
 from batchgen.reports.status_text import state_phrases
+from batchgen.system.run_directory import RunDirectory
 
 
 def rows_of_batch(spool: Spool, records: Records) -> Iterator[ResultRow]:

@@ -16,11 +16,11 @@ from pathlib import Path
 import msgspec
 
 from batchgen.app.batch_ref import BatchRef
-from batchgen.app.run_directory import RunDirectory
 from batchgen.core.errors import ManifestError, Problem
 from batchgen.core.plan import Policy
 from batchgen.manifest import RowOptions, parse_selection
 from batchgen.system.files import replace_file
+from batchgen.system.run_directory import RunDirectory
 
 _FLAGS = {
     "model": "--model", "params": "--param", "columns": "--column", "format": "--format",

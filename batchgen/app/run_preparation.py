@@ -20,6 +20,7 @@ from batchgen.core.lifecycle import JobRecord, JobState
 from batchgen.core.units import count_text, timestamp
 from batchgen.ledger import RunLedger
 from batchgen.outputs.verify import bad_files
+from batchgen.system.files import set_aside_name
 
 RETRIABLE = (JobState.FAILED, JobState.IN_DOUBT, JobState.CANCELLED)
 
@@ -126,6 +127,6 @@ async def prepare(run: Preparation) -> None:
 def _move_aside(paths: Iterable[Path], now: str) -> None:
     for path in paths:
         try:
-            path.rename(path.with_name(f"{path.stem}.changed-{now.replace(':', '')}{path.suffix}"))
+            path.rename(set_aside_name(path, "changed", now, keep_suffix=True))
         except OSError as error:
             raise LocalIOError(f"{path}: {error.strerror}; it is in the way") from error

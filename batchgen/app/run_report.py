@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from batchgen.app.command_context import CommandContext
 from batchgen.app.loading import LoadedBatch
 from batchgen.app.result_files import rows_of_batch, write_result_files
-from batchgen.app.run_directory import RunDirectory
 from batchgen.core.jobs import Batch
 from batchgen.core.plan import Plan, Records
 from batchgen.core.stop_reasons import StopReason, exit_code
@@ -17,6 +16,7 @@ from batchgen.core.units import count_text
 from batchgen.reports.plan_text import plan_json, plan_sentence, plan_table, price_sentence
 from batchgen.reports.status_text import status_lines, summary_json
 from batchgen.runner import Outcome
+from batchgen.system.run_directory import RunDirectory
 
 _UNNAMED = {1: "some jobs ended badly", 75: "jobs are left"}
 """The reasons of exit codes that no stop of the run explains."""

@@ -12,7 +12,6 @@ from batchgen.app.command_context import CommandContext
 from batchgen.app.loading import load
 from batchgen.app.lock_wait import LockWait
 from batchgen.app.open_batch import locate, open_in
-from batchgen.app.run_directory import RunDirectory
 from batchgen.app.run_file import manifest_of
 from batchgen.core.errors import BatchgenError, LedgerError, UsageError
 from batchgen.core.ledger_codec import Position
@@ -26,6 +25,7 @@ from batchgen.ledger.repair import Repaired, repair
 from batchgen.ledger.replay import job_lines
 from batchgen.outputs.verify import BadFile, bad_files
 from batchgen.reports.terminal import tame
+from batchgen.system.run_directory import RunDirectory
 
 SHOWN = 20
 """Damaged lines and files that are printed; `--json` has all of them."""

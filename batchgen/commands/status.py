@@ -19,7 +19,7 @@ from batchgen.app.batch_snapshot import read_snapshot
 from batchgen.app.command_context import CommandContext
 from batchgen.app.loading import LoadedBatch, load
 from batchgen.app.open_batch import locate, open_in
-from batchgen.app.run_directory import RunDirectories, default_directories
+from batchgen.app.run_directories import RunDirectories, default_directories
 from batchgen.app.run_options import policy_of
 from batchgen.app.signals import STOP_SIGNALS, SignalWatch, handled_signals
 from batchgen.core.errors import BatchgenError, Terminated

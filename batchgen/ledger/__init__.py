@@ -16,10 +16,9 @@ A ledger is read to its end before anything is appended to it.
 
 from __future__ import annotations
 
-from batchgen.ledger.lock import LOCK_NAME, LockHolder, ProcessState, RunLock, holder_in
+from batchgen.ledger.lock import LockHolder, ProcessState, RunLock, holder_in
 from batchgen.ledger.record_index import RecordIndex
 from batchgen.ledger.replay import (
-    LEDGER_NAME,
     begun_at,
     follow,
     inputs_of,
@@ -29,8 +28,6 @@ from batchgen.ledger.replay import (
 from batchgen.ledger.run_ledger import RunLedger
 
 __all__ = [
-    "LEDGER_NAME",
-    "LOCK_NAME",
     "LockHolder",
     "ProcessState",
     "RecordIndex",

@@ -20,10 +20,11 @@ from typing import IO
 from batchgen.core.errors import LedgerDamaged, LedgerMissing, LocalIOError
 from batchgen.core.ledger_codec import Position, decode, scan
 from batchgen.core.lifecycle import JobState
-from batchgen.ledger.replay import LEDGER_NAME, Replay, replay
+from batchgen.ledger.replay import Replay, replay
 from batchgen.ledger.torn_tail import cut_torn_tail
 from batchgen.system.crash_points import CrashPoint, reached
 from batchgen.system.files import remove_leftovers, replacing
+from batchgen.system.run_directory import RunDirectory
 
 _FIRST_LINES = 2
 """An attempt begins with its intent and its request_id."""
@@ -34,7 +35,7 @@ def compact(run_dir: Path, *, now: str) -> tuple[Position, Position]:
 
     Returns the ends of the old and the new ledger. Raises as `replay`, and `LedgerMissing`.
     """
-    path = run_dir / LEDGER_NAME
+    path = RunDirectory(run_dir).ledger
     old = replay(path)
     if old.header is None:
         raise LedgerMissing(run_dir)

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from batchgen.core.errors import LocalIOError
 from batchgen.system.files import sync_file
+from batchgen.system.run_directory import RunDirectory
 
-RESERVE_NAME = "ledger.reserve"
 RESERVE_BYTES = 256 << 10
 """Enough for several hundred answers, more than are ever on their way at once."""
 
@@ -27,7 +27,7 @@ class DiskReserve:
     @classmethod
     def take(cls, run_dir: Path) -> DiskReserve:
         """Set the room aside. Raises `LocalIOError` if there is none: nothing may be submitted."""
-        path = run_dir / RESERVE_NAME
+        path = RunDirectory(run_dir).disk_reserve
         reserve = cls(path)
         try:
             if not path.exists() or path.stat().st_size != RESERVE_BYTES:

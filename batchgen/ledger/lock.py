@@ -23,8 +23,8 @@ import msgspec
 
 from batchgen.core.errors import LocalIOError, LockHeld
 from batchgen.core.units import duration_text, local_time, seconds, timestamp
+from batchgen.system.run_directory import RunDirectory
 
-LOCK_NAME = "ledger.lock"
 _LABEL_BYTES = 4096
 _MAX_PID = 2**31 - 1
 _DEAD = "dead"
@@ -113,7 +113,7 @@ def holder_in(run_dir: Path) -> LockHolder | None:
     """Return the label in the lock file of a run directory; None if there is no valid one."""
     try:
         fd = os.open(
-            run_dir / LOCK_NAME, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            RunDirectory(run_dir).lock, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         )
     except OSError:
         return None
@@ -163,7 +163,7 @@ class RunLock:
     @classmethod
     def acquire(cls, run_dir: Path, *, now_s: float) -> RunLock:
         """Take the lock. Raises `LockHeld`, which names the holder, or `LocalIOError`."""
-        path = run_dir / LOCK_NAME
+        path = RunDirectory(run_dir).lock
         fd = _open(path)
         try:
             _lock(fd, path, now_s)
@@ -239,5 +239,5 @@ def _advice(run_dir: Path, holder: LockHolder) -> str:
             return (
                 "that process has ended, so the lock is held by one that it started, or from"
                 " another machine over a network file system. On this host,"
-                f" fuser {run_dir / LOCK_NAME} names it"
+                f" fuser {RunDirectory(run_dir).lock} names it"
             )

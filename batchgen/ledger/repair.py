@@ -17,9 +17,10 @@ from batchgen.core.ledger_salvage import put_back, records_in
 from batchgen.core.lifecycle import JobRecord
 from batchgen.ledger.damage import DamagedLine, DamageReport, examine
 from batchgen.ledger.record_index import RecordIndex
-from batchgen.ledger.replay import LEDGER_NAME, replay
+from batchgen.ledger.replay import replay
 from batchgen.ledger.torn_tail import cut_torn_tail
-from batchgen.system.files import remove_leftovers, replacing
+from batchgen.system.files import remove_leftovers, replacing, set_aside_name
+from batchgen.system.run_directory import RunDirectory
 
 
 @dataclass(slots=True)
@@ -45,7 +46,7 @@ def repair(
     submission and does not say of which job, unless `accepts_loss` is true for what is still
     known. `LedgerMissing`, `LedgerForeign` and `LocalIOError` as `examine`.
     """
-    path = run_dir / LEDGER_NAME
+    path = RunDirectory(run_dir).ledger
     found = examine(path)
     lost = [fault for fault in found.faults if _is_lost(fault)]
     if lost and not accepts_loss(found.index):
@@ -53,7 +54,7 @@ def repair(
     done = Repaired(faults=found.faults, torn_bytes=found.torn_bytes, lost=len(lost))
     try:
         if found.faults:
-            done.aside = path.with_name(f"{path.name}.damaged-{now.replace(':', '')}")
+            done.aside = set_aside_name(path, "damaged", now)
             _set_aside(found, done.aside)
             done.put_back = list(_put_back(found, done.aside.name, now))
             _rewrite(found, done.put_back, now)

@@ -24,14 +24,14 @@ from batchgen.core.ledger_codec import (
 )
 from batchgen.core.lifecycle import JobRecord
 from batchgen.ledger.record_index import LineReader, RecordIndex
+from batchgen.system.run_directory import RunDirectory
 
-LEDGER_NAME = "ledger.jsonl"
 _HEADER_BYTES = 1 << 16
 
 
 def require_ledger(run_dir: Path) -> None:
     """Raise `LedgerMissing` if a run directory has no ledger."""
-    if not (run_dir / LEDGER_NAME).exists():
+    if not RunDirectory(run_dir).has_ledger:
         raise LedgerMissing(run_dir)
 
 
@@ -169,7 +169,7 @@ def job_lines(run_dir: Path, job: str) -> list[tuple[bytes, JobRecord]]:
         if record.job == job:
             found.append((offset, record))
 
-    ledger = follow(run_dir / LEDGER_NAME, add)
+    ledger = follow(RunDirectory(run_dir).ledger, add)
     ledger.read_on()
     end = ledger.position.offset
     return [(ledger.reader.line_at(offset, end), record) for offset, record in found]
@@ -181,7 +181,7 @@ def inputs_of(run_dir: Path, fingerprints: Mapping[str, str]) -> dict[str, Submi
     Raises `LocalIOError`. A bad line is skipped: whoever opened the ledger has reported it.
     """
     found = {}
-    ledger = Replay.open(run_dir / LEDGER_NAME)
+    ledger = Replay.open(RunDirectory(run_dir).ledger)
     try:
         for line in scan(ledger.reader.blocks(0), Position()):
             sent = decode_input(line)

@@ -15,10 +15,11 @@ from batchgen.core.units import timestamp
 from batchgen.ledger.disk_reserve import DiskReserve
 from batchgen.ledger.group_commit import GroupCommit
 from batchgen.ledger.lock import RunLock
-from batchgen.ledger.replay import LEDGER_NAME, Replay, replay, require_ledger
+from batchgen.ledger.replay import Replay, replay, require_ledger
 from batchgen.ledger.torn_tail import cut_torn_tail
 from batchgen.ports import Clock
 from batchgen.system.files import remove_leftovers, replacing
+from batchgen.system.run_directory import RunDirectory
 
 
 class RunLedger:
@@ -53,7 +54,7 @@ class RunLedger:
             return cls._open_locked(lock, run_dir, api=api, clock=clock)
         except OSError as error:
             lock.release()
-            raise LocalIOError(f"{run_dir / LEDGER_NAME}: {error.strerror}") from error
+            raise LocalIOError(f"{RunDirectory(run_dir).ledger}: {error.strerror}") from error
         except BaseException:
             lock.release()
             raise
@@ -73,7 +74,7 @@ class RunLedger:
     def _open_locked(
         cls, lock: RunLock, run_dir: Path, *, api: str | None, clock: Clock
     ) -> RunLedger:
-        path, now, notes = run_dir / LEDGER_NAME, timestamp(clock.now_s()), []
+        path, now, notes = RunDirectory(run_dir).ledger, timestamp(clock.now_s()), []
         remove_leftovers(path)
         replayed = replay(path)
         if api is not None:

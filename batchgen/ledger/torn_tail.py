@@ -6,7 +6,7 @@ from pathlib import Path
 
 from batchgen.core.ledger_codec import BadLine, decode
 from batchgen.ledger.replay import Replay
-from batchgen.system.files import sync_directory, sync_file
+from batchgen.system.files import set_aside_name, sync_directory, sync_file
 
 
 def cut_torn_tail(replayed: Replay, now: str) -> Path:
@@ -20,7 +20,7 @@ def cut_torn_tail(replayed: Replay, now: str) -> Path:
     with path.open("r+b") as file:
         file.seek(good_bytes)
         torn = file.read()
-        aside = path.with_name(f"{path.name}.torn-{now.replace(':', '')}")
+        aside = set_aside_name(path, "torn", now)
         with aside.open("xb") as copy:
             copy.write(torn)
             copy.flush()

@@ -14,16 +14,16 @@ from batchgen.core.errors import LocalIOError, ManifestError, Problem
 from batchgen.core.model_entry import ModelEntry, file_stem, read_entry
 from batchgen.core.schema import Schema
 from batchgen.system.files import replacing
+from batchgen.system.run_directory import RunDirectory
 
-SCHEMAS_NAME = "schemas"
-PINNED = f"the run directory, where the first run kept it ({SCHEMAS_NAME}/)"
+PINNED = "the run directory, where the first run kept it (schemas/)"
 
 
 class PinnedSchemas:
     """The entries in `schemas/` of a run directory (a `SchemaSource`), one JSON file per model."""
 
     def __init__(self, run_dir: Path) -> None:
-        self._directory = run_dir / SCHEMAS_NAME
+        self._directory = RunDirectory(run_dir).schemas
 
     def entry(self, model_id: str) -> ModelEntry | None:
         """Return what was kept of a model; None if it is new in this run directory.

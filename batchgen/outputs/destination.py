@@ -9,9 +9,8 @@ from urllib.parse import urlsplit
 
 from batchgen.core.events import OutputFile
 from batchgen.outputs.local_directory import LocalDirectory
+from batchgen.system.run_directory import RunDirectory
 
-DEFAULT_DIR = "outputs"
-DOWNLOADS_NAME = "downloads"
 """Directory in the run directory for what is on its way: resume notes, and parts for a bucket."""
 SCHEMES = ("s3", "gs", "az")
 EXTRA = "stores"
@@ -67,8 +66,9 @@ def destination_of(run_dir: Path, output_dir: str | None) -> Destination:
     if output_dir and "://" in output_dir:
         from batchgen.outputs.bucket import Bucket
 
-        return Bucket(url=output_dir, parts=run_dir / DOWNLOADS_NAME)
-    return LocalDirectory(run_dir=run_dir, path=run_dir / (output_dir or DEFAULT_DIR))
+        return Bucket(url=output_dir, parts=RunDirectory(run_dir).downloads)
+    path = run_dir / output_dir if output_dir else RunDirectory(run_dir).outputs
+    return LocalDirectory(run_dir=run_dir, path=path)
 
 
 def fault_of_output_dir(output_dir: str | None) -> str | None:

@@ -19,12 +19,13 @@ from batchgen.core.events import OutputFile
 from batchgen.net.http_get import HttpGet
 from batchgen.net.url_policy import UrlPolicy, without_query
 from batchgen.outputs.answers import DownloadPostponed, Unreachable, save_later
-from batchgen.outputs.destination import DOWNLOADS_NAME, Destination
+from batchgen.outputs.destination import Destination
 from batchgen.outputs.fetcher import STALL_S, Fetcher
 from batchgen.outputs.file_names import FileNameClaims
 from batchgen.outputs.part_file import Key, PartFile, ResumeNote, ResumeNotes, digest_of, finished
 from batchgen.outputs.publish import Publisher
 from batchgen.ports import Clock, FilesSaved, SaveAnswer, SaveLater
+from batchgen.system.run_directory import RunDirectory
 
 T = TypeVar("T")
 
@@ -58,7 +59,7 @@ class Store:
 
     async def __aenter__(self) -> Self:
         """Raise `LocalIOError` if the destination cannot be used."""
-        self._notes = ResumeNotes(self.run_dir / DOWNLOADS_NAME)
+        self._notes = ResumeNotes(RunDirectory(self.run_dir).downloads)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="downloads")
         self._http = HttpGet(self.url_policy)
         self._fetcher = Fetcher(

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from jinja2 import Template
 
 
-REPORT_NAME = "report.html"
 MAX_CARDS = 2_000
 """A browser gets slow with more; results.csv has all of them."""
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from batchgen.core.lifecycle import JobState
 from batchgen.core.summary import Summary
 from batchgen.core.units import count_text, duration_text, seconds, size_text
-from batchgen.reports.html_report import REPORT_NAME
+from batchgen.system.run_directory import RunDirectory
 
 DAY_S = 86_400.0
 RETENTION_S = 7 * DAY_S
@@ -71,7 +71,7 @@ def status_lines(summary: Summary, run_dir: Path, *, now_s: float) -> Iterator[s
         yield uncollected_sentence(waiting, age_s)
     if summary.files:
         size = size_text(summary.file_bytes)
-        yield f"{count_text(summary.files, 'file')}, {size}; look at {run_dir / REPORT_NAME}"
+        yield f"{count_text(summary.files, 'file')}, {size}; look at {RunDirectory(run_dir).page}"
 
 
 def summary_json(summary: Summary, code: int | None, reasons: Sequence[str]) -> dict[str, object]:

@@ -74,3 +74,14 @@ def replace_file(path: Path, write: Callable[[IO[str]], object]) -> None:
             text.detach()
     except OSError as error:
         raise LocalIOError(f"{path}: {error.strerror}") from error
+
+
+def set_aside_name(path: Path, why: str, now: str, *, keep_suffix: bool = False) -> Path:
+    """Return the name under which a file is kept that makes room: `NAME.why-<time>`.
+
+    With `keep_suffix` the name still ends as it did, so that a picture stays a picture.
+    """
+    moment = now.replace(":", "")
+    if keep_suffix:
+        return path.with_name(f"{path.stem}.{why}-{moment}{path.suffix}")
+    return path.with_name(f"{path.name}.{why}-{moment}")

@@ -29,10 +29,11 @@ from batchgen.core.events import JobError, OutputFile
 from batchgen.core.ledger_codec import encode, encode_header
 from batchgen.core.lifecycle import JobRecord, JobState
 from batchgen.core.summary import LiveSummary, Summary, summarise
-from batchgen.ledger import LEDGER_NAME, RecordIndex
+from batchgen.ledger import RecordIndex
 from batchgen.manifest import RowOptions
 from batchgen.reports.watch_view import PlainLines, WatchFrame
 from batchgen.sandbox import SandboxConfig
+from batchgen.system.run_directory import RunDirectory
 from tests.kit import MODEL
 from tests.kit.ledger_view import states
 from tests.kit.live import (
@@ -67,7 +68,7 @@ def test_readers_beside_runs_that_are_killed_and_resumed(tmp_path: Path) -> None
     The watch begins before the first run, outlives its kill, and ends with the second run.
     """
     manifest = prompts(tmp_path / "m.csv", 30)
-    ledger = tmp_path / "m.run" / LEDGER_NAME
+    ledger = tmp_path / "m.run/ledger.jsonl"
     config = SandboxConfig(duration_min_s=0.2, duration_max_s=0.6)
     seen: list[dict[str, Any]] = []
 
@@ -216,7 +217,7 @@ def ledger_of(run_dir: Path, *records: JobRecord) -> Path:
     """A ledger with these lines."""
     run_dir.mkdir(exist_ok=True)
     header = encode_header(api="https://x.example", created=TS)
-    path = run_dir / LEDGER_NAME
+    path = RunDirectory(run_dir).ledger
     path.write_bytes(header + b"".join(encode(record) for record in records))
     return path
 

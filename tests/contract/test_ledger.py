@@ -25,10 +25,10 @@ from batchgen.core.events import (
     Succeeded,
 )
 from batchgen.core.lifecycle import IllegalTransition, JobState
-from batchgen.ledger.replay import LEDGER_NAME
 from batchgen.ledger.run_ledger import RunLedger
 from batchgen.ports import Ledger
 from batchgen.system.clock import SystemClock
+from batchgen.system.run_directory import RunDirectory
 from tests.kit import MODEL
 from tests.kit.disks import file_limit
 from tests.kit.fakes import MemoryLedger
@@ -77,7 +77,7 @@ async def subject(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
         yield Subject(fake, full)
         return
     real = RunLedger.open(tmp_path, api="https://x.example", clock=SystemClock())
-    path = tmp_path / LEDGER_NAME
+    path = RunDirectory(tmp_path).ledger
     yield Subject(real, lambda: file_limit(path.stat().st_size + 10))
     await real.close()
 

@@ -16,10 +16,11 @@ from batchgen.core.ledger_codec import decode, encode
 from batchgen.core.ledger_salvage import SalvagedFields, put_back
 from batchgen.core.lifecycle import JobRecord, JobState, adopted, apply
 from batchgen.core.plan import SUBMISSIONS, Disposition, Policy, disposition
-from batchgen.ledger import LEDGER_NAME, RecordIndex, replay
+from batchgen.ledger import RecordIndex, replay
 from batchgen.ledger.compact import compact
 from batchgen.ledger.damage import examine
 from batchgen.ledger.repair import Repaired, repair
+from batchgen.system.run_directory import RunDirectory
 from tests.ledger.histories import API, History, events_of_a_job, histories, history_of
 
 NOW = "2026-11-22T02:00:00.000Z"
@@ -29,7 +30,7 @@ POLICY = Policy(max_attempts=1)
 def write(run_dir: Path, data: bytes) -> Path:
     """Write a ledger of these bytes."""
     run_dir.mkdir(exist_ok=True)
-    path = run_dir / LEDGER_NAME
+    path = RunDirectory(run_dir).ledger
     path.write_bytes(data)
     return path
 
@@ -182,7 +183,7 @@ def test_bad_bytes_are_kept_and_good_lines_stay_to_the_byte(tmp_path: Path) -> N
 
     assert done.aside is not None
     assert done.aside.read_bytes() == lines.pop(3) + b'{"ts":"torn'
-    assert (tmp_path / LEDGER_NAME).read_bytes() == b"".join(lines)
+    assert (RunDirectory(tmp_path).ledger).read_bytes() == b"".join(lines)
 
 
 def test_a_torn_tail_alone_is_repaired_as_the_next_run_would(tmp_path: Path) -> None:
@@ -209,7 +210,7 @@ def test_lines_that_ran_into_each_other_are_separated(tmp_path: Path) -> None:
 
     repaired(tmp_path)
 
-    assert (tmp_path / LEDGER_NAME).read_bytes() == finished_job().data
+    assert (RunDirectory(tmp_path).ledger).read_bytes() == finished_job().data
 
 
 def test_a_missing_header_is_written_again(tmp_path: Path) -> None:
@@ -219,7 +220,7 @@ def test_a_missing_header_is_written_again(tmp_path: Path) -> None:
 
     repaired(tmp_path)
 
-    found = replay(tmp_path / LEDGER_NAME)
+    found = replay(RunDirectory(tmp_path).ledger)
     assert found.header is not None
     assert found.header.api is None
     assert found.index.get("a") == history.known["a"]
@@ -257,7 +258,7 @@ def test_a_line_that_names_no_job_needs_the_users_decision(tmp_path: Path) -> No
     with pytest.raises(LedgerDamaged, match="--accept-loss"):
         repaired(tmp_path)
     assert path.read_bytes() == before
-    assert [entry.name for entry in tmp_path.glob("*ledger*")] == [LEDGER_NAME]
+    assert [entry.name for entry in tmp_path.glob("*ledger*")] == ["ledger.jsonl"]
 
     assert repaired(tmp_path, accept_loss=True).lost == 1
     assert replay(path).index.get("a") is not None
@@ -302,7 +303,7 @@ def test_a_bad_line_with_a_good_one_behind_it_changes_nothing(tmp_path: Path) ->
     write(tmp_path, b"".join(lines))
 
     assert repaired(tmp_path).put_back == []
-    assert replay(tmp_path / LEDGER_NAME).index.get("a") == PAID
+    assert replay(RunDirectory(tmp_path).ledger).index.get("a") == PAID
 
 
 def test_a_hole_may_hold_more_than_the_job_at_its_edge(tmp_path: Path) -> None:
@@ -372,7 +373,7 @@ def test_repair_never_forgets_a_payment(
     except LedgerDamaged:
         pass
     else:
-        assert pays_again(replay(run_dir / LEDGER_NAME).index, history.known) == set()
+        assert pays_again(replay(RunDirectory(run_dir).ledger).index, history.known) == set()
     shutil.rmtree(run_dir)
 
 

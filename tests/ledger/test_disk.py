@@ -12,10 +12,11 @@ import pytest
 
 from batchgen.core.errors import LocalIOError
 from batchgen.core.events import Accepted
-from batchgen.ledger import LEDGER_NAME, RunLedger, replay
-from batchgen.ledger.disk_reserve import RESERVE_BYTES, RESERVE_NAME, DiskReserve
+from batchgen.ledger import RunLedger, replay
+from batchgen.ledger.disk_reserve import RESERVE_BYTES, DiskReserve
 from batchgen.ledger.group_commit import GroupCommit
 from batchgen.system.clock import SystemClock
+from batchgen.system.run_directory import RunDirectory
 from tests.kit.disks import fill, remount, small_disk
 from tests.ledger.histories import API, intent
 
@@ -50,7 +51,7 @@ def test_a_full_disk_takes_answers_and_no_intents(tmp_path: Path) -> None:
 
     with small_disk(tmp_path / "disk", "1m") as run_dir:
         asyncio.run(main(run_dir))
-        found = replay(run_dir / LEDGER_NAME)
+        found = replay(RunDirectory(run_dir).ledger)
         assert found.torn_bytes == 0
         assert {record.state.value for record in found.index.records()} == {"in_queue"}
         assert len(found.index) == 50
@@ -62,7 +63,7 @@ def test_a_run_does_not_begin_if_nothing_could_be_recorded(tmp_path: Path) -> No
         fill(run_dir)
         with pytest.raises(LocalIOError, match="No space left"):
             asyncio.run(opening(run_dir))
-        assert not (run_dir / RESERVE_NAME).exists()
+        assert not (RunDirectory(run_dir).disk_reserve).exists()
         (run_dir / "filler").unlink()
         asyncio.run(opening(run_dir))
 
@@ -70,9 +71,9 @@ def test_a_run_does_not_begin_if_nothing_could_be_recorded(tmp_path: Path) -> No
 async def opening(run_dir: Path) -> None:
     """Open a ledger, check the room that is set aside, close it."""
     ledger = open_ledger(run_dir)
-    assert (run_dir / RESERVE_NAME).stat().st_size == RESERVE_BYTES
+    assert (RunDirectory(run_dir).disk_reserve).stat().st_size == RESERVE_BYTES
     await ledger.close()
-    assert not (run_dir / RESERVE_NAME).exists()
+    assert not (RunDirectory(run_dir).disk_reserve).exists()
 
 
 def test_a_directory_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
@@ -82,7 +83,7 @@ def test_a_directory_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
         remount(run_dir, "ro")
         with pytest.raises(LocalIOError, match="Read-only file system"):
             open_ledger(run_dir)
-        assert replay(run_dir / LEDGER_NAME).header is not None
+        assert replay(RunDirectory(run_dir).ledger).header is not None
 
 
 def test_a_file_in_place_of_the_directory_is_reported(tmp_path: Path) -> None:

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from batchgen.core.errors import LocalIOError, LockHeld
-from batchgen.ledger import LOCK_NAME, LockHolder, ProcessState, RunLock, holder_in
+from batchgen.ledger import LockHolder, ProcessState, RunLock, holder_in
 from batchgen.system.clock import SystemClock
+from batchgen.system.run_directory import RunDirectory
 from tests.kit.holding import held
 
 NOW_S = 1_795_312_801.0
@@ -50,14 +51,16 @@ def test_a_holder_that_has_ended_while_its_child_holds_on(tmp_path: Path) -> Non
 
     assert f"process {holder.pid} on {socket.gethostname()} (this host)" in message
     assert "has ended" in message
-    assert f"fuser {tmp_path / LOCK_NAME}" in message
+    assert f"fuser {RunDirectory(tmp_path).lock}" in message
     assert "kill" not in message
 
 
 def test_nothing_is_claimed_about_a_holder_on_another_machine(tmp_path: Path) -> None:
     """Its pid means nothing here, and no kill is proposed."""
     with held(tmp_path):
-        (tmp_path / LOCK_NAME).write_text('{"pid":1,"host":"farm2","since":"2026-11-22T02:00:00Z"}')
+        (RunDirectory(tmp_path).lock).write_text(
+            '{"pid":1,"host":"farm2","since":"2026-11-22T02:00:00Z"}'
+        )
         message = refusal(tmp_path, NOW_S)
         seen = holder_in(tmp_path)
 
@@ -86,11 +89,11 @@ HOSTILE = {
 def test_an_invalid_label_names_nobody(tmp_path: Path, label: bytes) -> None:
     """Held: another process. Free: it is taken, and a new label is written."""
     with held(tmp_path):
-        (tmp_path / LOCK_NAME).write_bytes(label)
+        (RunDirectory(tmp_path).lock).write_bytes(label)
         message = refusal(tmp_path)
         assert holder_in(tmp_path) is None
 
-    (tmp_path / LOCK_NAME).write_bytes(label)
+    (RunDirectory(tmp_path).lock).write_bytes(label)
     assert "in use by another process" in message
     assert message.isprintable()
     with RunLock.acquire(tmp_path, now_s=NOW_S):
@@ -117,9 +120,9 @@ def test_a_lock_file_that_is_no_plain_file_is_refused(tmp_path: Path) -> None:
         os.mkfifo,
         lambda path: path.mkdir(),
     ):
-        path = tmp_path / LOCK_NAME
+        path = RunDirectory(tmp_path).lock
         make(path)
-        with pytest.raises(LocalIOError, match=LOCK_NAME):
+        with pytest.raises(LocalIOError, match="ledger.lock"):
             RunLock.acquire(tmp_path, now_s=NOW_S)
         assert holder_in(tmp_path) is None
         if path.is_dir():

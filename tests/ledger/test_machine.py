@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from batchgen.core.lifecycle import PAID_FOR, JobRecord, JobState
-from batchgen.ledger import LEDGER_NAME, RunLedger, replay
+from batchgen.ledger import RunLedger, replay
 from batchgen.ledger.compact import compact
 from batchgen.system.clock import SystemClock
+from batchgen.system.run_directory import RunDirectory
 from tests.ledger.histories import API, JOBS, possible_events
 
 jobs = st.sampled_from(JOBS)
@@ -29,7 +30,7 @@ class LedgerMachine(RuleBasedStateMachine):
         super().__init__()
         self.runner = asyncio.Runner()
         self.run_dir = Path(tempfile.mkdtemp())
-        self.path = self.run_dir / LEDGER_NAME
+        self.path = RunDirectory(self.run_dir).ledger
         self.known: dict[str, JobRecord] = {}
         self.made: dict[tuple[str, str], JobRecord] = {}
         self.fresh = 0

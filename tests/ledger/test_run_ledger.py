@@ -23,8 +23,9 @@ from batchgen.core.events import (
     Succeeded,
 )
 from batchgen.core.lifecycle import JobState
-from batchgen.ledger import LEDGER_NAME, RunLedger, replay
+from batchgen.ledger import RunLedger, replay
 from batchgen.system.clock import SystemClock
+from batchgen.system.run_directory import RunDirectory
 from tests.kit.disks import file_limit
 from tests.kit.ledger_view import LedgerView
 
@@ -77,7 +78,7 @@ def test_a_record_can_be_read_by_another_reader_at_once(tmp_path: Path) -> None:
         ledger = open_ledger(tmp_path)
         for n in range(5):
             await ledger.record(f"j{n}", INTENT)
-            assert replay(tmp_path / LEDGER_NAME).index.get(f"j{n}") is not None
+            assert replay(RunDirectory(tmp_path).ledger).index.get(f"j{n}") is not None
         await ledger.close()
 
     run(main())
@@ -120,7 +121,7 @@ def test_records_survive_reopening(tmp_path: Path) -> None:
 
     run(main())
 
-    again = replay(tmp_path / LEDGER_NAME).index.get("b")
+    again = replay(RunDirectory(tmp_path).ledger).index.get("b")
     assert again is not None
     assert (again.state, again.outputs, again.cost_usd) == ("completed", ("https://x/1",), 0.03)
 
@@ -151,15 +152,15 @@ def test_an_intent_without_an_answer_is_in_doubt(tmp_path: Path) -> None:
 def test_a_torn_tail_is_cut_kept_and_written_over_at_every_byte(tmp_path: Path) -> None:
     """Wherever a crash tore the last line, nothing before it is lost and the ledger continues."""
     run(write_jobs(tmp_path, "a", "b"))
-    whole = (tmp_path / LEDGER_NAME).read_bytes()
+    whole = (RunDirectory(tmp_path).ledger).read_bytes()
     last = whole.rstrip(b"\n").rfind(b"\n") + 1
 
     for cut in range(last, len(whole)):
         run_dir = tmp_path / f"cut{cut}"
         run_dir.mkdir()
-        (run_dir / LEDGER_NAME).write_bytes(whole[:cut])
+        (RunDirectory(run_dir).ledger).write_bytes(whole[:cut])
         run(write_jobs(run_dir, "c"))
-        state = replay(run_dir / LEDGER_NAME)
+        state = replay(RunDirectory(run_dir).ledger)
         kept = b"".join(path.read_bytes() for path in run_dir.glob("*.torn-*"))
         assert kept == whole[last:cut]
         assert [state.index.get(name) is not None for name in "abc"] == [True, True, True]
@@ -172,7 +173,7 @@ def test_a_torn_tail_is_cut_kept_and_written_over_at_every_byte(tmp_path: Path) 
 
 def test_a_torn_header_is_written_again(tmp_path: Path) -> None:
     """A ledger in which nothing whole was written is a new ledger."""
-    (tmp_path / LEDGER_NAME).write_bytes(b'{"ledger":"batc')
+    (RunDirectory(tmp_path).ledger).write_bytes(b'{"ledger":"batc')
 
     run(write_jobs(tmp_path, "a"))
 
@@ -183,7 +184,7 @@ def test_a_torn_header_is_written_again(tmp_path: Path) -> None:
 def test_a_bad_line_in_the_middle_stops_with_file_and_line(tmp_path: Path) -> None:
     """Damage other than a torn tail needs the user's decision; nothing is changed."""
     run(write_jobs(tmp_path, "a", "b"))
-    path = tmp_path / LEDGER_NAME
+    path = RunDirectory(tmp_path).ledger
     damaged = path.read_bytes().replace(b'"job":"a"', b'"job":a"', 1)
     path.write_bytes(damaged)
 
@@ -195,7 +196,7 @@ def test_a_bad_line_in_the_middle_stops_with_file_and_line(tmp_path: Path) -> No
 
 def test_the_lock_is_free_again_after_a_refused_opening(tmp_path: Path) -> None:
     """An error while opening leaves nothing behind."""
-    (tmp_path / LEDGER_NAME).write_text("hello\n")
+    (RunDirectory(tmp_path).ledger).write_text("hello\n")
 
     for _ in range(2):
         with pytest.raises(LedgerForeign, match=r"ledger\.jsonl:1"):
@@ -260,7 +261,7 @@ def test_a_write_that_fails_leaves_no_half_line(tmp_path: Path) -> None:
     async def main() -> None:
         ledger = open_ledger(tmp_path)
         await ledger.record("a", INTENT)
-        size = (tmp_path / LEDGER_NAME).stat().st_size
+        size = (RunDirectory(tmp_path).ledger).stat().st_size
         with file_limit(size + 100):
             results = await asyncio.gather(
                 *(ledger.record(f"j{n}", INTENT) for n in range(5)), return_exceptions=True
@@ -269,11 +270,11 @@ def test_a_write_that_fails_leaves_no_half_line(tmp_path: Path) -> None:
         with pytest.raises(LocalIOError):
             await ledger.record("later", INTENT)
         await ledger.close()
-        assert (tmp_path / LEDGER_NAME).stat().st_size == size
+        assert (RunDirectory(tmp_path).ledger).stat().st_size == size
 
     run(main())
 
-    assert replay(tmp_path / LEDGER_NAME).torn_bytes == 0
+    assert replay(RunDirectory(tmp_path).ledger).torn_bytes == 0
 
 
 def test_a_caller_that_is_cancelled_loses_the_answer_not_the_line(tmp_path: Path) -> None:
@@ -291,7 +292,7 @@ def test_a_caller_that_is_cancelled_loses_the_answer_not_the_line(tmp_path: Path
 
     run(main())
 
-    record = replay(tmp_path / LEDGER_NAME).index.get("a")
+    record = replay(RunDirectory(tmp_path).ledger).index.get("a")
     assert record is not None
     assert record.request_id == "r"
 
@@ -313,4 +314,4 @@ def test_records_are_read_back_whatever_their_length_and_place(tmp_path: Path) -
 
     run(main())
 
-    assert [record.job for record in replay(tmp_path / LEDGER_NAME).index.records()] == names
+    assert [record.job for record in replay(RunDirectory(tmp_path).ledger).index.records()] == names

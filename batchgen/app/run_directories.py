@@ -1,7 +1,7 @@
-"""The run directory: where a batch keeps everything, and what its files are called.
+"""The run directories of a batch: `--run-dir`, the manifest's `run_dir`, or `<stem>.run` beside it.
 
-It is `--run-dir`, the manifest's `run_dir`, or `<stem>.run` beside the manifest. A `run_dir` with
-`{{ date }}` means one directory per date; the earlier ones are found by the same pattern.
+A `run_dir` with `{{ date }}` means one directory per date; the earlier ones are found by the same
+pattern.
 """
 
 from __future__ import annotations
@@ -12,99 +12,17 @@ from glob import escape
 from pathlib import Path
 
 from batchgen.app.batch_ref import BatchRef
-from batchgen.core.errors import LocalIOError, ManifestError, Problem, UsageError
+from batchgen.core.errors import ManifestError, Problem, UsageError
 from batchgen.core.schema import InvalidValue
 from batchgen.ledger import begun_at
 from batchgen.manifest import ManifestSettings
 from batchgen.manifest.templates import Template
+from batchgen.system.run_directory import SANDBOX_SUFFIX, RunDirectory
 
-SANDBOX_SUFFIX = ".sandbox"
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _NO_DATE = "0000-00-00"
 _PLACEHOLDER = "\ue000"
 """Stands for the date while the template of `run_dir` is split; no path has this character."""
-
-
-@dataclass(frozen=True, slots=True)
-class RunDirectory:
-    """One run directory; the only place that knows the names of the files in it."""
-
-    path: Path
-
-    @property
-    def ledger(self) -> Path:
-        """Every step of every job, append-only."""
-        return self.path / "ledger.jsonl"
-
-    @property
-    def lock(self) -> Path:
-        """The file whose lock makes a run the only writer."""
-        return self.path / "ledger.lock"
-
-    @property
-    def disk_reserve(self) -> Path:
-        """Room that is set aside for answers to what was paid for, should the disk be full."""
-        return self.path / "ledger.reserve"
-
-    @property
-    def run_file(self) -> Path:
-        """The flags that shaped the jobs."""
-        return self.path / "run.json"
-
-    @property
-    def jobs_file(self) -> Path:
-        """The ids of the jobs with which a dated directory began."""
-        return self.path / "jobs.jsonl"
-
-    @property
-    def schemas(self) -> Path:
-        """The schemas that were used first, one file per model."""
-        return self.path / "schemas"
-
-    @property
-    def outputs(self) -> Path:
-        """The files of the jobs, unless the manifest's `output.dir` names another place."""
-        return self.path / "outputs"
-
-    @property
-    def downloads(self) -> Path:
-        """Unfinished downloads and the notes to resume them."""
-        return self.path / "downloads"
-
-    @property
-    def results(self) -> Path:
-        """The user's columns with the state, files and cost of each job."""
-        return self.path / "results.csv"
-
-    @property
-    def page(self) -> Path:
-        """The page to look at."""
-        return self.path / "report.html"
-
-    @property
-    def sandbox_journal(self) -> Path:
-        """The jobs of the sandbox in this process, so that a sandbox run resumes too."""
-        return self.path / "sandbox.jsonl"
-
-    @property
-    def title(self) -> str:
-        """The name of the batch, for people."""
-        return self.path.name.removesuffix(SANDBOX_SUFFIX).removesuffix(".run")
-
-    @property
-    def has_ledger(self) -> bool:
-        """Whether a run has ever begun here."""
-        return self.ledger.exists()
-
-    def create(self) -> None:
-        """Create the directory if it does not exist. Raises `LocalIOError`."""
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise LocalIOError(f"{self.path}: {error.strerror}") from error
-
-    def __str__(self) -> str:
-        return str(self.path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,95 @@
+"""The run directory: where a batch keeps everything, and what its files are called.
+
+Every room that reads or writes one of these files asks here for its name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from batchgen.core.errors import LocalIOError
+
+SANDBOX_SUFFIX = ".sandbox"
+
+
+@dataclass(frozen=True, slots=True)
+class RunDirectory:
+    """One run directory; the only place that knows the names of the files in it."""
+
+    path: Path
+
+    @property
+    def ledger(self) -> Path:
+        """Every step of every job, append-only."""
+        return self.path / "ledger.jsonl"
+
+    @property
+    def lock(self) -> Path:
+        """The file whose lock makes a run the only writer."""
+        return self.path / "ledger.lock"
+
+    @property
+    def disk_reserve(self) -> Path:
+        """Room that is set aside for answers to what was paid for, should the disk be full."""
+        return self.path / "ledger.reserve"
+
+    @property
+    def run_file(self) -> Path:
+        """The flags that shaped the jobs."""
+        return self.path / "run.json"
+
+    @property
+    def jobs_file(self) -> Path:
+        """The ids of the jobs with which a dated directory began."""
+        return self.path / "jobs.jsonl"
+
+    @property
+    def schemas(self) -> Path:
+        """The schemas that were used first, one file per model."""
+        return self.path / "schemas"
+
+    @property
+    def outputs(self) -> Path:
+        """The files of the jobs, unless the manifest's `output.dir` names another place."""
+        return self.path / "outputs"
+
+    @property
+    def downloads(self) -> Path:
+        """Unfinished downloads and the notes to resume them."""
+        return self.path / "downloads"
+
+    @property
+    def results(self) -> Path:
+        """The user's columns with the state, files and cost of each job."""
+        return self.path / "results.csv"
+
+    @property
+    def page(self) -> Path:
+        """The page to look at."""
+        return self.path / "report.html"
+
+    @property
+    def sandbox_journal(self) -> Path:
+        """The jobs of the sandbox in this process, so that a sandbox run resumes too."""
+        return self.path / "sandbox.jsonl"
+
+    @property
+    def title(self) -> str:
+        """The name of the batch, for people."""
+        return self.path.name.removesuffix(SANDBOX_SUFFIX).removesuffix(".run")
+
+    @property
+    def has_ledger(self) -> bool:
+        """Whether a run has ever begun here."""
+        return self.ledger.exists()
+
+    def create(self) -> None:
+        """Create the directory if it does not exist. Raises `LocalIOError`."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise LocalIOError(f"{self.path}: {error.strerror}") from error
+
+    def __str__(self) -> str:
+        return str(self.path)
