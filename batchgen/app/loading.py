@@ -12,7 +12,7 @@ from typing import Self
 from batchgen.app.open_batch import OpenBatch
 from batchgen.app.spool import Spool, SpooledRow
 from batchgen.core.adoption import adoptions
-from batchgen.core.errors import ManifestError, Problem
+from batchgen.core.errors import SHOWN_PROBLEMS, ManifestError, Problem
 from batchgen.core.jobs import Batch, Job
 from batchgen.core.model_entry import ModelEntry
 from batchgen.core.schema import InvalidValue
@@ -60,9 +60,6 @@ class FileNames:
         """Return the name of one output, without extension, not yet made safe."""
         name = self._names.get(job)
         return f"{job}-{index}" if name is None else name.replace(_INDEX, str(index))
-
-
-SHOWN_PROBLEMS = 50
 
 
 @dataclass(slots=True, kw_only=True)

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from batchgen.app.console import Console
-from batchgen.app.loading import SHOWN_PROBLEMS
 from batchgen.core.adoption import adoptions
-from batchgen.core.errors import LocalIOError
+from batchgen.core.errors import SHOWN_PROBLEMS, LocalIOError
 from batchgen.core.events import FilesLost, Granted
 from batchgen.core.jobs import Batch
 from batchgen.core.lifecycle import JobRecord, JobState

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from batchgen.app.batch_ref import BatchRef
 from batchgen.app.command_context import CommandContext
-from batchgen.app.loading import SHOWN_PROBLEMS, LoadedBatch, load
+from batchgen.app.loading import LoadedBatch, load
 from batchgen.app.open_batch import open_newest
-from batchgen.core.errors import Problem
+from batchgen.core.errors import SHOWN_PROBLEMS, Problem
 from batchgen.core.input_files import MediaInput, MediaRules
 from batchgen.core.jobs import Job
 from batchgen.core.schema import Schema

@@ -11,6 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+SHOWN_PROBLEMS = 50
+"""Problems that are printed in full; the rest are counted."""
+
 
 class BatchgenError(Exception):
     """The base of all errors that are shown to the user; the message is a whole sentence."""

@@ -11,7 +11,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
-from batchgen.core.errors import ManifestError, ManifestNotFound, Problem, UsageError
+from batchgen.core.errors import (
+    SHOWN_PROBLEMS,
+    ManifestError,
+    ManifestNotFound,
+    Problem,
+    UsageError,
+)
 from batchgen.core.jobs import Job, Where
 from batchgen.core.model_entry import SchemaOrigin
 from batchgen.core.schema import Schema
@@ -31,9 +37,6 @@ from batchgen.manifest.model_binding import ModelBindings, OwnSchema, SchemaSour
 from batchgen.manifest.rows import Rows
 from batchgen.manifest.select_expression import Selection, parse_selection
 from batchgen.manifest.settings import ManifestSettings, RowOptions, RowSettings, SettingsReader
-
-SHOWN_PROBLEMS = 50
-"""Problems that are printed in full; the rest are counted."""
 
 
 class Manifest:

@@ -122,7 +122,7 @@ def test_a_lock_file_that_is_no_plain_file_is_refused(tmp_path: Path) -> None:
     ):
         path = RunDirectory(tmp_path).lock
         make(path)
-        with pytest.raises(LocalIOError, match="ledger.lock"):
+        with pytest.raises(LocalIOError, match=r"ledger\.lock"):
             RunLock.acquire(tmp_path, now_s=NOW_S)
         assert holder_in(tmp_path) is None
         if path.is_dir():
