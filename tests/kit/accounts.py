@@ -1,4 +1,4 @@
-"""A run directory, checked against what the sandbox has counted.
+"""The run directories of a batch, checked against what the sandbox has counted.
 
 A job is named by the first word of its prompt.
 """
@@ -6,11 +6,16 @@ A job is named by the first word of its prompt.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 
 from batchgen.sandbox.audit import AuditedRequest
 from tests.kit.ledger_view import LedgerView
+
+IN_FLIGHT = ("submitting", "in_queue", "in_progress", "completed")
 
 
 def job_of(prompt: str) -> str:
@@ -18,58 +23,125 @@ def job_of(prompt: str) -> str:
     return prompt.split(maxsplit=1)[0]
 
 
+@dataclass(slots=True)
+class Decisions:
+    """The user's decisions, each about a job in one run directory."""
+
+    resubmitted: Counter[tuple[Path, str]] = field(default_factory=Counter)
+    """Each allows one more submission, and explains a request that no ledger names."""
+    given_up: set[tuple[Path, str]] = field(default_factory=set)
+
+    def move(self, run_dir: Path, renamed: Path) -> None:
+        """Follow a run directory to another name."""
+        for key in [one for one in self.resubmitted if one[0] == run_dir]:
+            self.resubmitted[renamed, key[1]] = self.resubmitted.pop(key)
+        for key in [one for one in self.given_up if one[0] == run_dir]:
+            self.given_up.remove(key)
+            self.given_up.add((renamed, key[1]))
+
+
 def findings(
-    ledger: LedgerView, requests: Collection[AuditedRequest], prompts: dict[str, str]
+    ledgers: LedgerView | Sequence[LedgerView],
+    requests: Collection[AuditedRequest],
+    prompts: dict[str, str],
+    decisions: Decisions | None = None,
 ) -> list[str]:
     """Return all that is wrong once a batch has come to its end, in one sentence each.
 
     `requests` are those that the sandbox accepted for this batch, `prompts` the rows by their
-    job as they are now.
+    job as they are now. With several ledgers each row is made once in each directory that began
+    with it.
     """
+    all_ledgers = [ledgers] if isinstance(ledgers, LedgerView) else list(ledgers)
+    decided = decisions or Decisions()
     return [
-        *_paid_twice(requests),
-        *_lost(ledger, requests),
-        *_unfinished(ledger, prompts),
-        *_strangers(ledger, requests, prompts),
-        *_bad_files(ledger),
+        *_paid_twice(all_ledgers, requests, decided),
+        *_lost(all_ledgers, requests, decided),
+        *(one for ledger in all_ledgers for one in _unfinished(ledger, prompts, decided)),
+        *(
+            one
+            for ledger in all_ledgers
+            for one in _strangers(ledger, requests, prompts, is_only=len(all_ledgers) == 1)
+        ),
+        *(one for ledger in all_ledgers for one in _bad_files(ledger)),
     ]
 
 
-def _paid_twice(requests: Collection[AuditedRequest]) -> Iterator[str]:
+def _paid_twice(
+    ledgers: Sequence[LedgerView], requests: Collection[AuditedRequest], decided: Decisions
+) -> Iterator[str]:
     for prompt, count in Counter(request.prompt for request in requests).items():
-        if count > 1:
-            yield f"PAID TWICE: {prompt!r} was accepted {count} times"
+        job = job_of(prompt)
+        once_in_each = sum(job in ledger.last for ledger in ledgers) or 1
+        allowed = once_in_each + sum(
+            count for (_, one), count in decided.resubmitted.items() if one == job
+        )
+        if count > allowed:
+            yield f"PAID TWICE: {prompt!r} was accepted {count} times; {allowed} was allowed"
+    for ledger in ledgers:
+        known = ledger.request_ids()
+        here = [request for request in requests if request.request_id in known]
+        for prompt, count in Counter(request.prompt for request in here).items():
+            key = (ledger.run_dir, job_of(prompt))
+            if count > 1 + decided.resubmitted[key]:
+                yield f"PAID TWICE: {prompt!r} has {count} requests in {ledger.run_dir.name}"
 
 
-def _lost(ledger: LedgerView, requests: Collection[AuditedRequest]) -> Iterator[str]:
-    """Find accepted requests that are not on record; each job in doubt explains one."""
-    known, doubts = ledger.request_ids(), ledger.in_state("in_doubt")
+def _lost(
+    ledgers: Sequence[LedgerView], requests: Collection[AuditedRequest], decided: Decisions
+) -> Iterator[str]:
+    """Find accepted requests that are not on record; a doubt or a decision explains each."""
+    known = {one for ledger in ledgers for one in ledger.request_ids()}
     unknown = [request for request in requests if request.request_id not in known]
-    per_job = Counter(job_of(request.prompt) for request in unknown)
-    for job, count in per_job.items():
-        if job not in doubts or count > 1:
-            state = ledger.last.get(job, {}).get("state", "in no ledger")
-            yield f"LOST: {count} accepted requests of {job} are not recorded; it is {state}"
+    explained: Counter[str] = Counter(
+        job for ledger in ledgers for job in ledger.in_state("in_doubt")
+    )
+    explained.update(job for _, job in decided.given_up)
+    for (_, job), count in decided.resubmitted.items():
+        explained[job] += count
+    for job, count in Counter(job_of(request.prompt) for request in unknown).items():
+        if count > explained[job]:
+            states = [ledger.last.get(job, {}).get("state", "in no ledger") for ledger in ledgers]
+            yield f"LOST: {count} accepted requests of {job} are not recorded; it is {states}"
 
 
-def _unfinished(ledger: LedgerView, prompts: dict[str, str]) -> Iterator[str]:
-    for job in prompts:
+def _unfinished(ledger: LedgerView, prompts: dict[str, str], decided: Decisions) -> Iterator[str]:
+    begun_with = _jobs_begun_with(ledger)
+    for job in prompts if begun_with is None else begun_with & prompts.keys():
         state = ledger.last.get(job, {}).get("state", "in no ledger")
-        if state not in ("downloaded", "in_doubt"):
-            yield f"UNFINISHED: {job} is {state}"
+        is_given_up = state == "failed" and (ledger.run_dir, job) in decided.given_up
+        if state not in ("downloaded", "in_doubt") and not is_given_up:
+            yield f"UNFINISHED: {job} is {state} in {ledger.run_dir.name}"
+    for job, line in ledger.last.items():
+        if job not in prompts and line["state"] in IN_FLIGHT:
+            yield f"UNFINISHED: {job}, whose row is gone, is {line['state']}"
+
+
+def _jobs_begun_with(ledger: LedgerView) -> set[str] | None:
+    path = ledger.run_dir / "jobs.jsonl"
+    if not path.exists():
+        return None
+    return {json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()}
 
 
 def _strangers(
-    ledger: LedgerView, requests: Collection[AuditedRequest], prompts: dict[str, str]
+    ledger: LedgerView,
+    requests: Collection[AuditedRequest],
+    prompts: dict[str, str],
+    *,
+    is_only: bool,
 ) -> Iterator[str]:
-    """Find outputs that were not made of the row's prompt as it is now."""
+    """Find outputs that were not made of the row's prompt as it is now.
+
+    One of several directories keeps what was made of the row as it was on its day.
+    """
     made_of = {request.request_id: request.prompt for request in requests}
     for job in sorted(ledger.in_state("downloaded")):
         prompt = made_of.get(ledger.last[job]["request_id"])
         if prompt is None:
             yield f"STRANGER: the request of {job} was never accepted"
-        elif prompt != prompts.get(job, prompt):
-            yield f"STRANGER: {job} asks for {prompts[job]!r} and has {prompt!r}"
+        elif job_of(prompt) != job or (is_only and prompt != prompts.get(job, prompt)):
+            yield f"STRANGER: {job} asks for {prompts.get(job)!r} and has {prompt!r}"
 
 
 def _bad_files(ledger: LedgerView) -> Iterator[str]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import date, timedelta
+from pathlib import Path
+from random import Random
+
 from batchgen.system.crash_points import CrashPoint
 from tests.kit import crashing
-from tests.kit.accounts import findings
+from tests.kit.accounts import Decisions, findings, job_of
 from tests.kit.ledger_view import LedgerView
 from tests.kit.live import Live, command
 from tests.torture.damage import tear
-from tests.torture.decisions import End, Round, dice
+from tests.torture.decisions import Decision, End, Narrowing, Round, dice
 from tests.torture.figures import Figures
 from tests.torture.run import DRAIN_S, Run
 from tests.torture.sheet import Sheet
@@ -25,21 +29,36 @@ class Batch:
 
     def __init__(self, sandbox: Live, sheet: Sheet, figures: Figures, *, concurrency: int) -> None:
         self._sandbox, self._sheet, self._figures = sandbox, sheet, figures
-        self._arguments = ["run", str(sheet.path), "--concurrency", str(concurrency), "--quiet"]
-        self._run_dir = sheet.path.with_suffix(".run")
-        self._ledger = self._run_dir / "ledger.jsonl"
+        self._arguments = ["run", str(sheet.manifest), "--concurrency", str(concurrency), "--quiet"]
         self._compacted_bytes = 0
-        """Number of bytes of the ledger that a compaction wrote."""
-        self._reasons: dict[str, str] = {}
-        """By job: what first put it in doubt; no run here takes it out again."""
+        """Number of bytes of the newest ledger that a compaction wrote."""
+        self._reasons: dict[tuple[Path, str], str] = {}
+        """By directory and job: what put it in doubt."""
+        self._decisions = Decisions()
         self.ends = 0
         """Number of runs that came to their end by themselves."""
+
+    @property
+    def _directories(self) -> list[Path]:
+        """The run directories, in the order in which they were begun."""
+        path = self._sheet.path
+        dated = sorted(path.with_suffix(".runs").glob("*"))
+        return dated or [path.with_suffix(".run")]
+
+    @property
+    def _run_dir(self) -> Path:
+        return self._directories[-1]
+
+    @property
+    def _ledger(self) -> Path:
+        return self._run_dir / "ledger.jsonl"
 
     # One round.
 
     def play(self, one: Round, seed: int, *, compacts: bool) -> None:
         """Start a run and end it, then do the other things that can happen to a run directory."""
-        self._run(one)
+        chance = dice(seed, self._sheet.path.stem, one.number, "edits")
+        self._run(one, self._narrowed(one, chance))
         self._note_doubts("a kill between intent and answer")
         torn = one.tear and tear(
             self._ledger, one.tear, one.share, compacted_bytes=self._compacted_bytes
@@ -49,26 +68,102 @@ class Batch:
             self._note_doubts("the line with the answer was torn")
         if one.compact and compacts:
             self._compact(one.compact_point)
-        chance = dice(seed, self._sheet.path.stem, one.number, "edits")
+        if one.decision:
+            self._decide(one.decision, chance)
+        if one.next_day:
+            self._next_day()
         for edit in one.edits:
             self._sheet.edit(edit, chance, one.share)
             self._figures.steps[f"spreadsheet: {edit}"] += 1
         if one.edits:
             self._sheet.save()
 
-    def _run(self, one: Round) -> None:
+    def _narrowed(self, one: Round, chance: Random) -> list[str]:
+        """Return flags that narrow this run; a selection is stored, so the others clear it."""
+        if one.narrowing is not None:
+            self._figures.steps[f"{one.narrowing} of one run"] += 1
+        match one.narrowing:
+            case Narrowing.SELECT:
+                return ["--select", "word = calm"]
+            case Narrowing.LIMIT:
+                return ["--select", "", "--limit", str(1 + chance.randrange(40))]
+            case Narrowing.JOB:
+                return ["--select", "", "--job", chance.choice(self._sheet.jobs)]
+            case Narrowing.NO_DOWNLOAD:
+                return ["--select", "", "--no-download"]
+        return ["--select", ""]
+
+    def _decide(self, decision: Decision, chance: Random) -> None:
+        """Decide about one job in doubt; only what is found remotely can be attached."""
+        doubts = [
+            (run_dir, job)
+            for run_dir in self._directories
+            for job in sorted(LedgerView.read(run_dir).in_state("in_doubt"))
+        ]
+        if not doubts:
+            return
+        run_dir, job = chance.choice(doubts)
+        found = self._remote_request_of(job)
+        steps = {
+            Decision.ATTACH: ("--request-id",),
+            Decision.GIVE_UP: ("--give-up",),
+            Decision.RESUBMIT: ("--resubmit",),
+            Decision.RESUBMIT_THEN_ATTACH: ("--resubmit", "--request-id"),
+        }[decision]
+        for flag in steps:
+            if flag == "--request-id" and found is None:
+                continue
+            value = [found] if flag == "--request-id" and found else []
+            where = ["--run-dir", str(run_dir), "--job", job, flag, *value]
+            arguments = command("resolve", self._sheet.manifest, *where)
+            if code := self._start(arguments, f"resolve {flag}").wait(READER_S):
+                self._blame(f"resolve {flag} of {job} in {run_dir.name} ended with {code}")
+                return
+            self._figures.steps[f"resolve {flag}"] += 1
+        key = (run_dir, job)
+        if steps[-1] == "--resubmit" or (steps[-1] == "--request-id" and "--resubmit" in steps):
+            if found is None or steps[-1] == "--resubmit":
+                self._decisions.resubmitted[key] += 1
+        elif steps == ("--give-up",):
+            self._decisions.given_up.add(key)
+
+    def _remote_request_of(self, job: str) -> str | None:
+        """Return a request of this job that no ledger names, as the user would find it."""
+        known = {
+            one for run_dir in self._directories for one in LedgerView.read(run_dir).request_ids()
+        }
+        of_job = (one for one in self._sandbox.audit.requests if job_of(one.prompt) == job)
+        return next((one.request_id for one in of_job if one.request_id not in known), None)
+
+    def _next_day(self) -> None:
+        """Let a day pass: each dated directory gets the name of the day before."""
+        if self._sheet.manifest == self._sheet.path:
+            return
+        for run_dir in self._directories if self._run_dir.exists() else ():
+            earlier = date.fromisoformat(run_dir.name) - timedelta(days=1)
+            renamed = run_dir.with_name(earlier.isoformat())
+            run_dir.rename(renamed)
+            self._decisions.move(run_dir, renamed)
+            moved = {key: why for key, why in self._reasons.items() if key[0] == run_dir}
+            self._reasons |= {(renamed, job): why for (_, job), why in moved.items()}
+        self._compacted_bytes = 0
+        self._figures.steps["a day passed"] += 1
+
+    def _run(self, one: Round, narrowing: list[str]) -> None:
         before = self._ledger_bytes()
         at_point = one.end is End.POINT
         arguments = (
-            crashing.command(one.point, one.passage, *self._arguments)
+            crashing.command(one.point, one.passage, *self._arguments, *narrowing)
             if at_point
-            else command(*self._arguments)
+            else command(*self._arguments, *narrowing)
         )
         self._figures.runs += 1
         with self._start(arguments, f"round {one.number}: {one.end}") as run:
             reads = bool(one.beside) and run.lives(one.beside_after_s)
             beside = (
-                self._start(command(one.beside, self._sheet.path), one.beside) if reads else None
+                self._start(command(one.beside, self._sheet.manifest), one.beside)
+                if reads
+                else None
             )
             code = run.end(one)
         if beside:
@@ -83,7 +178,9 @@ class Batch:
         stopped = {-9, -15, -2, 130, 143} if signalled or one.end is End.POINT else set()
         if code == -9 and one.end in (End.TERM, End.INT):
             self._blame(f"round {one.number}: a run did not end {DRAIN_S:g} s after {one.end}")
-        if code in (130, 143) and LedgerView.read(self._run_dir).in_state("submitting"):
+        if code in (130, 143) and any(
+            LedgerView.read(run_dir).in_state("submitting") for run_dir in self._directories
+        ):
             self._blame(f"a run that was stopped ({code}) left a submission without its answer")
         if code in stopped:
             return
@@ -102,7 +199,7 @@ class Batch:
         if not self._ledger_bytes():
             return
         before, was = LedgerView.read(self._run_dir).last, self._ledger.stat().st_ino
-        arguments = ["ledger", "compact", str(self._sheet.path)]
+        arguments = ["ledger", "compact", str(self._sheet.manifest)]
         killed = point is not None and point in crashing.placed()
         line = crashing.command(point, 1, *arguments) if killed and point else command(*arguments)
         code = self._start(line, "compaction").wait(READER_S)
@@ -120,8 +217,9 @@ class Batch:
 
     def _note_doubts(self, why: str) -> None:
         """Note why the jobs between intent and answer will be in doubt; no run is active now."""
-        for job in LedgerView.read(self._run_dir).in_state("submitting"):
-            self._reasons.setdefault(job, why)
+        for run_dir in self._directories:
+            for job in LedgerView.read(run_dir).in_state("submitting"):
+                self._reasons[run_dir, job] = why
 
     # The final check.
 
@@ -145,33 +243,40 @@ class Batch:
 
     def _whole_run(self) -> int:
         self._figures.runs += 1
-        code = self._start(command(*self._arguments), "to the end").wait(FINAL_RUN_S)
+        arguments = command(*self._arguments, "--select", "")
+        code = self._start(arguments, "to the end").wait(FINAL_RUN_S)
         self._figures.codes[code] += 1
         return code
 
     def _check_all(self) -> None:
-        figures, ledger = self._figures, LedgerView.read(self._run_dir)
+        figures = self._figures
+        ledgers = [LedgerView.read(run_dir) for run_dir in self._directories]
         audit = self._sandbox.audit
         requests = [one for one in audit.requests if self._sheet.is_of(one.prompt)]
-        for wrong in findings(ledger, requests, self._sheet.prompts):
+        for wrong in findings(ledgers, requests, self._sheet.prompts, self._decisions):
             self._blame(wrong)
-        for job in sorted(ledger.in_state("in_doubt")):
-            figures.doubts[self._explanation(job, ledger)] += 1
-        known = ledger.request_ids()
+        known = {one for ledger in ledgers for one in ledger.request_ids()}
         figures.unnamed += sum(request.request_id not in known for request in requests)
-        figures.parts += len(ledger.parts())
         figures.batches += 1
-        figures.jobs += len(self._sheet.prompts)
+        figures.directories += len(ledgers)
         figures.accepted += len(requests)
-        figures.states += ledger.counts()
-        figures.files += sum(len(line.get("files", ())) for line in ledger.records)
+        for ledger in ledgers:
+            for job in sorted(ledger.in_state("in_doubt")):
+                figures.doubts[self._explanation(job, ledger)] += 1
+            figures.parts += len(ledger.parts())
+            figures.jobs += len(ledger.last)
+            figures.states += ledger.counts()
+            figures.files += sum(len(line.get("files", ())) for line in ledger.records)
 
     def _explanation(self, job: str, ledger: LedgerView) -> str:
         kind = (ledger.last[job].get("error") or {}).get("kind")
-        if kind == "lost_answer" and job in self._sheet.lossy_jobs:
+        prompts = (one.prompt for one in self._sandbox.audit.requests)
+        may_lose = any(job_of(one) == job and self._sheet.is_lossy(one) for one in prompts)
+        row = self._sheet.prompts.get(job, "")
+        if kind == "lost_answer" and (may_lose or self._sheet.is_lossy(row)):
             return "the sandbox lost the answer"
-        if kind == "crash" and job in self._reasons:
-            return self._reasons[job]
+        if kind == "crash" and (ledger.run_dir, job) in self._reasons:
+            return self._reasons[ledger.run_dir, job]
         self._blame(f"DOUBT: {job} is in doubt ({kind}) and nothing explains it")
         return "nothing explains it"
 

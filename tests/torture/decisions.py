@@ -42,6 +42,25 @@ class Edit(StrEnum):
     GO_BACK = "go back to the first prompts"
     SORT = "sort"
     EXTEND = "add rows"
+    REMOVE = "remove rows"
+
+
+class Narrowing(StrEnum):
+    """Flags that let one run do only a part of the work."""
+
+    SELECT = "--select"
+    LIMIT = "--limit"
+    JOB = "--job"
+    NO_DOWNLOAD = "--no-download"
+
+
+class Decision(StrEnum):
+    """Decisions of the user about a job in doubt, made while no run is active."""
+
+    ATTACH = "resolve --request-id"
+    GIVE_UP = "resolve --give-up"
+    RESUBMIT = "resolve --resubmit"
+    RESUBMIT_THEN_ATTACH = "resolve --resubmit, then --request-id"
 
 
 COMPACTION = (CrashPoint.COMPACTION_WRITTEN, CrashPoint.COMPACTION_RENAMED)
@@ -67,6 +86,10 @@ class Round:
     compact_point: CrashPoint | None
     """The point at which the compaction is killed; None: it is not killed."""
     edits: tuple[Edit, ...]
+    narrowing: Narrowing | None
+    decision: Decision | None
+    next_day: bool
+    """Whether a day passes; of batches with dated run directories only."""
     share: float
     """The share that is torn or edited, from 0 to 1."""
 
@@ -97,4 +120,7 @@ def round_of(seed: int, batch: int, number: int, points: Sequence[CrashPoint]) -
         compact_point=chance.choice((None, *COMPACTION)),
         edits=tuple(edit for edit in Edit if chance.random() < 0.05),
         share=chance.random(),
+        narrowing=chance.choice(list(Narrowing)) if chance.random() < 0.3 else None,
+        decision=chance.choice(list(Decision)) if chance.random() < 0.3 else None,
+        next_day=chance.random() < 0.15,
     )

@@ -21,6 +21,7 @@ class Figures:
     """Exit codes of runs that ended by themselves."""
     steps: Counter[str] = field(default_factory=Counter)
     """Steps between and beside the runs."""
+    directories: int = 0
     jobs: int = 0
     accepted: int = 0
     states: Counter[str] = field(default_factory=Counter)
@@ -45,7 +46,8 @@ class Figures:
         yield f"kills        {self.killed:,} ({self.at_work:,} of them at work): {_of(self.kills)}"
         yield f"runs         {self.runs:,}; ended by themselves: {_of(self.codes, 'exit {}')}"
         yield f"besides      {_of(self.steps)}"
-        yield f"batches      {self.batches:,} with {self.jobs:,} jobs: {_of(self.states)}"
+        where = f"{self.batches:,} in {self.directories:,} run directories"
+        yield f"batches      {where}, {self.jobs:,} jobs: {_of(self.states)}"
         yield f"accepted     {self.accepted:,} submissions, by the sandbox's own count"
         was = f"{self.unnamed:,} of them had been accepted"
         yield f"in doubt     {self.doubts.total():,} ({was}): {_of(self.doubts)}"

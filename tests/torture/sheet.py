@@ -47,11 +47,19 @@ class Row:
 
 
 class Sheet:
-    """A spreadsheet that is edited between runs."""
+    """A spreadsheet that is edited between runs; `manifest` is what a run is given."""
 
-    def __init__(self, path: Path, seed: int, batch: int, rows: int) -> None:
-        self.path = path
+    def __init__(
+        self, path: Path, seed: int, batch: int, rows: int, *, is_dated: bool = False
+    ) -> None:
+        self.path = self.manifest = path
         self._name = f"b{batch:03}"
+        self._added = 0
+        if is_dated:
+            self.manifest = path.with_suffix(".yaml")
+            run_dir = f"{path.stem}.runs/{{{{ date }}}}"
+            text = f"run_dir: '{run_dir}'\nprompts: {{file: {path.name}}}\n"
+            self.manifest.write_text(text, encoding="utf-8")
         self._rows: list[Row] = []
         self._extend(rows, dice(seed, batch, "rows"))
         self.save()
@@ -61,10 +69,14 @@ class Sheet:
         """The prompts as they are now, by job."""
         return {row.job: row.prompt for row in self._rows}
 
+    def is_lossy(self, prompt: str) -> bool:
+        """Return whether the sandbox loses the answer to this prompt."""
+        return not LOSSY.isdisjoint(prompt.split())
+
     @property
-    def lossy_jobs(self) -> set[str]:
-        """Jobs whose answers the sandbox loses."""
-        return {row.job for row in self._rows if row.word in LOSSY}
+    def jobs(self) -> list[str]:
+        """The jobs that have a row now."""
+        return [row.job for row in self._rows]
 
     def is_of(self, prompt: str) -> bool:
         """Return whether a prompt was ever in this sheet."""
@@ -77,6 +89,9 @@ class Sheet:
             chance.shuffle(self._rows)
         elif edit is Edit.EXTEND:
             self._extend(some, chance)
+        elif edit is Edit.REMOVE:
+            gone = set(chance.sample(range(len(self._rows)), min(some, len(self._rows) - 1)))
+            self._rows = [row for n, row in enumerate(self._rows) if n not in gone]
         else:
             for index in chance.sample(range(len(self._rows)), some):
                 row = self._rows[index]
@@ -86,10 +101,11 @@ class Sheet:
     def save(self) -> None:
         """Write the file as a spreadsheet program does: in place of the old one."""
         new = self.path.with_suffix(".new")
-        write_csv(new, [f"{row.job},{row.prompt}" for row in self._rows])
+        rows = [f"{row.job},{row.prompt},{row.word}" for row in self._rows]
+        write_csv(new, rows, header="id,prompt,word")
         new.replace(self.path)
 
     def _extend(self, count: int, chance: Random) -> None:
         words = chance.choices(list(_WEIGHTS), weights=list(_WEIGHTS.values()), k=count)
-        begin = len(self._rows)
+        begin, self._added = self._added, self._added + count
         self._rows += [Row(f"{self._name}-j{begin + n:04}", word) for n, word in enumerate(words)]

@@ -14,11 +14,13 @@ from batchgen.system.crash_points import CrashPoint
 from tests.kit import crashing
 from tests.kit.live import Live, batchgen, live_sandbox
 from tests.torture.batch import Batch
-from tests.torture.decisions import MAX_ROUNDS, round_of
+from tests.torture.decisions import MAX_ROUNDS, dice, round_of
 from tests.torture.figures import Figures
 from tests.torture.sheet import FAULTS, WEATHER, Sheet
 
 REPORT_EVERY_S = 10.0
+DATED = 0.4
+"""The share of batches whose run directories are dated."""
 ENDS_PER_BATCH = 2
 """A batch that came to its end is edited and run once more, at most so often."""
 
@@ -79,7 +81,9 @@ class Soak:
         self, sandbox: Live, number: int, points: Sequence[CrashPoint], *, compacts: bool
     ) -> None:
         plan = self.plan
-        sheet = Sheet(self.folder / f"batch-{number:03}.csv", plan.seed, number, plan.jobs)
+        path = self.folder / f"batch-{number:03}.csv"
+        is_dated = dice(plan.seed, number, "kind").random() < DATED
+        sheet = Sheet(path, plan.seed, number, plan.jobs, is_dated=is_dated)
         batch = Batch(sandbox, sheet, self.figures, concurrency=plan.concurrency)
         try:
             for n in range(1, MAX_ROUNDS + 1):
