@@ -95,7 +95,7 @@ class Admission:
         count = count + 1 if kind == last_kind else 1
         self._streaks[model] = kind, count
         if count >= BREAKER_LIMIT:
-            why = f"{BREAKER_LIMIT} failures in a row of the kind {kind!r}, no success between"
+            why = f"{BREAKER_LIMIT} failures in a row of the kind '{kind}', no success between"
             self.stopped.setdefault(model, why)
 
     def withdrawn(self, model: str) -> None:

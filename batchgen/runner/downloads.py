@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-from batchgen.core.api_answers import Gone, Produced
+from batchgen.core.api_answers import Gone, Produced, TryAgain
 from batchgen.core.events import Failed, Saved
 from batchgen.core.jobs import Job
 from batchgen.core.throttle import Backoff
@@ -84,18 +84,23 @@ class Downloads:
                 await self._context.record(job, Saved(files=answer.files))
                 self._outputs.settled(job)
                 return True
+            has_expired = isinstance(answer, LinkExpired)
             if isinstance(answer, LinkExpired):
                 answer = SaveLater(error=answer.error)
             # Fresh URLs may help if the link has expired or its host gave nothing at all, not even
             # a time at which to come back.
             is_dead = not (answer.received_bytes or answer.hopeless or answer.retry_after_s)
             if is_dead and not renewed:
-                renewed = True
-                fresh = await self._renew(job)
-                if fresh is None:
+                result = await self._context.api.result((record and record.request_id) or "")
+                if isinstance(result, Gone) and has_expired:
+                    await self._context.record(job, Failed(error=result.error))
                     return True
-                urls = fresh or urls
-                continue
+                # A renewal without an answer is none: the next try asks again.
+                renewed = not isinstance(result, TryAgain)
+                if isinstance(result, Produced):
+                    urls = result.outputs or urls
+                if renewed:
+                    continue
             fruitless = 1 if answer.received_bytes else fruitless + 1
             if fruitless >= MAX_FRUITLESS_TRIES or answer.hopeless:
                 self._context.observer.on_note(
@@ -103,15 +108,6 @@ class Downloads:
                 )
                 return False
             await self._context.clock.sleep(self._delay_s(answer, fruitless))
-
-    async def _renew(self, job: str) -> tuple[str, ...] | None:
-        """Return fresh URLs of the same outputs, empty if there are none; None if all is gone."""
-        record = self._context.ledger.get(job)
-        answer = await self._context.api.result((record and record.request_id) or "")
-        if isinstance(answer, Gone):
-            await self._context.record(job, Failed(error=answer.error))
-            return None
-        return answer.outputs if isinstance(answer, Produced) else ()
 
     def _delay_s(self, answer: SaveLater, fruitless: int) -> float:
         return self._backoff.delay_s(

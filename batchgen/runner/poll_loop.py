@@ -13,19 +13,22 @@ from collections.abc import Callable
 from math import inf
 
 from batchgen.core.jobs import Job
-from batchgen.core.lifecycle import JobRecord
+from batchgen.core.lifecycle import JobRecord, JobState
 from batchgen.core.units import seconds
-from batchgen.runner.poller import InFlightJob, Poller
+from batchgen.runner.poller import GONE_COUNTS_AFTER_S, InFlightJob, Poller
 from batchgen.runner.tasks import TaskGroup
 
 RESUMED_PATIENCE_S = 30.0
-"""Minimum time that a run waits for a job that was older than its time-out when it resumed."""
+"""Minimum time that a run waits for a job that was older than its time-out when it resumed.
+
+A time-out that is shorter than this is the minimum itself.
+"""
 
 EXPLORERS = 12
 """Jobs of a model that are polled often while nothing is known of it."""
 
 OUTAGE_FAILURES = 4
-"""Failed polls of a job in a row that count as an outage."""
+"""Failed calls about a job in a row that count as an outage."""
 
 IMAGE_TIMEOUT_S = 900.0
 VIDEO_TIMEOUT_S = 2700.0
@@ -48,18 +51,35 @@ class PollLoop:
         self.wake = asyncio.Event()
         """Set when something has changed that may make a poll due."""
 
-    def add(self, record: JobRecord, row: Job | None, *, resumed: bool = False) -> None:
-        """Poll this job from now on; `row` is its row, if it still has one."""
+    def add(self, record: JobRecord, row: Job | None, *, sent_at_s: float | None = None) -> None:
+        """Poll this job from now on; `row` is its row, if it still has one.
+
+        `sent_at_s` is the monotonic time of its submission; None: an earlier run submitted it.
+        """
         now_s = self._clock.monotonic_s()
-        submitted_s = seconds(record.submitted_at)
-        age_s = 0.0 if submitted_s is None else max(0.0, self._clock.now_s() - submitted_s)
-        patience_s = max(self._timeout_s(row) - age_s, RESUMED_PATIENCE_S)
+        resumed = sent_at_s is None
+        age_s = self._since_s(record.submitted_at) if sent_at_s is None else now_s - sent_at_s
+        known_s = self._since_s(record.ts) if resumed else 0.0
         job = InFlightJob(
-            record=record, row=row, resumed=resumed, give_up_at_s=now_s + patience_s,
+            record=record, row=row, resumed=resumed,
+            give_up_at_s=now_s + self._patience_s(row, age_s, resumed=resumed),
+            gone_counts_at_s=now_s - known_s + GONE_COUNTS_AFTER_S,
+            seen=record.state is JobState.IN_PROGRESS,
             accepted_at_s=now_s - age_s if resumed else now_s, explores=self._explores(row),
         )  # fmt: skip
         self._schedule.add(job, now_s + self._poller.first_delay_s(job))
         self.wake.set()
+
+    def _since_s(self, moment: str | None) -> float:
+        """Return the seconds since a moment on record, by the clock on the wall."""
+        then_s = seconds(moment)
+        return 0.0 if then_s is None else max(0.0, self._clock.now_s() - then_s)
+
+    def _patience_s(self, row: Job | None, age_s: float, *, resumed: bool) -> float:
+        """Return how long to wait for a job of this age; it is polled once in any case."""
+        timeout_s = self._timeout_s(row)
+        least_s = min(RESUMED_PATIENCE_S, timeout_s) if resumed else 0.0
+        return max(timeout_s - age_s, least_s)
 
     async def run(self) -> None:
         """Poll what is due, without end; to be cancelled."""
@@ -87,7 +107,7 @@ class PollLoop:
             self._polling -= 1
             self.wake.set()
         now_s = self._clock.monotonic_s()
-        if failures >= OUTAGE_FAILURES and not job.failures:
+        if failures >= OUTAGE_FAILURES and job.failures < failures:
             # An outage is over: no job waits for the end of its backoff.
             self._schedule.bring_forward(lambda one: now_s + 1.0 if one.failures else inf)
         self._use_new_plan(job, now_s)

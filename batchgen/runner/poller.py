@@ -43,6 +43,8 @@ class InFlightJob:
     """Monotonic time, also if an earlier run submitted it."""
     give_up_at_s: float
     """Monotonic time after which this run no longer waits for it."""
+    gone_counts_at_s: float = -inf
+    """Monotonic time from which on the API may say that it does not know the request."""
     resumed: bool = False
     """True if an earlier run submitted it; then it may have ended long ago."""
     observations: PollObservations = field(default_factory=PollObservations)
@@ -50,15 +52,27 @@ class InFlightJob:
     """True for the first jobs of an unknown model: polled often, so that the others need not be."""
     polls: int = 0
     failures: int = 0
-    """Number of polls in a row that taught nothing."""
+    """Number of calls about it in a row that taught nothing."""
+    seen: bool = False
+    """True if a poll has ever learned its state."""
+    ended_at_s: float | None = None
+    """Monotonic time at which `status` first said that it has ended; its result is not read yet."""
     result_failed: bool = False
     """True if `result` was asked first and answered with an error."""
 
 
 EXPLORING = PollPace(share=0.06, min_s=0.1, max_s=10.0)
 
-HEALTHY_S = 3.0
-"""Time for which the API counts as healthy after a poll that succeeded."""
+HEALTHY_S = 15.0
+"""Time for which the API counts as healthy after an answered call, whichever job it was about."""
+
+HEALTHY_FAILURES = 2
+"""While the API is healthy, the backoff goes no further than after so many failures: a second."""
+
+GONE_COUNTS_AFTER_S = 10.0
+"""An API may not know everywhere yet a request that it has just accepted, or its result."""
+
+Unanswered = TryAgain | TokenRejected
 
 
 @dataclass(slots=True)
@@ -92,8 +106,8 @@ class Poller:
         self._result_first = ResultFirst()
         self._backoff = Backoff()
         self._unknown_words: set[str] = set()
-        self._succeeded_at_s = -inf
-        """When a poll of any job last succeeded."""
+        self._answered_at_s = -inf
+        """When a call about any job was last answered."""
 
     def knows(self, model: str) -> bool:
         """Return whether enough jobs of a model have ended to forecast the others."""
@@ -116,7 +130,7 @@ class Poller:
         """
         # The age at the question: the answer was true then or a moment later.
         age_s = self._age_s(job)
-        answer = await self._ask(job, age_s)
+        answer = self._believed(job, await self._ask(job, age_s))
         job.polls += 1
         self._react(answer)
         self._learn(job, answer, age_s)
@@ -129,21 +143,74 @@ class Poller:
         return self._next_delay_s(job, answer)
 
     async def _ask(self, job: InFlightJob, age_s: float) -> PollAnswer:
-        api, request_id = self.context.api, job.record.request_id or ""
+        if job.ended_at_s is not None:
+            return await self._ask_for_result(job)
         likely = self._forecast(job).may_have_ended(job.observations, age_s)
         # After a failure `status` is asked, which tells an outage from a refusal of `result`.
         if likely and self._result_first.allowed and not job.failures:
-            answer = await api.result(request_id)
+            answer = await self._result(job)
             job.result_failed = isinstance(answer, (TryAgain, Gone))
             if isinstance(answer, (Queued, Running)):
                 self._result_first.answered()
             if not isinstance(answer, Gone):
                 return answer
-        answer = await api.status(request_id)
+        answer = await self._status(job)
         if isinstance(answer, (Queued, Running)) and job.result_failed:
             self._result_first.failed()
             job.result_failed = False
-        return await api.result(request_id) if isinstance(answer, Ended) else answer
+        return await self._result(job) if isinstance(answer, Ended) else answer
+
+    async def _ask_for_result(self, job: InFlightJob) -> PollAnswer:
+        """Ask a job that has ended for its result; if that fails, `status` may know why."""
+        answer = await self._result(job)
+        is_outage = isinstance(answer, TryAgain) and not self._is_healthy()
+        if not (is_outage or isinstance(answer, Gone)):
+            return answer
+        failures = job.failures
+        status = await self._status(job)
+        job.failures = failures  # the series is that of `result`
+        return answer if isinstance(status, (Ended, TryAgain)) else status
+
+    async def _status(self, job: InFlightJob) -> PollAnswer:
+        answer = await self.context.api.status(job.record.request_id or "")
+        self._hear(job, answer)
+        if isinstance(answer, Ended):
+            job.ended_at_s = job.ended_at_s or self.context.clock.monotonic_s()
+        elif not isinstance(answer, Unanswered):
+            job.ended_at_s = None
+        return answer
+
+    async def _result(self, job: InFlightJob) -> PollAnswer:
+        answer = await self.context.api.result(job.record.request_id or "")
+        self._hear(job, answer)
+        if isinstance(answer, (Queued, Running)):
+            job.ended_at_s = None
+        return answer
+
+    def _hear(self, job: InFlightJob, answer: PollAnswer) -> None:
+        """Note that a call was answered: that ends a series of failures."""
+        if isinstance(answer, Unanswered):
+            return
+        self._answered_at_s = self.context.clock.monotonic_s()
+        if not isinstance(answer, Gone):
+            job.failures = 0
+
+    def _is_healthy(self) -> bool:
+        return self.context.clock.monotonic_s() - self._answered_at_s < HEALTHY_S
+
+    def _believed(self, job: InFlightJob, answer: PollAnswer) -> PollAnswer:
+        """Return the answer; for a request that is too young to be gone, that nothing was learned.
+
+        So it is for a result that is not there yet, while `status` knows that the job has ended.
+        """
+        if not isinstance(answer, Gone):
+            job.seen = job.seen or not isinstance(answer, Unanswered)
+            return answer
+        counts_at_s = -inf if job.seen else job.gone_counts_at_s
+        if job.ended_at_s is not None:
+            counts_at_s = max(counts_at_s, job.ended_at_s + GONE_COUNTS_AFTER_S)
+        early = self.context.clock.monotonic_s() < counts_at_s
+        return TryAgain(error=answer.error) if early else answer
 
     def _react(self, answer: PollAnswer) -> None:
         """Tell the rest of the run what the answer means for it."""
@@ -162,7 +229,6 @@ class Poller:
                 context.observer.on_note(
                     f"the API reports an unknown status {word!r}; taken as still running"
                 )
-        self._succeeded_at_s = context.clock.monotonic_s()
 
     def _learn(self, job: InFlightJob, answer: PollAnswer, age_s: float) -> None:
         forecast, observations = self._forecast(job), job.observations
@@ -183,22 +249,21 @@ class Poller:
         self.context.observer.on_event(job.record.job, event, job.record)
 
     def _next_delay_s(self, job: InFlightJob, answer: PollAnswer) -> float:
-        if isinstance(answer, (TryAgain, TokenRejected)):
+        if isinstance(answer, Unanswered):
             return self._retry_delay_s(job, answer)
         job.failures = 0
         if job.explores and job.row is not None and not self.knows(job.row.model):
             return EXPLORING.delay_s(self._age_s(job), job.polls, jitter=self.context.jitter())
         return self.delay_s(job)
 
-    def _retry_delay_s(self, job: InFlightJob, answer: TryAgain | TokenRejected) -> float:
+    def _retry_delay_s(self, job: InFlightJob, answer: Unanswered) -> float:
         job.failures += 1
         now_s = self.context.clock.monotonic_s()
         retry_after_s = answer.retry_after_s if isinstance(answer, TryAgain) else None
         if answer.error.http_status == 429:  # submissions make room for polls
             self.context.pause.begin(sent_at_s=now_s, retry_after_s=retry_after_s)
-        # If other polls succeed, this one was unlucky: no reason to wait for long.
-        healthy = now_s - self._succeeded_at_s < HEALTHY_S
-        failures = min(job.failures, 3) if healthy else job.failures
+        # If other calls are answered, this one was unlucky: no reason to wait for long.
+        failures = min(job.failures, HEALTHY_FAILURES) if self._is_healthy() else job.failures
         return self._backoff.delay_s(
             failures, jitter=self.context.jitter(), retry_after_s=retry_after_s
         )

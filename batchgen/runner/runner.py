@@ -109,7 +109,7 @@ class Runner:
             self._downloads.add(job_id, rows.get(job_id))
         for record in in_flight:
             self._in_flight += 1
-            self._poll_loop.add(record, rows.get(record.job), resumed=True)
+            self._poll_loop.add(record, rows.get(record.job))
 
     async def _work(self) -> None:
         while not self._finished():
@@ -177,7 +177,7 @@ class Runner:
         return full is None
 
     async def _submit(self, job: Job) -> None:
-        accepted = False
+        accepted, sent_at_s = False, self._clock.monotonic_s()
         try:
             record = await self._restore(job) or await self._submission.submit(job)
             accepted = record.state in IN_FLIGHT
@@ -186,7 +186,7 @@ class Runner:
             self._in_flight -= not accepted
         self._outage_probe.start_if_held(job.model)
         if accepted:
-            self._poll_loop.add(record, job)
+            self._poll_loop.add(record, job, sent_at_s=sent_at_s)
         else:
             self._settle(job.id, job)
 

@@ -26,6 +26,7 @@ class RunnerWorld:
     policy: Policy = field(default_factory=Policy)
     limits: Limits = field(default_factory=Limits)
     spending: Spending | None = None
+    seed: int = 7
     took_s: float = 0.0
 
     def run(self, jobs: list[Job], during: Callable[[Runner], None] | None = None) -> Outcome:
@@ -37,8 +38,8 @@ class RunnerWorld:
     ) -> Outcome:
         runner = Runner(
             api=self.api, ledger=self.ledger, outputs=self.store, clock=LoopClock(),
-            observer=self.notes, policy=self.policy, limits=self.limits, rng=random.Random(7),
-            spending=self.spending,
+            observer=self.notes, policy=self.policy, limits=self.limits,
+            rng=random.Random(self.seed), spending=self.spending,
         )  # fmt: skip
         if during:
             during(runner)
