@@ -107,6 +107,7 @@ def load(batch: OpenBatch, *, spool_dir: Path | None = None, keep: bool = True) 
     with ExitStack() as on_error:
         on_error.enter_context(loaded)
         _read_rows(loaded, batch.ref.manifest)
+        spool.flush()
         on_error.pop_all()
     return loaded
 

@@ -47,8 +47,13 @@ async def sandbox_in_process(
     its process would make every resumed run fail.
     """
     from batchgen.sandbox import Sandbox, SandboxConfig
+    from batchgen.sandbox.config import USUAL_QUEUE_S
 
-    config = SandboxConfig(journal=directory.sandbox_journal, models=tuple(entries))
+    shortest_s, longest_s = USUAL_QUEUE_S
+    config = SandboxConfig(
+        journal=directory.sandbox_journal, models=tuple(entries),
+        queue_min_s=shortest_s, queue_max_s=longest_s,
+    )  # fmt: skip
     async with Sandbox(config) as sandbox:
         base = parse_base_url(sandbox.base_url)
         yield Remote(base=base, context=context, sandbox_token=Secret(sandbox.token))

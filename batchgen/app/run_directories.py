@@ -16,6 +16,7 @@ from batchgen.core.errors import ManifestError, Problem, UsageError
 from batchgen.core.schema import InvalidValue
 from batchgen.ledger import begun_at
 from batchgen.manifest import ManifestSettings
+from batchgen.manifest.file_access import refuse_directory
 from batchgen.manifest.templates import Template
 from batchgen.system.run_directory import SANDBOX_SUFFIX, RunDirectory
 
@@ -84,7 +85,8 @@ class RunDirectories:
 def default_directories(ref: BatchRef) -> RunDirectories:
     """Return the directory that flags and the manifest's name give.
 
-    Raises `UsageError` for a manifest from stdin without `--run-dir`.
+    Raises `UsageError` for a manifest from stdin without `--run-dir`, and `ManifestNotFound` for a
+    directory in place of a manifest.
     """
     if ref.run_dir is not None:
         path = ref.run_dir
@@ -92,6 +94,7 @@ def default_directories(ref: BatchRef) -> RunDirectories:
         raise UsageError("a manifest from stdin needs --run-dir DIR")
     else:
         path = Path(ref.manifest)
+        refuse_directory(path, ref.manifest)
         path = path.with_name(f"{path.stem}.run")
     return RunDirectories(before=str(path), sandbox=ref.sandbox)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -45,11 +46,15 @@ class Spool:
     """Rows that are written once and read as often as needed (port `Batch`)."""
 
     def __init__(self, directory: Path | None = None, *, keep: bool = True) -> None:
-        """Use `directory`, or else the system's; without `keep`, rows are only counted."""
+        """Use `directory`, or else the system's; without `keep`, rows are only counted.
+
+        Raises `LocalIOError` if no file can be made there.
+        """
         self._keep = keep
         self._encoder = msgspec.json.Encoder()
         self._decoder = msgspec.json.Decoder(SpooledRow)
-        self._file: IO[bytes] = tempfile.TemporaryFile(dir=directory)  # noqa: SIM115
+        with _reported():
+            self._file: IO[bytes] = tempfile.TemporaryFile(dir=directory)  # noqa: SIM115
         self.valid = 0
         self.invalid = 0
 
@@ -63,10 +68,13 @@ class Spool:
             self.valid += 1
 
     def _write(self, row: SpooledRow) -> None:
-        try:
+        with _reported():
             self._file.write(self._encoder.encode(row) + b"\n")
-        except OSError as error:
-            raise LocalIOError(f"temporary file: {error.strerror}") from error
+
+    def flush(self) -> None:
+        """Hand over what was added to the disk. Raises `LocalIOError` if that is full."""
+        with _reported():
+            self._file.flush()
 
     def rows(self) -> Iterator[SpooledRow]:
         """Yield every row in the manifest's order.
@@ -74,14 +82,18 @@ class Spool:
         Several passes may run at the same time, also in different threads, because none moves the
         position of the file.
         """
-        self._file.flush()
+        self.flush()
         for line in scan(self._blocks(self._file.fileno()), Position()):
             yield self._decoder.decode(line)
 
     @staticmethod
     def _blocks(fd: int) -> Iterator[bytes]:
         offset = 0
-        while block := os.pread(fd, _BLOCK_BYTES, offset):
+        while True:
+            with _reported():
+                block = os.pread(fd, _BLOCK_BYTES, offset)
+            if not block:
+                return
             offset += len(block)
             yield block
 
@@ -90,5 +102,15 @@ class Spool:
         return (row.job() for row in self.rows() if not row.problems)
 
     def close(self) -> None:
-        """Remove the file."""
-        self._file.close()
+        """Remove the file; what a full disk did not take is no longer needed."""
+        with suppress(OSError):
+            self._file.close()
+
+
+@contextmanager
+def _reported() -> Iterator[None]:
+    """Raise what the disk refuses as `LocalIOError`."""
+    try:
+        yield
+    except OSError as error:
+        raise LocalIOError(f"temporary file: {error.strerror or error}") from error

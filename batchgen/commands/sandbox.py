@@ -16,7 +16,7 @@ from pathlib import Path
 from batchgen.app.command_context import CommandContext
 from batchgen.app.signals import handled_signals
 from batchgen.core.errors import UsageError
-from batchgen.sandbox.config import DEFAULT_TOKEN, SandboxConfig
+from batchgen.sandbox.config import DEFAULT_TOKEN, USUAL_QUEUE_S, SandboxConfig
 from batchgen.sandbox.faults.rules import read_rules
 from batchgen.sandbox.http_answer import ErrorStyle
 from batchgen.sandbox.server import Sandbox
@@ -41,6 +41,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=f"{_DEFAULT.duration_min_s:g}-{_DEFAULT.duration_max_s:g}",
         metavar="MIN-MAX",
         help="how long a job runs, in seconds (%(default)s)",
+    )
+    add(
+        "--queue",
+        default=f"{USUAL_QUEUE_S[0]:g}-{USUAL_QUEUE_S[1]:g}",
+        metavar="MIN-MAX",
+        help="how long a job waits before it runs, in seconds (%(default)s)",
     )
     add(
         "--balance",
@@ -105,12 +111,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def config_of(args: argparse.Namespace) -> SandboxConfig:
     """Return the settings of the parsed arguments. Raises `UsageError`."""
-    shortest, longest = _durations(args.duration)
+    shortest, longest = _range_of("--duration", args.duration)
+    queue_min_s, queue_max_s = _range_of("--queue", args.queue)
     return SandboxConfig(
         token=args.token,
         capacity=args.capacity,
         duration_min_s=shortest,
         duration_max_s=longest,
+        queue_min_s=queue_min_s,
+        queue_max_s=queue_max_s,
         balance_usd=args.balance,
         images=args.images,
         faults=(*args.fault, *(read_rules(args.faults) if args.faults else ())),
@@ -123,12 +132,12 @@ def config_of(args: argparse.Namespace) -> SandboxConfig:
     )
 
 
-def _durations(text: str) -> tuple[float, float]:
+def _range_of(option: str, text: str) -> tuple[float, float]:
     shortest, dash, longest = text.partition("-")
     try:
         return float(shortest), float(longest if dash else shortest)
     except ValueError:
-        message = f"--duration is {text!r}; give MIN-MAX in seconds, such as 0.2-0.8"
+        message = f"{option} is {text!r}; give MIN-MAX in seconds, such as 0.2-0.8"
         raise UsageError(message) from None
 
 

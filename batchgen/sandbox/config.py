@@ -10,6 +10,8 @@ from batchgen.core.model_entry import ModelEntry
 from batchgen.sandbox.faults.rules import Rule
 from batchgen.sandbox.http_answer import ErrorStyle
 
+USUAL_QUEUE_S = (0.2, 0.8)
+"""The time in the queue for people who try things out; without options, tests wait for nothing."""
 DEFAULT_TOKEN = "sandbox-token"  # noqa: S105 - printed on purpose, it opens nothing but a sandbox
 
 
@@ -24,6 +26,9 @@ class SandboxConfig:
     duration_min_s: float = 0.2
     duration_max_s: float = 0.8
     """A job runs for a time between these, drawn from the seed and its own content."""
+    queue_min_s: float = 0.0
+    queue_max_s: float = 0.0
+    """A job waits in the queue for a time between these, although there is room for it to run."""
     capacity: int = 16
     """Jobs that run at once; the others wait in the queue."""
     balance_usd: float = 1000.0
@@ -50,6 +55,8 @@ class SandboxConfig:
         checks = (
             (0 <= self.duration_min_s <= self.duration_max_s < float("inf"),
              f"duration is {self.duration_min_s}-{self.duration_max_s}; give MIN-MAX in seconds"),
+            (0 <= self.queue_min_s <= self.queue_max_s < float("inf"),
+             f"queue is {self.queue_min_s}-{self.queue_max_s}; give MIN-MAX in seconds"),
             (self.capacity >= 1, f"capacity is {self.capacity}; at least 1 job must run at once"),
             (0 <= self.balance_usd < float("inf"),
              f"balance is {self.balance_usd}; give USD, 0 or more"),

@@ -1,5 +1,7 @@
 """The queue of the simulated service: first in, first out, with a limit on jobs that run at once.
 
+A job may have to wait for some time although nothing else runs; those behind it wait too.
+
 Pure: no loop and no clock. `now` is seconds on any scale, always the same one; a `now` before an
 earlier one counts as that earlier one, so that the queue never runs backwards.
 
@@ -31,9 +33,11 @@ class Ticket:
 
     duration_s: float
     submitted_at: float
+    ready_at: float
+    """It does not start before this time."""
     state: TicketState = TicketState.IN_QUEUE
     place: int = -1
-    """Among all tickets that ever waited, from 0; -1: it never waited."""
+    """Among all tickets, from 0."""
     finished_at: float | None = None
     """The time of its end, past or to come; None while it waits."""
 
@@ -67,23 +71,33 @@ class RemoteQueue:
 
     def advance(self, now: float) -> None:
         """Start and end all jobs that are due at `now`, each at its own time."""
-        now = max(now, self.now)
-        while self._running and self._running[0][0] <= now:
-            finished_at, _, ticket = heappop(self._running)
-            ticket.state = TicketState.COMPLETED
-            self._start_next(finished_at)
+        now, moment = max(now, self.now), self.now
+        while True:
+            start = self._next_start(moment)
+            if self._running and self._running[0][0] <= min(now, start):
+                moment, _, ticket = heappop(self._running)
+                ticket.state = TicketState.COMPLETED
+            elif start <= now:
+                moment = start
+                self._start(self._waiting.popleft(), moment)
+                self._first_place += 1
+            else:
+                break
         self.now = now
 
-    def submit(self, duration_s: float, now: float) -> Ticket:
-        """Add a job that runs for `duration_s` seconds once it is started."""
+    def submit(self, duration_s: float, now: float, wait_s: float = 0.0) -> Ticket:
+        """Add a job that runs for `duration_s` seconds once it is started.
+
+        It waits in the queue for at least `wait_s`.
+        """
         self.advance(now)
-        ticket = Ticket(duration_s, self.now)
-        if len(self._running) < self.capacity:
-            self._start(ticket, self.now)
-        else:
-            ticket.place = self._first_place + len(self._waiting)
-            self._waiting.append(ticket)
+        ticket = Ticket(duration_s, self.now, self.now + wait_s)
+        ticket.place = self._first_place + len(self._waiting)
+        self._waiting.append(ticket)
         self.peak = max(self.peak, self.in_flight)
+        if self._next_start(self.now) <= self.now:
+            self._start(self._waiting.popleft(), self.now)
+            self._first_place += 1
         return ticket
 
     def cancel(self, ticket: Ticket, now: float) -> bool:
@@ -102,15 +116,16 @@ class RemoteQueue:
             return None
         return ticket.place - self._first_place + 1 - bisect_left(self._cancelled, ticket.place)
 
-    def _start_next(self, at: float) -> None:
-        while self._waiting:
-            ticket = self._waiting.popleft()
-            self._first_place += 1
-            if ticket.state is TicketState.IN_QUEUE:
-                self._start(ticket, at)
-                return
+    def _next_start(self, moment: float) -> float:
+        """Return the time at which the next waiting job starts if nothing ends before; or inf."""
+        while self._waiting and self._waiting[0].state is TicketState.CANCELLED:
             # No place of `_waiting` is lower than that of this cancelled ticket.
+            self._waiting.popleft()
+            self._first_place += 1
             del self._cancelled[0]
+        if not self._waiting or len(self._running) >= self.capacity:
+            return float("inf")
+        return max(moment, self._waiting[0].ready_at)
 
     def _start(self, ticket: Ticket, at: float) -> None:
         ticket.state = TicketState.IN_PROGRESS

@@ -174,6 +174,10 @@ def body_digest(model_id: str, body: object) -> str:
     return blake2b(msgspec.json.encode([model_id, body]), digest_size=8).hexdigest()
 
 
+def _between(shortest_s: float, longest_s: float, share: float) -> float:
+    return shortest_s + (longest_s - shortest_s) * share
+
+
 class RequestBook:
     """All requests of one sandbox. Raises `LocalIOError` if the journal cannot be used."""
 
@@ -261,14 +265,20 @@ class RequestBook:
     def _admit(self, line: AcceptedLine, model: Model, digest: str) -> Request:
         self.attempts[digest] += 1
         attempt = self.attempts[digest]
-        shortest, longest = self._config.duration_min_s, self._config.duration_max_s
-        share = chance(self._config.seed, "duration", digest, attempt)
+        config = self._config
+        duration_s = _between(
+            config.duration_min_s, config.duration_max_s,
+            chance(config.seed, "duration", digest, attempt),
+        )  # fmt: skip
+        wait_s = _between(
+            config.queue_min_s, config.queue_max_s, chance(config.seed, "queue", digest, attempt)
+        )
         request = Request(
             accepted=line,
             model=model,
             digest=digest,
             attempt=attempt,
-            ticket=self.queue.submit(shortest + (longest - shortest) * share, line.at),
+            ticket=self.queue.submit(duration_s, line.at, wait_s),
             fate=line.fate,
             settled=line.fate is not None,
         )

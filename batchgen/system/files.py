@@ -6,6 +6,7 @@ the old one or the new one, whatever happens in between.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import io
 import os
@@ -18,6 +19,9 @@ from typing import IO
 
 from batchgen.core.errors import LocalIOError
 
+_NO_SUCH_CALL = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP})
+"""What network and encrypted file systems answer that cannot sync a directory."""
+
 
 def sync_file(fd: int) -> None:
     """Make the bytes of a file durable, with the metadata that is needed to read them."""
@@ -28,10 +32,13 @@ def sync_file(fd: int) -> None:
 
 
 def sync_directory(path: Path) -> None:
-    """Make the names in a directory durable."""
+    """Make the names in a directory durable, if its file system has such a call."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(fd)
+    except OSError as error:
+        if error.errno not in _NO_SUCH_CALL:
+            raise
     finally:
         os.close(fd)
 

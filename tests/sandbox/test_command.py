@@ -17,6 +17,7 @@ import batchgen
 from batchgen.commands.sandbox import add_arguments, config_of, serve
 from batchgen.core.errors import LocalIOError, UsageError
 from batchgen.sandbox import Sandbox, SandboxConfig
+from batchgen.sandbox.config import USUAL_QUEUE_S
 
 MAIN = """
 import argparse, asyncio, sys
@@ -135,6 +136,7 @@ def test_options_become_settings(tmp_path: Path) -> None:
     config = config_of(
         parse(
             *("--token", "t", "--capacity", "3", "--duration", "1-2.5", "--balance", "7"),
+            *("--queue", "3-4.5"),
             *("--images", "2", "--fault", "submit:429", "--faults", str(faults), "--seed", "9"),
             *("--models", "a.json", "--models", "b", "--journal", "j.jsonl", "--chaos", "0.3"),
             *("--error-style", "statuses", "--success-word", "completed"),
@@ -142,6 +144,7 @@ def test_options_become_settings(tmp_path: Path) -> None:
     )
     assert (config.token, config.capacity, config.balance_usd, config.images) == ("t", 3, 7, 2)
     assert (config.duration_min_s, config.duration_max_s, config.seed) == (1, 2.5, 9)
+    assert (config.queue_min_s, config.queue_max_s) == (3, 4.5)
     assert config.faults[0] == "submit:429"
     assert not isinstance(config.faults[1], str)
     assert config.faults[1].on == "status"
@@ -152,16 +155,19 @@ def test_options_become_settings(tmp_path: Path) -> None:
 
 
 def test_nothing_given_is_the_default() -> None:
-    """Without options the settings are those of the Python API."""
-    assert config_of(parse()) == SandboxConfig()
+    """Without options the settings are those of the Python API, but with a short queue."""
+    shortest_s, longest_s = USUAL_QUEUE_S
+    assert 0 < shortest_s < longest_s
+    assert config_of(parse()) == SandboxConfig(queue_min_s=shortest_s, queue_max_s=longest_s)
     assert config_of(parse("--duration", "3")).duration_max_s == 3
 
 
 @pytest.mark.parametrize("text", ["", "x", "1-", "2-1", "-1", "1-2-3"])
-def test_durations_that_are_none(text: str) -> None:
+@pytest.mark.parametrize("option", ["--duration", "--queue"])
+def test_durations_that_are_none(option: str, text: str) -> None:
     """A usage error that shows the right form."""
     with pytest.raises(UsageError, match="MIN-MAX"):
-        config_of(parse(f"--duration={text}"))
+        config_of(parse(f"{option}={text}"))
 
 
 async def test_only_loopback_is_bound() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,7 +13,7 @@ from batchgen.sandbox.remote_queue import RemoteQueue, Ticket, TicketState
 SUBMIT, CANCEL, LEAP = "submit", "cancel", "leap"
 steps = st.lists(
     st.one_of(
-        st.tuples(st.just(SUBMIT), st.integers(0, 8)),
+        st.tuples(st.just(SUBMIT), st.tuples(st.integers(0, 8), st.integers(0, 5))),
         st.tuples(st.just(CANCEL), st.integers(0, 40)),
         st.tuples(st.just(LEAP), st.integers(0, 6)),
     ),
@@ -35,27 +36,28 @@ class NaiveQueue:
             for job in self.jobs:
                 if job["state"] == "in_progress" and int(job["end"]) <= self.now:
                     job["state"], changed = "completed", True
-            running = sum(job["state"] == "in_progress" for job in self.jobs)
-            for job in self.jobs:
-                if job["state"] == "in_queue" and running < self.capacity:
-                    job["state"], job["end"] = "in_progress", self.now + int(job["duration"])
-                    running, changed = running + 1, True
+            changed = self.start_next() or changed
+
+    def start_next(self) -> bool:
+        started = False
+        running = sum(job["state"] == "in_progress" for job in self.jobs)
+        for job in self.jobs:
+            if job["state"] == "in_queue":
+                if running >= self.capacity or int(job["ready"]) > self.now:
+                    break
+                job["state"], job["end"] = "in_progress", self.now + int(job["duration"])
+                running, started = running + 1, True
+        return started
 
     def leap(self, by: int) -> None:
         for _ in range(by):
             self.now += 1
             self.settle()
 
-    def submit(self, duration: int) -> None:
-        self.jobs.append({"duration": duration, "state": "in_queue", "end": 0})
-        self.settle_started()
-
-    def settle_started(self) -> None:
-        """A job of no length ends at the next call, not while it is submitted."""
-        running = sum(job["state"] == "in_progress" for job in self.jobs)
-        job = self.jobs[-1]
-        if running < self.capacity:
-            job["state"], job["end"] = "in_progress", self.now + int(job["duration"])
+    def submit(self, duration: int, wait: int) -> None:
+        ready = self.now + wait
+        self.jobs.append({"duration": duration, "ready": ready, "state": "in_queue", "end": 0})
+        self.start_next()  # a job of no length ends at the next call, not while it is submitted
 
     def cancel(self, index: int) -> bool:
         if self.jobs[index]["state"] != "in_queue":
@@ -71,15 +73,16 @@ class NaiveQueue:
 
 @given(steps=steps, capacity=st.integers(1, 4))
 @settings(max_examples=300, deadline=None)
-def test_agrees_with_a_naive_list(steps: list[tuple[str, int]], capacity: int) -> None:
+def test_agrees_with_a_naive_list(steps: list[tuple[str, Any]], capacity: int) -> None:
     """After any submissions, cancellations and leaps, states and positions are the naive ones."""
     queue, naive = RemoteQueue(capacity), NaiveQueue(capacity)
     tickets: list[Ticket] = []
     for step, number in steps:
         naive.settle()
         if step == SUBMIT:
-            tickets.append(queue.submit(number, naive.now))
-            naive.submit(number)
+            duration, wait = number
+            tickets.append(queue.submit(duration, naive.now, wait))
+            naive.submit(duration, wait)
         elif step == LEAP:
             naive.leap(number)
         elif tickets:
@@ -104,7 +107,8 @@ def _state(ticket: Ticket) -> str:
 def test_one_leap_is_many_small_ones(leaps: list[float]) -> None:
     """Start and end of jobs do not depend on how often the queue is advanced."""
     often, once = RemoteQueue(2), RemoteQueue(2)
-    pairs = [(often.submit(d, 0.0), once.submit(d, 0.0)) for d in (1.0, 0.5, 2.0, 0.25, 1.5)]
+    jobs = [(1.0, 0.0), (0.5, 0.75), (2.0, 0.0), (0.25, 3.0), (1.5, 1.0)]
+    pairs = [(often.submit(d, 0.0, w), once.submit(d, 0.0, w)) for d, w in jobs]
     now = 0.0
     for leap in leaps:
         now += leap

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
 import threading
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -159,3 +161,43 @@ def test_a_directory_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     """As an error about the disk, with the path."""
     with pytest.raises(LocalIOError, match=os.strerror(2)):
         replace_file(tmp_path / "missing" / "file.txt", lambda file: file.write("x"))
+
+
+@pytest.mark.parametrize(
+    ("number", "is_error"),
+    [
+        (errno.EINVAL, False), (errno.ENOTSUP, False), (errno.EOPNOTSUPP, False),
+        (errno.EIO, True), (errno.ENOSPC, True), (errno.EDQUOT, True), (errno.EROFS, True),
+    ],
+)  # fmt: skip
+def test_a_directory_that_cannot_be_synced_is_no_error_but_a_failed_sync_is(
+    path: Path, monkeypatch: pytest.MonkeyPatch, number: int, is_error: bool
+) -> None:
+    """Some file systems have no such call; a real fault is raised."""
+
+    def fsync(_: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+
+    with pytest.raises(LocalIOError) if is_error else nullcontext():
+        replace_file(path, lambda file: file.write("new"))
+
+    assert path.read_text() == "new"
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP, errno.EIO, errno.ENOSPC])
+def test_every_error_of_a_file_s_sync_is_an_error(
+    path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """A file that could not be made durable is not put in the place of the old one."""
+
+    def sync(_: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("batchgen.system.files.sync_file", sync)
+
+    with pytest.raises(LocalIOError):
+        replace_file(path, lambda file: file.write("new"))
+
+    assert path.read_bytes() == BEFORE
