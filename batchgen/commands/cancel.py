@@ -17,7 +17,7 @@ from batchgen.core.units import count_text
 from batchgen.ledger import RunLedger
 from batchgen.runner.stopping import Cancellations, cancel_all
 
-NOT_ASKED = 75
+NOT_CONFIRMED = 75
 
 
 def handle(args: argparse.Namespace, context: CommandContext) -> int:
@@ -33,7 +33,7 @@ def handle(args: argparse.Namespace, context: CommandContext) -> int:
         context.console.print_lines(f"{directories.newest()}: nothing is in flight{hint}")
         return 0
     context.console.print_lines(*_lines(outcome))
-    return NOT_ASKED if outcome.unknown else 0
+    return NOT_CONFIRMED if outcome.unknown else 0
 
 
 async def cancel(ref: BatchRef, lock_wait: LockWait) -> Cancellations | None:
@@ -52,7 +52,7 @@ async def cancel(ref: BatchRef, lock_wait: LockWait) -> Cancellations | None:
             if not in_flight:
                 return None
             async with api.client() as client:
-                return await cancel_all(client, ledger, in_flight)
+                return await cancel_all(client, ledger, in_flight, context.clock)
         finally:
             await ledger.close()
 
@@ -65,4 +65,7 @@ def _lines(outcome: Cancellations) -> Iterator[str]:
             " cancelled and are billed; the next run collects them"
         )
     if outcome.unknown:
-        yield f"{count_text(outcome.unknown, 'job')} could not be asked; they stay as they were"
+        yield (
+            f"{count_text(outcome.unknown, 'job')} not confirmed as cancelled: no answer, or two"
+            " that disagree; they stay as they were, so run the same command again"
+        )

@@ -235,7 +235,10 @@ class Runner:
         queued = list(self._ledger.records(JobState.IN_QUEUE))
         try:
             async with asyncio.timeout(self._limits.cancel_s):
-                found = await cancel_all(self._context.api, self._ledger, queued)
-            self._observer.on_note(f"{found.cancelled} cancelled, {found.running} not cancellable")
+                found = await cancel_all(self._context.api, self._ledger, queued, self._clock)
+            unknown = f", {found.unknown} not confirmed" if found.unknown else ""
+            self._observer.on_note(
+                f"{found.cancelled} cancelled, {found.running} not cancellable{unknown}"
+            )
         except TimeoutError:
             self._observer.on_note("not every cancellation was answered in time; see `status`")

@@ -7,10 +7,19 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from batchgen.core.api_answers import CancelOutcome, TryAgain, WasCancelled
+from batchgen.core.api_answers import (
+    Broke,
+    CancelOutcome,
+    PollAnswer,
+    Produced,
+    Queued,
+    Running,
+    WasCancelled,
+)
 from batchgen.core.events import Cancelled
 from batchgen.core.lifecycle import JobRecord
 from batchgen.core.stop_reasons import EFFECTS, StopReason
+from batchgen.core.throttle import Backoff
 from batchgen.ports import Clock, GenerationAPI, Ledger
 
 
@@ -117,31 +126,52 @@ class Cancellations:
     running: int = 0
     """Not cancellable: running or ended; still billed, still to be collected."""
     unknown: int = 0
-    """Not answered; such a job stays in flight."""
+    """Not confirmed: no answer, or two that contradict each other. Such a job stays in flight."""
 
 
 CANCELS_AT_ONCE = 32
+LOOKS = 4
+"""Times that a job is asked for its result until it agrees with the answer to the cancellation."""
 
 
 async def cancel_all(
-    api: GenerationAPI, ledger: Ledger, records: Sequence[JobRecord]
+    api: GenerationAPI, ledger: Ledger, records: Sequence[JobRecord], clock: Clock
 ) -> Cancellations:
     """Cancel these jobs; raise `LocalIOError` if the ledger could not be written.
 
     A job counts as cancelled only if its result says so: the answer to the request to cancel is
-    not proof.
+    not proof. If both disagree, the result is asked again for some seconds.
     """
     slots = asyncio.Semaphore(CANCELS_AT_ONCE)
+    backoff = Backoff()
 
     async def cancel(record: JobRecord) -> str:
         request_id = record.request_id or ""
         async with slots:
             outcome = await api.cancel(request_id)
-            answer = await api.result(request_id)
-        if isinstance(answer, WasCancelled):
+            found = _found(outcome, await api.result(request_id))
+            for look in range(1, LOOKS):
+                if found != "unknown":
+                    break
+                await clock.sleep(backoff.delay_s(look, jitter=0.0))
+                found = _found(outcome, await api.result(request_id))
+        if found == "cancelled":
             await ledger.record(record.job, Cancelled())
-            return "cancelled"
-        unknown = outcome is CancelOutcome.UNKNOWN or isinstance(answer, TryAgain)
-        return "unknown" if unknown else "running"
+        return found
 
     return Cancellations(**Counter(await asyncio.gather(*map(cancel, records))))
+
+
+def _found(outcome: CancelOutcome, result: PollAnswer) -> str:
+    """Return what became of a job, by both answers: a name in `Cancellations`."""
+    match result:
+        case WasCancelled():
+            return "cancelled"
+        case Produced() | Broke():
+            return "running"
+        case Running() if outcome is not CancelOutcome.CANCELLED:
+            return "running"
+        case Queued() if outcome is CancelOutcome.NOT_CANCELLABLE:
+            return "running"  # it is just starting
+        case _:
+            return "unknown"

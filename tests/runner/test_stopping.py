@@ -144,7 +144,7 @@ def test_a_cancellation_counts_only_if_the_result_says_so() -> None:
     world.run(many(2), interrupt_after(3.0))
 
     assert set(world.ledger.states().values()) <= {"in_queue", "in_progress"}
-    assert "0 cancelled, 2 not cancellable" in world.notes.notes
+    assert "0 cancelled, 0 not cancellable, 2 not confirmed" in world.notes.notes
 
 
 def test_a_full_disk_stops_before_anything_is_sent() -> None:
