@@ -6,7 +6,7 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-from batchgen.manifest import RowOptions
+from batchgen.manifest.settings import RowOptions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

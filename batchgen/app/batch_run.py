@@ -37,7 +37,8 @@ from batchgen.core.plan import Plan, Records
 from batchgen.core.run_settings import RunSettings
 from batchgen.ledger import RunLedger, RunLock
 from batchgen.models.pinned import PinnedSchemas
-from batchgen.runner import Outcome, Spending
+from batchgen.runner.runner import Outcome
+from batchgen.runner.spending import Spending
 from batchgen.system.run_directory import RunDirectory
 
 
@@ -124,7 +125,7 @@ class BatchRun:
 
     def load(self) -> LoadedBatch:
         """Read and check every row. Raises `ManifestError` if any is wrong and may not be."""
-        self.loaded = load(self.batch, spool_dir=self.directory.path)
+        self.loaded = load(self.batch.manifest, spool_dir=self.directory.path)
         try:
             self.loaded.require_valid(skip_invalid=self.settings.skip_invalid)
         except BaseException:
@@ -212,7 +213,8 @@ class BatchRun:
         stack.push_async_callback(self.ledger.close)
         for entry in entries:
             pinned.keep(entry)
-        remember(self.directory, self.batch.ref)
+        manifest = None if self.ref.is_stdin else self.ref.manifest
+        remember(self.directory, manifest, self.batch.ref.row_options)
         if self.directories.are_dated:
             remember_jobs(self.directory, (job.id for job in self.loaded.spool.jobs()))
 

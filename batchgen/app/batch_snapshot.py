@@ -68,7 +68,7 @@ def read_snapshot(ref: BatchRef, context: CommandContext) -> BatchSnapshot:
     """
     try:
         batch = open_newest(ref, context)
-        loaded = load(batch, spool_dir=batch.directory.path)
+        loaded = load(batch.manifest, spool_dir=batch.directory.path)
     except BatchgenError as error:
         return _without_manifest(ref, error)
     records = read_records(batch.directory, loaded.spool)

@@ -7,9 +7,9 @@ from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from batchgen.app.command_context import CommandContext
-from batchgen.app.loading import LoadedBatch
 from batchgen.app.output_store import store_of, with_sidecars
 from batchgen.app.remote import Remote
 from batchgen.app.run_options import limits_of, policy_of
@@ -19,8 +19,12 @@ from batchgen.core.polling.durations import past_duration_s
 from batchgen.core.run_settings import RunSettings
 from batchgen.ledger import RunLedger
 from batchgen.reports.progress import Tally
-from batchgen.runner import Runner, Spending
+from batchgen.runner.runner import Runner
+from batchgen.runner.spending import Spending
 from batchgen.system.run_directory import RunDirectory
+
+if TYPE_CHECKING:
+    from batchgen.app.loading import LoadedBatch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

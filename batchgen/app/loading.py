@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
-from batchgen.app.open_batch import OpenBatch
 from batchgen.app.spool import Spool, SpooledRow
 from batchgen.core.adoption import adoptions
 from batchgen.core.errors import SHOWN_PROBLEMS, ManifestError, Problem
@@ -17,7 +16,9 @@ from batchgen.core.jobs import Batch, Job
 from batchgen.core.model_entry import ModelEntry
 from batchgen.core.schema import InvalidValue
 from batchgen.ledger import RecordIndex, replay
-from batchgen.manifest import BadRow, Manifest, ManifestSettings
+from batchgen.manifest.header import BadRow
+from batchgen.manifest.manifest import Manifest
+from batchgen.manifest.settings import ManifestSettings
 from batchgen.manifest.templates import Template, variable
 from batchgen.models.pinned import PinnedSchemas
 from batchgen.models.registry import ModelRegistry
@@ -96,23 +97,22 @@ class LoadedBatch:
             raise ManifestError(self.problems, self.problem_count)
 
 
-def load(batch: OpenBatch, *, spool_dir: Path | None = None, keep: bool = True) -> LoadedBatch:
+def load(manifest: Manifest, *, spool_dir: Path | None = None, keep: bool = True) -> LoadedBatch:
     """Read and check every row; without `keep` the rows are only checked and counted.
 
     Close the result after use (`with`). Raises `ManifestError` for what makes reading on pointless.
     """
-    manifest = batch.manifest
     spool = Spool(_spool_directory(spool_dir, manifest.base_dir), keep=keep)
     loaded = LoadedBatch(manifest=manifest, spool=spool, names=FileNames(manifest.settings))
     with ExitStack() as on_error:
         on_error.enter_context(loaded)
-        _read_rows(loaded, batch.ref.manifest)
+        _read_rows(loaded)
         spool.flush()
         on_error.pop_all()
     return loaded
 
 
-def _read_rows(loaded: LoadedBatch, path: str) -> None:
+def _read_rows(loaded: LoadedBatch) -> None:
     for row in loaded.manifest.rows():
         if isinstance(row, BadRow):
             _add_bad(loaded, row)
@@ -123,7 +123,9 @@ def _read_rows(loaded: LoadedBatch, path: str) -> None:
             loaded.models[row.model] = None
             loaded.spool.add(_spooled(row))
     if not (loaded.spool.valid or loaded.problem_count):
-        problem = Problem(where=path, what="no rows; a batch needs at least one prompt")
+        problem = Problem(
+            where=loaded.manifest.settings.file, what="no rows; a batch needs at least one prompt"
+        )
         raise ManifestError([problem])
 
 

@@ -13,7 +13,7 @@ from batchgen.app.other_directories import newest_with
 from batchgen.app.run_file import is_finished
 from batchgen.app.run_options import RunRequest, policy_of
 from batchgen.core.units import local_date
-from batchgen.manifest import ManifestSettings
+from batchgen.manifest.settings import ManifestSettings
 from batchgen.system.run_directory import RunDirectory
 
 

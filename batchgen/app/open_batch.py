@@ -11,7 +11,8 @@ from batchgen.app.command_context import CommandContext
 from batchgen.app.model_sources import offline_models, online_models
 from batchgen.app.run_directories import RunDirectories, default_directories, named_directories
 from batchgen.app.run_file import recall
-from batchgen.manifest import Manifest, ManifestSettings, open_manifest
+from batchgen.manifest.manifest import Manifest, open_manifest
+from batchgen.manifest.settings import ManifestSettings
 from batchgen.models.bundled import packaged_models
 from batchgen.models.pinned import PinnedSchemas
 from batchgen.models.registry import ModelRegistry

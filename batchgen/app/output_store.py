@@ -11,8 +11,8 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from batchgen.app.loading import LoadedBatch
 from batchgen.core.api_base import ApiBase
 from batchgen.core.events import Accepted, Event, Intended, OutputFile, Started, Succeeded
 from batchgen.core.jobs import Batch, JSONValue
@@ -27,6 +27,9 @@ from batchgen.outputs.sidecar import sidecar
 from batchgen.outputs.store import Store
 from batchgen.ports import Clock, FilesSaved, Observer, OutputStore, SaveAnswer
 from batchgen.system.run_directory import RunDirectory
+
+if TYPE_CHECKING:
+    from batchgen.app.loading import LoadedBatch
 
 _STILL_OPEN = (Intended, Accepted, Started, Succeeded)
 

@@ -20,7 +20,7 @@ from batchgen.core.run_settings import RunSettings
 from batchgen.core.units import local_date, seconds
 from batchgen.ledger import replay
 from batchgen.models.registry import ModelRegistry
-from batchgen.runner import Spending
+from batchgen.runner.spending import Spending
 from batchgen.system.run_directory import RunDirectory
 
 NOT_IN_SANDBOX = NoCatalogueEntry(why="the sandbox does not have it", reached=True)

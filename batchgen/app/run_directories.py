@@ -15,8 +15,8 @@ from batchgen.app.batch_ref import BatchRef
 from batchgen.core.errors import ManifestError, Problem, UsageError
 from batchgen.core.schema import InvalidValue
 from batchgen.ledger import begun_at
-from batchgen.manifest import ManifestSettings
 from batchgen.manifest.file_access import refuse_directory
+from batchgen.manifest.settings import ManifestSettings
 from batchgen.manifest.templates import Template
 from batchgen.system.run_directory import SANDBOX_SUFFIX, RunDirectory
 

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import msgspec
 
-from batchgen.app.batch_ref import BatchRef
 from batchgen.core.errors import ManifestError, Problem
 from batchgen.core.plan import Policy
-from batchgen.manifest import RowOptions, parse_selection
+from batchgen.manifest.select_expression import parse_selection
+from batchgen.manifest.settings import RowOptions
 from batchgen.system.files import replace_file
 from batchgen.system.run_directory import RunDirectory
 
@@ -77,11 +77,13 @@ def recall(directory: RunDirectory, given: RowOptions) -> tuple[RowOptions, tupl
     return replace(given, **changes), tuple(notes)
 
 
-def remember(directory: RunDirectory, ref: BatchRef) -> None:
-    """Store the options that shape the jobs, and the manifest's path. Raises `LocalIOError`."""
-    options = ref.row_options
+def remember(directory: RunDirectory, manifest: str | None, options: RowOptions) -> None:
+    """Store the options that shape the jobs, and the manifest (None: stdin).
+
+    Raises `LocalIOError`.
+    """
     stored = _RunFile(
-        manifest=None if ref.is_stdin else os.path.relpath(ref.manifest, directory.path),
+        manifest=None if manifest is None else os.path.relpath(manifest, directory.path),
         model=options.model,
         params=dict(options.params),
         columns=dict(options.columns),

@@ -5,13 +5,30 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from batchgen.app.run_preparation import Retry
 from batchgen.core.errors import ManifestError, Problem
+from batchgen.core.lifecycle import JobRecord, JobState
 from batchgen.core.plan import Policy
 from batchgen.core.run_settings import RunSettings, merge
-from batchgen.manifest import ManifestSettings
+from batchgen.manifest.settings import ManifestSettings
 from batchgen.outputs.destination import fault_of_output_dir
-from batchgen.runner import Limits
+from batchgen.runner.stopping import Limits
+
+RETRIABLE = (JobState.FAILED, JobState.IN_DOUBT, JobState.CANCELLED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry:
+    """The jobs that `batchgen retry` grants one more attempt."""
+
+    states: frozenset[JobState] = frozenset({JobState.FAILED})
+    jobs: frozenset[str] = frozenset()
+    """Only these, in any of the states of `RETRIABLE`; empty: all jobs in `states`."""
+
+    def chooses(self, record: JobRecord) -> bool:
+        """Whether this job is meant."""
+        if self.jobs:
+            return record.job in self.jobs and record.state in RETRIABLE
+        return record.state in self.states
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,32 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from batchgen.app.console import Console
+from batchgen.app.run_options import RETRIABLE, Retry
 from batchgen.core.adoption import adoptions
 from batchgen.core.errors import SHOWN_PROBLEMS, LocalIOError
 from batchgen.core.events import FilesLost, Granted
 from batchgen.core.jobs import Batch
-from batchgen.core.lifecycle import JobRecord, JobState
 from batchgen.core.units import count_text, timestamp
 from batchgen.ledger import RunLedger
 from batchgen.outputs.verify import bad_files
 from batchgen.system.files import set_aside_name
-
-RETRIABLE = (JobState.FAILED, JobState.IN_DOUBT, JobState.CANCELLED)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Retry:
-    """The jobs that `batchgen retry` grants one more attempt."""
-
-    states: frozenset[JobState] = frozenset({JobState.FAILED})
-    jobs: frozenset[str] = frozenset()
-    """Only these, in any of the states of `RETRIABLE`; empty: all jobs in `states`."""
-
-    def chooses(self, record: JobRecord) -> bool:
-        """Whether this job is meant."""
-        if self.jobs:
-            return record.job in self.jobs and record.state in RETRIABLE
-        return record.state in self.states
 
 
 @dataclass(slots=True, kw_only=True)

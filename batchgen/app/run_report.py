@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from batchgen.app.command_context import CommandContext
-from batchgen.app.loading import LoadedBatch
 from batchgen.app.result_files import rows_of_batch, write_result_files
 from batchgen.core.jobs import Batch
 from batchgen.core.plan import Plan, Records
@@ -15,8 +15,11 @@ from batchgen.core.summary import summarise
 from batchgen.core.units import count_text
 from batchgen.reports.plan_text import plan_json, plan_sentence, plan_table, price_sentence
 from batchgen.reports.status_text import status_lines, summary_json
-from batchgen.runner import Outcome
+from batchgen.runner.runner import Outcome
 from batchgen.system.run_directory import RunDirectory
+
+if TYPE_CHECKING:
+    from batchgen.app.loading import LoadedBatch
 
 _UNNAMED = {1: "some jobs ended badly", 75: "jobs are left"}
 """The reasons of exit codes that no stop of the run explains."""

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from batchgen.core.errors import Interrupted, Terminated
 from batchgen.core.stop_reasons import EFFECTS, StopReason
-from batchgen.runner import Runner
+from batchgen.runner.runner import Runner
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _REASONS = {signal.SIGINT: StopReason.SIGINT, signal.SIGTERM: StopReason.SIGTERM}

@@ -21,7 +21,7 @@ from batchgen.reports.terminal import tame
 def handle(args: argparse.Namespace, context: CommandContext) -> int:
     """Check every row. Raises `ManifestError` with everything that is wrong."""
     console = context.console
-    with load(open_newest(BatchRef.of(args), context), keep=args.online) as loaded:
+    with load(open_newest(BatchRef.of(args), context).manifest, keep=args.online) as loaded:
         asked = _ask_online(loaded, context) if args.online else 0
         if args.json:
             console.print_json(_findings(loaded))

@@ -165,7 +165,9 @@ def _all_rows_known(
     if not manifest or manifest == "-":
         return False
     try:
-        with load(open_in(replace(ref, manifest=str(manifest)), directory, context)) as loaded:
+        with load(
+            open_in(replace(ref, manifest=str(manifest)), directory, context).manifest
+        ) as loaded:
             return not loaded.problem_count and all(
                 (record := records.get(job.id)) is not None and record.state is not JobState.PENDING
                 for job in loaded.spool.jobs()

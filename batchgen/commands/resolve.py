@@ -10,7 +10,7 @@ from batchgen.app.command_context import CommandContext
 from batchgen.app.lock_wait import LockWait
 from batchgen.app.open_batch import locate
 from batchgen.app.other_directories import hint_at_others
-from batchgen.app.run_preparation import RETRIABLE
+from batchgen.app.run_options import RETRIABLE
 from batchgen.core.errors import UsageError
 from batchgen.core.events import Attached, GivenUp, Granted
 from batchgen.core.lifecycle import JobRecord, JobState

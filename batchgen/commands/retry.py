@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from batchgen.app.batch_ref import BatchRef
 from batchgen.app.command_context import CommandContext
-from batchgen.app.run_preparation import Retry
+from batchgen.app.run_options import Retry
 from batchgen.commands.run import request_of, run
 from batchgen.core.lifecycle import JobState
 

@@ -184,7 +184,7 @@ class StatusWatcher:
             return  # what came through a pipe cannot be read again
         try:
             batch = open_in(self._ref, self._directory, self.context)
-            loaded = load(batch, spool_dir=self._directory.path)
+            loaded = load(batch.manifest, spool_dir=self._directory.path)
         except BatchgenError as error:
             if self._loaded is None:
                 self._leave_out_manifest(error)

@@ -18,23 +18,3 @@ A row passes these files, in this order, whatever its format:
 
 Nothing that happens to a job later belongs in here.
 """
-
-from __future__ import annotations
-
-from batchgen.manifest.header import BadRow
-from batchgen.manifest.manifest import Manifest, open_manifest
-from batchgen.manifest.model_binding import SchemaSource
-from batchgen.manifest.select_expression import Selection, parse_selection
-from batchgen.manifest.settings import ManifestSettings, OutputSettings, RowOptions
-
-__all__ = [
-    "BadRow",
-    "Manifest",
-    "ManifestSettings",
-    "OutputSettings",
-    "RowOptions",
-    "SchemaSource",
-    "Selection",
-    "open_manifest",
-    "parse_selection",
-]

@@ -11,11 +11,3 @@ downloads   the download pool
 stopping    limits, reasons to stop, silence of the API, and cancelling what is queued
 context     what all of these share; `tasks`: the asyncio tasks in which they work
 """
-
-from __future__ import annotations
-
-from batchgen.runner.runner import Outcome, Runner
-from batchgen.runner.spending import Spending
-from batchgen.runner.stopping import Limits
-
-__all__ = ["Limits", "Outcome", "Runner", "Spending"]

@@ -49,9 +49,9 @@ from batchgen.core.polling.poll_plan import PollPlan, cheapest_polls
 from batchgen.core.secret import Secret
 from batchgen.ledger import RunLedger
 from batchgen.ports import Clock, GenerationAPI, Ledger
-from batchgen.runner import Limits
 from batchgen.runner.context import RunContext
 from batchgen.runner.poller import InFlightJob, Poller
+from batchgen.runner.stopping import Limits
 from batchgen.sandbox import Sandbox, SandboxConfig
 from batchgen.sandbox.remote_queue import RemoteQueue as SandboxQueue
 from batchgen.sandbox.remote_queue import Ticket, TicketState

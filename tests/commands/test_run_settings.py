@@ -21,7 +21,8 @@ from batchgen.core.run_settings import (
     given_flags,
     merge,
 )
-from batchgen.manifest import RowOptions, open_manifest
+from batchgen.manifest.manifest import open_manifest
+from batchgen.manifest.settings import RowOptions
 from tests.kit.holding import held
 from tests.kit.live import Done, batchgen, command, environment
 from tests.manifest.conftest import NoSchemas

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from batchgen.core.errors import UsageError
-from batchgen.manifest import parse_selection
+from batchgen.manifest.select_expression import parse_selection
 from tests.manifest.conftest import Read
 
 ROW = {"Style": "Anime noir", "scale": "0.5", "n": "10", "empty": "", "a b": "x and y"}

@@ -11,7 +11,8 @@ from batchgen.core.events import JobError, OutputFile
 from batchgen.core.jobs import Job
 from batchgen.core.lifecycle import JobRecord, JobState
 from batchgen.core.spreadsheet import RESULT_COLUMNS
-from batchgen.manifest import RowOptions, open_manifest
+from batchgen.manifest.manifest import open_manifest
+from batchgen.manifest.settings import RowOptions
 from batchgen.reports.results_csv import ResultRow, result_cells, write_results
 from tests.manifest.conftest import NoSchemas
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from batchgen.core.events import JobError
 from batchgen.core.lifecycle import JobRecord, JobState
 from batchgen.ports import LinkExpired, SaveAnswer, SaveLater
-from batchgen.runner import Limits
+from batchgen.runner.stopping import Limits
 from tests.kit.fakes import MemoryStore
 from tests.runner.world import RunnerWorld, many
 

@@ -16,10 +16,10 @@ from batchgen.core.api_answers import Ended, Gone, PollAnswer, Produced, Queued,
 from batchgen.core.events import Accepted, Intended, JobError
 from batchgen.core.lifecycle import JobState
 from batchgen.core.polling.forecast import Forecasts
-from batchgen.runner import Limits
 from batchgen.runner.context import RunContext
 from batchgen.runner.poll_loop import PollSchedule
 from batchgen.runner.poller import InFlightJob, Poller, ResultFirst
+from batchgen.runner.stopping import Limits
 from tests.kit import MODEL
 from tests.kit.fakes import MemoryAPI, MemoryLedger, Notes, job
 from tests.kit.time import LoopClock, leap

@@ -15,7 +15,8 @@ from batchgen.core.api_answers import (
 )
 from batchgen.core.events import JobError
 from batchgen.core.lifecycle import JobRecord, JobState
-from batchgen.runner import Limits, Outcome
+from batchgen.runner.runner import Outcome
+from batchgen.runner.stopping import Limits
 from tests.kit.fakes import MemoryAPI, job
 from tests.kit.time import leap
 from tests.runner.world import RunnerWorld, many, now_s

@@ -15,7 +15,8 @@ from batchgen.core.api_answers import (
     TryAgain,
 )
 from batchgen.core.events import JobError
-from batchgen.runner import Limits, Runner
+from batchgen.runner.runner import Runner
+from batchgen.runner.stopping import Limits
 from tests.kit import OTHER_MODEL
 from tests.kit.fakes import MemoryAPI, job
 from tests.kit.time import LoopClock, leap

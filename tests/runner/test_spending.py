@@ -12,7 +12,8 @@ from batchgen.core.api_answers import (
 from batchgen.core.budget import Budget
 from batchgen.core.events import JobError
 from batchgen.core.stop_reasons import StopReason
-from batchgen.runner import Limits, Spending
+from batchgen.runner.spending import Spending
+from batchgen.runner.stopping import Limits
 from tests.kit.fakes import MemoryAPI
 from tests.runner.world import RunnerWorld, many
 

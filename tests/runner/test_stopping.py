@@ -16,7 +16,8 @@ from batchgen.core.api_answers import (
 from batchgen.core.errors import LocalIOError
 from batchgen.core.events import Accepted, Event, JobError
 from batchgen.core.stop_reasons import StopReason
-from batchgen.runner import Limits, Runner
+from batchgen.runner.runner import Runner
+from batchgen.runner.stopping import Limits
 from tests.kit.fakes import MemoryAPI, MemoryLedger
 from tests.runner.world import RunnerWorld, interrupt_after, many
 

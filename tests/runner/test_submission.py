@@ -21,7 +21,7 @@ from batchgen.core.api_answers import (
 from batchgen.core.events import Intended, JobError
 from batchgen.core.lifecycle import JobState
 from batchgen.core.plan import Policy
-from batchgen.runner import Limits
+from batchgen.runner.stopping import Limits
 from tests.kit import MODEL, OTHER_MODEL
 from tests.kit.fakes import MemoryAPI, MemoryLedger, job
 from tests.runner.world import RunnerWorld, many, now_s

@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from batchgen.core.jobs import Job
 from batchgen.core.plan import Policy
 from batchgen.core.stop_reasons import StopReason
-from batchgen.runner import Limits, Outcome, Runner, Spending
+from batchgen.runner.runner import Outcome, Runner
+from batchgen.runner.spending import Spending
+from batchgen.runner.stopping import Limits
 from tests.kit.fakes import Jobs, MemoryAPI, MemoryLedger, MemoryStore, Notes, job
 from tests.kit.time import LoopClock, leap
 
