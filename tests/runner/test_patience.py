@@ -25,7 +25,8 @@ from batchgen.core.jobs import JSONValue
 from batchgen.core.lifecycle import JobRecord, JobState
 from batchgen.core.units import timestamp
 from batchgen.ports import LinkExpired, SaveAnswer, SaveLater
-from batchgen.runner import Limits, Outcome
+from batchgen.runner.runner import Outcome
+from batchgen.runner.stopping import Limits
 from tests.benchmarks.bench_stall import mixtures, run_s
 from tests.kit.fakes import MemoryAPI, MemoryStore, job
 from tests.kit.flaky import BAD_GATEWAY, Chances
