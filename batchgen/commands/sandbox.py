@@ -12,99 +12,57 @@ import signal
 import sys
 from asyncio.subprocess import Process
 from pathlib import Path
+from typing import Any
 
 from batchgen.app.command_context import CommandContext
 from batchgen.app.signals import handled_signals
 from batchgen.core.errors import UsageError
-from batchgen.sandbox.config import DEFAULT_TOKEN, USUAL_QUEUE_S, SandboxConfig
+from batchgen.sandbox.config import USUAL_QUEUE_S, SandboxConfig
 from batchgen.sandbox.faults.rules import read_rules
 from batchgen.sandbox.http_answer import ErrorStyle
 from batchgen.sandbox.server import Sandbox
 
 _DEFAULT = SandboxConfig()
 
+_OPTIONS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
+    ("--token", "token", "token to ask for (%(default)s)", {"metavar": "T"}),
+    ("--capacity", "capacity", "jobs that run at once (%(default)s)",
+     {"type": int, "metavar": "N"}),
+    ("--balance", "balance_usd", "what is in the wallet (%(default)s)",
+     {"type": float, "metavar": "USD"}),
+    ("--images", "images", "pictures per job of an image model (%(default)s)",
+     {"type": int, "metavar": "N"}),
+    ("--chaos", "chaos",
+     "a mixture of faults; each call goes wrong with this chance, 0 to 1 (%(default)g)",
+     {"type": float, "metavar": "P"}),
+    ("--error-style", "error_style", "HTTP status and body of API errors (%(default)s)",
+     {"choices": list(ErrorStyle)}),
+    ("--success-word", "success_word", "status of good results (%(default)s)",
+     {"choices": ("succeeded", "completed")}),
+    ("--journal", "journal", "keep requests here, over restarts",
+     {"type": Path, "metavar": "FILE"}),
+    ("--seed", "seed", "decides durations and faults (%(default)s)",
+     {"type": int, "metavar": "N"}),
+)  # fmt: skip
+"""The options that are fields of `SandboxConfig` as they are."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `batchgen sandbox` to a parser of the command line."""
     add = parser.add_argument
     add("--port", type=int, default=0, metavar="N", help="port on 127.0.0.1 (default: a free one)")
-    add("--token", default=DEFAULT_TOKEN, metavar="T", help="token to ask for (%(default)s)")
-    add(
-        "--capacity",
-        type=int,
-        default=_DEFAULT.capacity,
-        metavar="N",
-        help="jobs that run at once (%(default)s)",
-    )
-    add(
-        "--duration",
-        default=f"{_DEFAULT.duration_min_s:g}-{_DEFAULT.duration_max_s:g}",
-        metavar="MIN-MAX",
-        help="how long a job runs, in seconds (%(default)s)",
-    )
-    add(
-        "--queue",
-        default=f"{USUAL_QUEUE_S[0]:g}-{USUAL_QUEUE_S[1]:g}",
-        metavar="MIN-MAX",
-        help="how long a job waits before it runs, in seconds (%(default)s)",
-    )
-    add(
-        "--balance",
-        type=float,
-        default=_DEFAULT.balance_usd,
-        metavar="USD",
-        help="what is in the wallet (%(default)s)",
-    )
-    add(
-        "--images",
-        type=int,
-        default=_DEFAULT.images,
-        metavar="N",
-        help="pictures per job of an image model (%(default)s)",
-    )
-    add(
-        "--fault",
-        action="append",
-        default=[],
-        metavar="RULE",
+    add("--duration", default=f"{_DEFAULT.duration_min_s:g}-{_DEFAULT.duration_max_s:g}",
+        metavar="MIN-MAX", help="how long a job runs, in seconds (%(default)s)")  # fmt: skip
+    add("--queue", default=f"{USUAL_QUEUE_S[0]:g}-{USUAL_QUEUE_S[1]:g}", metavar="MIN-MAX",
+        help="how long a job waits before it runs, in seconds (%(default)s)")  # fmt: skip
+    add("--fault", action="append", default=[], metavar="RULE",
         help="what goes wrong: ON:DO[:key=value...], such as submit:429:first=3; repeatable",
-    )
+    )  # fmt: skip
     add("--faults", type=Path, metavar="FILE.json", help="a JSON list of such rules")
-    add(
-        "--chaos",
-        type=float,
-        default=_DEFAULT.chaos,
-        metavar="P",
-        help="a mixture of faults; each call goes wrong with this chance, 0 to 1 (%(default)g)",
-    )
-    add(
-        "--error-style",
-        choices=list(ErrorStyle),
-        default=_DEFAULT.error_style,
-        help="HTTP status and body of API errors (%(default)s)",
-    )
-    add(
-        "--success-word",
-        choices=("succeeded", "completed"),
-        default=_DEFAULT.success_word,
-        help="status of good results (%(default)s)",
-    )
-    add(
-        "--models",
-        type=Path,
-        action="append",
-        default=[],
-        metavar="PATH",
-        help="a catalogue entry as JSON, or a directory of them; repeatable",
-    )
-    add("--journal", type=Path, metavar="FILE", help="keep requests here, over restarts")
-    add(
-        "--seed",
-        type=int,
-        default=_DEFAULT.seed,
-        metavar="N",
-        help="decides durations and faults (%(default)s)",
-    )
+    add("--models", type=Path, action="append", default=[], metavar="PATH",
+        help="a catalogue entry as JSON, or a directory of them; repeatable")  # fmt: skip
+    for flag, field, meaning, options in _OPTIONS:
+        add(flag, dest=field, default=getattr(_DEFAULT, field), help=meaning, **options)
     add("child", nargs="*", metavar="-- COMMAND",
         help="run this with both variables set, and end with it")  # fmt: skip
 
@@ -114,21 +72,13 @@ def config_of(args: argparse.Namespace) -> SandboxConfig:
     shortest, longest = _range_of("--duration", args.duration)
     queue_min_s, queue_max_s = _range_of("--queue", args.queue)
     return SandboxConfig(
-        token=args.token,
-        capacity=args.capacity,
+        **{field: getattr(args, field) for _, field, _, _ in _OPTIONS},
         duration_min_s=shortest,
         duration_max_s=longest,
         queue_min_s=queue_min_s,
         queue_max_s=queue_max_s,
-        balance_usd=args.balance,
-        images=args.images,
         faults=(*args.fault, *(read_rules(args.faults) if args.faults else ())),
         models=tuple(args.models),
-        journal=args.journal,
-        chaos=args.chaos,
-        error_style=args.error_style,
-        success_word=args.success_word,
-        seed=args.seed,
     )
 
 

@@ -5,17 +5,17 @@ A job may have to wait for some time although nothing else runs; those behind it
 Pure: no loop and no clock. `now` is seconds on any scale, always the same one; a `now` before an
 earlier one counts as that earlier one, so that the queue never runs backwards.
 
-No operation walks the queue. A waiting ticket knows its place among all tickets that ever waited;
-its position is the distance to the first that still waits, less the cancelled ones between the two.
+No operation walks the queue: tickets are numbered as they come, so that those that wait are sorted,
+and a position is found by bisection.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
-from collections import deque
+from bisect import bisect_left
 from dataclasses import dataclass
 from enum import StrEnum
 from heapq import heappop, heappush
+from operator import attrgetter
 
 
 class TicketState(StrEnum):
@@ -31,13 +31,12 @@ class TicketState(StrEnum):
 class Ticket:
     """One job in the queue; belongs to the queue that made it."""
 
+    number: int
+    """Of all tickets of its queue, from 0."""
     duration_s: float
-    submitted_at: float
     ready_at: float
     """It does not start before this time."""
     state: TicketState = TicketState.IN_QUEUE
-    place: int = -1
-    """Among all tickets, from 0."""
     finished_at: float | None = None
     """The time of its end, past or to come; None while it waits."""
 
@@ -51,13 +50,8 @@ class RemoteQueue:
         self.peak = 0
         """The most tickets that ever were in flight (waiting or running) at once."""
         self._running: list[tuple[float, int, Ticket]] = []
-        self._started = 0
-        self._waiting: deque[Ticket] = deque()
-        """May hold cancelled tickets, which are skipped when their turn comes."""
-        self._first_place = 0
-        """The place of the first ticket in `_waiting`."""
-        self._cancelled: list[int] = []
-        """The places of cancelled tickets in `_waiting`, sorted."""
+        self._waiting: list[Ticket] = []
+        self._submitted = 0
 
     @property
     def running(self) -> int:
@@ -67,7 +61,7 @@ class RemoteQueue:
     @property
     def in_flight(self) -> int:
         """The number of waiting and running tickets, as of the last `advance`."""
-        return self.running + len(self._waiting) - len(self._cancelled)
+        return self.running + len(self._waiting)
 
     def advance(self, now: float) -> None:
         """Start and end all jobs that are due at `now`, each at its own time."""
@@ -79,8 +73,7 @@ class RemoteQueue:
                 ticket.state = TicketState.COMPLETED
             elif start <= now:
                 moment = start
-                self._start(self._waiting.popleft(), moment)
-                self._first_place += 1
+                self._start(self._waiting.pop(0), moment)
             else:
                 break
         self.now = now
@@ -91,13 +84,12 @@ class RemoteQueue:
         It waits in the queue for at least `wait_s`.
         """
         self.advance(now)
-        ticket = Ticket(duration_s, self.now, self.now + wait_s)
-        ticket.place = self._first_place + len(self._waiting)
+        ticket = Ticket(self._submitted, duration_s, self.now + wait_s)
+        self._submitted += 1
         self._waiting.append(ticket)
         self.peak = max(self.peak, self.in_flight)
         if self._next_start(self.now) <= self.now:
-            self._start(self._waiting.popleft(), self.now)
-            self._first_place += 1
+            self._start(self._waiting.pop(0), self.now)
         return ticket
 
     def cancel(self, ticket: Ticket, now: float) -> bool:
@@ -105,24 +97,20 @@ class RemoteQueue:
         self.advance(now)
         if ticket.state is not TicketState.IN_QUEUE:
             return False
+        del self._waiting[self._index(ticket)]
         ticket.state = TicketState.CANCELLED
         ticket.finished_at = self.now
-        insort(self._cancelled, ticket.place)
         return True
 
     def position(self, ticket: Ticket) -> int | None:
         """Return the position among waiting tickets, 1 for the next; None if it does not wait."""
-        if ticket.state is not TicketState.IN_QUEUE:
-            return None
-        return ticket.place - self._first_place + 1 - bisect_left(self._cancelled, ticket.place)
+        return self._index(ticket) + 1 if ticket.state is TicketState.IN_QUEUE else None
+
+    def _index(self, ticket: Ticket) -> int:
+        return bisect_left(self._waiting, ticket.number, key=attrgetter("number"))
 
     def _next_start(self, moment: float) -> float:
         """Return the time at which the next waiting job starts if nothing ends before; or inf."""
-        while self._waiting and self._waiting[0].state is TicketState.CANCELLED:
-            # No place of `_waiting` is lower than that of this cancelled ticket.
-            self._waiting.popleft()
-            self._first_place += 1
-            del self._cancelled[0]
         if not self._waiting or len(self._running) >= self.capacity:
             return float("inf")
         return max(moment, self._waiting[0].ready_at)
@@ -130,6 +118,5 @@ class RemoteQueue:
     def _start(self, ticket: Ticket, at: float) -> None:
         ticket.state = TicketState.IN_PROGRESS
         ticket.finished_at = at + ticket.duration_s
-        # The counter keeps the order of equal times, and keeps tickets from being compared.
-        heappush(self._running, (ticket.finished_at, self._started, ticket))
-        self._started += 1
+        # The number keeps the order of equal times, and keeps tickets from being compared.
+        heappush(self._running, (ticket.finished_at, ticket.number, ticket))

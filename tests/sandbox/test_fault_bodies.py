@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from batchgen.core.model_entry import ModelEntry
-from batchgen.sandbox.faults.table import MISSING, SHAPES
+from batchgen.sandbox.faults.kinds import MISSING, SHAPES
 from tests.kit import MODEL
 
 from .conftest import Client, Start

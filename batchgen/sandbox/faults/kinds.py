@@ -1,4 +1,4 @@
-"""The vocabulary of the fault language: calls, faults and kinds of fault.
+"""The vocabulary of the fault language: calls, forms of errors, faults, kinds of fault.
 
 A kind of fault has an effect: a pure function that turns the answer that the client should get into
 the delivery that it does get. Whether the call is carried out before that is `accepted`; for a
@@ -12,9 +12,95 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Annotated, Any, get_origin, get_type_hints
 
-from batchgen.sandbox.http_answer import Answer, Delivery
+from batchgen.sandbox.http_answer import Answer, Delivery, gateway_error, of_json
 from batchgen.sandbox.served_file import File
+
+Body = dict[str, object]
+
+HTTP_MESSAGE = "made to fail by the sandbox"
+FAILURE_MESSAGE = "the sandbox made this job fail"
+_PAGE = b"<!doctype html><title>Just a moment</title><p>Checking your connection.</p>"
+
+BODIES: Mapping[str, Callable[[int, int], Answer]] = {
+    "message": lambda http, _code: gateway_error(http),
+    "error_code": lambda http, code: of_json(
+        {"error_code": code, "error_message": HTTP_MESSAGE}, http
+    ),
+    "code": lambda http, code: of_json({"code": code, "error": HTTP_MESSAGE}, http),
+    "detail": lambda http, _code: of_json({"detail": HTTP_MESSAGE}, http),
+    "details": lambda http, _code: of_json(
+        {"detail": [{"loc": ["body"], "msg": HTTP_MESSAGE, "type": "sandbox"}]}, http
+    ),
+    "html": lambda http, _code: Answer(http, _PAGE, "text/html"),
+    "empty": lambda http, _code: Answer(http, b""),
+}
+"""The bodies of HTTP errors that the vendor's clients read, from status and code."""
+
+SHAPES: Mapping[str, Callable[[str, int], object]] = {
+    "string": lambda message, _code: message,
+    "object": lambda message, _code: {"type": "generation_error", "message": message},
+    "list": lambda message, code: [{"errorCode": code, "error": message, "debugInfo": ""}],
+    "details": lambda message, code: {
+        "error": message, "details": "", "debugInfo": "", "errorCode": code
+    },
+    "nested": lambda message, code: {"error": {"code": code, "message": message}},
+    "strings": lambda message, _code: [message],
+    "number": lambda _message, code: code,
+    "null": lambda _message, _code: None,
+}  # fmt: skip
+"""The forms of a failed result's `error` that clients of the vendor read, and some new ones."""
+
+MISSING = "missing"
+"""The shape of a failed result without an `error`."""
+
+
+Reader = tuple[Callable[[str], object], str]
+"""The function that reads a value, and what to say is right if it raises."""
+
+
+def checked(convert: Callable[[str], Any], is_right: Callable[[Any], bool]) -> Callable[[str], Any]:
+    """Return a reader that converts a text, and raises `ValueError` for what is not right."""
+
+    def read(text: str) -> object:
+        value = convert(text)
+        if not is_right(value):
+            raise ValueError
+        return value
+
+    return read
+
+
+def _choice(*words: str) -> Reader:
+    return checked(str, words.__contains__), f"{', '.join(words[:-1])} or {words[-1]}"
+
+
+def _is_plain(text: str) -> bool:
+    return text.isprintable() and bool(text.strip())
+
+
+_AMOUNT = checked(float, lambda value: 0 <= value < float("inf"))
+SECONDS: Reader = (_AMOUNT, "seconds, 0 or more")
+COUNT: Reader = (checked(int, lambda count: count >= 1), "a number of calls, from 1")
+_PLAIN_TEXT = checked(str, _is_plain)
+_YES_OR_NO: Reader = (
+    {"yes": True, "true": True, "no": False, "false": False}.__getitem__,
+    "yes or no",
+)
+_ERROR_CODE: Reader = (
+    checked(int, lambda code: 400 <= int(str(code)[:3]) <= 599),
+    "an error code whose first three digits are 400 to 599, such as 400002",
+)
+_HTTP_STATUS: Reader = (checked(int, range(200, 600).__contains__), "an HTTP status, 200 to 599")
+_SPEED: Reader = (
+    checked(float, lambda speed: 1 <= speed < float("inf")),
+    "bytes a second, 1 or more",
+)
+_CONTENT_TYPE: Reader = (
+    checked(str, lambda text: text.isascii() and _is_plain(text)),
+    "a Content-Type, such as text/plain",
+)
 
 
 class On(StrEnum):
@@ -36,44 +122,57 @@ EVERYWHERE = frozenset(On)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """One thing that goes wrong, with its options."""
+    """One thing that goes wrong, with its options; each says how its text is read."""
 
     do: str
     """The name of its kind."""
-    accepted: bool = True
-    """True if the call is carried out all the same."""
     model: str = ""
     """Only models with this in their id."""
-    retry_after: float | None = None
-    """Seconds, sent as Retry-After."""
-    retry_after_date: float | None = None
-    """Seconds from now, sent as the date of Retry-After."""
-    code: int | None = None
+    accepted: Annotated[bool, _YES_OR_NO] = True
+    """True if the call is carried out all the same."""
+    retry_after: Annotated[float | None, SECONDS] = None
+    """Sent as Retry-After."""
+    retry_after_date: Annotated[float | None, SECONDS] = None
+    """From now, sent as the date of Retry-After."""
+    code: Annotated[int | None, _ERROR_CODE] = None
     """The numeric code of the error."""
-    body: str = ""
-    """Name in `BODIES`: the form of the body of an HTTP error."""
-    shape: str = "object"
-    """Name in `SHAPES`: the form of a failed result's `error`."""
-    message: str = ""
+    body: Annotated[str, _choice(*BODIES)] = ""
+    """The form of the body of an HTTP error."""
+    shape: Annotated[str, _choice(*SHAPES, MISSING)] = "object"
+    """The form of a failed result's `error`."""
+    message: Annotated[str, (_PLAIN_TEXT, "some words")] = ""
     """The text of a failed result's `error`."""
-    cost_usd: float | None = None
+    cost_usd: Annotated[float | None, (_AMOUNT, "USD, 0 or more")] = None
     """The cost that a failed result reports."""
-    word: str = ""
+    word: Annotated[str, (_PLAIN_TEXT, "a word, such as warming_up")] = ""
     """The state or outcome that is sent in place of the true one."""
-    http: int = 200
+    http: Annotated[int, _HTTP_STATUS] = 200
     """The HTTP status of a fault that has one."""
-    for_s: float = 3600.0
-    """Seconds that a hanging connection stays open."""
-    delay_s: float = 1.0
-    after_s: float = 0.0
-    """Seconds from acceptance until the request is forgotten."""
-    bytes_per_s: float = 1000.0
-    to: str = "path"
+    for_s: Annotated[float, SECONDS] = 3600.0
+    """The time that a hanging connection stays open."""
+    delay_s: Annotated[float, SECONDS] = 1.0
+    after_s: Annotated[float, SECONDS] = 0.0
+    """From acceptance until the request is forgotten."""
+    bytes_per_s: Annotated[float, _SPEED] = 1000.0
+    to: Annotated[str, _choice("path", "host")] = "path"
     """The target of a redirect: another path of the sandbox, or a foreign host."""
-    type: str = "text/plain"
-    """A Content-Type."""
-    unit: str = "megapixel"
-    """A price unit."""
+    type: Annotated[str, _CONTENT_TYPE] = "text/plain"
+    unit: Annotated[str, (_PLAIN_TEXT, "a price unit, such as megapixel")] = "megapixel"
+
+
+def readers_of(described: type) -> dict[str, Reader]:
+    """Return the readers of the fields that have one."""
+    hints = get_type_hints(described, include_extras=True)
+    return {
+        name: hint.__metadata__[0] for name, hint in hints.items() if get_origin(hint) is Annotated
+    }
+
+
+def error_of(fault: Fault) -> Body:
+    """Return the `error` of a failed result, or nothing."""
+    if fault.shape == MISSING:
+        return {}
+    return {"error": SHAPES[fault.shape](fault.message or FAILURE_MESSAGE, fault.code or 500001)}
 
 
 Edit = Callable[[dict[str, object]], dict[str, object] | None]

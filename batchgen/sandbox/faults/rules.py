@@ -19,88 +19,28 @@ Decisions depend on the call and the seed only, and on how often each rule and e
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from batchgen.core.errors import UsageError
-from batchgen.sandbox.faults.kinds import EVERYWHERE, Call, Fault, FaultKind, On
-from batchgen.sandbox.faults.table import BODIES, FAULTS, MISSING, SHAPES, kind_of
-
-_INFINITE = float("inf")
-
-Reader = tuple[Callable[[str], object], str]
-"""The function that reads a value, and what to say is right if it raises."""
-
-
-def _checked(
-    convert: Callable[[str], Any], is_right: Callable[[Any], bool]
-) -> Callable[[str], Any]:
-    def read(text: str) -> object:
-        value = convert(text)
-        if not is_right(value):
-            raise ValueError
-        return value
-
-    return read
-
-
-def _choice(*words: str) -> Reader:
-    return _checked(str, words.__contains__), f"{', '.join(words[:-1])} or {words[-1]}"
-
-
-def _is_plain(text: str) -> bool:
-    return text.isprintable() and bool(text.strip())
-
-
-_AMOUNT = _checked(float, lambda value: 0 <= value < _INFINITE)
-_SECONDS: Reader = (_AMOUNT, "seconds, 0 or more")
-_COUNT: Reader = (_checked(int, lambda count: count >= 1), "a number of calls, from 1")
-_PLAIN_TEXT = _checked(str, _is_plain)
-
-OPTIONS: Mapping[str, Reader] = {
-    "accepted": ({"yes": True, "true": True, "no": False, "false": False}.__getitem__, "yes or no"),
-    "retry_after": _SECONDS,
-    "retry_after_date": _SECONDS,
-    "code": (
-        _checked(int, lambda code: 400 <= int(str(code)[:3]) <= 599),
-        "an error code whose first three digits are 400 to 599, such as 400002",
-    ),
-    "body": _choice(*BODIES),
-    "shape": _choice(*SHAPES, MISSING),
-    "message": (_PLAIN_TEXT, "some words"),
-    "cost_usd": (_AMOUNT, "USD, 0 or more"),
-    "word": (_PLAIN_TEXT, "a word, such as warming_up"),
-    "http": (_checked(int, range(200, 600).__contains__), "an HTTP status, 200 to 599"),
-    "for_s": _SECONDS,
-    "delay_s": _SECONDS,
-    "after_s": _SECONDS,
-    "bytes_per_s": (
-        _checked(float, lambda speed: 1 <= speed < _INFINITE),
-        "bytes a second, 1 or more",
-    ),
-    "to": _choice("path", "host"),
-    "type": (
-        _checked(str, lambda text: text.isascii() and _is_plain(text)),
-        "a Content-Type, such as text/plain",
-    ),
-    "unit": (_PLAIN_TEXT, "a price unit, such as megapixel"),
-}
-"""The options of faults, each named like the field of `Fault`."""
-
-SELECTORS: Mapping[str, Reader] = {
-    "rate": (_checked(float, lambda share: 0 <= share <= 1), "a share from 0 to 1"),
-    "first": _COUNT,
-    "every": _COUNT,
-    "match": (str, "part of a prompt"),
-    "model": (str, "part of a model id"),
-    "from_s": _SECONDS,
-    "to_s": _SECONDS,
-}
+from batchgen.sandbox.faults.kinds import (
+    COUNT,
+    EVERYWHERE,
+    SECONDS,
+    Call,
+    Fault,
+    FaultKind,
+    On,
+    Reader,
+    checked,
+    readers_of,
+)
+from batchgen.sandbox.faults.table import FAULTS, kind_of
 
 TEXTS = frozenset({"match", "message"})
 """Keys whose values may contain colons."""
@@ -113,12 +53,14 @@ class Rule:
     on: On
     fault: Fault
     kind: FaultKind
-    rate: float | None = None
-    first: int | None = None
-    every: int | None = None
-    match: str = ""
-    from_s: float | None = None
-    to_s: float | None = None
+    rate: Annotated[
+        float | None, (checked(float, lambda share: 0 <= share <= 1), "a share from 0 to 1")
+    ] = None
+    first: Annotated[int | None, COUNT] = None
+    every: Annotated[int | None, COUNT] = None
+    match: Annotated[str, (str, "part of a prompt")] = ""
+    from_s: Annotated[float | None, SECONDS] = None
+    to_s: Annotated[float | None, SECONDS] = None
 
     @property
     def calls(self) -> frozenset[On]:
@@ -151,6 +93,13 @@ class Rule:
         if self.every is not None and number % self.every:
             return False
         return self.rate is None or chance(seed, index, call.on, call.key, nth) < self.rate
+
+
+OPTIONS = readers_of(Fault)
+SELECTORS: Mapping[str, Reader] = {
+    **readers_of(Rule),
+    "model": (str, "part of a model id"),
+}
 
 
 def chance(*parts: object) -> float:
@@ -250,7 +199,7 @@ class FaultPlan:
         self._seen: Counter[tuple[On, bool, str]] = Counter()
         self._rules: dict[tuple[On, bool], list[tuple[int, Rule]]] = {}
         self.outages = [
-            (rule.from_s or 0.0, _INFINITE if rule.to_s is None else rule.to_s)
+            (rule.from_s or 0.0, float("inf") if rule.to_s is None else rule.to_s)
             for rule in rules
             if rule.kind.refuses
         ]

@@ -12,7 +12,9 @@ import msgspec
 
 from batchgen.sandbox import http_answer
 from batchgen.sandbox.faults.kinds import (
+    BODIES,
     EVERYWHERE,
+    Body,
     Call,
     Effect,
     Ending,
@@ -30,53 +32,8 @@ from batchgen.sandbox.http_answer import (
 )
 from batchgen.sandbox.served_file import remade, serve
 
-Body = dict[str, object]
-
-HTTP_MESSAGE = "made to fail by the sandbox"
-FAILURE_MESSAGE = "the sandbox made this job fail"
 FOREIGN = "https://elsewhere.invalid/1.png"
 """Under a top-level domain that never resolves, so that no real host is called."""
-
-_PAGE = b"<!doctype html><title>Just a moment</title><p>Checking your connection.</p>"
-
-BODIES: Mapping[str, Callable[[int, int], Answer]] = {
-    "message": lambda http, _code: gateway_error(http),
-    "error_code": lambda http, code: of_json(
-        {"error_code": code, "error_message": HTTP_MESSAGE}, http
-    ),
-    "code": lambda http, code: of_json({"code": code, "error": HTTP_MESSAGE}, http),
-    "detail": lambda http, _code: of_json({"detail": HTTP_MESSAGE}, http),
-    "details": lambda http, _code: of_json(
-        {"detail": [{"loc": ["body"], "msg": HTTP_MESSAGE, "type": "sandbox"}]}, http
-    ),
-    "html": lambda http, _code: Answer(http, _PAGE, "text/html"),
-    "empty": lambda http, _code: Answer(http, b""),
-}
-"""The bodies of HTTP errors that the vendor's clients read, from status and code."""
-
-SHAPES: Mapping[str, Callable[[str, int], object]] = {
-    "string": lambda message, _code: message,
-    "object": lambda message, _code: {"type": "generation_error", "message": message},
-    "list": lambda message, code: [{"errorCode": code, "error": message, "debugInfo": ""}],
-    "details": lambda message, code: {
-        "error": message, "details": "", "debugInfo": "", "errorCode": code
-    },
-    "nested": lambda message, code: {"error": {"code": code, "message": message}},
-    "strings": lambda message, _code: [message],
-    "number": lambda _message, code: code,
-    "null": lambda _message, _code: None,
-}  # fmt: skip
-"""The forms of a failed result's `error` that clients of the vendor read, and some new ones."""
-
-MISSING = "missing"
-"""The shape of a failed result without an `error`."""
-
-
-def error_of(fault: Fault) -> Body:
-    """Return the `error` of a failed result, or nothing."""
-    if fault.shape == MISSING:
-        return {}
-    return {"error": SHAPES[fault.shape](fault.message or FAILURE_MESSAGE, fault.code or 500001)}
 
 
 def _http_status(fault: Fault, _answer: Answer, call: Call) -> Delivery:
