@@ -68,6 +68,10 @@ class GenerationAPI(Protocol):
 class Ledger(Records, Protocol):
     """The record of every job, and the way to add to it durably."""
 
+    def knows_request(self, request_id: str) -> bool:
+        """Tell whether any record, of any attempt of any job, has this request_id."""
+        ...
+
     async def record(self, job: str, event: Event) -> JobRecord:
         """Fold the event into the job's record. When this returns, it is on disk.
 

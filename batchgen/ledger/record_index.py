@@ -17,6 +17,7 @@ from pathlib import Path
 
 from batchgen.core.ledger_codec import decode
 from batchgen.core.lifecycle import IN_FLIGHT, PAID_FOR, JobRecord, JobState, adopted
+from batchgen.ledger.request_ids import RequestIds
 
 BLOCK_BYTES = 1 << 20
 """Read at once by a pass over the whole ledger."""
@@ -115,6 +116,8 @@ class RecordIndex:
 
     def __init__(self, reader: LineReader | None = None) -> None:
         self._reader = reader or LineReader()
+        self.request_ids = RequestIds()
+        """Those of every record so far, of any attempt of any job."""
         self._end = 0
         self._rows: dict[str, int] = {}
         # One entry in each of these columns for a row:
@@ -130,6 +133,8 @@ class RecordIndex:
 
     def add_line(self, record: JobRecord, offset: int) -> None:
         """Add the next line of the ledger, which begins at `offset`."""
+        if record.request_id is not None:
+            self.request_ids.add(record.request_id)
         self._put(record, offset)
         if self._held:
             self._held.pop(record.job, None)
@@ -140,6 +145,8 @@ class RecordIndex:
 
     def add_unwritten(self, record: JobRecord) -> None:
         """Add a record that is on its way to disk, or will never be written."""
+        if record.request_id is not None:
+            self.request_ids.add(record.request_id)
         self._put(record, _NOT_ON_DISK)
         if record.adopted_by is None:
             self._held[record.job] = record

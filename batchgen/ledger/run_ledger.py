@@ -105,6 +105,10 @@ class RunLedger:
         """Return an earlier record of this job with this input and an output."""
         return self._index.made_before(job, fingerprint)
 
+    def knows_request(self, request_id: str) -> bool:
+        """Tell whether any record, of any attempt of any job, has this request_id."""
+        return request_id in self._index.request_ids
+
     async def record(self, job: str, event: Event) -> JobRecord:
         """Apply an event and append the new record; it is durable when this returns."""
         record = apply(self._index.get(job), event, job=job, ts=self._now())

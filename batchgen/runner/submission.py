@@ -46,6 +46,15 @@ _NOT_SENT = TryAgain(
 )
 
 
+def _doubt_about(request_id: str) -> Doubt:
+    """Return the answer to a POST that was answered with the request of another one.
+
+    It may have been accepted, under a request_id that nobody knows.
+    """
+    message = f"the API answered with request {request_id}, which is that of another submission"
+    return Doubt(error=JobError(kind=ErrorKind.LOST_ANSWER, message=message))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
     """Submits jobs; one for all jobs of a run."""
@@ -62,6 +71,8 @@ class Submission:
         """
         sent_at_s = self.context.clock.monotonic_s()
         answer = await self._post(job)
+        if isinstance(answer, Submitted) and self.context.ledger.knows_request(answer.request_id):
+            answer = _doubt_about(answer.request_id)
         if isinstance(answer, Submitted):
             reached(CrashPoint.ANSWER_HEARD)
             record = await self._record_accepted(job, answer.request_id)

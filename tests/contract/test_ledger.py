@@ -14,6 +14,7 @@ from batchgen.core.errors import LocalIOError
 from batchgen.core.events import (
     Accepted,
     AnswerLost,
+    Attached,
     Event,
     Failed,
     Intended,
@@ -225,3 +226,17 @@ async def test_a_full_disk_ends_all_submissions(subject: Subject) -> None:
     record = subject.ledger.get("a")
     assert record is not None
     assert record.state is JobState.IN_QUEUE
+
+
+async def test_every_request_id_that_was_ever_on_record_is_known(subject: Subject) -> None:
+    """Of any job and any attempt, also one that failed, was replaced or came from the user."""
+    await subject.record("a", *life("r1"), *life("r2", "f2"))
+    made = subject.ledger.made_before("a", "f1")
+    assert made is not None
+    await subject.ledger.restore(made)
+    await subject.record("b", intent(), Accepted(request_id="r3"), Failed(error=ERROR))
+    await subject.record("b", intent(), Accepted(request_id="r4"))
+    await subject.record("c", intent(), AnswerLost(error=ERROR), Attached(request_id="r5"))
+
+    asked = [f"r{n}" for n in range(8)]
+    assert [one for one in asked if subject.ledger.knows_request(one)] == asked[1:6]

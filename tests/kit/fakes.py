@@ -61,6 +61,7 @@ class MemoryLedger:
     made: dict[tuple[str, str], JobRecord] = field(default_factory=dict)
     fail_on: Callable[[str, Event], Exception | None] = lambda job, event: None
     disk_is_full: bool = False
+    request_ids: set[str] = field(default_factory=set)
 
     def get(self, job: str) -> JobRecord | None:
         return self.known.get(job)
@@ -70,6 +71,10 @@ class MemoryLedger:
 
     def made_before(self, job: str, fingerprint: str) -> JobRecord | None:
         return self.made.get((job, fingerprint))
+
+    def knows_request(self, request_id: str) -> bool:
+        known = [*self.known.values(), *self.made.values()]
+        return request_id in self.request_ids or any(r.request_id == request_id for r in known)
 
     async def restore(self, made: JobRecord) -> JobRecord:
         record = restored(self.known.get(made.job) or made, made, ts=self._now())
@@ -89,6 +94,7 @@ class MemoryLedger:
         if before and before.state in PAID_FOR and before.fingerprint != record.fingerprint:
             self.made[before.job, before.fingerprint] = before
         self.known[record.job] = record
+        self.request_ids.update(filter(None, [record.request_id]))
         await asyncio.sleep(self.fsync_s)
         return record
 

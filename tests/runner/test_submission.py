@@ -16,10 +16,11 @@ from batchgen.core.api_answers import (
     PollAnswer,
     RowRefused,
     SubmitAnswer,
+    Submitted,
     TryAgain,
 )
 from batchgen.core.events import Intended, JobError
-from batchgen.core.lifecycle import JobState
+from batchgen.core.lifecycle import JobRecord, JobState
 from batchgen.core.plan import Policy
 from batchgen.runner.stopping import Limits
 from tests.kit import MODEL, OTHER_MODEL
@@ -269,3 +270,53 @@ def test_money_is_safe_under_any_mixture_of_answers(seed: int, cap: int, count: 
     assert world.api.high_water <= cap
     assert set(world.ledger.states().values()) <= {"downloaded", "in_doubt", "failed"}
     assert len(world.ledger.states()) == count
+
+
+@pytest.mark.parametrize("cap", [1, 8])
+@pytest.mark.parametrize("ids", [1, 2, 5])
+def test_one_request_is_the_answer_to_one_submission(ids: int, cap: int) -> None:
+    """An API that answers several POSTs with the same request_id leaves all but one in doubt."""
+    world = RunnerWorld(limits=Limits(concurrency=cap))
+    posted = 0
+
+    def repeat(values: object, n: int) -> SubmitAnswer | None:
+        nonlocal posted
+        posted += 1
+        return Submitted(request_id=f"same{posted % ids}")
+
+    world.api.on_submit = repeat
+
+    world.run(many(9))
+
+    found = Counter(world.ledger.states().values())
+    assert found == {"downloaded": ids, "in_doubt": 9 - ids}
+    assert posted == 9
+    requests = [r.request_id for r in world.ledger.known.values() if r.request_id]
+    assert len(requests) == len(set(requests)) == ids
+    doubts = [r for r in world.ledger.known.values() if r.state is JobState.IN_DOUBT]
+    assert all(r.error and "same" in r.error.message for r in doubts)
+
+
+@pytest.mark.parametrize("state", [s for s in JobState if s is not JobState.UNKNOWN])
+def test_a_request_of_an_earlier_run_is_no_answer_to_a_new_submission(state: JobState) -> None:
+    """Whatever became of the job that has it, and whether it still has a row."""
+    world = RunnerWorld(api=MemoryAPI(on_submit=lambda v, n: Submitted(request_id="old")))
+    world.ledger.known["before"] = JobRecord(ts="", job="before", state=state, request_id="old")
+
+    world.run(many(1))
+
+    assert world.ledger.states()["j0"] == "in_doubt"
+
+
+def test_a_request_of_an_earlier_attempt_is_no_answer_to_a_later_one() -> None:
+    """The same job is generated again: the request that failed cannot be the new one."""
+    broke = Broke(error=JobError(kind="generation", message="boom"))
+    api = MemoryAPI(
+        on_submit=lambda v, n: Submitted(request_id="same"), on_result=lambda rid: broke
+    )
+    world = RunnerWorld(api=api)
+
+    world.run(many(1))
+
+    assert world.ledger.states() == {"j0": "in_doubt"}
+    assert api.posts.total() == 2
