@@ -106,8 +106,7 @@ class BatchRun:
                     return self._report_of(self._records()).say_nothing_to_do(plan, retry=retry)
             await self.begin(stack, lock)
             if not await self.prepare():
-                self.context.console.say("nothing to retry")
-                return 0
+                return self._report_of(self.ledger).say_nothing_to_do(Plan(), retry=True)
             if self.is_earlier and not self._whole_plan().work_left:
                 mark_finished(self.directory, policy_of(self.settings))
                 return None

@@ -70,7 +70,7 @@ async def build_runner(parts: RunnerParts, plan: Plan) -> AsyncIterator[Runner]:
             )  # fmt: skip
             tally.limited_by = runner.limited_by
             _recall_durations(runner, parts)
-            with signals_stop(runner):
+            with signals_stop(runner.stop):
                 yield runner
 
 

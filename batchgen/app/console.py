@@ -1,27 +1,118 @@
-"""The console of a command: results on stdout, messages on stderr, and the log of a run."""
+"""The console of a command: results on stdout, messages on stderr, and the log of a run.
+
+Either stream may be closed, full or gone at any moment. That stops no command and changes no exit
+code, unless a result was asked for on stdout and is lost: then the code is 74 or a worse one.
+"""
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
+from collections.abc import Callable
+from contextlib import suppress
+from io import TextIOWrapper
 from pathlib import Path
-from typing import Self
+from typing import Any, Self, TextIO
 
-import msgspec
-
+from batchgen.core.errors import BatchgenError, LocalIOError, ManifestError
 from batchgen.core.events import Event
 from batchgen.core.lifecycle import JobRecord
 from batchgen.core.run_settings import RunSettings
+from batchgen.core.stop_reasons import worst
+from batchgen.core.units import count_text
 from batchgen.ports import Clock
 from batchgen.reports.event_log import EventLog
 from batchgen.reports.progress import Progress, Tally, make_progress
-from batchgen.reports.terminal import tame
+from batchgen.reports.terminal import json_line, tame
+
+
+class GuardedStream:
+    """stdout or stderr; writing to it never raises (protocol `TextStream`).
+
+    Characters that its encoding does not have are replaced.
+    """
+
+    def __init__(self, stream: TextIO | None, *, in_one_piece: bool = False) -> None:
+        """Guard a stream; None if it was closed before the process began.
+
+        `in_one_piece`: after a loss nothing more is written, so that nothing is missing in between.
+        """
+        self._stream = stream
+        self._in_one_piece = in_one_piece
+        self.failure: OSError | None = None
+        """The reason why something that was written here is lost."""
+        if isinstance(stream, TextIOWrapper):
+            with suppress(OSError, ValueError):
+                stream.reconfigure(errors="replace")
+
+    @property
+    def encoding(self) -> str:
+        """The encoding of what is written."""
+        return getattr(self._stream, "encoding", None) or "utf-8"
+
+    def write(self, text: str, /) -> int:
+        """Write a text, if that is possible."""
+        if not (self.failure and self._in_one_piece):
+            self._try(lambda stream: stream.write(text))
+        return len(text)
+
+    def flush(self) -> None:
+        """Hand over what was written, if that is possible."""
+        if not (self.failure and self._in_one_piece):
+            self._try(lambda stream: stream.flush())
+
+    def isatty(self) -> bool:
+        """Whether it is a terminal that is still there."""
+        try:
+            return self._stream is not None and self._stream.isatty()
+        except (OSError, ValueError):
+            return False
+
+    def fileno(self) -> int:
+        """Return its file descriptor. Raises OSError if there is none."""
+        if self._stream is None:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        return self._stream.fileno()
+
+    def __getattr__(self, name: str) -> Any:
+        """Everything else is that of the stream itself."""
+        return getattr(self._stream, name)
+
+    def close_broken(self) -> None:
+        """Flush, and drop what cannot be written: the interpreter would try once more and fail."""
+        if self._stream is None:
+            return
+        try:
+            self._stream.flush()
+        except ValueError:  # it is closed
+            pass
+        except OSError:
+            with suppress(OSError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+
+    def _try(self, act: Callable[[TextIO], object]) -> None:
+        if self._stream is None:
+            self.failure = OSError(errno.EBADF, "it is closed")
+            return
+        try:
+            act(self._stream)
+        except OSError as error:
+            self.failure = error
+        except ValueError as error:  # it was closed in this process
+            self.failure = OSError(errno.EBADF, str(error))
 
 
 class Console:
     """Prints results and messages; close it after use if it was given a log (`with`)."""
 
     def __init__(self) -> None:
+        self.out = GuardedStream(sys.stdout, in_one_piece=True)
+        self.err = GuardedStream(sys.stderr)
         self.quiet = False
+        self.wants_json = False
+        """Whether the result is to be JSON, errors included."""
+        self._owes_result = False
         self._log_file: EventLog | None = None
         self._json_log: EventLog | None = None
 
@@ -37,13 +128,19 @@ class Console:
 
         Raises `LocalIOError` if the log file cannot be opened.
         """
-        self.quiet = settings.quiet
+        self.quiet, self.wants_json = settings.quiet, self.wants_json or settings.json
         if settings.log_file:
             if self._log_file is None:
-                self._log_file = EventLog.to_file(Path(settings.log_file), clock)
+                self._log_file = EventLog.to_file(
+                    Path(settings.log_file), clock, on_broken=self._print
+                )
             self._log_file.as_json = settings.log_json
         elif settings.log_json:
-            self._json_log = EventLog(sys.stderr, clock, as_json=True, notes_only=self.quiet)
+            self.log_json(clock, notes_only=self.quiet)
+
+    def log_json(self, clock: Clock, *, notes_only: bool = False) -> None:
+        """Write JSON lines to stderr in place of messages."""
+        self._json_log = EventLog(self.err, clock, as_json=True, notes_only=notes_only)
 
     @property
     def logs_json(self) -> bool:
@@ -67,24 +164,76 @@ class Console:
             self._log_file.on_note(text)
 
     def print_lines(self, *lines: str) -> None:
-        """Print results on stdout."""
+        """Print the result that the command was asked for on stdout."""
+        result = self.begin_result()
         for line in lines:
-            print(line)
+            result.write(f"{line}\n")
+
+    def begin_result(self) -> GuardedStream:
+        """Return stdout for the result that the command was asked for."""
+        self._owes_result = True
+        return self.out
 
     def print_json(self, value: object) -> None:
-        """Print results on stdout, as one line of JSON."""
-        print(msgspec.json.encode(value).decode())
+        """Print the result that the command was asked for, as one line of JSON."""
+        self.print_lines(json_line(value, self.out.encoding))
+
+    def confirm(self, *lines: str) -> None:
+        """Print on stdout what was done; what was asked for is the deed, so a loss is no error."""
+        for line in lines:
+            self.out.write(f"{line}\n")
+
+    def print_error(self, error: BatchgenError) -> None:
+        """Print why the command ended: for people or programs on stderr, with `--json` on stdout.
+
+        Every problem of a manifest has a line of its own.
+        """
+        if self._json_log is not None:
+            self.err.write(json_line({"error": str(error)}, self.err.encoding) + "\n")
+        elif isinstance(error, ManifestError):
+            for line in str(error).splitlines():
+                self.err.write(f"{tame(line)}\n")
+            problems = count_text(error.total, "problem")
+            self._print(f"{problems}; nothing was submitted")
+        else:
+            for number, line in enumerate(str(error).splitlines() or [""]):
+                self.err.write(f"{tame(line)}\n" if number else f"batchgen: {tame(line)}\n")
+        self.err.flush()
+        if self.wants_json:
+            self.print_json(error.as_json())
+
+    def is_result_lost(self) -> bool:
+        """Whether a result was printed that did not reach the other end of stdout."""
+        if self._owes_result:
+            self.out.flush()
+        return self._owes_result and self.out.failure is not None
+
+    def end(self, code: int) -> int:
+        """Hand over everything that was printed, and return the exit code of the process.
+
+        A reader that has left, as `head` does, is not told so.
+        """
+        if self.is_result_lost():
+            code = worst((code, LocalIOError.exit_code))
+            failure = self.out.failure
+            if failure is not None and failure.errno != errno.EPIPE:
+                why = failure.strerror or failure
+                self.err.write(f"batchgen: the result could not be written to stdout: {why}\n")
+        self.out.close_broken()
+        self.err.close_broken()
+        return code
 
     def progress(self, tally: Tally, clock: Clock) -> RunObserver:
         """Return the observer that shows and logs what happens to the jobs of a run."""
-        shown = self._json_log or make_progress(tally, clock, quiet=self.quiet)
+        shown = self._json_log or make_progress(tally, clock, self.err, quiet=self.quiet)
         return RunObserver(shown, self._log_file)
 
     def _print(self, text: str) -> None:
         if self._json_log is not None:
             self._json_log.on_note(text)
         else:
-            print(f"batchgen: {tame(text)}", file=sys.stderr, flush=True)
+            self.err.write(f"batchgen: {tame(text)}\n")
+            self.err.flush()
 
 
 class RunObserver:

@@ -1,4 +1,9 @@
-"""Signals: the one place that installs handlers, and the two things that commands do with them."""
+"""Signals: the one place that installs handlers, and what commands do when one arrives.
+
+SIGINT, SIGTERM and SIGHUP end a command: a run drains, a wait ends, and everything else is left
+where it is, as if by an exception. A second one ends the process at once. SIGHUP is left alone if
+it is ignored when the command begins, as `nohup` asks for.
+"""
 
 from __future__ import annotations
 
@@ -7,52 +12,118 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 
-from batchgen.core.errors import Interrupted, Terminated
-from batchgen.core.stop_reasons import EFFECTS, StopReason
-from batchgen.runner.runner import Runner
+from batchgen.core.errors import BatchgenError, HungUp, Interrupted, Terminated
+from batchgen.core.stop_reasons import StopReason
+from batchgen.runner.stopping import Stop
 
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_REASONS = {signal.SIGINT: StopReason.SIGINT, signal.SIGTERM: StopReason.SIGTERM}
+_REASONS = {
+    signal.SIGHUP: StopReason.SIGHUP,
+    signal.SIGINT: StopReason.SIGINT,
+    signal.SIGTERM: StopReason.SIGTERM,
+}
+_ERRORS = {signal.SIGHUP: HungUp, signal.SIGINT: Interrupted, signal.SIGTERM: Terminated}
+
+
+def stop_signals() -> tuple[signal.Signals, ...]:
+    """Return the signals that end a command."""
+    is_hup_ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    return tuple(one for one in _REASONS if not (one is signal.SIGHUP and is_hup_ignored))
+
+
+def error_of(number: signal.Signals, text: str) -> BatchgenError:
+    """Return the error that says that a signal ended the command."""
+    error = _ERRORS[number]
+    return error(f"{error.reason}{text}")
+
+
+class SignalExit(KeyboardInterrupt):
+    """A signal that ends the command, raised wherever that is. No `except Exception` sees it."""
+
+    def __init__(self, number: signal.Signals) -> None:
+        super().__init__()
+        self.number = number
+
+    @property
+    def error(self) -> BatchgenError:
+        """The same for the user."""
+        return error_of(self.number, "; to resume, run the same command again")
+
+
+def _exit_now(number: signal.Signals) -> None:
+    """End the process; the ledger is valid after every write."""
+    os._exit(128 + number)
+
+
+@contextmanager
+def _installed(
+    handle: Callable[[signal.Signals], None], numbers: tuple[signal.Signals, ...]
+) -> Iterator[None]:
+    """Call `handle` in the main thread between two steps of the program, also within long work.
+
+    Outside of the main thread nothing is installed: there is no way to, and whoever runs a command
+    there decides when it ends.
+    """
+
+    def handler(number: int, _: FrameType | None) -> None:
+        handle(signal.Signals(number))
+
+    before = {}
+    try:
+        for number in numbers:
+            try:
+                before[number] = signal.signal(number, handler)
+            except ValueError:  # not the main thread
+                break
+        yield
+    finally:
+        for number, previous in before.items():
+            signal.signal(number, signal.SIG_DFL if previous is None else previous)
+
+
+@contextmanager
+def signals_raise() -> Iterator[None]:
+    """Let the first signal raise `SignalExit`, and the second end the process at once."""
+    arrived: list[signal.Signals] = []
+
+    def raise_exit(number: signal.Signals) -> None:
+        if arrived:
+            _exit_now(number)
+        arrived.append(number)
+        raise SignalExit(number)
+
+    with _installed(raise_exit, stop_signals()):
+        yield
 
 
 @contextmanager
 def handled_signals(
     handle: Callable[[signal.Signals], None], *numbers: signal.Signals
 ) -> Iterator[None]:
-    """Call `handle` on the running loop for these signals (none named: those that stop a command).
-
-    Outside of the main thread nothing is installed: there is no way to, and whoever runs a command
-    there decides when it ends.
-    """
+    """Call `handle` on the running loop for these signals, or for those that end a command."""
     loop = asyncio.get_running_loop()
-    installed = []
-    try:
-        for number in numbers or STOP_SIGNALS:
-            try:
-                loop.add_signal_handler(number, handle, number)
-            except (ValueError, RuntimeError):  # not the main thread
-                break
-            installed.append(number)
+
+    def hand_over(number: signal.Signals) -> None:
+        loop.call_soon_threadsafe(handle, number)
+
+    with _installed(hand_over, numbers or stop_signals()):
         yield
-    finally:
-        for number in installed:
-            loop.remove_signal_handler(number)
 
 
 @contextmanager
-def signals_stop(runner: Runner) -> Iterator[None]:
-    """Let the first signal ask the runner to stop, and the second end the process at once.
+def signals_stop(stop: Stop) -> Iterator[None]:
+    """Let the first signal ask a run to stop, and the second end the process at once."""
+    loop = asyncio.get_running_loop()
+    arrived: list[signal.Signals] = []
 
-    Ending at once is safe: the ledger is valid after every write.
-    """
+    def request_stop(number: signal.Signals) -> None:
+        if arrived:
+            _exit_now(number)
+        arrived.append(number)
+        loop.call_soon_threadsafe(stop.request, _REASONS[number])
 
-    def stop(number: signal.Signals) -> None:
-        if any(reason in _REASONS.values() for reason in runner.stop.reasons):
-            os._exit(EFFECTS[_REASONS[number]].exit_code)
-        runner.stop.request(_REASONS[number])
-
-    with handled_signals(stop):
+    with _installed(request_stop, stop_signals()):
         yield
 
 
@@ -69,16 +140,14 @@ class SignalWatch:
         self.event.set()
 
     def raise_for_signal(self) -> None:
-        """Raise `Interrupted` or `Terminated` if a signal arrived."""
-        if self.number is signal.SIGINT:
-            raise Interrupted("interrupted while waiting; nothing was done")
+        """Raise `Interrupted`, `Terminated` or `HungUp` if a signal arrived."""
         if self.number is not None:
-            raise Terminated("terminated while waiting; nothing was done")
+            raise error_of(self.number, " while waiting; nothing was done")
 
 
 @contextmanager
 def signals_noted() -> Iterator[SignalWatch]:
-    """Note SIGINT and SIGTERM instead of ending the process."""
+    """Note the signals that end a command instead of ending it."""
     watch = SignalWatch()
     with handled_signals(watch.note):
         yield watch

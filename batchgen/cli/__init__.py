@@ -6,76 +6,138 @@ Results go to stdout, messages to stderr. A traceback is printed only with -vv.
 from __future__ import annotations
 
 import importlib
+import locale
+import logging
 import os
+import re
 import shlex
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import redirect_stderr, redirect_stdout, suppress
+from io import TextIOWrapper
+from typing import TextIO, cast
 
-import msgspec
-
+from batchgen.app.console import Console
+from batchgen.app.signals import SignalExit, signals_raise
 from batchgen.cli.parser import build_parser
-from batchgen.core.errors import BatchgenError, ManifestError
-from batchgen.core.units import count_text
-
-INTERRUPTED = 130
-INTERNAL_ERROR = 70
+from batchgen.core.errors import BatchgenError
 
 
 def console() -> None:
     """Run the command of this process and exit with its code."""
+    _use_utf8_names()
+    _open_closed_streams()
     sys.exit(main(sys.argv[1:]))
+
+
+def _use_utf8_names() -> None:
+    """Begin again in Python's UTF-8 mode, if the locale cannot name every file.
+
+    The names of outputs would otherwise depend on the locale, and some could not be written. What
+    is printed is still in the encoding of the locale.
+    """
+    if not sys.flags.utf8_mode and sys.getfilesystemencoding() != "utf-8" and sys.executable:
+        with suppress(OSError):
+            words = (sys.orig_argv[0], "-X", "utf8", *sys.orig_argv[1:])
+            os.execv(sys.executable, words)  # noqa: S606 - this very program, without a shell
+    if sys.orig_argv[1:3] == ["-X", "utf8"] and "PYTHONIOENCODING" not in os.environ:
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, TextIOWrapper):
+                stream.reconfigure(encoding=locale.getencoding())
+
+
+def _open_closed_streams() -> None:
+    """Put /dev/null in place of closed standard streams.
+
+    The next file that is opened would otherwise be taken for stdout or stderr.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
 
 
 def main(argv: Sequence[str]) -> int:
     """Run one command, and return its exit code."""
-    context = None
-    try:
-        args = build_parser(argv).parse_args(argv)
-        args.command_line = shlex.join(["batchgen", *argv])
-        from batchgen.app.command_context import CommandContext  # after -h and every typo
+    output = Console()
+    output.wants_json = "--json" in _own_words(argv)
+    with redirect_stdout(cast("TextIO", output.out)), redirect_stderr(cast("TextIO", output.err)):
+        try:
+            with signals_raise():
+                code = _run(argv, output)
+        except SignalExit as end:  # while the command was ending
+            code = end.error.exit_code
+        return output.end(code)
 
-        handler = importlib.import_module(args.handler)
-        context = CommandContext(base_url=getattr(args, "base_url", None))
-        code: int = handler.handle(args, context)
-        sys.stdout.flush()
+
+def _run(argv: Sequence[str], output: Console) -> int:
+    try:
+        return _handle(argv, output)
     except BatchgenError as error:
-        by_manifest = context is not None and context.console.logs_json
-        _print_error(error, as_json=by_manifest or _logs_json(argv))
-        code = error.exit_code
-    except KeyboardInterrupt:
-        print("batchgen: interrupted; to resume, run the same command again", file=sys.stderr)
-        code = INTERRUPTED
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has left
-        code = 0
+        return _report(error, argv, output)
+    except SignalExit as end:
+        return _report(end.error, argv, output)
+    except SystemExit as end:  # -h or --version, which is a result
+        output.begin_result()
+        return end.code if isinstance(end.code, int) else 0
     except Exception as error:  # noqa: BLE001 - users see a traceback only if they ask for it
-        _print_internal_error(error, argv)
-        code = INTERNAL_ERROR
+        if _verbosity(argv) >= TRACEBACKS:
+            traceback.print_exception(error, file=output.err)
+        return _report(_InternalError(error), argv, output)
+
+
+def _handle(argv: Sequence[str], output: Console) -> int:
+    if _verbosity(argv) < TRACEBACKS:  # asyncio logs exceptions of tasks that nobody waits for
+        logging.getLogger().addHandler(logging.NullHandler())
+    args = build_parser(argv).parse_args(argv)
+    args.command_line = shlex.join(["batchgen", *argv])
+    from batchgen.app.command_context import CommandContext  # after -h and every typo
+
+    handler = importlib.import_module(args.handler)
+    context = CommandContext(base_url=getattr(args, "base_url", None), console=output)
+    code: int = handler.handle(args, context)
     return code
 
 
+TRACEBACKS = 2
+"""How often `-v` is given if tracebacks are wanted."""
+
+
+def _report(error: BatchgenError, argv: Sequence[str], output: Console) -> int:
+    """Print an error, and return its exit code."""
+    if _logs_json(argv) and not output.logs_json:
+        from batchgen.system.clock import SystemClock
+
+        output.log_json(SystemClock())
+    output.print_error(error)
+    return error.exit_code
+
+
+def _own_words(argv: Sequence[str]) -> Sequence[str]:
+    """Return the words of the command line without the command that `sandbox` runs."""
+    return argv[: argv.index("--")] if "--" in argv else argv
+
+
+def _verbosity(argv: Sequence[str]) -> int:
+    """Return how often `-v` is given, by the words themselves: they may be what is wrong."""
+    words = _own_words(argv)
+    short = sum(len(word) - 1 for word in words if re.fullmatch("-v+", word))
+    return short + words.count("--verbose")
+
+
 def _logs_json(argv: Sequence[str]) -> bool:
-    """Whether a program reads stderr, by the words themselves: they may be what is wrong."""
+    """Whether a program reads stderr, by the words themselves."""
     return "--log-json" in argv and not any(word.startswith("--log-file") for word in argv)
 
 
-def _print_error(error: BatchgenError, *, as_json: bool) -> None:
-    if as_json:
-        print(msgspec.json.encode({"error": str(error)}).decode(), file=sys.stderr)
-    elif isinstance(error, ManifestError):
-        print(error, file=sys.stderr)
-        problems = count_text(error.total, "problem")
-        print(f"batchgen: {problems}; nothing was submitted", file=sys.stderr)
-    else:
-        print(f"batchgen: {error}", file=sys.stderr)
+class _InternalError(BatchgenError):
+    """A mistake in this program."""
 
-
-def _print_internal_error(error: Exception, argv: Sequence[str]) -> None:
-    if "-vv" in argv:
-        traceback.print_exception(error)
-    print(
-        f"batchgen: internal error: {type(error).__name__}: {error}; this is a defect of batchgen."
-        " The ledger is valid; to resume, run the same command again. -vv shows where it happened.",
-        file=sys.stderr,
-    )
+    def __init__(self, error: Exception) -> None:
+        super().__init__(
+            f"internal error: {type(error).__name__}: {error}; this is a defect of batchgen."
+            " The ledger is valid; to resume, run the same command again. -vv shows where it"
+            " happened."
+        )

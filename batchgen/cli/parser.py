@@ -30,14 +30,22 @@ def build_parser(argv: Sequence[str] = ()) -> Parser:
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"batchgen {__version__}")
-    parser.add_argument("-vv", dest="traceback", action="store_true", help=argparse.SUPPRESS)
+    _add_verbose(parser)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, (text, add_flags) in _COMMANDS.items():
         command = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
         command.set_defaults(handler=f"batchgen.commands.{name}")
         if name != "sandbox" or name in argv[:2]:
             add_flags(command)
+        if name not in ("run", "retry", "ledger"):  # these have it among their flags
+            _add_verbose(command)
     return parser
+
+
+def _add_verbose(parser: Parser) -> None:
+    """Accept -v, which is counted from the words of the command line, wherever it is."""
+    add = parser.add_argument
+    add("-v", "--verbose", action="count", dest="verbosity", help=argparse.SUPPRESS)
 
 
 def _add_retry(parser: Parser) -> None:
@@ -93,6 +101,7 @@ def _add_ledger(parser: Parser) -> None:
     def action(name: str, text: str) -> Parser:
         sub: Parser = actions.add_parser(name, help=text, description=text, allow_abbrev=False)
         add_batch_flags(sub, optional=True)
+        _add_verbose(sub)
         return sub
 
     verify = action("verify", "Read the whole ledger and change nothing; exit 65 if it is damaged.")

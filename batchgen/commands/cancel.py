@@ -30,9 +30,9 @@ def handle(args: argparse.Namespace, context: CommandContext) -> int:
         hint = hint_at_others(
             directories, directories.newest(), lambda record: record.state in IN_FLIGHT
         )
-        context.console.print_lines(f"{directories.newest()}: nothing is in flight{hint}")
+        context.console.confirm(f"{directories.newest()}: nothing is in flight{hint}")
         return 0
-    context.console.print_lines(*_lines(outcome))
+    context.console.confirm(*_lines(outcome))
     return NOT_CONFIRMED if outcome.unknown else 0
 
 

@@ -10,7 +10,7 @@ from batchgen.app.batch_ref import BatchRef
 from batchgen.app.command_context import CommandContext
 from batchgen.app.loading import LoadedBatch, load
 from batchgen.app.open_batch import open_newest
-from batchgen.core.errors import SHOWN_PROBLEMS, Problem
+from batchgen.core.errors import SHOWN_PROBLEMS, ManifestError, Problem
 from batchgen.core.input_files import MediaInput, MediaRules
 from batchgen.core.jobs import Job
 from batchgen.core.schema import Schema
@@ -23,12 +23,17 @@ def handle(args: argparse.Namespace, context: CommandContext) -> int:
     console = context.console
     with load(open_newest(BatchRef.of(args), context).manifest, keep=args.online) as loaded:
         asked = _ask_online(loaded, context) if args.online else 0
-        if args.json:
-            console.print_json(_findings(loaded))
         for note in loaded.manifest.notes:
             console.say(note)
-        loaded.require_valid(skip_invalid=False)
-        if not args.json:
+        try:
+            loaded.require_valid(skip_invalid=False)
+        except ManifestError as error:
+            error.facts = _findings(loaded)
+            raise
+        if args.json:
+            good = {"problems": [], "problem_count": 0, "exit_code": 0, "reasons": []}
+            console.print_json(good | _findings(loaded))
+        else:
             jobs = count_text(loaded.spool.valid, "job")
             console.print_lines(f"{args.manifest}: {jobs}, nothing wrong", *_sources(loaded, asked))
     return 0
@@ -79,8 +84,6 @@ def _findings(loaded: LoadedBatch) -> dict[str, object]:
     return {
         "jobs": loaded.spool.valid,
         "invalid": loaded.spool.invalid,
-        "problems": [{"where": problem.where, "what": problem.what} for problem in loaded.problems],
-        "problem_count": loaded.problem_count,
         "notes": list(loaded.manifest.notes),
         "schemas": dict(loaded.manifest.origins),
     }

@@ -14,7 +14,7 @@ _FILES = frozenset({"manifest", "output", "log_file"})
 _DIRECTORIES = frozenset({"run_dir"})
 
 
-def handle(args: argparse.Namespace, _context: CommandContext) -> int:
+def handle(args: argparse.Namespace, context: CommandContext) -> int:
     """Print the script for one shell."""
     import shtab
 
@@ -24,7 +24,7 @@ def handle(args: argparse.Namespace, _context: CommandContext) -> int:
             action.complete = shtab.FILE  # type: ignore[attr-defined]
         elif action.dest in _DIRECTORIES:
             action.complete = shtab.DIRECTORY  # type: ignore[attr-defined]
-    print(shtab.complete(parser, args.shell))
+    context.console.print_lines(shtab.complete(parser, args.shell))
     return 0
 
 

@@ -31,7 +31,7 @@ def handle(args: argparse.Namespace, context: CommandContext) -> int:
     for note in (*found.notes, *_left_to_do(found.entry)):
         context.console.say(note)
     _write(path, starter(found.entry, shlex.quote(tame(str(path)))), force=args.force)
-    print(path)
+    context.console.confirm(str(path))
     return 0
 
 

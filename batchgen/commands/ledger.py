@@ -137,9 +137,9 @@ def _findings(found: Verified) -> dict[str, object]:
 def _repair(args: argparse.Namespace, ref: BatchRef, context: CommandContext) -> int:
     done = asyncio.run(_repair_locked(args, ref, context))
     if done.aside is None:
-        context.console.print_lines("the ledger is intact, nothing to repair")
+        context.console.confirm("the ledger is intact, nothing to repair")
         return 0
-    context.console.print_lines(*_repaired(done, accept_loss=args.accept_loss))
+    context.console.confirm(*_repaired(done, accept_loss=args.accept_loss))
     return 0
 
 
@@ -194,7 +194,7 @@ def _repaired(done: Repaired, *, accept_loss: bool) -> Iterator[str]:
 
 def _compact(args: argparse.Namespace, ref: BatchRef, context: CommandContext) -> int:
     old, new = asyncio.run(_compact_locked(args, locate(ref).newest(), context))
-    context.console.print_lines(
+    context.console.confirm(
         f"{old.line:,} lines, {size_text(old.offset)} -> {new.line:,} lines,"
         f" {size_text(new.offset)}; it says the same of every job"
     )

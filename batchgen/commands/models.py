@@ -6,15 +6,13 @@ import argparse
 import textwrap
 from collections.abc import Iterator
 
-import msgspec
-
 from batchgen.app.command_context import CommandContext
 from batchgen.app.model_sources import Description, Listing, describe, list_models
 from batchgen.core.model_entry import ModelEntry
 from batchgen.core.units import count_text
 from batchgen.reports.manifest_starter import snippet
 from batchgen.reports.parameter_text import Parameter, parameters_of
-from batchgen.reports.terminal import tame, visible
+from batchgen.reports.terminal import tame
 
 COLUMNS = 96
 NO_PRICE = "not known; the live catalogue has it, and asking it needs a token (RUNCOMFY_TOKEN)"
@@ -22,12 +20,15 @@ NO_PRICE = "not known; the live catalogue has it, and asking it needs a token (R
 
 def handle(args: argparse.Namespace, context: CommandContext) -> int:
     """List the models that are known, or show one with its parameters, limits and price."""
-    say = context.console.say
+    console, say = context.console, context.console.say
     if args.model is not None:
         found = describe(context, args.model, refresh=args.refresh)
         for note in found.notes:
             say(note)
-        print(_encoded(_description_json(found)) if args.json else "\n".join(_page(found)))
+        if args.json:
+            console.print_json(_description_json(found))
+        else:
+            console.print_lines(*_page(found))
         return 0
     listing, note = list_models(
         context, search=args.search, category=args.category, refresh=args.refresh
@@ -35,12 +36,11 @@ def handle(args: argparse.Namespace, context: CommandContext) -> int:
     if note:
         say(note)
     say(f"{count_text(len(listing.entries), 'model')} from {listing.source}")
-    print(_encoded(_listing_json(listing)) if args.json else "\n".join(_lines(listing)))
+    if args.json:
+        console.print_json(_listing_json(listing))
+    else:
+        console.print_lines(*_lines(listing))
     return 0
-
-
-def _encoded(value: object) -> str:
-    return visible(msgspec.json.encode(value).decode())
 
 
 def _listing_json(listing: Listing) -> dict[str, object]:

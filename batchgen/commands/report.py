@@ -15,5 +15,5 @@ def handle(args: argparse.Namespace, context: CommandContext) -> int:
         if snapshot.note:
             context.console.say(snapshot.note)
         snapshot.write_result_files()
-    context.console.print_lines(str(snapshot.directory.page))
+    context.console.confirm(str(snapshot.directory.page))
     return 0

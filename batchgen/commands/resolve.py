@@ -38,7 +38,7 @@ def handle(args: argparse.Namespace, context: CommandContext) -> int:
         raise UsageError("choose one of --request-id RID, --give-up, --resubmit")
     lock_wait = LockWait(if_locked=args.if_locked, context=context)
     record = asyncio.run(_resolve(BatchRef.of(args), args.job, chosen[0], lock_wait))
-    context.console.print_lines(
+    context.console.confirm(
         f"job {args.job!r} is {record.state.value}: {_CONSEQUENCES[type(chosen[0])]}"
     )
     return 0

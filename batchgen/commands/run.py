@@ -12,12 +12,11 @@ from batchgen.app.command_context import CommandContext
 from batchgen.app.located_runs import located_runs
 from batchgen.app.open_batch import read_settings
 from batchgen.app.run_options import RunRequest
-from batchgen.core.errors import BatchgenError, Interrupted, LockHeld, Terminated
+from batchgen.core.errors import BatchgenError, LockHeld
 from batchgen.core.run_limits import LockedAction
 from batchgen.core.run_settings import RunSettings, given_flags
-from batchgen.core.stop_reasons import StopReason, worst
+from batchgen.core.stop_reasons import worst
 
-IN_USE = "run directory in use"
 SKIPPED = "skipped"
 
 
@@ -40,9 +39,10 @@ async def run(ref: BatchRef, request: RunRequest, context: CommandContext) -> in
             settings = request.settings(manifest)
             console.configure(settings, context.clock)
             return await _run_all(located_runs(ref, request, manifest, context))
-        except (LockHeld, Interrupted, Terminated) as error:
-            return _turned_away(error, settings, context)
         except BatchgenError as error:
+            skips = settings.if_locked.action is LockedAction.SKIP
+            if skips and isinstance(error, LockHeld):
+                return _skipped(error, settings, context)
             console.log(str(error))
             raise
 
@@ -59,21 +59,11 @@ async def _run_all(batch_runs: Iterable[BatchRun]) -> int:
     return worst(codes)
 
 
-def _turned_away(
-    error: LockHeld | Interrupted | Terminated, settings: RunSettings, context: CommandContext
-) -> int:
-    """Say why the run did not begin, and return the exit code."""
-    code, text = error.exit_code, str(error)
-    reasons = [IN_USE]
-    if isinstance(error, Interrupted):
-        reasons = [StopReason.SIGINT.value]
-    elif isinstance(error, Terminated):
-        reasons = [StopReason.SIGTERM.value]
-    elif settings.if_locked.action is LockedAction.SKIP:
-        code, text = settings.if_locked.skip_code, f"skipped, nothing was done: {error}"
-        reasons = [SKIPPED, IN_USE]
+def _skipped(error: LockHeld, settings: RunSettings, context: CommandContext) -> int:
+    """Say that the run was skipped, and return the exit code."""
+    code, text = settings.if_locked.skip_code, f"skipped, nothing was done: {error}"
     if settings.json:
-        context.console.print_json({"exit_code": code, "reasons": reasons})
+        context.console.print_json({"exit_code": code, "reasons": [SKIPPED, error.reason]})
     speak = context.console.say if code == 0 else context.console.insist
     speak(text)
     return code

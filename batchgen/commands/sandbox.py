@@ -9,12 +9,12 @@ import argparse
 import asyncio
 import os
 import signal
-import sys
 from asyncio.subprocess import Process
 from pathlib import Path
 from typing import Any
 
 from batchgen.app.command_context import CommandContext
+from batchgen.app.console import Console
 from batchgen.app.signals import handled_signals
 from batchgen.core.errors import UsageError
 from batchgen.sandbox.config import USUAL_QUEUE_S, SandboxConfig
@@ -91,7 +91,7 @@ def _range_of(option: str, text: str) -> tuple[float, float]:
         raise UsageError(message) from None
 
 
-async def serve(args: argparse.Namespace) -> int:
+async def serve(args: argparse.Namespace, console: Console | None = None) -> int:
     """Run `batchgen sandbox`, and return the exit code. Raises `UsageError` and `LocalIOError`."""
     sandbox = Sandbox(config_of(args))
     signals: asyncio.Queue[signal.Signals] = asyncio.Queue()
@@ -99,24 +99,27 @@ async def serve(args: argparse.Namespace) -> int:
     with handled_signals(signals.put_nowait):
         try:
             await sandbox.start(args.port)
-            return await _serve(sandbox, args.child, signals)
+            return await _serve(sandbox, args.child, signals, console or Console())
         finally:
             await sandbox.stop()
 
 
 async def _serve(
-    sandbox: Sandbox, command: list[str], signals: asyncio.Queue[signal.Signals]
+    sandbox: Sandbox,
+    command: list[str],
+    signals: asyncio.Queue[signal.Signals],
+    console: Console,
 ) -> int:
-    _say(f"sandbox: listens on {sandbox.base_url}; prices and pictures are made up")
+    console.say(f"sandbox: listens on {sandbox.base_url}; prices and pictures are made up")
     if command:
         code = await _run(sandbox, command, signals)
     else:
-        sys.stdout.write("".join(f"export {k}={v}\n" for k, v in _variables(sandbox).items()))
-        sys.stdout.flush()
+        console.print_lines(*(f"export {k}={v}" for k, v in _variables(sandbox).items()))
+        console.out.flush()
         await signals.get()
         code = 0
     jobs, peak = len(sandbox.audit.requests), sandbox.audit.in_flight_high_water
-    _say(f"sandbox: {jobs:,} jobs accepted, at most {peak:,} in flight")
+    console.say(f"sandbox: {jobs:,} jobs accepted, at most {peak:,} in flight")
     return code
 
 
@@ -160,11 +163,6 @@ def _in_foreground() -> bool:
         os.close(terminal)
 
 
-def _say(text: str) -> None:
-    sys.stderr.write(f"{text}\n")
-    sys.stderr.flush()
-
-
-def handle(args: argparse.Namespace, _context: CommandContext) -> int:
+def handle(args: argparse.Namespace, context: CommandContext) -> int:
     """Serve until a signal, or around one command, and return the exit code."""
-    return asyncio.run(serve(args))
+    return asyncio.run(serve(args, context.console))

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import signal
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Self
@@ -21,8 +20,8 @@ from batchgen.app.loading import LoadedBatch, load
 from batchgen.app.open_batch import locate, open_in
 from batchgen.app.run_directories import RunDirectories, default_directories
 from batchgen.app.run_options import policy_of
-from batchgen.app.signals import STOP_SIGNALS, SignalWatch, handled_signals
-from batchgen.core.errors import BatchgenError, Terminated
+from batchgen.app.signals import SignalExit, handled_signals, signals_noted
+from batchgen.core.errors import BatchgenError, LocalIOError
 from batchgen.core.run_settings import merge
 from batchgen.core.summary import LiveSummary, summarise
 from batchgen.core.units import duration_text
@@ -67,12 +66,15 @@ def handle(args: argparse.Namespace, context: CommandContext) -> int:
 def _watch(args: argparse.Namespace, context: CommandContext) -> int:
     try:
         with StatusWatcher(BatchRef.of(args), context) as watcher:
-            is_screen = sys.stdout.isatty() and context.environment.get("TERM", "dumb") != "dumb"
-            view: WatchView = JsonLines() if args.json else Screen() if is_screen else PlainLines()
-            with view:
+            out = context.console.begin_result()
+            is_screen = out.isatty() and context.environment.get("TERM", "dumb") != "dumb"
+            kind: type[WatchView] = JsonLines if args.json else Screen if is_screen else PlainLines
+            with kind(out) as view:
                 return asyncio.run(watch(watcher, view.show, every_s=args.watch_s))
-    except KeyboardInterrupt:
-        return 0  # while the manifest was read, before there was anything to show
+    except SignalExit as end:
+        if end.number is signal.SIGINT:
+            return 0  # while the manifest was read, before there was anything to show
+        raise
 
 
 async def watch(
@@ -81,16 +83,17 @@ async def watch(
     """Show each frame until no run is at work any more, or a signal arrives.
 
     Returns the exit code of a run that ended with this state; 0 after Ctrl-C, which is the usual
-    way to leave a watch.
+    way to leave a watch; 74 as soon as nobody can see it any more.
     """
-    clock = watcher.context.clock
+    clock, out = watcher.context.clock, watcher.context.console.out
     idle_since_s = clock.monotonic_s()
-    signals = SignalWatch()
     with (
-        handled_signals(signals.note, *STOP_SIGNALS),
+        signals_noted() as signals,
         handled_signals(lambda _: signals.event.set(), signal.SIGWINCH),
     ):
         while signals.number is None:
+            if out.failure is not None:
+                return LocalIOError.exit_code
             begun_s = clock.monotonic_s()
             frame = watcher.read()
             ended_s = clock.monotonic_s()
@@ -105,7 +108,7 @@ async def watch(
             may_wait_s = pause_s if frame.holder is not None else min(pause_s, idle_left_s)
             await clock.wait(signals.event, may_wait_s)
             signals.event.clear()
-    return 0 if signals.number is signal.SIGINT else Terminated.exit_code
+    return 0 if signals.number is signal.SIGINT else 128 + signals.number
 
 
 class StatusWatcher:

@@ -7,6 +7,7 @@ exception but a value: a `JobError` in an event (`core.events`), or an answer of
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -14,17 +15,33 @@ from typing import ClassVar
 SHOWN_PROBLEMS = 50
 """Problems that are printed in full; the rest are counted."""
 
+_PLACE = re.compile(r"(?P<file>.+?)(?::(?P<row>\d+))?(?:: (?P<column>.+))?", re.DOTALL)
+_COLUMN_LETTER = re.compile(r" \(column [A-Z]+\)$")
+
 
 class BatchgenError(Exception):
     """The base of all errors that are shown to the user; the message is a whole sentence."""
 
     exit_code: ClassVar[int] = 70
+    reason: ClassVar[str] = "internal error"
+    """A few words for programs, among the `reasons` of `--json`."""
+    facts: dict[str, object] | None = None
+    """Further keys of the object that `--json` prints for this error."""
+
+    def as_json(self) -> dict[str, object]:
+        """Return the object that `--json` prints in place of a result."""
+        problem = {"file": None, "row": None, "column": None, "message": str(self)}
+        return {"problems": [problem], **self._ending()}
+
+    def _ending(self) -> dict[str, object]:
+        return {"exit_code": self.exit_code, "reasons": [self.reason], **(self.facts or {})}
 
 
 class UsageError(BatchgenError):
     """The command line is wrong."""
 
     exit_code = 64
+    reason = "bad command line"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +55,23 @@ class Problem:
     def __str__(self) -> str:
         return f"{self.where}: {self.what}"
 
+    def as_json(self) -> dict[str, object]:
+        """Return the keys that `--json` prints; row and column are null for a whole file."""
+        place = _PLACE.fullmatch(self.where)
+        file, row, column = place.groups() if place else (self.where, None, None)
+        return {
+            "file": file,
+            "row": None if row is None else int(row),
+            "column": None if column is None else _COLUMN_LETTER.sub("", column),
+            "message": self.what,
+        }
+
 
 class ManifestError(BatchgenError):
     """Rows or settings of a manifest are wrong; it carries every problem, not only the first."""
 
     exit_code = 65
+    reason = "bad manifest"
 
     def __init__(self, problems: Sequence[Problem], total: int | None = None) -> None:
         self.problems = tuple(problems)
@@ -57,23 +86,35 @@ class ManifestError(BatchgenError):
             lines.append(f"... and {hidden:,} more problem{'s' if hidden > 1 else ''}")
         return "\n".join(lines)
 
+    def as_json(self) -> dict[str, object]:
+        """Return the object that `--json` prints: every problem that is shown, and their number."""
+        problems = [problem.as_json() for problem in self.problems]
+        return {"problems": problems, "problem_count": self.total, **self._ending()}
+
 
 class LedgerError(BatchgenError):
     """The ledger cannot be used as it is."""
 
     exit_code = 65
+    reason = "ledger not usable"
 
 
 class LedgerDamaged(LedgerError):
     """A line of the ledger, other than a torn last one, cannot be read."""
 
+    reason = "ledger damaged"
+
 
 class LedgerForeign(LedgerError):
     """The ledger belongs to another API, version or program."""
 
+    reason = "ledger of another API"
+
 
 class LedgerMissing(LedgerError):
     """There is no ledger in a run directory that should have one."""
+
+    reason = "no ledger"
 
     def __init__(self, run_dir: object) -> None:
         super().__init__(f"{run_dir}: no ledger here; is this the right --run-dir?")
@@ -83,39 +124,53 @@ class ManifestNotFound(BatchgenError):
     """The manifest, or a file that it names, does not exist or cannot be read."""
 
     exit_code = 66
+    reason = "manifest not found"
 
 
 class ServiceUnreachable(BatchgenError):
     """The API did not answer, so nothing could be done."""
 
     exit_code = 69
+    reason = "API not reachable"
 
 
 class LocalIOError(BatchgenError):
     """A local file could not be read or written: disk full, no permission, failed fsync."""
 
     exit_code = 74
+    reason = "local disk"
 
 
 class LockHeld(BatchgenError):
     """Another process is using this run directory."""
 
     exit_code = 75
+    reason = "run directory in use"
 
 
 class TokenMissing(BatchgenError):
     """A token is needed and there is none, or the API rejected it."""
 
     exit_code = 77
+    reason = "token missing or rejected"
+
+
+class HungUp(BatchgenError):
+    """SIGHUP ended the command: its terminal went away."""
+
+    exit_code = 129
+    reason = "hung up"
 
 
 class Interrupted(BatchgenError):
-    """SIGINT ended the command before its work began."""
+    """SIGINT ended the command."""
 
     exit_code = 130
+    reason = "interrupted"
 
 
 class Terminated(BatchgenError):
-    """SIGTERM ended the command before its work began."""
+    """SIGTERM ended the command."""
 
     exit_code = 143
+    reason = "terminated"

@@ -15,6 +15,7 @@ from batchgen.core.plan import BADLY_ENDED, Plan
 class StopReason(StrEnum):
     """A reason to submit nothing more. The values are printed, also in the JSON summary."""
 
+    SIGHUP = "hung up"
     SIGINT = "interrupted"
     SIGTERM = "terminated"
     TOKEN = "token rejected"  # noqa: S105 - not a password
@@ -40,6 +41,7 @@ class Effect:
 
 
 EFFECTS: dict[StopReason, Effect] = {  # the first reason that applies decides the exit code
+    StopReason.SIGHUP: Effect(129, stops_downloads=True),
     StopReason.SIGINT: Effect(130, stops_downloads=True),
     StopReason.SIGTERM: Effect(143, stops_downloads=True),
     StopReason.TOKEN: Effect(77),
@@ -54,7 +56,10 @@ EFFECTS: dict[StopReason, Effect] = {  # the first reason that applies decides t
     StopReason.BREAKER: Effect(75, stops_polls=False, only_if_work_left=True),
 }
 
-_WORST_FIRST = (130, 143, 77, 74, 69, 75, 1, 0)
+SIGNALS = frozenset({StopReason.SIGHUP, StopReason.SIGINT, StopReason.SIGTERM})
+"""Reasons to stop within seconds."""
+
+_WORST_FIRST = (129, 130, 143, 77, 74, 69, 75, 1, 0)
 
 STOPPED_EARLY = 75
 SOME_ENDED_BADLY = 1

@@ -6,42 +6,49 @@ written, the log ends and the run continues: only the ledger counts.
 
 from __future__ import annotations
 
-import json
 import re
-import sys
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
-
-import msgspec
 
 from batchgen.core.errors import LocalIOError
 from batchgen.core.events import Event
 from batchgen.core.lifecycle import JobRecord
 from batchgen.core.units import timestamp
 from batchgen.ports import Clock
+from batchgen.reports.terminal import TextStream, json_line
 
 
 class EventLog:
     """The lines on a stream (port `Observer`)."""
 
     def __init__(
-        self, stream: TextIO, clock: Clock, *, as_json: bool = False, notes_only: bool = False
+        self, stream: TextStream, clock: Clock, *, as_json: bool = False, notes_only: bool = False
     ) -> None:
         self._stream = stream
         self._clock = clock
         self.as_json = as_json
         self._notes_only = notes_only
         self._is_broken = False
+        self._file: TextIO | None = None
+        self._on_broken: Callable[[str], None] = lambda _: None
 
     @classmethod
-    def to_file(cls, path: Path, clock: Clock) -> EventLog:
-        """Return a log that appends to a file. Raises `LocalIOError`."""
+    def to_file(
+        cls, path: Path, clock: Clock, on_broken: Callable[[str], None] = lambda _: None
+    ) -> EventLog:
+        """Return a log that appends to a file; `on_broken` hears once that it cannot be written.
+
+        Raises `LocalIOError` if it cannot be opened.
+        """
         try:
-            stream = path.open("a", buffering=1, encoding="utf-8", errors="backslashreplace")
+            file = path.open("a", buffering=1, encoding="utf-8", errors="backslashreplace")
         except OSError as error:
             raise LocalIOError(f"{path}: {error.strerror}; --log-file names it") from error
-        return cls(stream, clock)
+        log = cls(file, clock)
+        log._file, log._on_broken = file, on_broken
+        return log
 
     def on_event(self, job: str, event: Event, record: JobRecord) -> None:
         """Log what happened to a job, without its input and its links."""
@@ -56,25 +63,25 @@ class EventLog:
 
     def close(self) -> None:
         """Close the file."""
-        if self._stream is not sys.stderr:
+        if self._file is not None:
             with suppress(OSError):  # a full disk, which was reported when it was written to
-                self._stream.close()
+                self._file.close()
 
     def _write(self, facts: dict[str, object]) -> None:
         if self._is_broken:
             return
         moment = timestamp(self._clock.now_s())
-        line = _json({"ts": moment, **facts}) if self.as_json else _plain(moment, facts)
+        encoding = self._stream.encoding or "utf-8"
+        line = (
+            json_line({"ts": moment, **facts}, encoding) if self.as_json else _plain(moment, facts)
+        )
         try:
             self._stream.write(line + "\n")
             self._stream.flush()
         except OSError as error:
             self._is_broken = True
-            if self._stream is not sys.stderr:
-                sys.stderr.write(
-                    f"batchgen: {self._stream.name}: {error.strerror}; the log ends here, the run"
-                    " continues\n"
-                )
+            name = getattr(self._file, "name", "the log")
+            self._on_broken(f"{name}: {error.strerror}; the log ends here, the run continues")
 
 
 def _details(record: JobRecord) -> dict[str, object]:
@@ -94,17 +101,10 @@ def _event_name(event: Event) -> str:
     return re.sub(r"(?<!^)(?=[A-Z])", "_", type(event).__name__).lower()
 
 
-def _json(value: object) -> str:
-    try:
-        return msgspec.json.encode(value).decode()
-    except UnicodeEncodeError:  # the name of a file may hold bytes that are not text
-        return json.dumps(msgspec.to_builtins(value))
-
-
 def _plain(moment: str, facts: dict[str, object]) -> str:
     """Return `2026-11-22T02:00:01.123Z accepted job="fox" state="in_queue" attempt=1`."""
     if "note" in facts:
         text = " ".join(str(facts["note"]).split())
         return f"{moment} {''.join(char for char in text if char.isprintable())}"
-    parts = " ".join(f"{key}={_json(value)}" for key, value in facts.items() if key != "event")
+    parts = " ".join(f"{key}={json_line(value)}" for key, value in facts.items() if key != "event")
     return f"{moment} {facts['event']} {parts}"

@@ -1,4 +1,4 @@
-"""The progress of a run on stderr: observers of its events.
+"""The progress of a run: observers of its events that write to a stream.
 
 On a terminal it is a bar; elsewhere plain lines without control codes, at most one per minute, so
 that a mail from cron can be read; with `--quiet` nothing but problems.
@@ -7,11 +7,10 @@ that a mail from cron can be read; with `--quiet` nothing but problems.
 from __future__ import annotations
 
 import os
-import sys
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Never, TextIO
+from typing import IO, TYPE_CHECKING, Never, cast
 
 from batchgen.core.events import (
     Accepted,
@@ -29,6 +28,7 @@ from batchgen.core.lifecycle import JobRecord
 from batchgen.core.summary import RECENT_JOBS, time_left_s
 from batchgen.core.units import duration_text
 from batchgen.ports import Clock
+from batchgen.reports.terminal import TextStream, tame
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -130,14 +130,15 @@ class Progress:
 class LineProgress(Progress):
     """Plain lines, at most one per minute."""
 
-    def __init__(self, tally: Tally, clock: Clock, *, quiet: bool, stream: TextIO | None = None):
+    def __init__(self, tally: Tally, clock: Clock, *, quiet: bool, stream: TextStream):
         super().__init__(tally, clock, LINE_INTERVAL_S)
         self._quiet = quiet
-        self._stream = stream or sys.stderr
+        self._stream = stream
 
     def on_note(self, text: str) -> None:
         """Print a line."""
-        print(f"batchgen: {text}", file=self._stream, flush=True)
+        self._stream.write(f"batchgen: {tame(text)}\n")
+        self._stream.flush()
 
     def _show(self) -> None:
         if self._quiet:
@@ -157,13 +158,15 @@ class LineProgress(Progress):
 class BarProgress(Progress):
     """A tqdm bar on a terminal."""
 
-    def __init__(self, tally: Tally, clock: Clock) -> None:
+    def __init__(self, tally: Tally, clock: Clock, stream: TextStream) -> None:
         from tqdm import tqdm
 
         super().__init__(tally, clock, BAR_INTERVAL_S)
-        is_size_known = os.get_terminal_size(sys.stderr.fileno()).columns > 0
+        is_size_known = _columns(stream) > 0
+        self._stream = cast("IO[str]", stream)
         self._bar: tqdm[Never] = tqdm(
             total=tally.total,
+            file=self._stream,
             unit="job",
             smoothing=0.05,
             dynamic_ncols=is_size_known,
@@ -173,7 +176,7 @@ class BarProgress(Progress):
 
     def on_note(self, text: str) -> None:
         """Print above the bar, so that the bar stays readable."""
-        self._bar.write(f"batchgen: {text}", file=sys.stderr)
+        self._bar.write(f"batchgen: {tame(text)}", file=self._stream)
 
     def close(self) -> None:
         """Draw the last state and leave it on the terminal."""
@@ -186,8 +189,16 @@ class BarProgress(Progress):
         self._bar.refresh()
 
 
-def make_progress(tally: Tally, clock: Clock, *, quiet: bool) -> Progress:
-    """Return a bar if stderr is a terminal, lines otherwise."""
-    if not quiet and sys.stderr.isatty():
-        return BarProgress(tally, clock)
-    return LineProgress(tally, clock, quiet=quiet)
+def _columns(stream: TextStream) -> int:
+    """Return the width of a terminal; 0 if it does not know it, or has just gone away."""
+    try:
+        return os.get_terminal_size(stream.fileno()).columns
+    except OSError:
+        return 0
+
+
+def make_progress(tally: Tally, clock: Clock, stream: TextStream, *, quiet: bool) -> Progress:
+    """Return a bar if the stream is a terminal, lines otherwise."""
+    if not quiet and stream.isatty():
+        return BarProgress(tally, clock, stream)
+    return LineProgress(tally, clock, quiet=quiet, stream=stream)

@@ -1,11 +1,43 @@
-"""The display of texts from elsewhere: they must not move the cursor or hide a line."""
+"""The display of texts from elsewhere, and the streams that people and programs read."""
 
 from __future__ import annotations
 
+import json
 import unicodedata
+from typing import Protocol
 
-_HARMFUL = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
-"""Control, format and private-use characters, surrogates, line and paragraph separators."""
+import msgspec
+
+_HARMFUL = frozenset({"Cc", "Cf", "Co", "Zl", "Zp"})
+"""Control, format and private-use characters, line and paragraph separators."""
+_DELETE = 0x7F
+REPLACEMENT = "\ufffd"
+"""Shown for what is not text, such as the bytes of a file name in another encoding."""
+
+
+class TextStream(Protocol):
+    """stdout or stderr; writing to it never raises, whatever has become of its other end."""
+
+    @property
+    def encoding(self) -> str:
+        """The encoding of what is written."""
+        ...
+
+    def write(self, text: str, /) -> int:
+        """Write a text."""
+        ...
+
+    def flush(self) -> None:
+        """Hand over what was written."""
+        ...
+
+    def isatty(self) -> bool:
+        """Whether it is a terminal."""
+        ...
+
+    def fileno(self) -> int:
+        """Return its file descriptor. Raises OSError if there is none."""
+        ...
 
 
 def tame(text: str) -> str:
@@ -15,4 +47,30 @@ def tame(text: str) -> str:
 
 def visible(text: str) -> str:
     """Return a text without control characters, line feeds included."""
-    return "".join(char for char in text if unicodedata.category(char) not in _HARMFUL)
+    return "".join(map(_visible, text))
+
+
+def _visible(char: str) -> str:
+    category = unicodedata.category(char)
+    return REPLACEMENT if category == "Cs" else "" if category in _HARMFUL else char
+
+
+def json_line(value: object, encoding: str = "utf-8") -> str:
+    """Return a value as JSON that a stream of this encoding can write.
+
+    What it cannot write is escaped, and so are bytes in a file name that are not text and control
+    characters.
+    """
+    try:
+        text = msgspec.json.encode(value).decode()
+        text.encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        text = json.dumps(msgspec.to_builtins(value), separators=(",", ":"))
+    return "".join(map(_escaped, text)) if not text.isascii() or "\x7f" in text else text
+
+
+def _escaped(char: str) -> str:
+    """Return a character as JSON shows it on a terminal; in a file, both are the same."""
+    if char.isprintable() or unicodedata.category(char) not in _HARMFUL:
+        return char
+    return json.dumps(char)[1:-1] if ord(char) != _DELETE else "\\u007f"

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Self
 
-import msgspec
-
 from batchgen.core.summary import Summary
 from batchgen.core.units import count_text, duration_text
 from batchgen.reports.status_text import state_phrases, status_lines, summary_json
-from batchgen.reports.terminal import visible
+from batchgen.reports.terminal import TextStream, json_line, visible
 
 LINE_EVERY_S = 60.0
 USUAL_SIZE = os.terminal_size((80, 24))
@@ -53,7 +50,8 @@ class WatchFrame:
 class WatchView:
     """A view that is shown frame by frame (`with` undoes what it did to the terminal)."""
 
-    def __init__(self) -> None:
+    def __init__(self, stream: TextStream) -> None:
+        self._stream = stream
         self._last: WatchFrame | None = None
 
     def __enter__(self) -> Self:
@@ -66,6 +64,11 @@ class WatchView:
         """Show a frame; called for each, whether anything changed or not."""
         raise NotImplementedError
 
+    def _print(self, *lines: str) -> None:
+        for line in lines:
+            self._stream.write(f"{visible(line)}\n")
+        self._stream.flush()
+
 
 class JsonLines(WatchView):
     """A line of JSON for each change."""
@@ -77,7 +80,8 @@ class JsonLines(WatchView):
         self._last = frame
         found = summary_json(frame.summary, frame.code if frame.over else None, ())
         found |= {"eta_s": frame.eta_s, "at_work": frame.holder, "over": frame.over}
-        print(msgspec.json.encode(found).decode(), flush=True)
+        self._stream.write(json_line(found, self._stream.encoding) + "\n")
+        self._stream.flush()
 
 
 class PlainLines(WatchView):
@@ -87,13 +91,13 @@ class PlainLines(WatchView):
         """Print lines without control codes, as for a log."""
         last = self._last
         if last is None and frame.note:
-            _print(frame.note)
+            self._print(frame.note)
         if frame.over:
-            _print(*_page(frame), _ending(frame))
+            self._print(*_page(frame), _ending(frame))
         elif last is None or last.holder != frame.holder or last.run_dir != frame.run_dir:
-            _print(_line(frame), frame.holder_text)
+            self._print(_line(frame), frame.holder_text)
         elif last.content != frame.content and frame.now_s - last.now_s >= LINE_EVERY_S:
-            _print(_line(frame))
+            self._print(_line(frame))
         else:
             return
         self._last = frame
@@ -110,38 +114,31 @@ class Screen(WatchView):
     _CLOSE = "\x1b[?7h\x1b[?25h\x1b[?1049l"
 
     def __enter__(self) -> Self:
-        sys.stdout.write(self._OPEN)
+        self._stream.write(self._OPEN)
         return self
 
     def __exit__(self, *_: object) -> None:
         """Restore the terminal and print the last state."""
-        sys.stdout.write(self._CLOSE)
+        self._stream.write(self._CLOSE)
         if self._last is not None:
             end = _ending(self._last) if self._last.over else self._last.holder_text
-            _print(*_page(self._last), end)
+            self._print(*_page(self._last), end)
 
     def show(self, frame: WatchFrame) -> None:
         """Draw the page in one write, each line over the old one, so that nothing flickers."""
         self._last = frame
         footer = ("", frame.holder_text, "", "Ctrl-C ends only this view.")
         lines = [visible(line) for line in (*_page(frame), *footer)]
-        drawn = "\x1b[K\n".join(lines[: _terminal_lines() - 1])
-        sys.stdout.write(f"\x1b[H{drawn}\x1b[J")
-        sys.stdout.flush()
+        drawn = "\x1b[K\n".join(lines[: self._terminal_lines() - 1])
+        self._stream.write(f"\x1b[H{drawn}\x1b[J")
+        self._stream.flush()
 
-
-def _terminal_lines() -> int:
-    try:
-        size = os.get_terminal_size(sys.stdout.fileno())
-    except OSError:
-        size = USUAL_SIZE
-    return size.lines if size.lines and size.columns else USUAL_SIZE.lines
-
-
-def _print(*lines: str) -> None:
-    for line in lines:
-        print(visible(line))
-    sys.stdout.flush()
+    def _terminal_lines(self) -> int:
+        try:
+            size = os.get_terminal_size(self._stream.fileno())
+        except OSError:
+            size = USUAL_SIZE
+        return size.lines if size.lines and size.columns else USUAL_SIZE.lines
 
 
 def _page(frame: WatchFrame) -> Iterator[str]:

@@ -18,7 +18,7 @@ from batchgen.core.api_answers import (
 )
 from batchgen.core.events import Cancelled
 from batchgen.core.lifecycle import JobRecord
-from batchgen.core.stop_reasons import EFFECTS, StopReason
+from batchgen.core.stop_reasons import EFFECTS, SIGNALS, StopReason
 from batchgen.core.throttle import Backoff
 from batchgen.ports import Clock, GenerationAPI, Ledger
 
@@ -79,7 +79,7 @@ class Stop:
     @property
     def interrupted(self) -> bool:
         """True if a signal is among the reasons."""
-        return StopReason.SIGINT in self.reasons or StopReason.SIGTERM in self.reasons
+        return not SIGNALS.isdisjoint(self.reasons)
 
     @property
     def no_submissions(self) -> bool:

@@ -192,7 +192,7 @@ def test_a_watch_does_not_wait_for_ever_for_a_run(
 
 def test_a_log_gets_a_line_a_minute_at_most(capsys: pytest.CaptureFixture[str]) -> None:
     """However fast the numbers change; the last state is said whenever it comes."""
-    summary, lines = Summary(), PlainLines()
+    summary, lines = Summary(), PlainLines(sys.stdout)
     holder = {"pid": 1, "host": "farm2"}
     for second in range(121):
         summary.states[JobState.DOWNLOADED] += 1

@@ -91,7 +91,7 @@ def observer(
             master, slave = pty.openpty()
             with os.fdopen(slave, "w", encoding="utf-8", errors="backslashreplace") as terminal:
                 monkeypatch.setattr(sys, "stderr", terminal)
-                bar = BarProgress(tally, clock)
+                bar = BarProgress(tally, clock, terminal)
                 yield bar
                 bar.close()
             os.close(master)

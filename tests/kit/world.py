@@ -15,6 +15,7 @@ from batchgen.app.batch_ref import BatchRef
 from batchgen.app.command_context import CommandContext
 from batchgen.cli.parser import build_parser
 from batchgen.commands.run import request_of, run
+from batchgen.core.errors import LockHeld
 from batchgen.core.model_entry import NoCatalogueEntry, read_entry
 from batchgen.ledger.group_commit import GroupCommit
 from tests.kit import MODEL
@@ -52,7 +53,12 @@ class World:
         args.command_line = "batchgen " + " ".join(argv)
         out, err = io.StringIO(), io.StringIO()
         with redirect_stdout(out), redirect_stderr(err):
-            code = self.do(run(BatchRef.of(args), request_of(args), self.context))
+            context = self.context
+            try:
+                code = self.do(run(BatchRef.of(args), request_of(args), context))
+            except LockHeld as error:
+                context.console.print_error(error)
+                code = error.exit_code
         return Done(code, out.getvalue(), err.getvalue())
 
     def do(self, work: Coroutine[Any, Any, T]) -> T:
