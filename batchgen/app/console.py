@@ -136,16 +136,7 @@ class Console:
                 )
             self._log_file.as_json = settings.log_json
         elif settings.log_json:
-            self.log_json(clock, notes_only=self.quiet)
-
-    def log_json(self, clock: Clock, *, notes_only: bool = False) -> None:
-        """Write JSON lines to stderr in place of messages."""
-        self._json_log = EventLog(self.err, clock, as_json=True, notes_only=notes_only)
-
-    @property
-    def logs_json(self) -> bool:
-        """Whether stderr has JSON lines in place of messages."""
-        return self._json_log is not None
+            self._json_log = EventLog(self.err, clock, as_json=True, notes_only=self.quiet)
 
     def say(self, text: str) -> None:
         """Print a message that is good to know; not with `--quiet`."""
@@ -183,12 +174,12 @@ class Console:
         for line in lines:
             self.out.write(f"{line}\n")
 
-    def print_error(self, error: BatchgenError) -> None:
-        """Print why the command ended: for people or programs on stderr, with `--json` on stdout.
+    def print_error(self, error: BatchgenError, *, for_programs: bool = False) -> None:
+        """Print why the command ended: on stderr as text or JSON, and with `--json` on stdout.
 
         Every problem of a manifest has a line of its own.
         """
-        if self._json_log is not None:
+        if for_programs or self._json_log is not None:
             self.err.write(json_line({"error": str(error)}, self.err.encoding) + "\n")
         elif isinstance(error, ManifestError):
             for line in str(error).splitlines():

@@ -107,11 +107,7 @@ TRACEBACKS = 2
 
 def _report(error: BatchgenError, argv: Sequence[str], output: Console) -> int:
     """Print an error, and return its exit code."""
-    if _logs_json(argv) and not output.logs_json:
-        from batchgen.system.clock import SystemClock
-
-        output.log_json(SystemClock())
-    output.print_error(error)
+    output.print_error(error, for_programs=_logs_json(argv))
     return error.exit_code
 
 

@@ -12,6 +12,7 @@ from batchgen.app.lock_wait import LockWait
 from batchgen.app.open_batch import locate
 from batchgen.app.other_directories import hint_at_others
 from batchgen.app.remote import real_api, sandbox_in_process
+from batchgen.core.errors import ServiceUnreachable, TokenMissing
 from batchgen.core.lifecycle import IN_FLIGHT
 from batchgen.core.units import count_text
 from batchgen.ledger import RunLedger
@@ -32,8 +33,9 @@ def handle(args: argparse.Namespace, context: CommandContext) -> int:
         )
         context.console.confirm(f"{directories.newest()}: nothing is in flight{hint}")
         return 0
+    _require_answers(outcome, context)
     context.console.confirm(*_lines(outcome))
-    return NOT_CONFIRMED if outcome.unknown else 0
+    return NOT_CONFIRMED if outcome.unconfirmed else 0
 
 
 async def cancel(ref: BatchRef, lock_wait: LockWait) -> Cancellations | None:
@@ -57,6 +59,20 @@ async def cancel(ref: BatchRef, lock_wait: LockWait) -> Cancellations | None:
             await ledger.close()
 
 
+def _require_answers(outcome: Cancellations, context: CommandContext) -> None:
+    """Raise `TokenMissing` or `ServiceUnreachable` if that is why no job could be cancelled."""
+    if outcome.cancelled or outcome.running or outcome.unknown:
+        return
+    stay = "; the jobs stay as they were"
+    if outcome.rejected:
+        raise TokenMissing(
+            "the API rejected the token; get one at runcomfy.com (profile) and set RUNCOMFY_TOKEN"
+            f"{stay}"
+        )
+    if outcome.unreached:
+        raise ServiceUnreachable(f"{context.api.url} did not answer{stay}")
+
+
 def _lines(outcome: Cancellations) -> Iterator[str]:
     yield f"{count_text(outcome.cancelled, 'job')} cancelled"
     if outcome.running:
@@ -64,8 +80,8 @@ def _lines(outcome: Cancellations) -> Iterator[str]:
             f"{count_text(outcome.running, 'job')} already running or ended: these cannot be"
             " cancelled and are billed; the next run collects them"
         )
-    if outcome.unknown:
+    if outcome.unconfirmed:
         yield (
-            f"{count_text(outcome.unknown, 'job')} not confirmed as cancelled: no answer, or two"
+            f"{count_text(outcome.unconfirmed, 'job')} not confirmed as cancelled: no answer, or two"
             " that disagree; they stay as they were, so run the same command again"
         )

@@ -14,6 +14,8 @@ from batchgen.core.api_answers import (
     Produced,
     Queued,
     Running,
+    TokenRejected,
+    TryAgain,
     WasCancelled,
 )
 from batchgen.core.events import Cancelled
@@ -126,7 +128,16 @@ class Cancellations:
     running: int = 0
     """Not cancellable: running or ended; still billed, still to be collected."""
     unknown: int = 0
-    """Not confirmed: no answer, or two that contradict each other. Such a job stays in flight."""
+    """Not confirmed: no useful answer, or two that contradict each other. It stays in flight."""
+    rejected: int = 0
+    """The API rejected the token."""
+    unreached: int = 0
+    """Nobody answered at all."""
+
+    @property
+    def unconfirmed(self) -> int:
+        """Jobs that stay as they were."""
+        return self.unknown + self.rejected + self.unreached
 
 
 CANCELS_AT_ONCE = 32
@@ -151,7 +162,7 @@ async def cancel_all(
             outcome = await api.cancel(request_id)
             found = _found(outcome, await api.result(request_id))
             for look in range(1, LOOKS):
-                if found != "unknown":
+                if found not in ("unknown", "unreached"):
                     break
                 await clock.sleep(backoff.delay_s(look, jitter=0.0))
                 found = _found(outcome, await api.result(request_id))
@@ -173,5 +184,9 @@ def _found(outcome: CancelOutcome, result: PollAnswer) -> str:
             return "running"
         case Queued() if outcome is CancelOutcome.NOT_CANCELLABLE:
             return "running"  # it is just starting
+        case TokenRejected():
+            return "rejected"
+        case TryAgain(answered=False) if outcome is CancelOutcome.UNKNOWN:
+            return "unreached"
         case _:
             return "unknown"

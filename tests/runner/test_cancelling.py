@@ -29,6 +29,7 @@ PROOFS: dict[tuple[CancelOutcome, type], str] = {
     **{(outcome, WasCancelled): "cancelled" for outcome in CancelOutcome},
     **{(outcome, Produced): "running" for outcome in CancelOutcome},
     **{(outcome, Broke): "running" for outcome in CancelOutcome},
+    **{(outcome, TokenRejected): "rejected" for outcome in CancelOutcome},
     (NOT, Running): "running", (UNKNOWN, Running): "running", (NOT, Queued): "running",
 }  # fmt: skip
 """What is certain; every other pair of answers is unknown."""
@@ -61,7 +62,7 @@ def cancelled(outcome: CancelOutcome, *results: PollAnswer) -> tuple[Cancellatio
 @pytest.mark.parametrize("result", RESULTS, ids=lambda one: type(one).__name__)
 @pytest.mark.parametrize("outcome", CancelOutcome)
 def test_only_what_is_certain_is_reported(outcome: CancelOutcome, result: PollAnswer) -> None:
-    """Cancelled if the result says so, running or ended if it is; all else is unknown."""
+    """Cancelled if the result says so, running or ended if it is; all else is unconfirmed."""
     expected = PROOFS.get((outcome, type(result)), "unknown")
 
     found, state, asked = cancelled(outcome, result)
