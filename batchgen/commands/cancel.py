@@ -82,6 +82,6 @@ def _lines(outcome: Cancellations) -> Iterator[str]:
         )
     if outcome.unconfirmed:
         yield (
-            f"{count_text(outcome.unconfirmed, 'job')} not confirmed as cancelled: no answer, or two"
-            " that disagree; they stay as they were, so run the same command again"
+            f"{count_text(outcome.unconfirmed, 'job')} not confirmed as cancelled: no answer,"
+            " or two that disagree; they stay as they were, so run the same command again"
         )
