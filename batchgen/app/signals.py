@@ -7,16 +7,18 @@ it is ignored when the command begins, as `nohup` asks for.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from batchgen.core.errors import BatchgenError, HungUp, Interrupted, Terminated
 from batchgen.core.stop_reasons import StopReason
-from batchgen.runner.stopping import Stop
+
+if TYPE_CHECKING:
+    from batchgen.runner.stopping import Stop
 
 _REASONS = {
     signal.SIGHUP: StopReason.SIGHUP,
@@ -102,7 +104,9 @@ def handled_signals(
     handle: Callable[[signal.Signals], None], *numbers: signal.Signals
 ) -> Iterator[None]:
     """Call `handle` on the running loop for these signals, or for those that end a command."""
-    loop = asyncio.get_running_loop()
+    from asyncio import get_running_loop  # late: -h does without
+
+    loop = get_running_loop()
 
     def hand_over(number: signal.Signals) -> None:
         loop.call_soon_threadsafe(handle, number)
@@ -114,7 +118,9 @@ def handled_signals(
 @contextmanager
 def signals_stop(stop: Stop) -> Iterator[None]:
     """Let the first signal ask a run to stop, and the second end the process at once."""
-    loop = asyncio.get_running_loop()
+    from asyncio import get_running_loop
+
+    loop = get_running_loop()
     arrived: list[signal.Signals] = []
 
     def request_stop(number: signal.Signals) -> None:
@@ -131,7 +137,9 @@ class SignalWatch:
     """Signals that arrived while nothing could be lost by them."""
 
     def __init__(self) -> None:
-        self.event = asyncio.Event()
+        from asyncio import Event
+
+        self.event = Event()
         self.number: signal.Signals | None = None
 
     def note(self, number: signal.Signals) -> None:
