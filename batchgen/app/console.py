@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Any, Self, TextIO
+from typing import TYPE_CHECKING, Any, Self, TextIO
 
 from batchgen.core.errors import BatchgenError, LocalIOError, ManifestError
 from batchgen.core.events import Event
@@ -21,10 +21,12 @@ from batchgen.core.lifecycle import JobRecord
 from batchgen.core.run_settings import RunSettings
 from batchgen.core.stop_reasons import worst
 from batchgen.core.units import count_text
-from batchgen.ports import Clock
 from batchgen.reports.event_log import EventLog
 from batchgen.reports.progress import Progress, Tally, make_progress
 from batchgen.reports.terminal import json_line, tame
+
+if TYPE_CHECKING:
+    from batchgen.ports import Clock
 
 
 class GuardedStream:

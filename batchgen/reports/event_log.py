@@ -10,14 +10,16 @@ import re
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from batchgen.core.errors import LocalIOError
 from batchgen.core.events import Event
 from batchgen.core.lifecycle import JobRecord
 from batchgen.core.units import timestamp
-from batchgen.ports import Clock
 from batchgen.reports.terminal import TextStream, json_line
+
+if TYPE_CHECKING:
+    from batchgen.ports import Clock
 
 
 class EventLog:

@@ -27,11 +27,12 @@ from batchgen.core.events import (
 from batchgen.core.lifecycle import JobRecord
 from batchgen.core.summary import RECENT_JOBS, time_left_s
 from batchgen.core.units import duration_text
-from batchgen.ports import Clock
 from batchgen.reports.terminal import TextStream, tame
 
 if TYPE_CHECKING:
     from tqdm import tqdm
+
+    from batchgen.ports import Clock
 
 
 LINE_INTERVAL_S = 60.0
