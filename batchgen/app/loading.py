@@ -14,7 +14,7 @@ from batchgen.core.adoption import adoptions
 from batchgen.core.errors import SHOWN_PROBLEMS, ManifestError, Problem
 from batchgen.core.jobs import Batch, Job
 from batchgen.core.model_entry import ModelEntry
-from batchgen.core.schema import InvalidValue
+from batchgen.core.schema.values import InvalidValue
 from batchgen.ledger import RecordIndex, replay
 from batchgen.manifest.header import BadRow
 from batchgen.manifest.manifest import Manifest

@@ -46,8 +46,8 @@ async def sandbox_in_process(
     It keeps its jobs in the run directory, which must exist: a sandbox that forgot its jobs with
     its process would make every resumed run fail.
     """
-    from batchgen.sandbox import Sandbox, SandboxConfig
-    from batchgen.sandbox.config import USUAL_QUEUE_S
+    from batchgen.sandbox.config import USUAL_QUEUE_S, SandboxConfig
+    from batchgen.sandbox.server import Sandbox
 
     shortest_s, longest_s = USUAL_QUEUE_S
     config = SandboxConfig(

@@ -13,7 +13,7 @@ from batchgen.app.open_batch import open_newest
 from batchgen.core.errors import SHOWN_PROBLEMS, ManifestError, Problem
 from batchgen.core.input_files import MediaInput, MediaRules
 from batchgen.core.jobs import Job
-from batchgen.core.schema import Schema
+from batchgen.core.schema.inputs import Schema
 from batchgen.core.units import count_text
 from batchgen.reports.terminal import tame
 

@@ -10,7 +10,7 @@ from batchgen.app.command_context import CommandContext
 from batchgen.app.model_sources import describe
 from batchgen.core.errors import LocalIOError, UsageError
 from batchgen.core.model_entry import ModelEntry
-from batchgen.core.schema import Schema
+from batchgen.core.schema.inputs import Schema
 from batchgen.reports.manifest_starter import starter
 from batchgen.reports.parameter_text import parameters_of
 from batchgen.reports.terminal import tame

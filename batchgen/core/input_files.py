@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from batchgen.core.jobs import Job, JSONValue
-from batchgen.core.schema import Property, Schema
+from batchgen.core.schema.inputs import Schema
+from batchgen.core.schema.properties import Property
 
 MB = 1 << 20
 """The larger of the two meanings: nothing is refused that the API may take."""

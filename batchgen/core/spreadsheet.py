@@ -1,4 +1,4 @@
-"""The columns that results.csv adds, and the defusing of cells.
+"""Columns with a meaning of their own, those that results.csv adds, and the defusing of cells.
 
 A prompt may begin with `=`, and a remote error message can be anything: opened in a spreadsheet,
 such a cell could run as a formula. A leading apostrophe makes it text.
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 
+OUR_WORDS = ("prompt", "id", "model", "repeat", "enabled")
+"""The columns of a manifest that mean the same for every model."""
 RESULT_COLUMNS = (
     "job", "state", "request_id", "outputs", "files", "cost_usd", "attempts", "error",
     "submitted_at", "finished_at",

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from batchgen.core.errors import Problem
 from batchgen.core.jobs import JSONValue
-from batchgen.core.schema import Given
+from batchgen.core.schema.values import Given
+from batchgen.core.spreadsheet import OUR_WORDS
 from batchgen.core.suggest import did_you_mean, nearest
 from batchgen.manifest.header import Header, HeaderKind, folded, is_secret
-from batchgen.manifest.model_binding import ModelBinding
-from batchgen.manifest.settings import OUR_WORDS
 from batchgen.manifest.templates import Template, variable
+
+if TYPE_CHECKING:
+    from batchgen.manifest.model_binding import ModelBinding
 
 
 class ColumnToParameter(NamedTuple):

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from batchgen.core.errors import ManifestError, Problem
 from batchgen.core.jobs import Where
-from batchgen.core.schema import Given, Written, text_of
+from batchgen.core.schema.values import Given, Written, text_of
 from batchgen.core.spreadsheet import RESULT_COLUMNS, restore
 
 CREDENTIALS = frozenset({"api_key", "token", "password", "secret", "authorization"})

@@ -20,7 +20,7 @@ from batchgen.core.errors import (
 )
 from batchgen.core.jobs import Job, Where
 from batchgen.core.model_entry import SchemaOrigin
-from batchgen.core.schema import Schema
+from batchgen.core.schema.inputs import Schema
 from batchgen.core.suggest import did_you_mean
 from batchgen.manifest.file_access import confined, is_pipe, spooled
 from batchgen.manifest.formats.inline_rows import FileEntry, entries_of

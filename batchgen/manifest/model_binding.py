@@ -12,27 +12,23 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
 from batchgen.core.errors import ManifestError, Problem
 from batchgen.core.jobs import JSONValue
 from batchgen.core.model_entry import SchemaOrigin
-from batchgen.core.schema import (
-    Given,
-    InputFault,
-    InvalidValue,
-    Kind,
-    Property,
-    Schema,
-    coerce,
-    text_of,
-)
+from batchgen.core.schema.coercion import coerce
+from batchgen.core.schema.inputs import InputFault, Schema
+from batchgen.core.schema.properties import Kind, Property
+from batchgen.core.schema.values import Given, InvalidValue, text_of
 from batchgen.core.suggest import did_you_mean
 from batchgen.manifest.header import is_blank
-from batchgen.manifest.settings import RowSettings
 from batchgen.manifest.templates import variable
+
+if TYPE_CHECKING:
+    from batchgen.manifest.settings import RowSettings
 
 MAX_MODELS = 500
 """Bindings that are kept; more than the catalogue has models."""

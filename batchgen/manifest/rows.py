@@ -13,16 +13,10 @@ from functools import lru_cache
 from batchgen.core.errors import Problem
 from batchgen.core.jobs import Job, JSONValue, Where, fingerprint
 from batchgen.core.model_entry import is_model_id
-from batchgen.core.schema import (
-    Given,
-    InputFault,
-    InvalidValue,
-    Kind,
-    Property,
-    coerce,
-    shown,
-    text_of,
-)
+from batchgen.core.schema.coercion import coerce
+from batchgen.core.schema.inputs import InputFault
+from batchgen.core.schema.properties import Kind, Property
+from batchgen.core.schema.values import Given, InvalidValue, shown, text_of
 from batchgen.manifest.column_mapper import ColumnMapper, ColumnPlan
 from batchgen.manifest.header import (
     MAX_HEADERS,

@@ -11,14 +11,14 @@ from typing import TypeVar
 
 from batchgen.core.errors import Problem
 from batchgen.core.run_settings import PRIVATE, PRIVATE_KEYS, read_run_key
-from batchgen.core.schema import Given, InvalidValue, Written, plain, shown, text_of
+from batchgen.core.schema.values import Given, InvalidValue, Written, plain, shown, text_of
+from batchgen.core.spreadsheet import OUR_WORDS
 from batchgen.core.suggest import did_you_mean
 from batchgen.manifest.formats.yaml_tree import Listed, Mapped
 from batchgen.manifest.templates import Template, is_template
 
 T = TypeVar("T")
 
-OUR_WORDS = ("prompt", "id", "model", "repeat", "enabled")
 MAX_REPEAT = 10_000
 MAX_COMBINATIONS = 100_000
 

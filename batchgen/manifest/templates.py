@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from jinja2 import StrictUndefined, TemplateError, UndefinedError, meta, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from batchgen.core.schema import InvalidValue
+from batchgen.core.schema.values import InvalidValue
 
 MAX_TEMPLATE = 20_000
 """Characters of one template."""

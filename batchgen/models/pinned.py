@@ -12,7 +12,7 @@ import msgspec
 
 from batchgen.core.errors import LocalIOError, ManifestError, Problem
 from batchgen.core.model_entry import ModelEntry, file_stem, read_entry
-from batchgen.core.schema import Schema
+from batchgen.core.schema.inputs import Schema
 from batchgen.system.files import replacing
 from batchgen.system.run_directory import RunDirectory
 

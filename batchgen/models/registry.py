@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeAlias
 
 from batchgen.core.jobs import JSONValue
 from batchgen.core.model_entry import ModelEntry, NoCatalogueEntry, SchemaOrigin, estimate_usd
-from batchgen.core.schema import Schema
+from batchgen.core.schema.inputs import Schema
 from batchgen.models.cache import CachedEntry, CatalogueCache, age_text
 from batchgen.models.pinned import PINNED, PinnedSchemas
 

@@ -8,14 +8,14 @@ from typing import TypeGuard, cast
 
 from batchgen.core.jobs import JSONValue
 from batchgen.core.model_entry import ModelEntry
-from batchgen.core.schema import Kind, Property, Schema, text_of
-from batchgen.core.schema.inputs import SIZE_KEY
+from batchgen.core.schema.inputs import SIZE_KEY, Schema
+from batchgen.core.schema.properties import Kind, Property
+from batchgen.core.schema.values import text_of
+from batchgen.core.spreadsheet import OUR_WORDS
 from batchgen.reports.terminal import tame
 
 SAMPLE_PROMPT = "A lighthouse at dusk, oil painting"
 SAMPLE_FILE = "https://example.com/replace-me.png"
-ROW_SETTINGS = frozenset({"id", "model", "repeat", "enabled"})
-"""Columns with a meaning of their own; a parameter of that name cannot be given."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +78,9 @@ def parameters_of(entry: ModelEntry) -> tuple[Parameter, ...]:
     published = raw.get("properties")
     rules = published if isinstance(published, Mapping) else {}
     found = [_parameter(schema, prop, rules.get(key)) for key, prop in schema.properties.items()]
-    usable = [one for one in found if one.key == tame(one.key) and one.key not in ROW_SETTINGS]
+    # A column that is one of our words never fills the parameter of that name, but for the prompt.
+    taken = {*OUR_WORDS} - {"prompt"}
+    usable = [one for one in found if one.key == tame(one.key) and one.key not in taken]
     return tuple(sorted(usable, key=lambda one: (not one.is_prompt, not one.is_required)))
 
 

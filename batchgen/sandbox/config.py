@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from batchgen.core.errors import UsageError
 from batchgen.core.model_entry import ModelEntry
-from batchgen.sandbox.faults.rules import Rule
 from batchgen.sandbox.http_answer import ErrorStyle
+
+if TYPE_CHECKING:
+    from batchgen.sandbox.faults.rules import Rule
 
 USUAL_QUEUE_S = (0.2, 0.8)
 """The time in the queue for people who try things out; without options, tests wait for nothing."""

@@ -19,19 +19,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from batchgen.core.errors import LocalIOError
 from batchgen.core.jobs import JSONValue, fingerprint
-from batchgen.sandbox.config import SandboxConfig
-from batchgen.sandbox.faults.kinds import Fault
-from batchgen.sandbox.faults.rules import chance
+from batchgen.sandbox.faults.kinds import Fault, chance
 from batchgen.sandbox.http_answer import Answer
 from batchgen.sandbox.model_catalogue import Model, SandboxCatalogue
 from batchgen.sandbox.remote_queue import RemoteQueue, Ticket
 from batchgen.sandbox.served_file import File, output_file
+
+if TYPE_CHECKING:
+    from batchgen.sandbox.config import SandboxConfig
 
 
 class AcceptedLine(msgspec.Struct, frozen=True, kw_only=True, tag="accepted", tag_field="line"):

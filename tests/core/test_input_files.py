@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from batchgen.commands.check import distinct_inputs
 from batchgen.core.input_files import MediaRules
 from batchgen.core.jobs import Job, JSONValue, Where
-from batchgen.core.schema import Schema
+from batchgen.core.schema.inputs import Schema
 
 
 def job(row: int, values: Mapping[str, JSONValue], model: str = "a/b") -> Job:

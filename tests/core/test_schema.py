@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchgen.core.schema import InvalidValue, Property, Schema, Written, coerce
-from batchgen.core.schema.properties import read_property
+from batchgen.core.schema.coercion import coerce
+from batchgen.core.schema.inputs import Schema
+from batchgen.core.schema.properties import Property, read_property
+from batchgen.core.schema.values import InvalidValue, Written
 from batchgen.models.bundled import packaged_models
 
 DREAMINA = "bytedance/dreamina-4-0/text-to-image"

@@ -11,7 +11,7 @@ import pytest
 
 from batchgen.core.errors import ManifestError
 from batchgen.core.jobs import Job
-from batchgen.core.schema import Schema
+from batchgen.core.schema.inputs import Schema
 from batchgen.manifest.header import BadRow
 from batchgen.manifest.manifest import Manifest, open_manifest
 from batchgen.manifest.model_binding import SchemaSource

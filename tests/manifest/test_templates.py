@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from batchgen.core.schema import InvalidValue
+from batchgen.core.schema.values import InvalidValue
 from batchgen.manifest.templates import Template
 from tests.manifest.conftest import OneSchema, Read, problems_of
 

@@ -14,9 +14,8 @@ from typing import cast
 import jsonschema_rs
 
 from batchgen.core.jobs import JSONValue
-from batchgen.core.schema.choices import listed
 from batchgen.core.schema.properties import Kind, Property, read_property, strict
-from batchgen.core.schema.values import shown
+from batchgen.core.schema.values import listed, shown
 
 Rules = Mapping[str, object]
 

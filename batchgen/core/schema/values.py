@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
-from batchgen.core.jobs import JSONValue
+if TYPE_CHECKING:
+    from batchgen.core.jobs import JSONValue
 
+SHOWN_CHOICES = 16
+"""Of the values of an enum in one message."""
 SHOWN_CHARACTERS = 60
 """Of a value in a message; a prompt of a thousand words does not help to find it."""
 
@@ -59,3 +62,10 @@ def shown(value: Given) -> str:
     text = text_of(value)
     cut = text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 1] + "…"
     return repr(cut)
+
+
+def listed(choices: Sequence[JSONValue]) -> str:
+    """Return the choices for a message, cut if there are very many."""
+    names = [text_of(choice) for choice in choices[:SHOWN_CHOICES]]
+    more = f" and {len(choices) - len(names)} more" if len(choices) > len(names) else ""
+    return ", ".join(names) + more

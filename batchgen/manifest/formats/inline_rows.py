@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from batchgen.core.jobs import Where
-from batchgen.core.schema import Given, Written, shown, text_of
+from batchgen.core.schema.values import Given, Written, shown, text_of
 from batchgen.manifest.formats.yaml_tree import Listed, Mapped
 from batchgen.manifest.header import BadRow, Header, Record, bad_row, keyed_header
 

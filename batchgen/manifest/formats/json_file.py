@@ -15,7 +15,7 @@ import msgspec
 
 from batchgen.core.errors import ManifestError, Problem
 from batchgen.core.jobs import Where
-from batchgen.core.schema import Given
+from batchgen.core.schema.values import Given
 from batchgen.manifest.formats.encoding import detect
 from batchgen.manifest.formats.line_files import json_record
 from batchgen.manifest.formats.yaml_tree import Listed, Mapped, NotYAML, read_yaml, refuse_large

@@ -9,7 +9,7 @@ from typing import TextIO
 import msgspec
 
 from batchgen.core.jobs import Where
-from batchgen.core.schema import Given, shown
+from batchgen.core.schema.values import Given, shown
 from batchgen.manifest.formats.encoding import detect
 from batchgen.manifest.header import BadRow, Header, HeaderKind, Record, bad_row, keyed_header
 

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import yaml
 
 from batchgen.core.errors import ManifestError, Problem
-from batchgen.core.schema import Given, Written
+from batchgen.core.schema.values import Given, Written
 from batchgen.manifest.formats.encoding import detect
 
 MAX_BYTES = 64 << 20

@@ -12,10 +12,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Annotated, Any, get_origin, get_type_hints
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Annotated, Any, get_origin, get_type_hints
 
 from batchgen.sandbox.http_answer import Answer, Delivery, gateway_error, of_json
-from batchgen.sandbox.served_file import File
+
+if TYPE_CHECKING:
+    from batchgen.sandbox.served_file import File
 
 Body = dict[str, object]
 
@@ -239,3 +242,9 @@ class FaultKind:
     ending: Ending | None = None
     refuses: bool = False
     """True if the port is closed while it lasts."""
+
+
+def chance(*parts: object) -> float:
+    """Return a number in [0, 1) that is the same for the same parts, in every process."""
+    digest = blake2b("\x1f".join(map(str, parts)).encode(), digest_size=7).digest()
+    return int.from_bytes(digest) / 256**7

@@ -21,7 +21,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -37,6 +36,7 @@ from batchgen.sandbox.faults.kinds import (
     FaultKind,
     On,
     Reader,
+    chance,
     checked,
     readers_of,
 )
@@ -100,12 +100,6 @@ SELECTORS: Mapping[str, Reader] = {
     **readers_of(Rule),
     "model": (str, "part of a model id"),
 }
-
-
-def chance(*parts: object) -> float:
-    """Return a number in [0, 1) that is the same for the same parts, in every process."""
-    digest = blake2b("\x1f".join(map(str, parts)).encode(), digest_size=7).digest()
-    return int.from_bytes(digest) / 256**7
 
 
 def parse_rule(text: str) -> Rule:
