@@ -227,7 +227,7 @@ class BatchRun:
         preparation = Preparation(
             run_dir=self.directory.path, ledger=self.ledger, batch=self.loaded.spool,
             console=self.context.console, now_s=self.context.clock.now_s(),
-            repair=self.settings.repair, retry=self.request.retry,
+            repair=self.settings.repair, retry=self.request.retry, limit=self.narrowing.limit,
         )  # fmt: skip
         self.only = self._meant_jobs(self.ledger)
         await prepare(preparation)
@@ -274,7 +274,7 @@ class BatchRun:
 
     def report(self, selected: SelectedJobs, outcome: Outcome) -> int:
         """Write the results, print the summary, and return the exit code."""
-        final = selected.plan()
+        final = selected.plan(left_alone=outcome.left_alone)
         code = self._report_of(self.ledger).end(selected, final, outcome)
         if not (final if selected.is_whole else self._whole_plan()).work_left:
             mark_finished(self.directory, policy_of(self.settings))

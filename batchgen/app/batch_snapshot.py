@@ -8,7 +8,7 @@ from typing import Self
 
 from batchgen.app.batch_ref import BatchRef
 from batchgen.app.command_context import CommandContext
-from batchgen.app.loading import LoadedBatch, load, read_records
+from batchgen.app.loading import LoadedBatch, load, read_records, records_of
 from batchgen.app.open_batch import open_newest
 from batchgen.app.result_files import rows_of_batch, rows_of_ledger, write_result_files
 from batchgen.app.run_directories import default_directories
@@ -58,7 +58,7 @@ class BatchSnapshot:
 
 def ledger_summary(directory: RunDirectory) -> Summary:
     """Return what the ledger alone says."""
-    return summarise(replay(directory.ledger).index.records())
+    return summarise(records_of(directory).records())
 
 
 def read_snapshot(ref: BatchRef, context: CommandContext) -> BatchSnapshot:
@@ -77,10 +77,9 @@ def read_snapshot(ref: BatchRef, context: CommandContext) -> BatchSnapshot:
 
 def _without_manifest(ref: BatchRef, error: BatchgenError) -> BatchSnapshot:
     directory = default_directories(ref).newest()
-    replayed = replay(directory.ledger)
-    if replayed.header is None:
+    if not directory.has_ledger or replay(directory.ledger).header is None:
         raise error
     why = "no longer exists" if isinstance(error, ManifestNotFound) else "cannot be read"
     hint = "" if isinstance(error, ManifestNotFound) else " (see: batchgen check)"
     note = f"{ref.manifest} {why}{hint}; this is what the ledger alone says"
-    return BatchSnapshot(directory=directory, records=replayed.index, loaded=None, note=note)
+    return BatchSnapshot(directory=directory, records=records_of(directory), loaded=None, note=note)

@@ -16,7 +16,8 @@ from batchgen.core.jobs import Batch, Job
 from batchgen.core.model_entry import ModelEntry
 from batchgen.core.schema.values import InvalidValue
 from batchgen.ledger import RecordIndex, replay
-from batchgen.manifest.header import BadRow
+from batchgen.ledger.lock import at_work
+from batchgen.manifest.header import BadRow, LeftOut
 from batchgen.manifest.manifest import Manifest
 from batchgen.manifest.settings import ManifestSettings
 from batchgen.manifest.templates import Template, variable
@@ -113,8 +114,12 @@ def load(manifest: Manifest, *, spool_dir: Path | None = None, keep: bool = True
 
 
 def _read_rows(loaded: LoadedBatch) -> None:
-    for row in loaded.manifest.rows():
-        if isinstance(row, BadRow):
+    for row in loaded.manifest.rows(left_out=True):
+        if isinstance(row, LeftOut):
+            columns = dict(row.columns)
+            for job in row.jobs:
+                loaded.spool.add(SpooledRow(job, "", {}, "", None, columns, left_out=True))
+        elif isinstance(row, BadRow):
             _add_bad(loaded, row)
         elif problem := loaded.names.add(row):
             bad = BadRow(where=row.where, problems=(problem,), columns=row.columns, id=row.id)
@@ -154,9 +159,21 @@ def _add_bad(loaded: LoadedBatch, bad: BadRow) -> None:
     loaded.problems.extend(bad.problems[:room])
 
 
+def records_of(directory: RunDirectory) -> RecordIndex:
+    """Read a ledger; a submission without an answer is in doubt if no run waits for it.
+
+    Raises as `replay`.
+    """
+    before = at_work(directory.path)
+    records = replay(directory.ledger).index
+    if before is None and at_work(directory.path) is None:
+        records.doubt_crashed()
+    return records
+
+
 def read_records(directory: RunDirectory, batch: Batch) -> RecordIndex:
     """Return the records of a directory; rows that got an id have the job of their input."""
-    records = replay(directory.ledger).index
+    records = records_of(directory)
     for old, new in adoptions(batch, records):
         records.adopt(old, new)
     return records

@@ -9,21 +9,24 @@ from batchgen.app.command_context import CommandContext
 from batchgen.app.model_sources import from_a_thread
 from batchgen.app.remote import Remote
 from batchgen.core.api_base import DEFAULT_BASE_URL
-from batchgen.core.budget import Budget, charged_usd
+from batchgen.core.budget import Budget
+from batchgen.core.charges import Charge
 from batchgen.core.errors import ManifestError, Problem, TokenMissing
 from batchgen.core.jobs import Job
 from batchgen.core.lifecycle import IN_FLIGHT, JobRecord
 from batchgen.core.model_entry import ModelEntry, NoCatalogueEntry
-from batchgen.core.plan import Plan, Records
+from batchgen.core.plan import Plan
 from batchgen.core.run_limits import Allowance, Period
 from batchgen.core.run_settings import RunSettings
 from batchgen.core.units import local_date, seconds
-from batchgen.ledger import replay
+from batchgen.ledger import RunLedger, replay
 from batchgen.models.registry import ModelRegistry
 from batchgen.runner.spending import Spending
 from batchgen.system.run_directory import RunDirectory
 
 NOT_IN_SANDBOX = NoCatalogueEntry(why="the sandbox does not have it", reached=True)
+
+_RUN = Period.RUN
 
 PriceOf = Callable[[Job], float | None]
 
@@ -70,46 +73,56 @@ def balance_sentence(ref: BatchRef, plan: Plan, context: CommandContext) -> str:
 def spending(
     allowances: Sequence[Allowance],
     *,
-    own: Records,
+    own: RunLedger,
     others: Sequence[RunDirectory],
     now_s: float,
     price_of: PriceOf,
 ) -> Spending:
-    """Return budgets that know what was spent before, here and in `others` of the same batch."""
-    today = local_date(now_s)
+    """Return budgets that know what was spent before, here and in `others` of the same batch.
+
+    Prices know the highest costs of all these ledgers; without a budget, of this one.
+    """
+    today, highest_usd = local_date(now_s), dict(own.highest_usd)
     budgets = tuple(Budget(limit_usd=one.usd, name=one.name) for one in allowances)
-    for allowance, budget in zip(allowances, budgets, strict=True):
-        for record in own.records():
-            if _counts(record, allowance.period, today):
-                _charge(budget, record)
-        if allowance.period is not Period.RUN:
-            for record in _records_of(others):
-                if _counts(record, allowance.period, today):
-                    budget.add_spent(charged_usd(record))
-    return Spending(budgets=budgets, price_of=price_of)
+    pairs = tuple(zip(allowances, budgets, strict=True))
+    for record in own.records() if pairs else ():
+        for allowance, budget in pairs:
+            _charge(budget, record, allowance.period, today)
+    dated = [(allowance, budget) for allowance, budget in pairs if allowance.period is not _RUN]
+    for index in (replay(one.ledger).index for one in (others if pairs else ())):
+        for model, usd in index.highest_usd.items():
+            highest_usd[model] = max(usd, highest_usd.get(model, 0.0))
+        for record in index.records() if dated else ():
+            for allowance, budget in dated:
+                budget.add_spent(_sum(record.all_charges, allowance.period, today))
+    return Spending(budgets=budgets, price_of=price_of, highest_usd=highest_usd)
 
 
-def _charge(budget: Budget, record: JobRecord) -> None:
+def _charge(budget: Budget, record: JobRecord, period: Period, today: str) -> None:
     """Reserve the price of a job in flight, which this run will settle; count the rest as spent."""
-    open_usd = record.open_price_usd if record.state in IN_FLIGHT else 0.0
-    budget.add_spent(charged_usd(record) - open_usd)
+    budget.add_spent(_sum(record.earlier_charges, period, today))
+    present = record.present_charge
+    if not _counts(present, period, today):
+        return
     if record.state in IN_FLIGHT:
-        budget.add_reserved(record.job, open_usd)
+        budget.add_reserved(record.job, present.usd)
+    else:
+        budget.add_spent(present.usd)
 
 
-def _counts(record: JobRecord, period: Period, today: str) -> bool:
-    if period is Period.RUN:
+def _sum(charges: Iterable[Charge], period: Period, today: str) -> float:
+    return sum(charge.usd for charge in charges if _counts(charge, period, today))
+
+
+def _counts(charge: Charge, period: Period, today: str) -> bool:
+    """Tell whether a charge belongs to the run, the day or the month: by its own submission."""
+    if period is _RUN:
         return True
-    submitted_s = seconds(record.submitted_at)
+    submitted_s = seconds(charge.at)
     if submitted_s is None:
         return False
     length = 10 if period is Period.DAY else 7
     return local_date(submitted_s)[:length] == today[:length]
-
-
-def _records_of(directories: Sequence[RunDirectory]) -> Iterable[JobRecord]:
-    for directory in directories:
-        yield from replay(directory.ledger).index.records()
 
 
 def require_prices(jobs: Iterable[Job], price_of: PriceOf, *, manifest: str) -> None:

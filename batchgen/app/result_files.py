@@ -14,9 +14,14 @@ from batchgen.system.run_directory import RunDirectory
 
 
 def rows_of_batch(spool: Spool, records: Records) -> Iterator[ResultRow]:
-    """Yield every row of the manifest with the record of its job."""
+    """Yield every row of the manifest with the record of its job.
+
+    A row that is not selected is among them if its job has a record.
+    """
     for row in spool.rows():
         record = records.get(row.id) if row.id else None
+        if row.left_out and record is None:
+            continue
         yield ResultRow(job=row.id, columns=row.columns, record=record, problems=row.problems)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from batchgen.app.console import Console
@@ -34,6 +35,8 @@ class Preparation:
     repair: bool = False
     """Whether damaged files are to be fetched again."""
     retry: Retry | None = None
+    limit: int | None = None
+    """The most jobs that `retry` grants another attempt; None: all that are chosen."""
     granted: frozenset[str] = frozenset()
     """The jobs that got one more attempt by `retry`."""
 
@@ -84,10 +87,10 @@ async def grant_retries(run: Preparation) -> None:
     if run.retry is None:
         return
     chosen = {record.job for record in run.ledger.records(*RETRIABLE) if run.retry.chooses(record)}
-    chosen.intersection_update(job.id for job in run.batch.jobs())
-    for job in sorted(chosen):
+    granted = list(islice((job.id for job in run.batch.jobs() if job.id in chosen), run.limit))
+    for job in granted:
         await run.ledger.record(job, Granted())
-    run.granted = frozenset(chosen)
+    run.granted = frozenset(granted)
 
 
 STEPS: tuple[Callable[[Preparation], Awaitable[None]], ...] = (

@@ -80,7 +80,8 @@ class RunReport:
         for model, why in outcome.stopped_models.items():
             console.insist(f"{model}: no more submissions in this run: {why}")
         breaker = (StopReason.BREAKER,) if outcome.stopped_models else ()
-        reasons = list(dict.fromkeys((*outcome.reasons, *breaker)))
+        defect = (StopReason.DEFECT,) if outcome.left_alone else ()
+        reasons = list(dict.fromkeys((*outcome.reasons, *breaker, *defect)))
         code = exit_code(reasons, final, invalid=self.loaded.spool.invalid)
         if outcome.failure is not None:
             console.insist(str(outcome.failure))

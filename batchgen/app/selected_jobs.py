@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 
 from batchgen.app.run_options import policy_of
+from batchgen.core.adoption import unclaimed
 from batchgen.core.jobs import Batch, Job
 from batchgen.core.lifecycle import JobState
 from batchgen.core.plan import (
     SUBMISSIONS,
+    TO_COLLECT,
     Disposition,
     Plan,
     Policy,
@@ -79,25 +81,39 @@ class SelectedJobs:
         within_limit = self.within_limit is None or job.id in self.within_limit
         return within_limit or self.disposition(job) not in SUBMISSIONS
 
-    def plan(self, price_of: Callable[[Job], float | None] = lambda _: None) -> Plan:
-        """Count what is to be done with all of them, and sum up what it is expected to cost."""
+    def left_out(self) -> Iterable[str]:
+        """Return the id of every row that can be no job of this run."""
+        return self.batch.left_out()
+
+    def plan(
+        self,
+        price_of: Callable[[Job], float | None] = lambda _: None,
+        *,
+        left_alone: Collection[str] = (),
+    ) -> Plan:
+        """Count what is to be done with all of them, and sum up what it is expected to cost.
+
+        Jobs that are `left_alone` have met a defect: nothing is done about them.
+        """
         plan = Plan()
         for job in self.jobs():
-            kind = self.disposition(job)
+            kind = Disposition.DEFECT if job.id in left_alone else self.disposition(job)
             plan.add(kind, price_of(job) if kind in SUBMISSIONS else None)
         if self.in_state is None:
-            self._count_removed(plan)
+            self._count_removed(plan, left_alone)
         return plan
 
-    def _count_removed(self, plan: Plan) -> None:
+    def _count_removed(self, plan: Plan, left_alone: Collection[str]) -> None:
         """Count jobs of the ledger without a row: those in flight are still collected."""
-        known = {record.job for record in self.ledger.records()}
-        unclaimed = known if self.only is None else known & self.only
-        if unclaimed:
-            unclaimed.difference_update(job.id for job in self.batch.jobs())
-        for job_id in unclaimed:
+        removed = unclaimed(self.batch, self.ledger).difference(left_alone)
+        for job_id in removed if self.only is None else removed & self.only:
             record = self.ledger.get(job_id)
             plan.removed[disposition(record, self.policy, fingerprint=None)] += 1
+        for job_id in frozenset(self.batch.left_out()).difference(left_alone):
+            record = self.ledger.get(job_id)
+            kind = disposition(record, self.policy, fingerprint=None)
+            if kind in TO_COLLECT:
+                plan.not_selected[kind] += 1
 
 
 def _state(ledger: Records, job: str) -> str:

@@ -33,6 +33,8 @@ class SpooledRow(msgspec.Struct, frozen=True, array_like=True):
     row: int | None
     columns: dict[str, str]
     problems: tuple[str, ...] = ()
+    left_out: bool = False
+    """Whether the run does not select it; then it is no job."""
 
     def job(self) -> Job:
         """Return the row as a job."""
@@ -62,6 +64,8 @@ class Spool:
         """Append a row. Raises `LocalIOError` if the disk is full."""
         if self._keep:
             self._write(row)
+        if row.left_out:
+            return
         if row.problems:
             self.invalid += 1
         else:
@@ -77,7 +81,7 @@ class Spool:
             self._file.flush()
 
     def rows(self) -> Iterator[SpooledRow]:
-        """Yield every row in the manifest's order.
+        """Yield every row in the manifest's order, those that are left out too.
 
         Several passes may run at the same time, also in different threads, because none moves the
         position of the file.
@@ -99,7 +103,11 @@ class Spool:
 
     def jobs(self) -> Iterable[Job]:
         """Return every valid job in the manifest's order."""
-        return (row.job() for row in self.rows() if not row.problems)
+        return (row.job() for row in self.rows() if not (row.problems or row.left_out))
+
+    def left_out(self) -> Iterable[str]:
+        """Return the id of every row that is not selected or not valid."""
+        return (row.id for row in self.rows() if row.id and (row.problems or row.left_out))
 
     def close(self) -> None:
         """Remove the file; what a full disk did not take is no longer needed."""

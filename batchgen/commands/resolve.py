@@ -7,15 +7,18 @@ import asyncio
 
 from batchgen.app.batch_ref import BatchRef
 from batchgen.app.command_context import CommandContext
+from batchgen.app.loading import load
 from batchgen.app.lock_wait import LockWait
-from batchgen.app.open_batch import locate
+from batchgen.app.open_batch import OpenBatch, locate, open_in
 from batchgen.app.other_directories import hint_at_others
+from batchgen.app.run_directories import RunDirectories
 from batchgen.app.run_options import RETRIABLE
-from batchgen.core.errors import UsageError
+from batchgen.core.adoption import adoptions
+from batchgen.core.errors import ManifestError, UsageError
 from batchgen.core.events import Attached, GivenUp, Granted
 from batchgen.core.lifecycle import JobRecord, JobState
-from batchgen.core.plan import Records
-from batchgen.ledger import RunLedger
+from batchgen.ledger import RunLedger, owners_of_request
+from batchgen.system.run_directory import RunDirectory
 
 Decision = Attached | GivenUp | Granted
 
@@ -24,6 +27,7 @@ _CONSEQUENCES = {
     GivenUp: "it no longer counts as failed",
     Granted: "the next run submits it once more",
 }
+_LEFT_REMOTE = "its files are not downloaded"
 
 
 def handle(args: argparse.Namespace, context: CommandContext) -> int:
@@ -38,9 +42,10 @@ def handle(args: argparse.Namespace, context: CommandContext) -> int:
         raise UsageError("choose one of --request-id RID, --give-up, --resubmit")
     lock_wait = LockWait(if_locked=args.if_locked, context=context)
     record = asyncio.run(_resolve(BatchRef.of(args), args.job, chosen[0], lock_wait))
-    context.console.confirm(
-        f"job {args.job!r} is {record.state.value}: {_CONSEQUENCES[type(chosen[0])]}"
-    )
+    consequence = _CONSEQUENCES[type(chosen[0])]
+    if record.state is JobState.COMPLETED:
+        consequence = _LEFT_REMOTE
+    context.console.confirm(f"job {args.job!r} is {record.state.value}: {consequence}")
     return 0
 
 
@@ -48,40 +53,84 @@ async def _resolve(ref: BatchRef, job: str, decision: Decision, lock_wait: LockW
     """Record it in the newest run directory. Raises `LockHeld` while a run uses that."""
     directories = locate(ref)
     directory = directories.newest()
+    batch = open_in(ref, directory, lock_wait.context)
     lock = await lock_wait.take(directory)
     clock = lock_wait.context.clock
     ledger = RunLedger.open_existing(directory.path, clock=clock, lock=lock)
     try:
-        return await resolve(ledger, job, decision)
-    except UsageError as error:
-        applies = _states_for(decision)
-        hint = hint_at_others(
-            directories, directory, lambda record: record.job == job and record.state in applies
-        )
-        raise UsageError(f"{directory}: {error}{hint}") from None
+        await ledger.doubt_crashed_submissions()
+        has_row = await _adopt(batch, ledger, job)
+        if fault := _fault(ledger.get(job), job, decision):
+            hint = hint_at_others(
+                directories, directory, lambda one: one.job == job and _allows(one, decision)
+            )
+            raise UsageError(f"{directory}: {fault}{hint}")
+        if isinstance(decision, Granted) and not has_row:
+            raise UsageError(
+                f"no row of {ref.manifest} has the job {job!r} any more, so it cannot be submitted"
+                " again; put the row back, or use --request-id RID or --give-up"
+            )
+        if isinstance(decision, Attached):
+            _require_free(decision.request_id, ledger.get(job), directory, directories)
+        return await ledger.record(job, decision)
     finally:
         await ledger.close()
 
 
-async def resolve(ledger: RunLedger, job: str, decision: Decision) -> JobRecord:
-    """Put a decision on record. Raises `UsageError` if the job's state does not allow it."""
-    record = ledger.get(job)
+async def _adopt(batch: OpenBatch, ledger: RunLedger, job: str) -> bool:
+    """Let rows with a new id keep their jobs, as every run does; return whether `job` has a row."""
+    try:
+        loaded = load(batch.manifest, spool_dir=batch.directory.path)
+    except ManifestError:
+        return False  # it has no rows that could be read
+    with loaded:
+        for old, new in adoptions(loaded.spool, ledger):
+            await ledger.adopt(old, new)
+        return any(one.id == job for one in loaded.spool.jobs()) or job in loaded.spool.left_out()
+
+
+def _fault(record: JobRecord | None, job: str, decision: Decision) -> str:
+    """Say why a decision is not possible; empty if it is."""
     if record is None:
-        raise UsageError(f"no job {job!r} in this ledger; status and results.csv list the jobs")
-    allowed = _states_for(decision)
-    if record.state not in allowed:
-        states = ", ".join(state.value for state in allowed)
-        raise UsageError(
-            f"job {job!r} is {record.state.value}; this decision applies to jobs that are {states}"
-        )
-    if isinstance(decision, Attached) and (owner := _owner(ledger, decision.request_id)):
-        raise UsageError(f"request {decision.request_id} belongs to job {owner!r} already")
-    return await ledger.record(job, decision)
+        return f"no job {job!r} in this ledger; status and results.csv list the jobs"
+    if _allows(record, decision):
+        return ""
+    states = ", ".join(state.value for state in RETRIABLE)
+    return f"job {job!r} is {record.state.value}; this decision applies to jobs that are {states}"
 
 
-def _states_for(decision: Decision) -> tuple[JobState, ...]:
-    return (JobState.FAILED, JobState.IN_DOUBT) if isinstance(decision, Attached) else RETRIABLE
+def _allows(record: JobRecord, decision: Decision) -> bool:
+    """Tell whether a decision is possible now.
+
+    A job is pending after a decision if the POST that followed was certainly not accepted. Then an
+    earlier decision can still be replaced by another one.
+    """
+    match record.state:
+        case JobState.FAILED | JobState.CANCELLED | JobState.IN_DOUBT | JobState.SUBMITTING:
+            return True
+        case JobState.PENDING:
+            return record.attempts > 0
+        case JobState.COMPLETED:
+            is_own = isinstance(decision, Attached) and decision.request_id == record.request_id
+            return is_own or isinstance(decision, GivenUp)
+        case _:
+            return False
 
 
-def _owner(records: Records, request_id: str) -> str | None:
-    return next((r.job for r in records.records() if r.request_id == request_id), None)
+def _require_free(
+    request_id: str,
+    record: JobRecord | None,
+    directory: RunDirectory,
+    directories: RunDirectories,
+) -> None:
+    """Raise `UsageError` if a request is that of another job, or of another text of this job."""
+    job, fingerprint = ("", "") if record is None else (record.job, record.fingerprint)
+    for one in (directory, *(other for other in directories.begun() if other != directory)):
+        for owner, text in sorted(owners_of_request(one.ledger, request_id)):
+            if one != directory or owner != job:
+                raise UsageError(f"request {request_id} belongs to job {owner!r} in {one} already")
+            if text not in ("", fingerprint):
+                raise UsageError(
+                    f"request {request_id} was made for an earlier text of job {job!r}; it is used"
+                    " if its row goes back to that text"
+                )

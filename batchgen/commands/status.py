@@ -156,7 +156,7 @@ class StatusWatcher:
         now_s = self.context.clock.now_s()
         return WatchFrame(
             run_dir=self._directory.path,
-            summary=self._live.summary,
+            summary=self._live.summary if holder else self._live.summary.doubting_crashes(),
             eta_s=self._live.time_left_s(now_s),
             holder=None if holder is None else holder.as_json(),
             holder_text=NOBODY if holder is None else work_sentence(holder, now_s),

@@ -9,22 +9,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from batchgen.core.lifecycle import JobRecord
-
 _MILLIONTHS = 1_000_000
 
 
 def _micro(usd: float) -> int:
     return round(usd * _MILLIONTHS)
-
-
-def charged_usd(record: JobRecord) -> float:
-    """Return what a job has cost or may still cost, all its attempts together.
-
-    That is the reported costs, and for each attempt without one the price that was reserved for
-    it, unless it is certain that nothing was accepted.
-    """
-    return record.total_cost_usd + record.earlier_price_usd + record.open_price_usd
 
 
 @dataclass(slots=True)

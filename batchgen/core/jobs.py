@@ -76,3 +76,7 @@ class Batch(Protocol):
     def jobs(self) -> Iterable[Job]:
         """Return every valid job."""
         ...
+
+    def left_out(self) -> Iterable[str]:
+        """Return the id of every row that is not a job of this run: not selected, or wrong."""
+        ...

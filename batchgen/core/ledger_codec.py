@@ -50,7 +50,7 @@ _record_decoder = msgspec.json.Decoder(JobRecord)
 _header_decoder = msgspec.json.Decoder(LedgerHeader)
 _input_decoder = msgspec.json.Decoder(SubmittingLine)
 _IF_KNOWN = ("submitted_at", "finished_at", "price_usd", "cost_usd", "error", "adopted_by")
-_IF_SET = ("earlier_cost_usd", "earlier_price_usd", "given_up", "granted", "files")
+_IF_SET = ("earlier_cost_usd", "earlier_price_usd", "charges", "given_up", "granted", "files")
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError)
 
 
@@ -79,7 +79,7 @@ def encode(
     model: str | None = None,
     values: Mapping[str, JSONValue] | None = None,
 ) -> bytes:
-    """Return the line of a record. `model` and `values` (the input) go into `submitting` lines."""
+    """Return the line of a record; `values` (the input) goes into `submitting` lines."""
     line: dict[str, object] = {
         "ts": record.ts,
         "job": record.job,
@@ -88,8 +88,8 @@ def encode(
         "request_id": record.request_id,
         "outputs": record.outputs,
     }
-    if model is not None:
-        line["model"] = model
+    if (named := model or record.model) is not None:
+        line["model"] = named
     if values is not None:
         line["input"] = values
     line["fingerprint"] = record.fingerprint

@@ -97,7 +97,10 @@ def put_back(
     if not _may_be_submission(before, salvaged):
         return None
     fingerprint = _fingerprint(before, salvaged)
-    intent = Intended(model="", input={}, fingerprint=fingerprint, price_usd=salvaged.price_usd)
+    price_usd = salvaged.price_usd
+    if price_usd is None and before is not None:
+        price_usd = before.price_usd
+    intent = Intended(model="", input={}, fingerprint=fingerprint, price_usd=price_usd)
     submitting = apply(before, intent, job=job, ts=ts)
     if found is not None:
         return apply(submitting, Accepted(request_id=found), job=job, ts=ts)

@@ -18,6 +18,7 @@ from enum import StrEnum
 from msgspec import Struct
 from msgspec.structs import replace
 
+from batchgen.core.charges import Charge, complete, total_usd, without
 from batchgen.core.events import (
     Accepted,
     AnswerLost,
@@ -62,7 +63,12 @@ class JobState(StrEnum):
 S = JobState
 
 TRANSITIONS: dict[JobState, dict[type[Event], JobState]] = {
-    S.PENDING: {Intended: S.SUBMITTING},
+    S.PENDING: {
+        Intended: S.SUBMITTING,
+        Attached: S.IN_QUEUE,
+        GivenUp: S.FAILED,
+        Granted: S.PENDING,
+    },
     S.SUBMITTING: {
         Accepted: S.IN_QUEUE,
         NotAccepted: S.PENDING,
@@ -80,7 +86,13 @@ TRANSITIONS: dict[JobState, dict[type[Event], JobState]] = {
         Failed: S.FAILED,
         Cancelled: S.CANCELLED,
     },
-    S.COMPLETED: {Saved: S.DOWNLOADED, Failed: S.FAILED, Intended: S.SUBMITTING},
+    S.COMPLETED: {
+        Saved: S.DOWNLOADED,
+        Failed: S.FAILED,
+        Intended: S.SUBMITTING,
+        Attached: S.IN_QUEUE,
+        GivenUp: S.COMPLETED,
+    },
     S.DOWNLOADED: {Intended: S.SUBMITTING, FilesLost: S.COMPLETED},
     S.FAILED: {
         Intended: S.SUBMITTING,
@@ -88,7 +100,12 @@ TRANSITIONS: dict[JobState, dict[type[Event], JobState]] = {
         GivenUp: S.FAILED,
         Granted: S.FAILED,
     },
-    S.CANCELLED: {Intended: S.SUBMITTING, GivenUp: S.CANCELLED, Granted: S.CANCELLED},
+    S.CANCELLED: {
+        Intended: S.SUBMITTING,
+        Attached: S.IN_QUEUE,
+        GivenUp: S.CANCELLED,
+        Granted: S.CANCELLED,
+    },
     S.IN_DOUBT: {
         Intended: S.SUBMITTING,
         Attached: S.IN_QUEUE,
@@ -103,6 +120,10 @@ IN_FLIGHT = frozenset({S.IN_QUEUE, S.IN_PROGRESS})
 
 PAID_FOR = frozenset({S.COMPLETED, S.DOWNLOADED})
 """An output exists for this input: to submit it again would be to pay twice."""
+
+
+NOT_CHARGED = frozenset({ErrorKind.REFUSED, ErrorKind.NOT_ACCEPTED})
+"""Errors of a POST after which it is certain that nothing was accepted."""
 
 
 class IllegalTransition(Exception):
@@ -120,6 +141,8 @@ class JobRecord(Struct, frozen=True, kw_only=True, gc=False):
     """Number of this POST, from 1, among those that were accepted or are in doubt."""
     request_id: str | None = None
     outputs: tuple[str, ...] = ()
+    model: str | None = None
+    """The model that was submitted to; None in records of earlier versions."""
     fingerprint: str = ""
     """Digest of the model and input that were submitted; the row has another after an edit."""
     submitted_at: str | None = None
@@ -134,6 +157,8 @@ class JobRecord(Struct, frozen=True, kw_only=True, gc=False):
     """The reserved prices of earlier attempts that reported no cost but may have been charged."""
     earlier_cost_usd: float = 0.0
     """The reported costs of earlier attempts of this job, with any input."""
+    charges: tuple[Charge, ...] = ()
+    """What these two sums consist of, if an attempt came before this one."""
     files: tuple[OutputFile, ...] = ()
     error: JobError | None = None
     given_up: bool = False
@@ -159,20 +184,67 @@ class JobRecord(Struct, frozen=True, kw_only=True, gc=False):
 
         Nothing once its cost was reported, or if it is certain that nothing was accepted.
         """
-        refused = self.error is not None and self.error.kind == ErrorKind.REFUSED
-        settled = self.cost_usd is not None or self.state is S.PENDING or refused
+        turned_away = self.error is not None and self.error.kind in NOT_CHARGED
+        settled = self.cost_usd is not None or self.state is S.PENDING or turned_away
         return 0.0 if settled else self.price_usd or 0.0
+
+    @property
+    def present_charge(self) -> Charge:
+        """The charge of this attempt."""
+        known = self.cost_usd is not None
+        return Charge(
+            at=self.submitted_at,
+            usd=self.cost_usd if self.cost_usd is not None else self.open_price_usd,
+            reported=known,
+            model=self.model,
+            request_id=self.request_id,
+            fingerprint=self.fingerprint,
+        )
+
+    @property
+    def earlier_charges(self) -> tuple[Charge, ...]:
+        """The charges of earlier attempts; those of an older version share one moment."""
+        return complete(
+            self.charges,
+            cost_usd=self.earlier_cost_usd,
+            price_usd=self.earlier_price_usd,
+            at=self.submitted_at,
+        )
+
+    @property
+    def all_charges(self) -> tuple[Charge, ...]:
+        """The charges of every attempt."""
+        present = self.present_charge
+        return (*self.earlier_charges, *((present,) if present.usd or present.request_id else ()))
+
+
+def _with_earlier(record: JobRecord, charges: tuple[Charge, ...]) -> JobRecord:
+    """Return the record with these charges of earlier attempts, and their sums."""
+    return replace(
+        record,
+        charges=charges,
+        earlier_cost_usd=total_usd(charges, reported=True),
+        earlier_price_usd=total_usd(charges, reported=False),
+    )
 
 
 def restored(current: JobRecord, made: JobRecord, *, ts: str) -> JobRecord:
     """Return the record of an earlier input as the present one, with what was spent in all."""
-    other_cost_usd = max(0.0, current.total_cost_usd - (made.cost_usd or 0.0))
-    return replace(made, ts=ts, earlier_cost_usd=round(other_cost_usd, 6))
+    charges = without(current.all_charges, made.present_charge)
+    return _with_earlier(replace(made, ts=ts, granted=False), charges)
 
 
-def adopted(record: JobRecord, *, job: str, ts: str) -> tuple[JobRecord, JobRecord]:
-    """Return the record under its new name, and the one that closes the old name."""
-    return replace(record, ts=ts, job=job), replace(record, ts=ts, adopted_by=job)
+def adopted(
+    record: JobRecord, *, job: str, ts: str, replaced: JobRecord | None = None
+) -> tuple[JobRecord, JobRecord]:
+    """Return the record under its new name, and the one that closes the old name.
+
+    `replaced` is what the new name has so far: a submission that was not accepted.
+    """
+    renamed = replace(record, ts=ts, job=job)
+    if replaced is not None and replaced.all_charges:
+        renamed = _with_earlier(renamed, (*record.earlier_charges, *replaced.all_charges))
+    return renamed, replace(record, ts=ts, adopted_by=job)
 
 
 def apply(record: JobRecord | None, event: Event, *, job: str, ts: str) -> JobRecord:
@@ -188,6 +260,10 @@ def apply(record: JobRecord | None, event: Event, *, job: str, ts: str) -> JobRe
     if record is None or state is None:
         message = f"job {job!r}, which is {before.value}, cannot take {type(event).__name__}"
         raise IllegalTransition(message)
+    if before is S.PENDING and not isinstance(event, Granted):
+        record = replace(record, attempt=max(1, record.attempts))  # this POST was none
+    if isinstance(event, Attached):
+        return replace(_attach(record, event.request_id), ts=ts, state=state)
     finished_at = ts if isinstance(event, Succeeded | Failed | Refused | Cancelled) else None
     base = replace(record, ts=ts, state=state, finished_at=finished_at or record.finished_at)
     return _with_facts(base, event)
@@ -198,6 +274,7 @@ def _begin_attempt(record: JobRecord | None, event: Intended, *, job: str, ts: s
         ts=ts,
         job=job,
         state=S.SUBMITTING,
+        model=event.model or (record.model if record is not None else None),
         fingerprint=event.fingerprint,
         submitted_at=ts,
         price_usd=event.price_usd,
@@ -208,12 +285,51 @@ def _begin_attempt(record: JobRecord | None, event: Intended, *, job: str, ts: s
     if same_input and record.state in PAID_FOR:
         message = f"job {job!r} is {record.state.value} for this very input"
         raise IllegalTransition(message)
-    return replace(
-        begun,
-        attempt=record.attempts + 1 if same_input else 1,
-        earlier_price_usd=record.earlier_price_usd + record.open_price_usd,
-        earlier_cost_usd=record.total_cost_usd,
+    attempt = record.attempts + 1 if same_input else 1
+    return _with_earlier(replace(begun, attempt=attempt), record.all_charges)
+
+
+def _attach(record: JobRecord, request_id: str) -> JobRecord:
+    """Return the record in flight with the request that the user found.
+
+    It may be that of an earlier attempt, which then becomes the present one with its own charge.
+    """
+    attached = replace(
+        record, request_id=request_id, error=None, finished_at=None, given_up=False, granted=False
     )
+    if record.request_id == request_id or _may_be_lost(record):
+        return attached
+    found = _charge_of(record.earlier_charges, record, request_id)
+    if found is None and record.request_id is None:
+        return attached
+    if found is None:
+        return _with_earlier(replace(attached, cost_usd=None), record.all_charges)
+    attached = replace(
+        attached,
+        submitted_at=found.at,
+        price_usd=record.price_usd if found.reported else found.usd,
+        cost_usd=found.usd if found.reported else None,
+    )
+    return _with_earlier(attached, without(record.all_charges, found))
+
+
+def _may_be_lost(record: JobRecord) -> bool:
+    """Tell whether the present attempt may have a request_id that nobody knows."""
+    if record.request_id is not None or record.state is S.PENDING:
+        return False
+    return record.error is None or record.error.kind not in NOT_CHARGED
+
+
+def _charge_of(charges: tuple[Charge, ...], record: JobRecord, request_id: str) -> Charge | None:
+    """Return the charge of an earlier attempt that this request belongs to, if any can be it."""
+    for charge in reversed(charges):
+        if charge.request_id == request_id:
+            return charge
+    for charge in reversed(charges):
+        is_doubt = charge.request_id is None and not charge.reported
+        if is_doubt and charge.fingerprint in ("", record.fingerprint):
+            return charge
+    return None
 
 
 def _with_facts(record: JobRecord, event: Event) -> JobRecord:
@@ -221,7 +337,8 @@ def _with_facts(record: JobRecord, event: Event) -> JobRecord:
         case Accepted(request_id=request_id):
             return replace(record, request_id=request_id)
         case Succeeded(outputs=outputs, cost_usd=cost_usd):
-            return replace(record, outputs=outputs, cost_usd=cost_usd)
+            known = record.cost_usd if cost_usd is None else cost_usd
+            return replace(record, outputs=outputs, cost_usd=known)
         case Failed(error=error, cost_usd=cost_usd):
             known = record.cost_usd if cost_usd is None else cost_usd
             return replace(record, error=error, cost_usd=known)
@@ -229,10 +346,6 @@ def _with_facts(record: JobRecord, event: Event) -> JobRecord:
             return replace(record, error=error)
         case Saved(files=files):
             return replace(record, files=files)
-        case Attached(request_id=request_id):
-            return replace(
-                record, request_id=request_id, error=None, finished_at=None, given_up=False
-            )
         case GivenUp():
             return replace(record, given_up=True, granted=False)
         case Granted():

@@ -38,12 +38,14 @@ class Disposition(StrEnum):
     RESOLVE_BY_RESUBMIT = "in doubt, submitted again"  #: The policy allows it.
     COLLECT = "in flight"  #: Paid for: it is polled to its end before anything else.
     DOWNLOAD = "to download"  #: Succeeded; files are missing.
+    WAITS = "edited, waits for the old output"  #: That is paid for, and this run downloads nothing.
     RESTORE = "back to an earlier input"  #: The output made for it is used again, at no cost.
     DONE = "done"
     HELD = "in doubt"  #: Waits for a decision of the user.
     FAILED = "failed"  #: Not submitted again unless the user asks or the row changes.
     GIVEN_UP = "given up"  #: The user accepted how it ended.
     CANCELLED = "cancelled"  #: Not submitted again unless the user asks.
+    DEFECT = "left alone after a defect of batchgen"  #: The others continue.
     NOT_KNOWN = "in a state that only a later version knows"  #: Left alone.
 
 
@@ -65,7 +67,10 @@ class Records(Protocol):
         ...
 
     def made_before(self, job: str, fingerprint: str) -> JobRecord | None:
-        """Return the record of an earlier attempt with this input that has an output."""
+        """Return the record of an earlier attempt with this input that has an output.
+
+        None if this is the present input: then the present record says what there is.
+        """
         ...
 
 
@@ -74,10 +79,13 @@ SUBMISSIONS = frozenset(
 )
 """Decisions that cost money."""
 
-WORK_LEFT = SUBMISSIONS | {D.COLLECT, D.DOWNLOAD, D.RESTORE}
+TO_COLLECT = frozenset({D.COLLECT, D.DOWNLOAD})
+"""Paid for, and collected by every run, whatever it selects."""
+
+WORK_LEFT = SUBMISSIONS | {D.COLLECT, D.DOWNLOAD, D.WAITS, D.RESTORE}
 """Decisions for which a run has something to do."""
 
-BADLY_ENDED = frozenset({D.HELD, D.FAILED, D.CANCELLED, D.NOT_KNOWN})
+BADLY_ENDED = frozenset({D.HELD, D.FAILED, D.CANCELLED, D.DEFECT, D.NOT_KNOWN})
 """Ends that lead to exit code 1."""
 
 
@@ -96,30 +104,35 @@ def disposition(
     """
     if record is None:
         return D.SUBMIT_NEW
-    if record.state is JobState.UNKNOWN:
-        return D.NOT_KNOWN
-    if record.granted and fingerprint is not None:
-        return D.RETRY
+    has_row = fingerprint is not None
+    differs = has_row and record.fingerprint not in ("", fingerprint) and not policy.keep_changed
     match record.state:
+        case JobState.UNKNOWN:
+            return D.NOT_KNOWN
         case JobState.IN_QUEUE | JobState.IN_PROGRESS:
             return D.COLLECT
+        case JobState.COMPLETED if not record.given_up:
+            if policy.download:
+                return D.DOWNLOAD
+            return D.WAITS if differs else D.DONE
+        case JobState.FAILED | JobState.CANCELLED | JobState.IN_DOUBT if record.granted and has_row:
+            return D.RESTORE if made_before else D.RETRY
         case JobState.SUBMITTING | JobState.IN_DOUBT:
             allowed = policy.resubmit_doubts and record.attempts < policy.max_attempts
-            return D.RESOLVE_BY_RESUBMIT if allowed and fingerprint is not None else D.HELD
-        case JobState.COMPLETED if policy.download:
-            return D.DOWNLOAD
-    differs = fingerprint is not None and record.fingerprint not in ("", fingerprint)
-    if differs and not policy.keep_changed:
+            if not (allowed and has_row):
+                return D.HELD
+            return D.RESTORE if made_before else D.RESOLVE_BY_RESUBMIT
+    if differs:
         return D.RESTORE if made_before else D.SUBMIT_EDITED
-    return _of_unchanged(record, policy, has_row=fingerprint is not None)
+    return _of_unchanged(record, policy, has_row=has_row)
 
 
 def _of_unchanged(record: JobRecord, policy: Policy, *, has_row: bool) -> Disposition:
     """Decide about a job that has ended, or is pending again, and whose row is unchanged."""
     match record.state:
         case JobState.PENDING:
-            return D.SUBMIT_NEW
-        case JobState.COMPLETED | JobState.DOWNLOADED:
+            return D.SUBMIT_NEW if has_row else D.GIVEN_UP  # nothing was accepted
+        case JobState.DOWNLOADED:
             return D.DONE
         case _ if record.given_up:
             return D.GIVEN_UP
@@ -162,6 +175,8 @@ class Plan:
     counts: Counter[Disposition] = field(default_factory=Counter)
     removed: Counter[Disposition] = field(default_factory=Counter)
     """Jobs of the ledger that have no row in the manifest any more."""
+    not_selected: Counter[Disposition] = field(default_factory=Counter)
+    """Jobs to collect whose row the run does not select."""
     cost_usd: defaultdict[Disposition, float] = field(default_factory=lambda: defaultdict(float))
     """The expected cost of the submissions whose price is known."""
     unpriced: int = 0
@@ -180,7 +195,8 @@ class Plan:
     @property
     def work_left(self) -> int:
         """Jobs that a run still has to do something about, with or without a row."""
-        return sum(self.counts[kind] + self.removed[kind] for kind in WORK_LEFT)
+        counters = (self.counts, self.removed, self.not_selected)
+        return sum(counter[kind] for counter in counters for kind in WORK_LEFT)
 
     @property
     def total_cost_usd(self) -> float:
@@ -202,5 +218,7 @@ class Plan:
         for kind in Disposition:
             if count := self.counts[kind]:
                 yield f"{count:,} {kind.value}"
+        if others := self.not_selected.total():
+            yield f"{others:,} of other rows to collect"
         if gone := self.removed.total():
             yield f"{gone:,} no longer in the manifest"

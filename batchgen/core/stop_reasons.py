@@ -28,6 +28,7 @@ class StopReason(StrEnum):
     TIME_OVER = "time is over"
     FAILURES = "too many failures"
     BREAKER = "a model was stopped"
+    DEFECT = "a defect of batchgen"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,7 @@ EFFECTS: dict[StopReason, Effect] = {  # the first reason that applies decides t
     StopReason.RUNTIME: Effect(75, stops_polls=False, only_if_work_left=True),
     StopReason.FAILURES: Effect(75, stops_polls=False, only_if_work_left=True),
     StopReason.BREAKER: Effect(75, stops_polls=False, only_if_work_left=True),
+    StopReason.DEFECT: Effect(75, stops_polls=False, only_if_work_left=True),
 }
 
 SIGNALS = frozenset({StopReason.SIGHUP, StopReason.SIGINT, StopReason.SIGTERM})

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from batchgen.core.lifecycle import IN_FLIGHT, JobRecord, JobState
+from batchgen.core.lifecycle import CRASHED, IN_FLIGHT, JobRecord, JobState
 from batchgen.core.plan import Disposition, Plan, Policy, disposition
 from batchgen.core.stop_reasons import exit_code
 from batchgen.core.units import seconds
@@ -102,6 +102,14 @@ class Summary:
         self.file_bytes += sign * share.file_bytes
         if share.error is not None:
             self.errors[share.error] += sign
+
+    def doubting_crashes(self) -> Summary:
+        """Return the summary if no run waits for the answers to submissions any more."""
+        crashed = self.states[JobState.SUBMITTING]
+        doubts = {JobState.SUBMITTING: -crashed, JobState.IN_DOUBT: crashed}
+        states = +Counter({key: self.states[key] + doubts.get(key, 0) for key in JobState})
+        errors = self.errors + Counter({(CRASHED.kind, CRASHED.message): crashed})
+        return replace(self, states=states, errors=errors)
 
     @property
     def jobs(self) -> int:

@@ -22,6 +22,7 @@ from batchgen.ledger.replay import (
     begun_at,
     follow,
     inputs_of,
+    owners_of_request,
     replay,
     require_ledger,
 )
@@ -37,6 +38,7 @@ __all__ = [
     "follow",
     "holder_in",
     "inputs_of",
+    "owners_of_request",
     "replay",
     "require_ledger",
 ]

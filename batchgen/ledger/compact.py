@@ -8,6 +8,8 @@ The new ledger is a subset of the old lines, byte for byte and in their order. T
 - the same three of an earlier input whose output may be wanted again, and the line that replaced
   it
 - of an adopted job its first lines and the line that says so
+- all lines of the job with the highest cost of each model, which is the price of later jobs, unless
+  its last line says it
 
 The rest is history that nothing needs.
 """
@@ -19,7 +21,7 @@ from typing import IO
 
 from batchgen.core.errors import LedgerDamaged, LedgerMissing, LocalIOError
 from batchgen.core.ledger_codec import Position, decode, scan
-from batchgen.core.lifecycle import JobState
+from batchgen.core.lifecycle import JobRecord, JobState
 from batchgen.ledger.replay import Replay, replay
 from batchgen.ledger.torn_tail import cut_torn_tail
 from batchgen.system.crash_points import CrashPoint, reached
@@ -62,6 +64,11 @@ def _write(old: Replay, file: IO[bytes]) -> None:
 
 def _offsets_to_keep(old: Replay) -> list[int]:
     """Return the offsets of the lines that stay, in order."""
+    costliest = {
+        job
+        for model, job in old.index.costliest.items()
+        if not _says(old.index.get(job), old.index.highest_usd[model])
+    }
     last, made_before = set(old.index.last_offsets()), set(old.index.made_before_offsets())
     first_lines: dict[str, tuple[int, ...]] = {}
     replaced_next: set[str] = set()
@@ -77,6 +84,8 @@ def _offsets_to_keep(old: Replay) -> list[int]:
             first_lines[record.job] = (offset,)
         elif record.state is JobState.IN_QUEUE and len(begun) < _FIRST_LINES:
             first_lines[record.job] = (*begun, offset)
+        if record.job in costliest:
+            kept.add(offset)
         if record.job in replaced_next:  # the line that replaced an output
             replaced_next.discard(record.job)
             kept.add(offset)
@@ -87,16 +96,24 @@ def _offsets_to_keep(old: Replay) -> list[int]:
     return sorted(kept)
 
 
+def _says(record: JobRecord | None, usd: float) -> bool:
+    """Tell whether a record has this cost, of its present or an earlier attempt."""
+    return record is not None and any(
+        charge.reported and charge.usd == usd for charge in (record.present_charge, *record.charges)
+    )
+
+
 def _check_equal(old: Replay, new: Replay) -> None:
     """Raise `LedgerDamaged` unless both ledgers say the same of every job."""
     is_same = len(old.index) == len(new.index) and all(
         new.index.get(record.job) == record for record in old.index.records()
     )
-    has_same_outputs = all(
-        new.index.made_before(*key) == old.index.made_before(*key)
-        for key in old.index.made_before_keys()
+    keys = set(old.index.made_before_keys())
+    has_same_outputs = keys == set(new.index.made_before_keys()) and all(
+        new.index.made_before(*key) == old.index.made_before(*key) for key in keys
     )
-    if not (is_same and has_same_outputs):
+    has_same_costs = new.index.highest_usd == old.index.highest_usd
+    if not (is_same and has_same_outputs and has_same_costs):
         raise LedgerDamaged(
             f"{old.path}: the compacted ledger would not say the same; it was left as it was."
             " This is a defect of batchgen"

@@ -15,8 +15,19 @@ from array import array
 from collections.abc import Iterator
 from pathlib import Path
 
+from msgspec.structs import replace
+
+from batchgen.core.events import AnswerLost
 from batchgen.core.ledger_codec import decode
-from batchgen.core.lifecycle import IN_FLIGHT, PAID_FOR, JobRecord, JobState, adopted
+from batchgen.core.lifecycle import (
+    CRASHED,
+    IN_FLIGHT,
+    PAID_FOR,
+    JobRecord,
+    JobState,
+    adopted,
+    apply,
+)
 from batchgen.ledger.request_ids import RequestIds
 
 BLOCK_BYTES = 1 << 20
@@ -125,8 +136,16 @@ class RecordIndex:
         self._offsets = array("q")
         self._codes = bytearray()
         self._hashes = array("q")
+        self._models = array("i")
+        """The number of the model in `_model_names`; lines of earlier versions do not repeat it."""
+        self._model_names: dict[str, int] = {"": 0}
         self._held: dict[str, JobRecord] = {}
-        self._made_before: dict[tuple[str, str], int | JobRecord] = {}
+        self._made_before: dict[str, dict[str, int | JobRecord]] = {}
+        """By job and fingerprint."""
+        self.highest_usd: dict[str, float] = {}
+        """By model: the highest cost that the API ever reported."""
+        self.costliest: dict[str, str] = {}
+        """By model: the job that had the highest cost."""
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -163,33 +182,73 @@ class RecordIndex:
         """Let `new` continue the record of `old`, in memory only; `RunLedger.adopt` writes it."""
         record = self.get(old)
         if record is not None:
-            for changed in adopted(record, job=new, ts=record.ts):
+            for changed in adopted(record, job=new, ts=record.ts, replaced=self.get(new)):
                 self.add_unwritten(changed)
 
     def _put(self, record: JobRecord, offset: int) -> None:
-        fingerprint_hash = hash(record.fingerprint)
         row = self._rows.get(record.job)
         if row is None:
             if record.adopted_by is None:
-                self._rows[record.job] = len(self._jobs)
-                self._jobs.append(record.job)
-                self._offsets.append(offset)
-                self._codes.append(_CODES[record.state])
-                self._hashes.append(fingerprint_hash)
+                self._add_row(record, offset)
             return
-        if fingerprint_hash != self._hashes[row] and _IS_PAID_FOR[self._codes[row]]:
-            self._end = max(self._end, offset)  # while reading: every earlier line is whole
-            before, begin = self._record(row), self._offsets[row]
-            key = before.job, before.fingerprint
-            self._made_before[key] = before if begin == _NOT_ON_DISK else begin
         if record.adopted_by is not None:
-            self._codes[row] = _ADOPTED
-            del self._rows[record.job]
-            self._held.pop(record.job, None)
+            self._close(row, record)
             return
+        fingerprint_hash = hash(record.fingerprint)
+        if fingerprint_hash != self._hashes[row]:
+            self._end = max(self._end, offset)  # while reading: every earlier line is whole
+            self._keep_output(row)
         self._offsets[row] = offset
         self._codes[row] = _CODES[record.state]
         self._hashes[row] = fingerprint_hash
+        self._learn(row, record)
+
+    def _add_row(self, record: JobRecord, offset: int) -> None:
+        row = self._rows[record.job] = len(self._jobs)
+        self._jobs.append(record.job)
+        self._offsets.append(offset)
+        self._codes.append(_CODES[record.state])
+        self._hashes.append(hash(record.fingerprint))
+        self._models.append(0)
+        self._learn(row, record)
+
+    def _keep_output(self, row: int) -> None:
+        """Keep the present record of a job that gets another input, if it has an output."""
+        if _IS_PAID_FOR[self._codes[row]]:
+            before, begin = self._record(row), self._offsets[row]
+            made = self._made_before.setdefault(before.job, {})
+            made[before.fingerprint] = before if begin == _NOT_ON_DISK else begin
+        elif self._jobs[row] in self._made_before:  # it was used again, and is no more
+            self._made_before[self._jobs[row]].pop(self._record(row).fingerprint, None)
+
+    def _close(self, row: int, record: JobRecord) -> None:
+        """Let the job that adopts this one have what was made for its earlier inputs too."""
+        self._learn(row, record)
+        self._codes[row] = _ADOPTED
+        del self._rows[record.job]
+        self._held.pop(record.job, None)
+        heir = record.adopted_by or ""
+        if made := self._made_before.pop(record.job, None):
+            self._made_before[heir] = made | self._made_before.get(heir, {})
+        if (new_row := self._rows.get(heir)) is not None and not self._models[new_row]:
+            self._models[new_row] = self._models[row]
+
+    def _learn(self, row: int, record: JobRecord) -> None:
+        """Note the model of a job, and its costs if they are the highest of their models."""
+        if record.model:
+            self._models[row] = self._model_names.setdefault(record.model, len(self._model_names))
+        if record.cost_usd is not None and self._models[row]:
+            model = record.model or list(self._model_names)[self._models[row]]
+            self._learn_cost(model, record.cost_usd, record.job)
+        for charge in record.charges:
+            if charge.request_id is not None:
+                self.request_ids.add(charge.request_id)
+            if charge.reported and charge.model:
+                self._learn_cost(charge.model, charge.usd, record.job)
+
+    def _learn_cost(self, model: str, usd: float, job: str) -> None:
+        if usd > self.highest_usd.get(model, 0.0):
+            self.highest_usd[model], self.costliest[model] = usd, job
 
     def get(self, job: str) -> JobRecord | None:
         """Return the record of a job, if there is one."""
@@ -204,17 +263,32 @@ class RecordIndex:
                 yield self._record(row)
 
     def made_before(self, job: str, fingerprint: str) -> JobRecord | None:
-        """Return an earlier record of this job with this input and an output."""
-        found = self._made_before.get((job, fingerprint)) if self._made_before else None
-        return self._read(found) if isinstance(found, int) else found
+        """Return an earlier record of this job with this input and an output.
+
+        None if this is the present input.
+        """
+        row = self._rows.get(job)
+        if job not in self._made_before or row is None or hash(fingerprint) == self._hashes[row]:
+            return None
+        found = self._made_before[job].get(fingerprint)
+        record = self._read(found) if isinstance(found, int) else found
+        return None if record is None else replace(record, job=job)  # an adopted one had another
 
     def made_before_keys(self) -> Iterator[tuple[str, str]]:
-        """Yield the job and fingerprint of each record that `made_before` returns."""
-        return iter(self._made_before)
+        """Yield the job and fingerprint of each record that `made_before` may return."""
+        return ((job, one) for job, made in self._made_before.items() for one in made)
 
     def made_before_offsets(self) -> Iterator[int]:
         """Yield the offset of each line that `made_before` reads."""
-        return (found for found in self._made_before.values() if isinstance(found, int))
+        all_made = (made.values() for made in self._made_before.values())
+        return (found for made in all_made for found in made if isinstance(found, int))
+
+    def doubt_crashed(self) -> None:
+        """Take each submission without an answer as in doubt, in memory only."""
+        for record in list(self.records(JobState.SUBMITTING)):
+            self.add_unwritten(
+                apply(record, AnswerLost(error=CRASHED), job=record.job, ts=record.ts)
+            )
 
     def offset_of(self, job: str) -> int:
         """Return the offset of the last line of a job; -1 if there is none."""

@@ -175,6 +175,30 @@ def job_lines(run_dir: Path, job: str) -> list[tuple[bytes, JobRecord]]:
     return [(ledger.reader.line_at(offset, end), record) for offset, record in found]
 
 
+def owners_of_request(path: Path, request_id: str) -> set[tuple[str, str]]:
+    """Return each job, with the fingerprint of its input, that ever had this request.
+
+    A job that was adopted counts under its last name. Raises like `replay`.
+    """
+    owners: set[tuple[str, str]] = set()
+
+    def add(record: JobRecord, _: int) -> None:
+        if record.adopted_by is not None:
+            for job, fingerprint in tuple(owners):
+                if job == record.job:
+                    owners.discard((job, fingerprint))
+                    owners.add((record.adopted_by, fingerprint))
+            return
+        if record.request_id == request_id:
+            owners.add((record.job, record.fingerprint))
+        owners.update(
+            (record.job, one.fingerprint) for one in record.charges if one.request_id == request_id
+        )
+
+    follow(path, add).read_on()
+    return owners
+
+
 def inputs_of(run_dir: Path, fingerprints: Mapping[str, str]) -> dict[str, SubmittingLine]:
     """Return what was submitted for these jobs (job: fingerprint), as far as the ledger has it.
 

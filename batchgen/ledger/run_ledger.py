@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from batchgen.core.api_base import same_api
@@ -109,11 +109,16 @@ class RunLedger:
         """Tell whether any record, of any attempt of any job, has this request_id."""
         return request_id in self._index.request_ids
 
+    @property
+    def highest_usd(self) -> Mapping[str, float]:
+        """By model: the highest cost that the API ever reported for a job in this ledger."""
+        return self._index.highest_usd
+
     async def record(self, job: str, event: Event) -> JobRecord:
         """Apply an event and append the new record; it is durable when this returns."""
         record = apply(self._index.get(job), event, job=job, ts=self._now())
         if isinstance(event, Intended):
-            line = encode(record, model=event.model, values=event.input)
+            line = encode(record, values=event.input)
             await self._append(record, line, optional=True)
         else:
             await self._append(record, encode(record))
@@ -130,7 +135,7 @@ class RunLedger:
         """Let the job `new` continue the record of the job `old`."""
         record = self._index.get(old)
         if record is not None:
-            changed = adopted(record, job=new, ts=self._now())
+            changed = adopted(record, job=new, ts=self._now(), replaced=self._index.get(new))
             await asyncio.gather(*(self._append(one, encode(one)) for one in changed))
 
     async def _append(self, record: JobRecord, line: bytes, *, optional: bool = False) -> None:

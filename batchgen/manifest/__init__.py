@@ -5,6 +5,7 @@
     RowOptions      what the command line says about how rows become jobs
     SchemaSource    source of models' schemas
     BadRow          a row that cannot become a job, with every reason
+    LeftOut         a row that is not selected, or switched off, with the names of its jobs
     Selection       a parsed `--select`
 
 A row passes these files, in this order, whatever its format:

@@ -122,6 +122,15 @@ class BadRow:
     """Whether it concerns the header, the settings or the whole file: skipping rows cannot help."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftOut:
+    """A row that is not selected or is switched off: its jobs keep their names."""
+
+    jobs: tuple[str, ...]
+    """The ids of its jobs; its own id alone if the rest of the row is wrong."""
+    columns: Mapping[str, str] = field(default_factory=dict)
+
+
 def bad_row(
     where: Where, what: str, *, columns: Mapping[str, str] | None = None, fatal: bool = False
 ) -> BadRow:

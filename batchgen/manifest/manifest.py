@@ -9,7 +9,7 @@ import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, overload
 
 from batchgen.core.errors import (
     SHOWN_PROBLEMS,
@@ -31,7 +31,7 @@ from batchgen.manifest.formats.row_source import (
     read_settings_tree,
 )
 from batchgen.manifest.formats.yaml_tree import Listed
-from batchgen.manifest.header import BadRow, InputColumns, Record, folded
+from batchgen.manifest.header import BadRow, InputColumns, LeftOut, Record, folded
 from batchgen.manifest.job_ids import JobIds
 from batchgen.manifest.model_binding import ModelBindings, OwnSchema, SchemaSource
 from batchgen.manifest.rows import Rows
@@ -92,10 +92,17 @@ class Manifest:
         """Model -> the schema that was used; complete after one pass over the rows."""
         return dict(self._models.schemas)
 
-    def rows(self) -> Iterator[Job | BadRow]:
+    @overload
+    def rows(self) -> Iterator[Job | BadRow]: ...
+
+    @overload
+    def rows(self, *, left_out: bool) -> Iterator[Job | BadRow | LeftOut]: ...
+
+    def rows(self, *, left_out: bool = False) -> Iterator[Job | BadRow | LeftOut]:
         """Yield every job and every bad row in manifest order; each call reads the files again.
 
-        A `BadRow` with `fatal` concerns the whole file; leaving out rows does not repair it.
+        With `left_out`, rows that are not selected or are switched off too. A `BadRow` with `fatal`
+        concerns the whole file; leaving out rows does not repair it.
         """
         selection = self.selection.renamed(self._settings.columns) if self.selection else None
         rows = Rows(
@@ -105,7 +112,9 @@ class Manifest:
             selection=selection,
         )
         self._ids = rows.ids
-        yield from rows.read(self._records())
+        for row in rows.read(self._records()):
+            if left_out or not isinstance(row, LeftOut):
+                yield row
         if selection is not None:
             yield from self._unknown_columns(selection)
 

@@ -23,6 +23,7 @@ from batchgen.manifest.header import (
     BadRow,
     Header,
     InputColumns,
+    LeftOut,
     Record,
     bad_row,
     folded,
@@ -61,8 +62,8 @@ class Rows:
         self._model_column = lru_cache(maxsize=MAX_HEADERS)(self._find_model_column)
         self._plan = lru_cache(maxsize=MAX_HEADERS)(self._make_plan)
 
-    def read(self, records: Iterable[Record | BadRow]) -> Iterator[Job | BadRow]:
-        """Yield every job and every bad row in the order of the file; that there is none, last."""
+    def read(self, records: Iterable[Record | BadRow]) -> Iterator[Job | BadRow | LeftOut]:
+        """Yield every row in the order of the file; that there is none, last."""
         for record in records:
             self._count += 1
             if isinstance(record, BadRow):
@@ -116,20 +117,29 @@ class Rows:
             where = Where(file=plan.header.file, row=plan.header.row)
             yield BadRow(where=where, problems=tuple(new), fatal=True)
 
-    def _read_row(self, record: Record, plan: ColumnPlan) -> Sequence[Job | BadRow]:
+    def _read_row(self, record: Record, plan: ColumnPlan) -> Sequence[Job | BadRow | LeftOut]:
         row = RowDraft(record, plan, self._columns.of(record))
         row.read()
         if "enabled" in plan.our_words and row.is_off():
             self._switched_off += 1
-            return ()
+            return self._left_out(row, (), plan)
         # A row that is not selected takes its id all the same, so that names do not move.
         jobs = row.jobs(self.ids)
         if self._selection is not None and not self._selection.matches(row.columns):
-            return ()
+            return self._left_out(row, jobs, plan)
         if row.problems:
             return (self._bad(record, row.problems, row.id),)
         # With a faulty header there are no jobs, whatever rows may be left out.
         return () if plan.problems else jobs
+
+    def _left_out(
+        self, row: RowDraft, jobs: Sequence[Job], plan: ColumnPlan
+    ) -> tuple[()] | tuple[LeftOut]:
+        """Return what says that a row still has its jobs; its mistakes do not matter."""
+        names = [job.id for job in jobs]
+        if not names and "id" in plan.our_words and (own_id := row.id or row.given_id()):
+            names = [own_id]
+        return (LeftOut(jobs=tuple(names), columns=row.columns),) if names else ()
 
     def _bad(self, record: Record, problems: Sequence[Problem], id_: str | None = None) -> BadRow:
         return BadRow(
@@ -259,6 +269,11 @@ class RowDraft:
     def _fault_of_word(self, word: str, what: str) -> None:
         source = self._plan.our_words[word]
         self._fault(word if isinstance(source, Template) else source, what)
+
+    def given_id(self) -> str:
+        """Return the row's own id as it is written, whatever may be wrong with it."""
+        given = self._our_word("id")
+        return "" if is_blank(given) else text_of(given).strip()
 
     def _own_repeat(self, default: int) -> int:
         given = self._our_word("repeat")

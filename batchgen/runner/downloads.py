@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 
 from batchgen.core.api_answers import Gone, Produced, TryAgain
 from batchgen.core.events import Failed, Saved
@@ -32,9 +33,10 @@ class Downloads:
         tasks: TaskGroup,
         *,
         on_ended: Callable[[str, Job | None], None],
+        on_defect: Callable[[str, Exception], None],
     ) -> None:
         self._context, self._outputs, self._tasks = context, outputs, tasks
-        self._on_ended = on_ended
+        self._on_ended, self._on_defect = on_ended, on_defect
         self._backoff = Backoff()
         self._waiting: deque[tuple[str, Job | None]] = deque()
         self._under_way = 0
@@ -58,7 +60,9 @@ class Downloads:
         limit = self._context.limits.downloads
         while self._waiting and self._under_way < limit and not self._context.stop.no_downloads:
             self._under_way += 1
-            self._tasks.spawn(self._download(*self._waiting.popleft()))
+            job, row = self._waiting.popleft()
+            defect = partial(self._on_defect, job)
+            self._tasks.spawn(self._download(job, row), on_defect=defect)
 
     async def _download(self, job: str, row: Job | None) -> None:
         try:

@@ -34,6 +34,7 @@ def left_open(records: Records, policy: Policy) -> tuple[list[JobRecord], list[s
     ended = sorted(
         (record.finished_at or record.submitted_at or "", record.job)
         for record in records.records(JobState.COMPLETED)
+        if not record.given_up
     )
     return in_flight, [job for _, job in ended]
 

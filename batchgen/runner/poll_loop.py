@@ -10,6 +10,7 @@ import asyncio
 import heapq
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from math import inf
 
 from batchgen.core.jobs import Job
@@ -39,9 +40,15 @@ class PollLoop:
     """Polls jobs until they end, or until this run has waited for them long enough."""
 
     def __init__(
-        self, poller: Poller, tasks: TaskGroup, *, on_ended: Callable[[InFlightJob], None]
+        self,
+        poller: Poller,
+        tasks: TaskGroup,
+        *,
+        on_ended: Callable[[InFlightJob], None],
+        on_defect: Callable[[str, Exception], None],
     ) -> None:
-        self._poller, self._tasks, self._on_ended = poller, tasks, on_ended
+        self._poller, self._tasks = poller, tasks
+        self._on_ended, self._on_defect = on_ended, on_defect
         self._clock, self._stop = poller.context.clock, poller.context.stop
         self._limits = poller.context.limits
         self._schedule = PollSchedule()
@@ -97,7 +104,11 @@ class PollLoop:
             if job is None:
                 return
             self._polling += 1
-            self._tasks.spawn(self._poll(job))
+            self._tasks.spawn(self._poll(job), on_defect=partial(self._leave_alone, job))
+
+    def _leave_alone(self, job: InFlightJob, error: Exception) -> None:
+        self._on_defect(job.record.job, error)
+        self._on_ended(job)
 
     async def _poll(self, job: InFlightJob) -> None:
         failures = job.failures

@@ -10,9 +10,11 @@ import asyncio
 import random
 from collections import defaultdict
 from dataclasses import dataclass, field
+from functools import partial
 
 from batchgen.core.admission import Admission
 from batchgen.core.errors import LocalIOError
+from batchgen.core.events import ErrorKind
 from batchgen.core.jobs import Batch, Job
 from batchgen.core.lifecycle import IN_FLIGHT, JobRecord, JobState
 from batchgen.core.plan import Policy
@@ -39,6 +41,8 @@ class Outcome:
     failure: LocalIOError | None = None
     stopped_models: dict[str, str] = field(default_factory=dict)
     """Models whose submissions were stopped, and why."""
+    left_alone: frozenset[str] = frozenset()
+    """Jobs that met a defect of this program; nothing more was done about them."""
 
 
 class Runner:
@@ -74,8 +78,13 @@ class Runner:
         self._outage_probe = OutageProbe(context, self._admission, self._tasks)
         poller = Poller(context)
         self.forecasts = poller.forecasts
-        self._poll_loop = PollLoop(poller, self._tasks, on_ended=self._free_slot)
-        self._downloads = Downloads(context, outputs, self._tasks, on_ended=self._settle)
+        self._poll_loop = PollLoop(
+            poller, self._tasks, on_ended=self._free_slot, on_defect=self._leave_alone
+        )
+        self._downloads = Downloads(
+            context, outputs, self._tasks, on_ended=self._settle, on_defect=self._leave_alone
+        )
+        self._left_alone: set[str] = set()
         self._wake = asyncio.Event()
         self._in_flight = 0
         self._failures = 0
@@ -99,6 +108,7 @@ class Runner:
             reasons=tuple(self.stop.reasons),
             failure=self._tasks.disk_error,
             stopped_models=self._admission.stopped,
+            left_alone=frozenset(self._left_alone),
         )
 
     def _resume(self, batch: Batch) -> None:
@@ -159,7 +169,8 @@ class Runner:
                 return False
             self._in_flight += 1
             self._admission.sent(job.model)
-            self._tasks.spawn(self._submit(job), posts=True)
+            defect = partial(self._submission_failed, job)
+            self._tasks.spawn(self._submit(job), posts=True, on_defect=defect)
         return False
 
     def _fits(self, job: Job) -> bool:
@@ -168,6 +179,8 @@ class Runner:
         if not self._limits.leave_time_for(expected_s, self._clock):
             self.stop.request(StopReason.RUNTIME)
             return False
+        if self._ledger.made_before(job.id, job.fingerprint) is not None:
+            return True  # it is used again, at no cost
         full = self._spending.reserve(job)
         if full is not None and self._in_flight == 0:
             self._observer.on_note(
@@ -190,12 +203,30 @@ class Runner:
         else:
             self._settle(job.id, job)
 
+    def _submission_failed(self, job: Job, error: Exception) -> None:
+        """Leave a job alone whose submission met a defect; its POST may have been accepted."""
+        self._leave_alone(job.id, error)
+        record = self._ledger.get(job.id)
+        if record is not None and record.state is JobState.SUBMITTING:
+            self._spending.settle(record, job.model)
+            self._admission.lost(job.model, ErrorKind.CRASH)
+            self._outage_probe.start_if_held(job.model)
+        else:
+            self._spending.release(job.id)
+
+    def _leave_alone(self, job: str, error: Exception) -> None:
+        """Say that a job met a defect, and do nothing more about it in this run."""
+        self._left_alone.add(job)
+        self._observer.on_note(
+            f"job {job!r} is left alone after a defect of batchgen, the others continue:"
+            f" {type(error).__name__}: {error}"
+        )
+
     async def _restore(self, job: Job) -> JobRecord | None:
         """Use what an earlier attempt made of this very input, if anything: it costs nothing."""
         made = self._ledger.made_before(job.id, job.fingerprint)
         if made is None:
             return None
-        self._spending.release(job.id)
         return await self._ledger.restore(made)
 
     def _free_slot(self, job: InFlightJob) -> None:
@@ -215,6 +246,8 @@ class Runner:
 
     def _settle(self, job_id: str, row: Job | None) -> None:
         """Decide what follows a step of a job: a download, another submission, or nothing."""
+        if job_id in self._left_alone:
+            return
         record = self._ledger.get(job_id)
         state = record.state if record is not None else None
         if state is JobState.FAILED:

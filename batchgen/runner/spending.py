@@ -17,12 +17,12 @@ class Spending:
     budgets: tuple[Budget, ...] = ()
     price_of: Callable[[Job], float | None] = lambda _: None
     """Expected cost of one job in USD; None if it is not known."""
-    _highest_usd: dict[str, float] = field(default_factory=dict)
-    """By model: the highest cost that the API reported."""
+    highest_usd: dict[str, float] = field(default_factory=dict)
+    """By model: the highest cost that the API ever reported, in earlier runs too."""
 
     def price_usd(self, job: Job) -> float | None:
         """Return what to reserve: the catalogue's price, or the highest cost seen if higher."""
-        known = (self.price_of(job), self._highest_usd.get(job.model))
+        known = (self.price_of(job), self.highest_usd.get(job.model))
         return max((usd for usd in known if usd is not None), default=None)
 
     def reserve(self, job: Job) -> Budget | None:
@@ -42,7 +42,8 @@ class Spending:
 
     def settle(self, record: JobRecord, model: str | None) -> None:
         """Count the job's cost as spent; without a reported cost, what was reserved for it."""
+        model = record.model or model
         if model is not None and record.cost_usd is not None:
-            self._highest_usd[model] = max(self._highest_usd.get(model, 0.0), record.cost_usd)
+            self.highest_usd[model] = max(self.highest_usd.get(model, 0.0), record.cost_usd)
         for budget in self.budgets:
             budget.settle(record.job, record.cost_usd)

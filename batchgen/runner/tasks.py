@@ -20,15 +20,28 @@ class TaskGroup:
         self._on_end, self._on_error = on_end, on_error
         self._all: set[asyncio.Task[None]] = set()
         self._posts: set[asyncio.Task[None]] = set()
+        self._on_defect: dict[asyncio.Task[None], Callable[[Exception], None]] = {}
 
     @property
     def posting(self) -> int:
         """Number of submissions on their way."""
         return len(self._posts)
 
-    def spawn(self, work: Coroutine[Any, Any, None], *, posts: bool = False) -> None:
-        """Start a task; `drain` waits for one that posts."""
+    def spawn(
+        self,
+        work: Coroutine[Any, Any, None],
+        *,
+        posts: bool = False,
+        on_defect: Callable[[Exception], None] | None = None,
+    ) -> None:
+        """Start a task; `drain` waits for one that posts.
+
+        `on_defect` is for a task of one job: it is called with what the task raised by a mistake in
+        this program, and the other tasks continue.
+        """
         task = asyncio.create_task(work)
+        if on_defect is not None:
+            self._on_defect[task] = on_defect
         self._all.add(task)
         if posts:
             self._posts.add(task)
@@ -47,12 +60,16 @@ class TaskGroup:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._all.discard(task)
         self._posts.discard(task)
+        on_defect = self._on_defect.pop(task, None)
         self._on_end()
         error = None if task.cancelled() else task.exception()
         if error is None:
             return
         if isinstance(error, LocalIOError):
             self.disk_error = self.disk_error or error
+        elif on_defect is not None and isinstance(error, Exception):
+            on_defect(error)
+            return
         else:
             self.defect = self.defect or error
         self._on_error()

@@ -50,6 +50,9 @@ class Jobs:
     def jobs(self) -> Iterable[Job]:
         return iter(self.all)
 
+    def left_out(self) -> Iterable[str]:
+        return ()
+
 
 @dataclass
 class MemoryLedger:
@@ -70,7 +73,9 @@ class MemoryLedger:
         return [r for r in self.known.values() if not states or r.state in states]
 
     def made_before(self, job: str, fingerprint: str) -> JobRecord | None:
-        return self.made.get((job, fingerprint))
+        now = self.known.get(job)
+        is_present = now is not None and now.fingerprint == fingerprint
+        return None if is_present else self.made.get((job, fingerprint))
 
     def knows_request(self, request_id: str) -> bool:
         known = [*self.known.values(), *self.made.values()]

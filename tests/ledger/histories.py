@@ -66,6 +66,7 @@ def possible_events(
         (after, facts[kind])
         for kind, after in TRANSITIONS[state].items()
         if kind in facts and not (kind is Intended and paid)
+        if record is not None or kind is Intended
     ]
 
 
