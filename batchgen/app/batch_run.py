@@ -203,6 +203,7 @@ class BatchRun:
         self.directory.create()
         if lock is None:
             lock = stack.enter_context(self.lock_wait.acquire(self.directory))
+        self.directory.remove_leftovers()
         pinned = PinnedSchemas(self.directory.path)
         entries = entries_to_pin(self.loaded, self.batch.models, pinned)
         self.remote = await stack.enter_async_context(self._remote(entries))

@@ -10,10 +10,11 @@ import errno
 import fcntl
 import io
 import os
+import re
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -21,6 +22,9 @@ from batchgen.core.errors import LocalIOError
 
 _NO_SUCH_CALL = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP})
 """What network and encrypted file systems answer that cannot sync a directory."""
+
+_LEFTOVER = re.compile(r"\..+\.(\d+)-\d+\.new", re.DOTALL)
+"""The temporary name of a file, with the number of the process that writes it."""
 
 
 def sync_file(fd: int) -> None:
@@ -63,6 +67,32 @@ def replacing(path: Path, *, durable: bool = True) -> Iterator[IO[bytes]]:
         raise
     if durable:
         sync_directory(path.parent)
+
+
+def remove_dead_leftovers(directory: Path) -> None:
+    """Remove what killed writers of this machine left in a directory, if that exists."""
+    try:
+        names = [entry.name for entry in os.scandir(directory) if entry.name[0] == "."]
+    except OSError:
+        return
+    for name in names:
+        leftover = _LEFTOVER.fullmatch(name)
+        if leftover and not _is_another_process(int(leftover[1])):
+            with suppress(OSError):
+                (directory / name).unlink()
+
+
+def _is_another_process(pid: int) -> bool:
+    """Tell whether a process other than this one has this number now."""
+    if pid == os.getpid():
+        return False  # in a container, every run may have the same number
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        pass  # it belongs to another user
+    return True
 
 
 def remove_leftovers(path: Path) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from batchgen.core.errors import LocalIOError
+from batchgen.system.files import remove_dead_leftovers
 
 SANDBOX_SUFFIX = ".sandbox"
 
@@ -90,6 +91,11 @@ class RunDirectory:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise LocalIOError(f"{self.path}: {error.strerror}") from error
+
+    def remove_leftovers(self) -> None:
+        """Remove the unfinished files of processes that were killed."""
+        for directory in (self.path, self.schemas, self.downloads, self.outputs):
+            remove_dead_leftovers(directory)
 
     def __str__(self) -> str:
         return str(self.path)
