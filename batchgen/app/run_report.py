@@ -25,6 +25,7 @@ _UNNAMED = {1: "some jobs ended badly", 75: "jobs are left"}
 """The reasons of exit codes that no stop of the run explains."""
 _ADVICE = {
     StopReason.TOKEN: "get a token at runcomfy.com (profile) and set RUNCOMFY_TOKEN; then ",
+    StopReason.DISK: "when that is repaired, ",
     StopReason.BUDGET: "raise --max-cost, or wait for the next day or month; then ",
     StopReason.BALANCE: "add balance at runcomfy.com; then ",
 }

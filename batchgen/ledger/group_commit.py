@@ -9,6 +9,8 @@ What can go wrong, and what is promised then
 - A failed fsync is final: the kernel may have dropped what it could not write, so nobody knows
   what is on disk.
 - The file was removed or is longer than what was written: something else writes it. Final too.
+- The run directory was moved: what was paid for is still recorded, in the file where it is now, and
+  every caller hears of it, so that the run ends; lines that would lead to a payment fail.
 """
 
 from __future__ import annotations
@@ -70,10 +72,11 @@ class GroupCommit:
         self._size_bytes = size_bytes
         self._reserve = reserve
         self._sync = sync or sync_file
+        self._is_named = self._has_its_name()  # false on file systems that number files anew
         self._next = _Batch()
         self._busy = False
         self._idle = asyncio.Event()
-        self._full: LocalIOError | None = None
+        self._optional_failure: LocalIOError | None = None
         self._failure: LocalIOError | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._queue: SimpleQueue[_Batch | None] = SimpleQueue()
@@ -84,12 +87,13 @@ class GroupCommit:
         """Return a future that is done when the line is on disk; its result is the line's offset.
 
         Its exception is a `LocalIOError`, and after the first one every later line fails as well.
-        A full disk fails only `optional` lines, as long as the reserve lasts. A caller that is
-        cancelled while it waits loses the result, not the line.
+        A full disk fails only `optional` lines, as long as the reserve lasts. In a directory that
+        was moved, other lines are written although their callers hear of the failure. A caller
+        that is cancelled while it waits loses the result, not the line.
         """
         loop = self._loop = self._loop or asyncio.get_running_loop()
         caller: asyncio.Future[int] = loop.create_future()
-        failure = self._failure or (self._full if optional else None)
+        failure = self._failure or (self._optional_failure if optional else None)
         if failure is not None:
             caller.set_exception(failure)
             return caller
@@ -158,6 +162,9 @@ class GroupCommit:
             reached(CrashPoint.LINE_WRITTEN)
             self._sync(self._fd)
             self._check_file()
+            if self._is_named and not self._has_its_name():
+                self._optional_failure = self._moved()
+                batch.fail(self._optional_failure, set(range(len(batch.lines))))
         except OSError as error:
             self._failure = self._error(error.strerror or str(error))
         except LocalIOError as error:
@@ -170,9 +177,9 @@ class GroupCommit:
         except OSError as error:
             if error.errno not in _NO_SPACE or self._reserve is None:
                 raise
-            self._full = self._error(f"{error.strerror}; free some space")
+            self._optional_failure = self._error(f"{error.strerror}; free some space")
             self._reserve.release()
-            batch.fail(self._full, batch.optional)
+            batch.fail(self._optional_failure, batch.optional)
             self._write_bytes(b"".join(batch.lines))
 
     def _write_bytes(self, data: bytes) -> None:
@@ -197,6 +204,24 @@ class GroupCommit:
                 f"it has {status.st_size:,} bytes although this run wrote {self._size_bytes:,};"
                 " something else writes it, perhaps another machine on a shared disk"
             )
+
+    def _has_its_name(self) -> bool:
+        """Tell whether the path still leads to the file that is written."""
+        try:
+            return os.path.samestat(os.fstat(self._fd), self._path.stat())
+        except OSError:
+            return False
+
+    def _moved(self) -> LocalIOError:
+        """Return the error for a ledger that is no longer where the next run looks for it."""
+        try:
+            place = str(Path(f"/proc/self/fd/{self._fd}").readlink().parent)
+        except OSError:  # not Linux
+            place = "its new place"
+        return self._error(
+            f"the run directory was moved to {place} while a run uses it. Move it back, or name it"
+            f" with --run-dir {place}: a run without this ledger would pay for everything again"
+        )
 
     def _error(self, what: str) -> LocalIOError:
         return LocalIOError(f"{self._path}: {what}; nothing more is submitted")

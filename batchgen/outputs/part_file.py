@@ -23,7 +23,7 @@ from aiofiles.threadpool import wrap
 from msgspec.structs import replace
 
 from batchgen.system.crash_points import CrashPoint, reached
-from batchgen.system.files import replacing
+from batchgen.system.files import make_below, replacing
 
 T = TypeVar("T")
 Key = tuple[str, int]
@@ -99,7 +99,7 @@ class ResumeNotes:
         if not note.is_useful:
             self.drop(note.key)
             return
-        self._directory.mkdir(parents=True, exist_ok=True)
+        make_below(self._directory, self._directory.parent)
         with replacing(self._path(note.key), durable=False) as file:
             file.write(msgspec.json.encode(note))
 

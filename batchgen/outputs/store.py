@@ -25,6 +25,7 @@ from batchgen.outputs.file_names import FileNameClaims
 from batchgen.outputs.part_file import Key, PartFile, ResumeNote, ResumeNotes, digest_of, finished
 from batchgen.outputs.publish import Publisher
 from batchgen.ports import Clock, FilesSaved, SaveAnswer, SaveLater
+from batchgen.system.files import make_below
 from batchgen.system.run_directory import RunDirectory
 
 T = TypeVar("T")
@@ -188,7 +189,7 @@ class Store:
 
     def _open_part(self, note: ResumeNote) -> PartFile:
         path = self._part_path(note)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_below(path.parent, self.run_dir)
         part = PartFile(path)
         part.resume(note.received_bytes, note.sha256)
         return part

@@ -47,6 +47,17 @@ def sync_directory(path: Path) -> None:
         os.close(fd)
 
 
+def make_below(path: Path, root: Path) -> None:
+    """Create a directory with its parents, but only as long as `root` exists. Raises OSError.
+
+    A run directory that was moved away would otherwise begin to exist again, without its ledger.
+    """
+    if not root.is_dir():
+        what = "it was moved or removed while a run uses it; before the next run, move it back or"
+        raise FileNotFoundError(errno.ENOENT, f"{what} name its new place with --run-dir", root)
+    path.mkdir(parents=True, exist_ok=True)
+
+
 @contextmanager
 def replacing(path: Path, *, durable: bool = True) -> Iterator[IO[bytes]]:
     """Open a new file, which replaces `path` when the block ends. Raises OSError.
