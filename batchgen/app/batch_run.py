@@ -276,7 +276,7 @@ class BatchRun:
     def report(self, selected: SelectedJobs, outcome: Outcome) -> int:
         """Write the results, print the summary, and return the exit code."""
         final = selected.plan(left_alone=outcome.left_alone)
-        code = self._report_of(self.ledger).end(selected, final, outcome)
+        code = self._report_of(self.ledger).end(final, outcome)
         if not (final if selected.is_whole else self._whole_plan()).work_left:
             mark_finished(self.directory, policy_of(self.settings))
         return code

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Self
 
 from batchgen.app.batch_ref import BatchRef
 from batchgen.app.command_context import CommandContext
 from batchgen.app.loading import LoadedBatch, load, read_records, records_of
 from batchgen.app.open_batch import open_newest
-from batchgen.app.result_files import rows_of_batch, rows_of_ledger, write_result_files
+from batchgen.app.result_files import (
+    rows_of_batch,
+    rows_of_ledger,
+    summary_of,
+    write_result_files,
+)
 from batchgen.app.run_directories import default_directories
+from batchgen.app.run_file import first_jobs
 from batchgen.core.errors import BatchgenError, ManifestNotFound
 from batchgen.core.summary import Summary, summarise, time_left_s
 from batchgen.core.units import seconds
@@ -43,6 +50,23 @@ class BatchSnapshot:
             return rows_of_ledger(self.records)
         return rows_of_batch(self.loaded.spool, self.records)
 
+    def summary(self) -> Summary:
+        """Return the totals of the results."""
+        return summary_of(self.rows())
+
+    def earlier_summary(self, directory: RunDirectory) -> Summary:
+        """Return the totals of a directory that was begun before this one.
+
+        Of the rows of today, only those count with which it began.
+        """
+        records = records_of(directory)
+        begun_with = frozenset(first_jobs(directory))
+        rows = self.loaded.spool.jobs() if self.loaded is not None and begun_with else ()
+        unsubmitted = (
+            row.id for row in rows if row.id in begun_with and records.get(row.id) is None
+        )
+        return summarise(chain(records.records(), (None for _ in unsubmitted)))
+
     def eta_s(self, summary: Summary, *, now_s: float) -> float | None:
         """Return the seconds until the rest has ended; None if no job has ended lately."""
         moments = (seconds(record.finished_at) for record in self.records.records())
@@ -54,11 +78,6 @@ class BatchSnapshot:
         self.directory.create()
         columns: Sequence[str] = () if self.loaded is None else self.loaded.manifest.columns
         write_result_files(self.directory, columns, self.rows)
-
-
-def ledger_summary(directory: RunDirectory) -> Summary:
-    """Return what the ledger alone says."""
-    return summarise(records_of(directory).records())
 
 
 def read_snapshot(ref: BatchRef, context: CommandContext) -> BatchSnapshot:

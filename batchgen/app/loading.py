@@ -116,9 +116,8 @@ def load(manifest: Manifest, *, spool_dir: Path | None = None, keep: bool = True
 def _read_rows(loaded: LoadedBatch) -> None:
     for row in loaded.manifest.rows(left_out=True):
         if isinstance(row, LeftOut):
-            columns = dict(row.columns)
             for job in row.jobs:
-                loaded.spool.add(SpooledRow(job, "", {}, "", None, columns, left_out=True))
+                loaded.spool.add(_spooled_left_out(job, row))
         elif isinstance(row, BadRow):
             _add_bad(loaded, row)
         elif problem := loaded.names.add(row):
@@ -142,6 +141,11 @@ def _spool_directory(*candidates: Path | None) -> Path | None:
     return None
 
 
+def _spooled_left_out(job: str, row: LeftOut) -> SpooledRow:
+    columns, off = dict(row.columns), row.switched_off
+    return SpooledRow(job, "", {}, "", None, columns, left_out=True, switched_off=off)
+
+
 def _spooled(job: Job) -> SpooledRow:
     return SpooledRow(
         job.id, job.model, dict(job.input), job.where.file, job.where.row, dict(job.columns)
@@ -150,9 +154,12 @@ def _spooled(job: Job) -> SpooledRow:
 
 def _add_bad(loaded: LoadedBatch, bad: BadRow) -> None:
     texts = tuple(str(problem) for problem in bad.problems)
-    loaded.spool.add(
-        SpooledRow(bad.id or "", "", {}, bad.where.file, bad.where.row, dict(bad.columns), texts)
-    )
+    if not bad.fatal:  # the file is wrong then, or its settings, and not one row of it
+        loaded.spool.add(
+            SpooledRow(
+                bad.id or "", "", {}, bad.where.file, bad.where.row, dict(bad.columns), texts
+            )
+        )
     loaded.problem_count += len(bad.problems)
     loaded.fatal = loaded.fatal or bad.fatal
     room = SHOWN_PROBLEMS - len(loaded.problems)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from batchgen.app.spool import Spool
+from batchgen.core.lifecycle import JobRecord
 from batchgen.core.plan import Records
-from batchgen.core.summary import summarise
+from batchgen.core.summary import Summary, summarise
 from batchgen.reports.html_report import write_report
 from batchgen.reports.results_csv import ResultRow, write_results
 from batchgen.reports.status_text import state_phrases
@@ -14,21 +15,51 @@ from batchgen.system.run_directory import RunDirectory
 
 
 def rows_of_batch(spool: Spool, records: Records) -> Iterator[ResultRow]:
-    """Yield every row of the manifest with the record of its job.
+    """Yield every row of the manifest with the record of its job, then the jobs without a row.
 
-    A row that is not selected is among them if its job has a record.
+    Rows that are not selected are among them; one that is switched off is if its job has a record.
     """
+    jobs_of_others = _ids_of_jobs(spool, records) if spool.invalid else frozenset()
+    has_row = set()
     for row in spool.rows():
-        record = records.get(row.id) if row.id else None
-        if row.left_out and record is None:
+        if row.problems:
+            job = "" if row.id in jobs_of_others else row.id
+            yield ResultRow(job=job, columns=row.columns, record=None, problems=row.problems)
             continue
-        yield ResultRow(job=row.id, columns=row.columns, record=record, problems=row.problems)
+        has_row.add(row.id)
+        record = records.get(row.id)
+        if record is not None or not row.switched_off:
+            yield ResultRow(job=row.id, columns=row.columns, record=record)
+    yield from (row for row in rows_of_ledger(records) if row.job not in has_row)
+
+
+def _ids_of_jobs(spool: Spool, records: Records) -> frozenset[str]:
+    """Return the ids of wrong rows that a job has too, of another row or of the ledger."""
+    ids = {row.id for row in spool.rows() if row.problems and row.id}
+    jobs = {row.id for row in spool.rows() if not row.problems and row.id in ids}
+    return frozenset(jobs | {job for job in ids if records.get(job) is not None})
 
 
 def rows_of_ledger(records: Records) -> Iterator[ResultRow]:
-    """Yield every job of the ledger; for a batch whose manifest is gone."""
-    known = sorted(records.records(), key=lambda record: (record.submitted_at or "", record.job))
-    return (ResultRow(job=record.job, columns={}, record=record) for record in known)
+    """Yield every job of the ledger in the order of their first records, without its row."""
+    return (ResultRow(job=record.job, columns={}, record=record) for record in records.records())
+
+
+def summary_of(rows: Iterable[ResultRow]) -> Summary:
+    """Return the totals of all rows of the results: everybody who counts jobs counts these."""
+    invalid = 0
+
+    def records() -> Iterator[JobRecord | None]:
+        nonlocal invalid
+        for row in rows:
+            if row.problems:
+                invalid += 1
+            else:
+                yield row.record
+
+    summary = summarise(records())
+    summary.invalid = invalid
+    return summary
 
 
 def write_result_files(
@@ -36,7 +67,7 @@ def write_result_files(
 ) -> None:
     """Write both files; `rows` is called for each pass. Raises `LocalIOError`."""
     write_results(directory.results, columns, rows())
-    summary = summarise(row.record for row in rows())
+    summary = summary_of(rows())
     facts = ", ".join(state_phrases(summary))
     write_report(
         directory.page, title=directory.title, facts=facts, rows=rows(), total=summary.jobs

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from batchgen.app.command_context import CommandContext
-from batchgen.app.result_files import rows_of_batch, write_result_files
-from batchgen.core.jobs import Batch
+from batchgen.app.result_files import rows_of_batch, summary_of, write_result_files
 from batchgen.core.plan import Plan, Records
 from batchgen.core.stop_reasons import StopReason, exit_code
-from batchgen.core.summary import summarise
 from batchgen.core.units import count_text
 from batchgen.reports.plan_text import plan_json, plan_sentence, plan_table, price_sentence
+from batchgen.reports.results_csv import ResultRow
 from batchgen.reports.status_text import status_lines, summary_json
 from batchgen.runner.runner import Outcome
 from batchgen.system.run_directory import RunDirectory
@@ -68,11 +67,11 @@ class RunReport:
         sentence = "nothing to retry" if retry else f"{self._plan_sentence(plan)}; nothing to do"
         self.context.console.say(sentence)
         if self.as_json:
-            summary = summary_json(summarise(()), code, _reasons((), code))
+            summary = summary_json(summary_of(self._rows()), code, _reasons((), code))
             self.context.console.print_json(summary)
         return code
 
-    def end(self, selected: Batch, final: Plan, outcome: Outcome) -> int:
+    def end(self, final: Plan, outcome: Outcome) -> int:
         """Write the results, print the summary, and return the exit code.
 
         `final` is the plan for the selected jobs after the run.
@@ -88,14 +87,14 @@ class RunReport:
             console.insist(str(outcome.failure))
         else:
             self._write_result_files()
-        self._say_summary(selected, code, reasons)
+        self._say_summary(code, reasons)
         if code not in (0, 1):
             console.insist(self._how_to_resume(reasons, left=final.work_left))
         return code
 
-    def _say_summary(self, selected: Batch, code: int, reasons: Sequence[StopReason]) -> None:
+    def _say_summary(self, code: int, reasons: Sequence[StopReason]) -> None:
         console = self.context.console
-        summary = summarise(self.records.get(job.id) for job in selected.jobs())
+        summary = summary_of(self._rows())
         if self.as_json:
             console.print_json(summary_json(summary, code, _reasons(reasons, code)))
         speak = console.say if code == 0 else console.insist
@@ -106,8 +105,10 @@ class RunReport:
         return plan_sentence(plan, invalid=self.loaded.spool.invalid)
 
     def _write_result_files(self) -> None:
-        columns, spool = self.loaded.manifest.columns, self.loaded.spool
-        write_result_files(self.directory, columns, lambda: rows_of_batch(spool, self.records))
+        write_result_files(self.directory, self.loaded.manifest.columns, self._rows)
+
+    def _rows(self) -> Iterator[ResultRow]:
+        return rows_of_batch(self.loaded.spool, self.records)
 
     def _how_to_resume(self, reasons: Sequence[StopReason], *, left: int) -> str:
         why = ", ".join(reason.value for reason in reasons) or "stopped early"

@@ -35,6 +35,8 @@ class SpooledRow(msgspec.Struct, frozen=True, array_like=True):
     problems: tuple[str, ...] = ()
     left_out: bool = False
     """Whether the run does not select it; then it is no job."""
+    switched_off: bool = False
+    """Whether it is left out by its own `enabled` column."""
 
     def job(self) -> Job:
         """Return the row as a job."""
@@ -108,6 +110,10 @@ class Spool:
     def left_out(self) -> Iterable[str]:
         """Return the id of every row that is not selected or not valid."""
         return (row.id for row in self.rows() if row.id and (row.problems or row.left_out))
+
+    def unselected(self) -> Iterable[str]:
+        """Return the id of every row that is not selected, although it is switched on."""
+        return (row.id for row in self.rows() if row.left_out and not row.switched_off)
 
     def close(self) -> None:
         """Remove the file; what a full disk did not take is no longer needed."""

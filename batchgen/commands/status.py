@@ -23,7 +23,7 @@ from batchgen.app.run_options import policy_of
 from batchgen.app.signals import SignalExit, handled_signals, signals_noted
 from batchgen.core.errors import BatchgenError, LocalIOError
 from batchgen.core.run_settings import merge
-from batchgen.core.summary import LiveSummary, summarise
+from batchgen.core.summary import LiveSummary
 from batchgen.core.units import duration_text
 from batchgen.ledger import follow
 from batchgen.ledger.lock import at_work, work_sentence
@@ -47,7 +47,7 @@ def handle(args: argparse.Namespace, context: CommandContext) -> int:
         if snapshot.note:
             context.console.say(snapshot.note)
         directory = snapshot.directory
-        summary = summarise(row.record for row in snapshot.rows() if not row.problems)
+        summary = snapshot.summary()
         left_s = snapshot.eta_s(summary, now_s=now_s)
     holder = at_work(directory.path)
     if args.json:
@@ -211,4 +211,4 @@ class StatusWatcher:
         spool = self._loaded.spool
         policy = policy_of(merge({}, self._loaded.manifest.settings.run))
         rows = {job.id: job.fingerprint for job in spool.jobs()}
-        return LiveSummary(rows, policy, invalid=spool.invalid)
+        return LiveSummary(rows, policy, unselected=spool.unselected(), invalid=spool.invalid)

@@ -7,22 +7,68 @@ such a cell could run as a formula. A leading apostrophe makes it text.
 from __future__ import annotations
 
 import re
+from collections.abc import Container, Sequence
 
 OUR_WORDS = ("prompt", "id", "model", "repeat", "enabled")
 """The columns of a manifest that mean the same for every model."""
 RESULT_COLUMNS = (
     "job", "state", "request_id", "outputs", "files", "cost_usd", "attempts", "error",
-    "submitted_at", "finished_at",
+    "submitted_at", "finished_at", "step", "take", "verdict", "note", "checks",
 )  # fmt: skip
 """The columns of results.csv after the input columns."""
+PREVIEW = "preview"
+"""The column of thumbnails that a workbook of results has besides."""
+_VERSIONS = (RESULT_COLUMNS, RESULT_COLUMNS[:10])
+"""The added columns of this version, and of those before it."""
+_PREFIX = "input."
 
 
-def carried_name(name: str) -> str:
-    """Return the name under which results.csv carries an input column.
+def carried_names(names: Sequence[str]) -> list[str]:
+    """Return the names under which results.csv carries these input columns.
 
-    An input column that is called like one of `RESULT_COLUMNS` gets the prefix `input.`.
+    One that is called like an added column gets the prefix `input.`; so does one that has that
+    prefix already, if the two would have the same name otherwise. Case does not matter.
     """
-    return f"input.{name}" if name in RESULT_COLUMNS else name
+    present = {name.casefold() for name in names}
+    added = {*RESULT_COLUMNS, PREVIEW}
+
+    def carried(name: str) -> str:
+        bare = name.casefold()
+        while bare.startswith(_PREFIX) and bare.removeprefix(_PREFIX) in present:
+            bare = bare.removeprefix(_PREFIX)
+        return _PREFIX + name if bare in added else name
+
+    return [carried(name) for name in names]
+
+
+def read_back(names: Sequence[str]) -> tuple[tuple[str, ...], frozenset[int]]:
+    """Return the input columns' own names in a header of results, and the columns that were added.
+
+    A column called `state` or `note` alone is the user's own: only if all of the added columns are
+    there, side by side, these are results. No column of any other header is added.
+    """
+    compared = tuple(name.casefold() for name in names)
+    for added in _VERSIONS:
+        for start in range(len(compared) - len(added), -1, -1):
+            if compared[start : start + len(added)] == added:
+                ours = set(range(start, start + len(added)))
+                known = set(added)
+                if added is RESULT_COLUMNS:
+                    ours.update(i for i, name in enumerate(compared) if name == PREVIEW)
+                    known.add(PREVIEW)
+                return tuple(_original(name, known) for name in names), frozenset(ours)
+    return tuple(names), frozenset()
+
+
+def _original(name: str, added: Container[str]) -> str:
+    """Undo `carried_names` and `defuse`."""
+    name = restore(name)
+    bare = name.casefold()
+    while bare.startswith(_PREFIX):
+        bare = bare.removeprefix(_PREFIX)
+        if bare in added:
+            return name[len(_PREFIX) :]
+    return name
 
 
 _FORMULA = re.compile(r"'*[=+\-@\t\r]")

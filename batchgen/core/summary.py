@@ -88,6 +88,8 @@ class Summary:
     """The costs that the API reported, for all attempts together."""
     files: int = 0
     file_bytes: int = 0
+    invalid: int = 0
+    """Wrong rows, which are no jobs but count among them."""
     oldest_uncollected: str | None = None
     """The end of the job that has waited longest for its download; RFC 3339."""
 
@@ -113,8 +115,8 @@ class Summary:
 
     @property
     def jobs(self) -> int:
-        """The number of jobs that were counted."""
-        return self.states.total()
+        """The number of jobs that were counted, and of wrong rows."""
+        return self.states.total() + self.invalid
 
     @property
     def unfinished(self) -> int:
@@ -124,9 +126,9 @@ class Summary:
         )
 
 
-def summarise(records: Iterable[JobRecord | None]) -> Summary:
+def summarise(records: Iterable[JobRecord | None], *, invalid: int = 0) -> Summary:
     """Return the summary of these records; None stands for a job without a record."""
-    summary = Summary()
+    summary = Summary(invalid=invalid)
     for record in records:
         share = JobShare.of(record)
         summary.add(share)
@@ -143,23 +145,31 @@ class LiveSummary:
     """
 
     def __init__(
-        self, rows: Mapping[str, str] | None, policy: Policy | None = None, *, invalid: int = 0
+        self,
+        rows: Mapping[str, str] | None,
+        policy: Policy | None = None,
+        *,
+        unselected: Iterable[str] = (),
+        invalid: int = 0,
     ) -> None:
         """Begin with the rows of the manifest: job to fingerprint, and how many are invalid.
 
-        The totals are those of the rows. Without a manifest (None) they are those of every job
-        of the ledger, as if its row were still as it was submitted.
+        The totals are those of all rows and of every job of the ledger; a run does nothing about
+        the `unselected` ones. Without a manifest (None) each job of the ledger counts as if its row
+        were still as it was submitted.
         """
         self._rows = rows
         self._policy = policy or Policy()
         self._invalid = invalid
-        self._summary = Summary()
+        self._summary = Summary(invalid=invalid)
         self._plan = Plan()
         self._shares: dict[str, JobShare] = {}
         self._finished_at_s: deque[float] = deque(maxlen=RECENT_JOBS)
         self._uncollected: dict[str, str] = {}
-        for job in rows or ():
-            self._put(job, NO_RECORD)
+        self._first = dict.fromkeys(unselected, NO_RECORD._replace(disposition=Disposition.DONE))
+        self._first.update(dict.fromkeys(rows or (), NO_RECORD))
+        for job, share in self._first.items():
+            self._put(job, share)
 
     @property
     def summary(self) -> Summary:
@@ -189,7 +199,7 @@ class LiveSummary:
         """Count the next line of the ledger."""
         before = self._shares.get(record.job, NO_RECORD)
         self._put(record.job, self._share(record))
-        if before.finished_at is None and self._has_row(record.job):
+        if before.finished_at is None:
             moment_s = seconds(record.finished_at)
             if moment_s is not None:
                 self._finished_at_s.append(moment_s)
@@ -199,7 +209,7 @@ class LiveSummary:
 
     def _share(self, record: JobRecord) -> JobShare | None:
         if record.adopted_by is not None:  # another job took it over, so its row is new again
-            return NO_RECORD if self._rows and record.job in self._rows else None
+            return self._first.get(record.job)
         fingerprint = record.fingerprint if self._rows is None else self._rows.get(record.job)
         kind = disposition(record, self._policy, fingerprint=fingerprint)
         return JobShare.of(record)._replace(disposition=kind)
@@ -212,12 +222,10 @@ class LiveSummary:
         if share is not None:
             self._shares[job] = share
             self._add(share, 1, has_row=self._has_row(job))
-            if share.uncollected_since is not None and self._has_row(job):
+            if share.uncollected_since is not None:
                 self._uncollected[job] = share.uncollected_since
 
     def _add(self, share: JobShare, sign: int, *, has_row: bool) -> None:
-        if has_row:
-            self._plan.counts[share.disposition] += sign
-            self._summary.add(share, sign)
-        else:
-            self._plan.removed[share.disposition] += sign
+        counts = self._plan.counts if has_row else self._plan.removed
+        counts[share.disposition] += sign
+        self._summary.add(share, sign)

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from batchgen.core.errors import ManifestError, Problem
 from batchgen.core.jobs import Where
 from batchgen.core.schema.values import Given, Written, text_of
-from batchgen.core.spreadsheet import RESULT_COLUMNS, restore
+from batchgen.core.spreadsheet import read_back
 
 CREDENTIALS = frozenset({"api_key", "token", "password", "secret", "authorization"})
 """Names of columns whose cells must not appear in a report."""
@@ -129,6 +129,8 @@ class LeftOut:
     jobs: tuple[str, ...]
     """The ids of its jobs; its own id alone if the rest of the row is wrong."""
     columns: Mapping[str, str] = field(default_factory=dict)
+    switched_off: bool = False
+    """Whether it is switched off in the manifest itself, so that it is no job of any run."""
 
 
 def bad_row(
@@ -201,31 +203,11 @@ def _sheet_header(cells: Sequence[str], file: str, row: int, decimal_comma: bool
         what = f"has {len(cells):,} columns; at most {MAX_COLUMNS:,} are allowed"
         raise ManifestError([Problem(where, what)])
     names = tuple(" ".join(cell.split()) for cell in cells)
-    ignored = _result_columns(names)
-    if ignored:
-        names = tuple(_original(name) for name in names)
+    names, ignored = read_back(names)
     problems = [*_bad_names(names, where), *_twice(names, ignored, where)]
     if problems:
         raise ManifestError(problems)
     return Header(file=file, names=names, row=row, decimal_comma=decimal_comma, ignored=ignored)
-
-
-def _result_columns(names: Sequence[str]) -> frozenset[int]:
-    """Return the columns that our results file added; none if this is another file's header.
-
-    A column called `state` or `error` alone is the user's own: all must be there, side by side.
-    """
-    compared = tuple(name.casefold() for name in names)
-    for start in range(len(compared) - len(RESULT_COLUMNS), -1, -1):
-        if compared[start : start + len(RESULT_COLUMNS)] == RESULT_COLUMNS:
-            return frozenset(range(start, start + len(RESULT_COLUMNS)))
-    return frozenset()
-
-
-def _original(name: str) -> str:
-    """Return the name before the results: a column with the name of one of ours got `input.`."""
-    bare = restore(name).removeprefix("input.")
-    return bare if bare in RESULT_COLUMNS else restore(name)
 
 
 def _bad_names(names: Sequence[str], where: str) -> list[Problem]:

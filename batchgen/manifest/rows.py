@@ -65,6 +65,8 @@ class Rows:
     def read(self, records: Iterable[Record | BadRow]) -> Iterator[Job | BadRow | LeftOut]:
         """Yield every row in the order of the file; that there is none, last."""
         for record in records:
+            if _is_job_without_row(record):
+                continue
             self._count += 1
             if isinstance(record, BadRow):
                 yield record
@@ -122,7 +124,7 @@ class Rows:
         row.read()
         if "enabled" in plan.our_words and row.is_off():
             self._switched_off += 1
-            return self._left_out(row, (), plan)
+            return self._left_out(row, (), plan, switched_off=True)
         # A row that is not selected takes its id all the same, so that names do not move.
         jobs = row.jobs(self.ids)
         if self._selection is not None and not self._selection.matches(row.columns):
@@ -133,13 +135,14 @@ class Rows:
         return () if plan.problems else jobs
 
     def _left_out(
-        self, row: RowDraft, jobs: Sequence[Job], plan: ColumnPlan
+        self, row: RowDraft, jobs: Sequence[Job], plan: ColumnPlan, *, switched_off: bool = False
     ) -> tuple[()] | tuple[LeftOut]:
         """Return what says that a row still has its jobs; its mistakes do not matter."""
         names = [job.id for job in jobs]
         if not names and "id" in plan.our_words and (own_id := row.id or row.given_id()):
             names = [own_id]
-        return (LeftOut(jobs=tuple(names), columns=row.columns),) if names else ()
+        left_out = LeftOut(jobs=tuple(names), columns=row.columns, switched_off=switched_off)
+        return (left_out,) if names else ()
 
     def _bad(self, record: Record, problems: Sequence[Problem], id_: str | None = None) -> BadRow:
         return BadRow(
@@ -148,6 +151,14 @@ class Rows:
             columns=self._columns.of(record),
             id=id_,
         )
+
+
+def _is_job_without_row(record: Record | BadRow) -> bool:
+    """Return whether a row of our own results is of a job whose row had gone: only we wrote it."""
+    if isinstance(record, BadRow) or not record.header.ignored:
+        return False
+    ignored = record.header.ignored
+    return all(is_blank(cell) for i, cell in enumerate(record.cells) if i not in ignored)
 
 
 class RowDraft:

@@ -8,6 +8,7 @@ from pathlib import Path
 from batchgen.core.lifecycle import JobState
 from batchgen.core.summary import Summary
 from batchgen.core.units import count_text, duration_text, seconds, size_text
+from batchgen.reports.results_csv import INVALID
 from batchgen.system.run_directory import RunDirectory
 
 DAY_S = 86_400.0
@@ -50,6 +51,8 @@ def state_phrases(summary: Summary) -> Iterator[str]:
     for state in JobState:
         if count := summary.states[state]:
             yield f"{count:,} {_STATE_TEXTS.get(state, state.value)}"
+    if summary.invalid:
+        yield f"{summary.invalid:,} {INVALID}"
     if summary.cost_usd:
         yield f"${summary.cost_usd:,.2f}"
 
@@ -78,7 +81,8 @@ def summary_json(summary: Summary, code: int | None, reasons: Sequence[str]) -> 
     """Return the state of a batch for a program; without `code` if no run has ended."""
     return {
         "jobs": summary.jobs,
-        "states": {state.value: summary.states[state] for state in JobState},
+        "states": {state.value: summary.states[state] for state in JobState}
+        | {INVALID: summary.invalid},
         "cost_usd": round(summary.cost_usd, 6),
         "files": summary.files,
         "bytes": summary.file_bytes,

@@ -100,7 +100,7 @@ def test_the_directory_remembers_what_shaped_its_jobs(tmp_path: Path) -> None:
     assert (first.code, again.code, other.code) == (0, 0, 0), first.err + again.err + other.err
     assert [one["width×height"] for one in sent] == ["1024x1024(1:1)", "2048x2048(1:1)"]
     assert "--param is size=2048x2048 now" in other.err
-    assert status["states"]["downloaded"] == 1
+    assert status["states"]["downloaded"] == 2, "the row, and the job of the row as it was"
 
 
 def test_files_are_called_as_the_manifest_says(tmp_path: Path) -> None:

@@ -284,7 +284,7 @@ def test_a_watch_may_begin_before_there_is_a_ledger(tmp_path: Path) -> None:
         second = watch.read()
 
     assert (first.left, first.is_settled) == (2, False)
-    assert second.summary.states == {JobState.PENDING: 1, JobState.DOWNLOADED: 1}
+    assert second.summary.states == {JobState.PENDING: 1, JobState.DOWNLOADED: 2}
 
 
 GENERATION = JobError(kind="generation", message="out of memory")

@@ -67,7 +67,7 @@ def test_a_live_summary_is_that_of_the_whole_ledger_and_ends_like_the_run() -> N
     for policy in (Policy(), Policy(download=False), Policy(resubmit_doubts=True)):
         for _ in range(300):
             records: dict[str, JobRecord] = {}
-            live = LiveSummary(rows, policy)
+            live = LiveSummary(rows, policy, invalid=2)
             for _ in range(12):
                 record = _any_record(rng)
                 records[record.job] = record
@@ -77,8 +77,12 @@ def test_a_live_summary_is_that_of_the_whole_ledger_and_ends_like_the_run() -> N
                     live.take(left)
 
                 plan = _plan(rows, records, policy)
-                assert live.summary == summarise(map(records.get, rows))
-                assert (live.left, live.exit_code) == (plan.work_left, exit_code((), plan))
+                gone = (records[job] for job in records.keys() - rows.keys())
+                assert live.summary == summarise([*map(records.get, rows), *gone], invalid=2)
+                assert (live.left, live.exit_code) == (
+                    plan.work_left,
+                    exit_code((), plan, invalid=2),
+                )
 
 
 def _plan(rows: dict[str, str], records: dict[str, JobRecord], policy: Policy) -> Plan:

@@ -6,21 +6,26 @@ import csv
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from batchgen.core import spreadsheet
 from batchgen.core.events import JobError, OutputFile
 from batchgen.core.jobs import Job
 from batchgen.core.lifecycle import JobRecord, JobState
-from batchgen.core.spreadsheet import RESULT_COLUMNS
+from batchgen.core.spreadsheet import RESULT_COLUMNS, carried_names, defuse, restore
+from batchgen.manifest.header import BadRow
 from batchgen.manifest.manifest import open_manifest
 from batchgen.manifest.settings import RowOptions
 from batchgen.reports.results_csv import ResultRow, result_cells, write_results
+from tests.kit.live import write_csv
 from tests.manifest.conftest import NoSchemas
 
 CONTRACT_COLUMNS = [
     "job", "state", "request_id", "outputs", "files", "cost_usd", "attempts", "error",
     "submitted_at", "finished_at", "step", "take", "verdict", "note", "checks",
 ]  # fmt: skip
-"""The added columns that users may rely on; those that are not written yet are the last ones."""
+"""The added columns that users may rely on."""
 
 RECORD = JobRecord(
     ts="2026-11-22T02:00:02.000Z",
@@ -46,16 +51,22 @@ def written(tmp_path: Path, columns: list[str], *rows: ResultRow) -> list[list[s
         return list(csv.reader(file))
 
 
-def test_the_added_columns_are_the_first_of_the_contract(tmp_path: Path) -> None:
+def test_the_added_columns_are_those_of_the_contract(tmp_path: Path) -> None:
     """In its order: a script that reads a column by name or by place keeps working."""
     (header,) = written(tmp_path, ["prompt"])
 
-    added = header[1:]
-    assert len(added) >= 10
-    assert added == CONTRACT_COLUMNS[: len(added)]
+    assert header == ["prompt", *CONTRACT_COLUMNS]
 
 
-@pytest.mark.parametrize("column", RESULT_COLUMNS)
+def read_back(path: Path) -> tuple[list[str], list[Job], list[BadRow]]:
+    """Return the columns, the jobs and the bad rows of a file that is read as a manifest."""
+    manifest = open_manifest(str(path), RowOptions(model="a/b"), NoSchemas())
+    rows = list(manifest.rows())
+    jobs = [row for row in rows if isinstance(row, Job)]
+    return list(manifest.columns), jobs, [row for row in rows if isinstance(row, BadRow)]
+
+
+@pytest.mark.parametrize("column", [*RESULT_COLUMNS, "preview", "Job", "NOTE", "Preview"])
 def test_reading_back_ignores_exactly_the_columns_that_were_added(
     tmp_path: Path, column: str
 ) -> None:
@@ -65,12 +76,90 @@ def test_reading_back_ignores_exactly_the_columns_that_were_added(
     header, _ = written(tmp_path, names, row)
     assert header[1] == f"input.{column}"
 
-    options = RowOptions(model="a/b")
-    manifest = open_manifest(str(tmp_path / "results.csv"), options, NoSchemas())
-    (job,) = (one for one in manifest.rows() if isinstance(one, Job))
+    columns, (job,), bad = read_back(tmp_path / "results.csv")
 
-    assert list(manifest.columns) == names
+    assert (columns, bad) == (names, [])
     assert job.input == {"prompt": "-fox"}
+    assert job.columns[column] == "x"
+
+
+NAMES = st.lists(
+    st.sampled_from(["state", "note", "input.state", "=x", "'=x", "campaign"]),
+    unique=True,
+)
+
+
+@given(names=NAMES)
+def test_no_two_columns_of_the_results_have_one_name(names: list[str]) -> None:
+    """Also if the user has a column with the prefix that is added."""
+    header = [*carried_names(names), *RESULT_COLUMNS]
+
+    assert len(set(header)) == len(header)
+    if "input.state" not in names or "state" in names:
+        found, ignored = spreadsheet.read_back([defuse(name) for name in header])
+        assert list(found[: len(names)]) == names
+        assert ignored == set(range(len(names), len(header)))
+
+
+def test_results_of_an_earlier_version_are_read_back(tmp_path: Path) -> None:
+    """They have ten added columns; a column `note` or `take` is the user's own there."""
+    path = tmp_path / "results.csv"
+    names = ["prompt", "note", "preview", "input.state"]
+    write_csv(path, ["a fox,new,p,draft,fox,downloaded,r,u,f,0.03,1,,,"],
+              ",".join([*names, *RESULT_COLUMNS[:10]]))  # fmt: skip
+
+    columns, (job,), bad = read_back(path)
+
+    assert (columns, bad) == (["prompt", "note", "preview", "state"], [])
+    assert job.columns == {"prompt": "a fox", "note": "new", "preview": "p", "state": "draft"}
+
+
+@pytest.mark.parametrize("column", RESULT_COLUMNS)
+def test_a_column_of_a_file_that_is_not_ours_is_carried(tmp_path: Path, column: str) -> None:
+    """Whatever it is called: only all of the added columns together make a file of results."""
+    path = write_csv(tmp_path / "m.csv", ["a fox,mine"], f"prompt,{column}")
+
+    columns, (job,), _ = read_back(path)
+
+    assert columns == ["prompt", column]
+    assert job.columns[column] == "mine"
+
+
+def test_jobs_without_a_row_are_no_rows_when_results_are_read_back(tmp_path: Path) -> None:
+    """They have no input columns, so there is nothing that could be submitted."""
+    row = ResultRow(job="fox", columns={"prompt": "a fox"}, record=RECORD)
+    gone = ResultRow(job="old", columns={}, record=RECORD)
+    written(tmp_path, ["prompt"], row, gone)
+
+    _, jobs, bad = read_back(tmp_path / "results.csv")
+
+    assert ([job.input for job in jobs], bad) == ([{"prompt": "a fox"}], [])
+
+
+LINE_BREAKS = ["\n", "\r", "\r\n", "\v", "\f", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029"]
+
+
+@given(
+    cells=st.lists(
+        st.lists(st.sampled_from(["a", "=1", " ", ",", '"', "'", *LINE_BREAKS])).map("".join),
+        min_size=1,
+    )
+)
+def test_a_cell_with_a_line_break_of_any_kind_is_one_quoted_cell(
+    tmp_path_factory: pytest.TempPathFactory, cells: list[str]
+) -> None:
+    """A program that takes it for the end of a line would see a formula that nobody has defused."""
+    tmp_path = tmp_path_factory.mktemp("results")
+    names = [f"c{n}" for n in range(len(cells))]
+    row = ResultRow(job="fox", columns=dict(zip(names, cells, strict=True)), record=None)
+
+    _, found = written(tmp_path, names, row)
+
+    assert [restore(cell) for cell in found[: len(cells)]] == cells
+    raw = (tmp_path / "results.csv").read_bytes().decode()
+    outside = "".join(raw.split('"')[::2])
+    assert set(outside).isdisjoint({*"".join(LINE_BREAKS)} - {"\n"})
+    assert outside.count("\n") == 2
 
 
 def test_a_job_has_its_cells_and_several_values_one_per_line(tmp_path: Path) -> None:
@@ -85,26 +174,26 @@ def test_a_job_has_its_cells_and_several_values_one_per_line(tmp_path: Path) -> 
     assert found["files"] == "outputs/fox-1.png"
     assert found["cost_usd"] == "0.75"
     assert found["attempts"] == "2"
+    assert [found[name] for name in CONTRACT_COLUMNS[10:]] == ["", "1", "", "", ""]
     assert found["error"] == "generation: =1+1"
 
 
 @pytest.mark.parametrize(
-    ("problems", "state"),
-    [((), "pending"), (("m.csv:2: no prompt", "m.csv:2: too big"), "invalid")],
-)
+    ("problems", "expected"),
+    [
+        ((), {"state": "pending", "attempts": "0"}),
+        (("m.csv:2: no prompt", "m.csv:2: too big"),
+         {"state": "invalid", "error": "m.csv:2: no prompt\nm.csv:2: too big"}),
+    ],
+)  # fmt: skip
 def test_a_row_without_a_record_holds_no_data_of_a_job(
-    problems: tuple[str, ...], state: str
+    problems: tuple[str, ...], expected: dict[str, str]
 ) -> None:
     """Only its name, its state and what is wrong with it."""
     cells = result_cells(ResultRow(job="fox", columns={}, record=None, problems=problems))
 
     assert tuple(cells) == RESULT_COLUMNS
-    assert {name: cell for name, cell in cells.items() if cell} == {
-        "job": "fox",
-        "state": state,
-        "attempts": "0",
-        **({"error": "\n".join(problems)} if problems else {}),
-    }
+    assert {name: cell for name, cell in cells.items() if cell} == {"job": "fox", **expected}
 
 
 def test_the_same_state_gives_the_same_bytes(tmp_path: Path) -> None:
