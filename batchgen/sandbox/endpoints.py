@@ -1,4 +1,4 @@
-"""The endpoints of the Model API: the delivery of each call from its arguments. No HTTP library.
+"""The endpoints of the Model API: the answer to each call from its arguments. No HTTP library.
 
 Paths, fields and words are those of RunComfy docs (async queue endpoints, error codes) and, for
 catalogue, balance and `include_cost`, of the vendor's CLI and ComfyUI nodes. A call is checked in
@@ -17,8 +17,8 @@ from batchgen.sandbox.audit import Audit
 from batchgen.sandbox.config import SandboxConfig
 from batchgen.sandbox.faults.kinds import Body, Call, Edit, On, error_of
 from batchgen.sandbox.faults.rules import FaultPlan
-from batchgen.sandbox.faults.table import delivery_with, ending_of
-from batchgen.sandbox.http_answer import Answer, Delivery, error, gateway_error, of_json
+from batchgen.sandbox.faults.table import answer_with, ending_of
+from batchgen.sandbox.http_answer import Answer, error, gateway_error, of_json
 from batchgen.sandbox.model_catalogue import Model, SandboxCatalogue, no_model
 from batchgen.sandbox.remote_queue import RemoteQueue, TicketState
 from batchgen.sandbox.request_book import Request, RequestBook, body_digest
@@ -52,7 +52,7 @@ class Endpoints:
         self._plan = plan
         self._started_at = clock()
 
-    def submit(self, model_id: str, raw: bytes, token: str) -> Delivery:
+    def submit(self, model_id: str, raw: bytes, token: str) -> Answer:
         """Answer `POST /v1/models/{id}`; every accepted one is a new paid job."""
         body = _decoded(raw)
         digest = body_digest(model_id, raw.hex() if body is _UNREADABLE else body)
@@ -78,7 +78,7 @@ class Endpoints:
             posts.accepted += 1
             return of_json(_links(self.origin, request.request_id))
 
-        return self._deliver(self._call(On.SUBMIT, digest, prompt, model_id), carry_out)
+        return self._answer(self._call(On.SUBMIT, digest, prompt, model_id), carry_out)
 
     def _refusal(self, model: Model, body: object) -> Answer | None:
         problems: list[dict[str, object]] = (
@@ -94,7 +94,7 @@ class Endpoints:
             return error(http_answer.NO_BALANCE, "the balance does not cover this job")
         return None
 
-    def status(self, request_id: str, token: str) -> Delivery:
+    def status(self, request_id: str, token: str) -> Answer:
         """Answer `GET /v1/requests/{id}/status`: the state in the queue, not how the job ended."""
         return self._about(
             On.STATUS,
@@ -103,7 +103,7 @@ class Endpoints:
             lambda request: of_json(_status_body(self.origin, request, self.book.queue)),
         )
 
-    def result(self, request_id: str, token: str, *, include_cost: bool) -> Delivery:
+    def result(self, request_id: str, token: str, *, include_cost: bool) -> Answer:
         """Answer `GET /v1/requests/{id}/result`: 200 in every state, outputs only after success."""
         word = self._config.success_word
 
@@ -114,7 +114,7 @@ class Endpoints:
 
         return self._about(On.RESULT, request_id, token, answer)
 
-    def cancel(self, request_id: str, token: str) -> Delivery:
+    def cancel(self, request_id: str, token: str) -> Answer:
         """Answer `POST /v1/requests/{id}/cancel`: only a job that still waits can be cancelled."""
 
         def carry_out(request: Request) -> Answer:
@@ -126,41 +126,41 @@ class Endpoints:
 
         return self._about(On.CANCEL, request_id, token, carry_out)
 
-    def models(self, query: Mapping[str, str]) -> Delivery:
+    def models(self, query: Mapping[str, str]) -> Answer:
         """Answer `GET /v1/models`: a page of the catalogue, `PAGE_LIMIT` entries at most."""
         return self._entries("models", None, lambda edit: self._catalogue.listing(query, edit))
 
-    def categories(self) -> Delivery:
+    def categories(self) -> Answer:
         """Answer `GET /v1/models/categories`."""
         categories = of_json({"categories": self._catalogue.categories()})
         return self._entries("categories", "", lambda _edit: categories)
 
-    def model(self, model_id: str) -> Delivery:
+    def model(self, model_id: str) -> Answer:
         """Answer `GET /v1/models/{id}`: one entry with its schema and price."""
         return self._entries(model_id, model_id, lambda edit: self._catalogue.one(model_id, edit))
 
-    def balance(self) -> Delivery:
+    def balance(self) -> Answer:
         """Answer `GET /prod/v2/balance`; on the live service this is on another host."""
         left = max(self.book.balance_microusd, 0)
         body = {"balance_microdollars": left, "balance_usd": left / 1_000_000, "currency": "USD"}
-        return self._deliver(self._call(On.BALANCE, "balance"), lambda: of_json(body))
+        return self._answer(self._call(On.BALANCE, "balance"), lambda: of_json(body))
 
-    def file(self, request_id: str, name: str, query: str, headers: Mapping[str, str]) -> Delivery:
+    def file(self, request_id: str, name: str, query: str, headers: Mapping[str, str]) -> Answer:
         """Answer `GET /files/{request}/{name}`: an output; needs no token."""
         self.book.queue.advance(self._clock())
         request = self.book.requests.get(request_id)
         file = request.file(name) if request is not None and self._has_outputs(request) else None
         if request is None or file is None:
-            return self._deliver(self._call(On.FILE, f"{request_id}/{name}"), lambda: _NO_FILE)
+            return self._answer(self._call(On.FILE, f"{request_id}/{name}"), lambda: _NO_FILE)
         fresh = query == FRESH
         if request.dead_link is not None and not fresh:
-            return Delivery(request.dead_link)
+            return request.dead_link
         call = self._call_about(On.FILE, request, f"{request.key}/{name}")
         call.file, call.headers, call.fresh = file, headers, fresh
-        delivery = self._deliver(call, lambda: serve(file, headers))
-        if delivery.kills_link:
-            request.dead_link = delivery.answer
-        return delivery
+        answer = self._answer(call, lambda: serve(file, headers))
+        if answer.kills_link:
+            request.dead_link = answer
+        return answer
 
     def _has_outputs(self, request: Request) -> bool:
         completed = request.ticket.state is TicketState.COMPLETED
@@ -181,37 +181,37 @@ class Endpoints:
 
     def _about(
         self, on: On, request_id: str, token: str, answer: Callable[[Request], Answer]
-    ) -> Delivery:
-        """Deliver a call about one request, which must exist and belong to the token."""
+    ) -> Answer:
+        """Answer a call about one request, which must exist and belong to the token."""
         self.book.queue.advance(self._clock())
         request = self.book.requests.get(request_id)
         if request is None:
             return self._unknown(on, request_id)
         if request.accepted.token != token:
             message = "this request belongs to another user"
-            return Delivery(error(http_answer.NOT_YOURS, message))
+            return error(http_answer.NOT_YOURS, message)
         if on is On.RESULT and self._plan.ends_jobs(on):
             self._settle(request)
         if self._is_forgotten(request):
             return self._unknown(on, request_id)
-        return self._deliver(self._call_about(on, request, request.key), lambda: answer(request))
+        return self._answer(self._call_about(on, request, request.key), lambda: answer(request))
 
-    def _unknown(self, on: On, request_id: str) -> Delivery:
+    def _unknown(self, on: On, request_id: str) -> Answer:
         missing = error(http_answer.UNKNOWN, f"request {request_id!r} does not exist")
-        return self._deliver(self._call(on, request_id), lambda: missing)
+        return self._answer(self._call(on, request_id), lambda: missing)
 
-    def _entries(self, key: str, model: str | None, entries: Callable[[Edit], Answer]) -> Delivery:
-        """Deliver a call of the catalogue."""
+    def _entries(self, key: str, model: str | None, entries: Callable[[Edit], Answer]) -> Answer:
+        """Answer a call of the catalogue."""
         call = self._call(On.CATALOGUE, key, model=model)
         call.entries = entries
-        return self._deliver(call, lambda: entries(lambda entry: entry))
+        return self._answer(call, lambda: entries(lambda entry: entry))
 
-    def _deliver(self, call: Call, carry_out: Callable[[], Answer]) -> Delivery:
+    def _answer(self, call: Call, carry_out: Callable[[], Answer]) -> Answer:
         """Carry a call out, with the fault that the rules have for it."""
         fault = self._plan.fault(call)
         if fault is None:
-            return Delivery(carry_out())
-        return delivery_with(fault, carry_out() if fault.accepted else _NOTHING, call)
+            return carry_out()
+        return answer_with(fault, carry_out() if fault.accepted else _NOTHING, call)
 
     def _call(self, on: On, key: str, prompt: str = "", model: str | None = "") -> Call:
         now = self._clock()

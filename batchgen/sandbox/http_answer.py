@@ -45,21 +45,15 @@ class ErrorStyle(StrEnum):
 
 
 class Answer(NamedTuple):
-    """Status, body and headers of one answer. A tuple, because one is made for every call."""
+    """One answer and its way to the client. A tuple, because one is made for every call."""
 
     status: int
+    """0 if the connection is closed without an answer."""
     body: bytes
     content_type: str = "application/json"
     headers: Mapping[str, str] | None = None
     code: int | None = None
     """The API's own error code, if this is one of its errors."""
-
-
-class Delivery(NamedTuple):
-    """The way of an answer to the client. A tuple as well."""
-
-    answer: Answer | None
-    """None: the connection is closed without one."""
     delay_s: float = 0.0
     """Seconds before any of it is sent."""
     cut: bool = False
@@ -74,6 +68,10 @@ class Delivery(NamedTuple):
     """True if Location names the other path of what was asked for."""
     kills_link: bool = False
     """True if the address that was asked for is dead from now on."""
+
+
+CLOSED = Answer(0, b"")
+"""No answer: the connection is closed."""
 
 
 def of_json(payload: object, status: int = 200) -> Answer:
@@ -94,7 +92,9 @@ def styled(answer: Answer, style: ErrorStyle) -> Answer:
     if style is ErrorStyle.HTTP_200:
         return answer._replace(status=200)
     status = {BAD_TOKEN: 401, NO_BALANCE: 402}.get(answer.code)
-    return gateway_error(status) if status and style is ErrorStyle.STATUSES else answer
+    if status is None or style is not ErrorStyle.STATUSES:
+        return answer
+    return answer._replace(status=status, body=gateway_error(status).body)
 
 
 def gateway_error(status: int) -> Answer:
@@ -108,41 +108,36 @@ def with_header(answer: Answer, name: str, value: str) -> Answer:
     return answer._replace(headers={**(answer.headers or {}), name: value})
 
 
-async def send(request: web.BaseRequest, delivery: Delivery, sleep: Sleep) -> web.StreamResponse:
-    """Send an answer in the way of its delivery, or end the connection without one."""
-    answer = delivery.answer
-    if answer is None:
-        _hang_up(request, reset=delivery.reset)
+async def send(request: web.BaseRequest, answer: Answer, sleep: Sleep) -> web.StreamResponse:
+    """Send an answer on its way, or end the connection without one."""
+    if not answer.status:
+        _hang_up(request, reset=answer.reset)
         return web.Response()
     headers = {"Content-Type": answer.content_type, **(answer.headers or {})}
-    if delivery.moved:
+    if answer.moved:
         headers["Location"] = MOVED + request.raw_path
-    if not (delivery.cut or delivery.chunked or delivery.bytes_per_s):
+    if not (answer.cut or answer.chunked or answer.bytes_per_s):
         return web.Response(status=answer.status, body=answer.body, headers=headers)
     # Without a Content-Length, HTTP/1.1 has no other way than chunks.
-    if not delivery.chunked:
+    if not answer.chunked:
         headers["Content-Length"] = str(len(answer.body))
     response = web.StreamResponse(status=answer.status, headers=headers)
     try:
         await response.prepare(request)
-        await _send_body(request, response, answer.body, delivery, sleep)
+        await _send_body(request, response, answer, sleep)
     except ConnectionResetError:
         return web.Response()  # the client was killed: nobody is left to read this
     return response
 
 
 async def _send_body(
-    request: web.BaseRequest,
-    response: web.StreamResponse,
-    body: bytes,
-    delivery: Delivery,
-    sleep: Sleep,
+    request: web.BaseRequest, response: web.StreamResponse, answer: Answer, sleep: Sleep
 ) -> None:
-    if delivery.cut:
+    body, speed = answer.body, answer.bytes_per_s
+    if answer.cut:
         await response.write(body[: len(body) // 2])
         _hang_up(request)
         return
-    speed = delivery.bytes_per_s
     size = max(1, round(speed / CHUNKS_PER_S)) if speed else max(1, len(body))
     for start in range(0, len(body), size):
         chunk = body[start : start + size]

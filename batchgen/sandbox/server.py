@@ -26,7 +26,7 @@ from batchgen.sandbox.faults.rules import FaultPlan, parse_rules
 from batchgen.sandbox.http_answer import (
     BAD_TOKEN,
     MOVED,
-    Delivery,
+    Answer,
     ErrorStyle,
     Sleep,
     error,
@@ -117,9 +117,9 @@ class Listener:
                 return
 
 
-_NOT_FOUND = Delivery(gateway_error(404))
-_WRONG_METHOD = Delivery(gateway_error(405))
-_NO_TOKEN = Delivery(error(BAD_TOKEN, "the token is missing, expired or revoked"))
+_NOT_FOUND = gateway_error(404)
+_WRONG_METHOD = gateway_error(405)
+_NO_TOKEN = error(BAD_TOKEN, "the token is missing, expired or revoked")
 
 
 class Sandbox:
@@ -214,22 +214,22 @@ class Sandbox:
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
-            endpoint, delivery = await self._dispatch(request)
+            endpoint, answer = await self._dispatch(request)
         except LocalIOError as problem:
-            endpoint, delivery = "journal", Delivery(error(500001, str(problem)))
-        return await self._deliver(request, endpoint, delivery)
+            endpoint, answer = "journal", error(500001, str(problem))
+        return await self._send(request, endpoint, answer)
 
-    async def _dispatch(self, request: web.BaseRequest) -> tuple[str, Delivery]:
-        """Return the endpoint, as the audit names it, and the delivery."""
+    async def _dispatch(self, request: web.BaseRequest) -> tuple[str, Answer]:
+        """Return the endpoint, as the audit names it, and the answer."""
         path, _, query = request.raw_path.removeprefix(MOVED).partition("?")
         match parts := path.split("/")[1:]:
             case ["files", request_id, name]:
                 return "file", self._file_call(request, request_id, name, query)
             case ["sandbox", "audit"]:
-                return "sandbox", Delivery(of_json(self.audit.as_json()))
+                return "sandbox", of_json(self.audit.as_json())
             case ["sandbox", "health"]:
                 health = {"status": "ok", "in_flight": self.audit.in_flight}
-                return "sandbox", Delivery(of_json(health))
+                return "sandbox", of_json(health)
             case ["v1", "requests", _, ("status" | "result" | "cancel") as verb]:
                 endpoint = str(verb)
             case ["v1", "models", *_]:
@@ -245,8 +245,8 @@ class Sandbox:
 
     async def _api_call(
         self, request: web.BaseRequest, parts: list[str], query: dict[str, str], token: str
-    ) -> Delivery:
-        """Return the delivery of a call with a good token."""
+    ) -> Answer:
+        """Return the answer to a call with a good token."""
         api = self._endpoints
         match request.method, parts[1:]:
             case "GET", ["requests", request_id, "status"]:
@@ -260,7 +260,7 @@ class Sandbox:
                 try:
                     return api.submit("/".join(names), await request.read(), token)
                 except web.HTTPRequestEntityTooLarge:
-                    return Delivery(gateway_error(413))
+                    return gateway_error(413)
             case "GET", ["models"]:
                 return api.models(query)
             case "GET", ["models", "categories"]:
@@ -273,23 +273,21 @@ class Sandbox:
 
     def _file_call(
         self, request: web.BaseRequest, request_id: str, name: str, query: str
-    ) -> Delivery:
+    ) -> Answer:
         if "Authorization" in request.headers:
             self.audit.tokens_on_files += 1
         if request.method not in ("GET", "HEAD"):
             return _WRONG_METHOD
         return self._endpoints.file(request_id, name, query, request.headers)
 
-    async def _deliver(
-        self, request: web.BaseRequest, endpoint: str, delivery: Delivery
+    async def _send(
+        self, request: web.BaseRequest, endpoint: str, answer: Answer
     ) -> web.StreamResponse:
+        answer = styled(answer, self._style)
         if request.method == "HEAD":  # it has no body for a fault to change
-            delivery = delivery._replace(cut=False, chunked=False, bytes_per_s=None)
-        if delivery.answer:
-            delivery = delivery._replace(answer=styled(delivery.answer, self._style))
-        answer = delivery.answer
-        whole = answer is not None and not delivery.cut
-        self.audit.count_call(endpoint, str(answer.status) if answer and whole else "closed")
-        if delivery.delay_s:
-            await self._sleep(delivery.delay_s)
-        return await send(request, delivery, self._sleep)
+            answer = answer._replace(cut=False, chunked=False, bytes_per_s=None)
+        is_whole = answer.status and not answer.cut
+        self.audit.count_call(endpoint, str(answer.status) if is_whole else "closed")
+        if answer.delay_s:
+            await self._sleep(answer.delay_s)
+        return await send(request, answer, self._sleep)

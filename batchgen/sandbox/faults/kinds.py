@@ -1,7 +1,7 @@
 """The vocabulary of the fault language: calls, forms of errors, faults, kinds of fault.
 
 A kind of fault has an effect: a pure function that turns the answer that the client should get into
-the delivery that it does get. Whether the call is carried out before that is `accepted`; for a
+the one that it does get. Whether the call is carried out before that is `accepted`; for a
 submission, this is whether it made a job. The option `accepted=yes` or `accepted=no` overrides it.
 
 A kind with an `ending` leaves the answers alone: it decides how a job ends.
@@ -15,7 +15,7 @@ from enum import StrEnum
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Annotated, Any, get_origin, get_type_hints
 
-from batchgen.sandbox.http_answer import Answer, Delivery, gateway_error, of_json
+from batchgen.sandbox.http_answer import Answer, gateway_error, of_json
 
 if TYPE_CHECKING:
     from batchgen.sandbox.served_file import File
@@ -221,14 +221,14 @@ class Ending:
     """True if the API no longer knows the request after `after_s`."""
 
 
-Effect = Callable[[Fault, Answer, Call], Delivery]
+Effect = Callable[[Fault, Answer, Call], Answer]
 
 
 @dataclass(frozen=True, slots=True)
 class FaultKind:
     """One kind of fault."""
 
-    effect: Effect = lambda _fault, answer, _call: Delivery(answer)
+    effect: Effect = lambda _fault, answer, _call: answer
     on: frozenset[On] = EVERYWHERE
     """The calls that it is possible for."""
     options: tuple[str, ...] = ()

@@ -23,8 +23,8 @@ from batchgen.sandbox.faults.kinds import (
     On,
 )
 from batchgen.sandbox.http_answer import (
+    CLOSED,
     Answer,
-    Delivery,
     error,
     gateway_error,
     of_json,
@@ -36,7 +36,7 @@ FOREIGN = "https://elsewhere.invalid/1.png"
 """Under a top-level domain that never resolves, so that no real host is called."""
 
 
-def _http_status(fault: Fault, _answer: Answer, call: Call) -> Delivery:
+def _http_status(fault: Fault, _answer: Answer, call: Call) -> Answer:
     http = int(fault.do)
     form = fault.body or ("error_code" if fault.code is not None else "message")
     answer = BODIES[form](http, fault.code or http * 1000 + 1)
@@ -45,37 +45,33 @@ def _http_status(fault: Fault, _answer: Answer, call: Call) -> Delivery:
     if fault.retry_after_date is not None:
         date = formatdate(call.now + fault.retry_after_date, usegmt=True)
         answer = with_header(answer, "Retry-After", date)
-    return Delivery(answer)
+    return answer
 
 
-def _close(_fault: Fault, _answer: Answer, _call: Call) -> Delivery:
-    return Delivery(None)
+def _reset(_fault: Fault, _answer: Answer, _call: Call) -> Answer:
+    return CLOSED._replace(reset=True)
 
 
-def _reset(_fault: Fault, _answer: Answer, _call: Call) -> Delivery:
-    return Delivery(None, reset=True)
+def _half(_fault: Fault, answer: Answer, _call: Call) -> Answer:
+    """Return half of the body, announced as all of it."""
+    return answer._replace(body=answer.body[: len(answer.body) // 2], code=None)
 
 
-def _half(_fault: Fault, answer: Answer, _call: Call) -> Delivery:
-    """Deliver half of the body, announced as all of it."""
-    return Delivery(answer._replace(body=answer.body[: len(answer.body) // 2], code=None))
-
-
-def _redirect(fault: Fault, _answer: Answer, _call: Call) -> Delivery:
+def _redirect(fault: Fault, _answer: Answer, _call: Call) -> Answer:
     answer = Answer(fault.http, b"")
     if fault.to == "host":
-        return Delivery(with_header(answer, "Location", FOREIGN))
-    return Delivery(answer, moved=True)
+        return with_header(answer, "Location", FOREIGN)
+    return answer._replace(moved=True)
 
 
 def _edit(edit: Callable[[Fault, Body, Call], Body]) -> Effect:
     """Return the effect that edits the JSON of a good answer; errors stay as they are."""
 
-    def effect(fault: Fault, answer: Answer, call: Call) -> Delivery:
+    def effect(fault: Fault, answer: Answer, call: Call) -> Answer:
         if answer.code is not None:
-            return Delivery(answer)
+            return answer
         body = edit(fault, msgspec.json.decode(answer.body, type=Body), call)
-        return Delivery(answer._replace(body=msgspec.json.encode(body)))
+        return answer._replace(body=msgspec.json.encode(body))
 
     return effect
 
@@ -113,11 +109,11 @@ def _odd_times(_fault: Fault, body: Body, _call: Call) -> Body:
     return {**body, "created_at": finished[:19] + "Z", "finished_at": created}
 
 
-def _outcome(fault: Fault, answer: Answer, call: Call) -> Delivery:
+def _outcome(fault: Fault, answer: Answer, call: Call) -> Answer:
     if answer.code is not None:
-        return Delivery(answer)
+        return answer
     body = {"request_id": call.request_id, "status": "completed", "outcome": fault.word}
-    return Delivery(of_json(body, fault.http))
+    return of_json(body, fault.http)
 
 
 def _entries(
@@ -127,12 +123,10 @@ def _entries(
 ) -> FaultKind:
     """Return the kind of fault that edits the entries of the models that the rule is about."""
 
-    def effect(fault: Fault, _answer: Answer, call: Call) -> Delivery:
+    def effect(fault: Fault, _answer: Answer, call: Call) -> Answer:
         if call.entries is None:
-            return Delivery(error(http_answer.UNKNOWN, f"model {call.model!r} does not exist"))
-        return Delivery(
-            call.entries(lambda entry: edit(fault, entry) if is_meant(fault, entry) else entry)
-        )
+            return error(http_answer.UNKNOWN, f"model {call.model!r} does not exist")
+        return call.entries(lambda entry: edit(fault, entry) if is_meant(fault, entry) else entry)
 
     def is_meant(fault: Fault, entry: Body) -> bool:
         return fault.model in str(entry["model_id"])
@@ -149,17 +143,17 @@ def _instead(
 ) -> FaultKind:
     """Return the kind of fault that gives another answer instead of carrying out the call."""
 
-    def effect(fault: Fault, _answer: Answer, _call: Call) -> Delivery:
-        return Delivery(answer(fault))
+    def effect(fault: Fault, _answer: Answer, _call: Call) -> Answer:
+        return answer(fault)
 
     return FaultKind(effect, on=on, options=options, accepted=False, steady=steady)
 
 
-def _expired_url(fault: Fault, answer: Answer, call: Call) -> Delivery:
+def _expired_url(fault: Fault, answer: Answer, call: Call) -> Answer:
     """Refuse the first address of a file; the result then names another one."""
     if call.fresh:
-        return Delivery(answer)
-    return Delivery(gateway_error(fault.http), kills_link=True)
+        return answer
+    return gateway_error(fault.http)._replace(kills_link=True)
 
 
 _JSON = EVERYWHERE - {On.FILE}
@@ -177,28 +171,28 @@ HTTP_STATUSES = FaultKind(
 
 FAULTS: Mapping[str, FaultKind] = {
     # the connection
-    "lose-answer": FaultKind(_close),
-    "drop": FaultKind(_close, accepted=False),
+    "lose-answer": FaultKind(lambda *_: CLOSED),
+    "drop": FaultKind(lambda *_: CLOSED, accepted=False),
     "reset": FaultKind(_reset, options=("accepted",), accepted=False),
     "refuse": FaultKind(
         _reset, on=frozenset({On.ANY}), selectors=("from_s", "to_s"), accepted=False, refuses=True
     ),
     "hang": FaultKind(
-        lambda fault, _answer, _call: Delivery(None, delay_s=fault.for_s),
+        lambda fault, _answer, _call: CLOSED._replace(delay_s=fault.for_s),
         options=("accepted", "for_s"),
     ),
     "slow": FaultKind(
-        lambda fault, answer, _call: Delivery(answer, delay_s=fault.delay_s), options=("delay_s",)
+        lambda fault, answer, _call: answer._replace(delay_s=fault.delay_s), options=("delay_s",)
     ),
     "drip": FaultKind(
-        lambda fault, answer, _call: Delivery(answer, bytes_per_s=fault.bytes_per_s),
+        lambda fault, answer, _call: answer._replace(bytes_per_s=fault.bytes_per_s),
         options=("bytes_per_s",),
     ),
-    "chunked": FaultKind(lambda _fault, answer, _call: Delivery(answer, chunked=True), steady=True),
+    "chunked": FaultKind(lambda _fault, answer, _call: answer._replace(chunked=True), steady=True),
     # the answer as a whole
     "html": _instead(lambda _fault: BODIES["html"](200, 0), options=("accepted",)),
     "empty": FaultKind(
-        lambda _fault, answer, _call: Delivery(Answer(200, b"", answer.content_type)),
+        lambda _fault, answer, _call: Answer(200, b"", answer.content_type),
         options=("accepted",), accepted=False,
     ),
     "bad-json": FaultKind(_half, on=_JSON),
@@ -252,18 +246,18 @@ FAULTS: Mapping[str, FaultKind] = {
     ),
     "no-schema": _entries(lambda _fault, entry: _less(entry, ("input_schema",))),
     # downloads
-    "truncate": FaultKind(lambda _fault, answer, _call: Delivery(answer, cut=True), on=_FILE),
+    "truncate": FaultKind(lambda _fault, answer, _call: answer._replace(cut=True), on=_FILE),
     "short": FaultKind(_half, on=_FILE),
     "wrong-type": FaultKind(
-        lambda fault, answer, _call: Delivery(answer._replace(content_type=fault.type)),
+        lambda fault, answer, _call: answer._replace(content_type=fault.type),
         on=_FILE, options=("type",),
     ),
     "no-range": FaultKind(
-        lambda _fault, answer, call: Delivery(serve(call.file, {}) if call.file else answer),
+        lambda _fault, answer, call: serve(call.file, {}) if call.file else answer,
         on=_FILE, steady=True,
     ),
     "new-etag": FaultKind(
-        lambda _fault, answer, call: Delivery(
+        lambda _fault, answer, call: (
             serve(remade(call.file), call.headers) if call.file else answer
         ),
         on=_FILE,
@@ -299,7 +293,7 @@ def ending_of(fault: Fault | None) -> Ending:
     return kind.ending if kind and kind.ending else _GOOD
 
 
-def delivery_with(fault: Fault, answer: Answer, call: Call) -> Delivery:
+def answer_with(fault: Fault, answer: Answer, call: Call) -> Answer:
     """Return what the client gets instead of this answer."""
     kind = kind_of(fault.do)
-    return kind.effect(fault, answer, call) if kind else Delivery(answer)
+    return kind.effect(fault, answer, call) if kind else answer
