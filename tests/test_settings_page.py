@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from batchgen.reports.settings_page import settings_page
-from tests.write_settings_page import PAGE
+from tests.write_settings_page import PAGE, settings_page
 
 
 def test_the_page_is_the_one_that_the_table_makes() -> None:
