@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,12 @@ def test_the_table_of_this_package_is_printed(capsys: pytest.CaptureFixture[str]
     assert "imports of the composition root" in printed
 
 
+CHAIN_LIMIT = 16
+"""Modules on the longest import chain."""
+WIRING_LIMIT = 23
+"""Modules that the composition root imports."""
+
+
 def test_the_package_keeps_its_limits() -> None:
     """No import circle, no name twice, short functions, docstrings that say what a thing is."""
     package = Structure(PACKAGE)
@@ -71,3 +78,21 @@ def test_the_package_keeps_its_limits() -> None:
     assert package.shared_names(packages=False) == []
     assert package.class_names_used_twice() == []
     assert structure.p90(package.function_lines) <= 14
+
+
+def test_the_ways_through_the_package_stay_short() -> None:
+    """Neither the longest import chain nor the composition root grows; a shorter one lowers it."""
+    package = Structure(PACKAGE)
+
+    assert len(structure.longest_chain(package.imports(in_functions=True))) <= CHAIN_LIMIT
+    assert package.wiring()[0][0] <= WIRING_LIMIT
+
+
+def test_docstrings_state_facts() -> None:
+    """Few docstrings begin with a question word, and `where` is used for places only."""
+    docstrings = Structure(PACKAGE).docstrings(
+        ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef
+    )
+
+    assert structure.share_of_questions(docstrings, structure.QUESTION_WORDS) <= 3
+    assert structure.per_thousand("where", docstrings) <= 3

@@ -11,9 +11,8 @@ import os
 import signal
 from asyncio.subprocess import Process
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from batchgen.app.command_context import CommandContext
 from batchgen.app.console import Console
 from batchgen.app.signals import handled_signals
 from batchgen.core.errors import UsageError
@@ -21,6 +20,9 @@ from batchgen.sandbox.config import USUAL_QUEUE_S, SandboxConfig
 from batchgen.sandbox.faults.rules import read_rules
 from batchgen.sandbox.http_answer import ErrorStyle
 from batchgen.sandbox.server import Sandbox
+
+if TYPE_CHECKING:
+    from batchgen.app.command_context import CommandContext
 
 _DEFAULT = SandboxConfig()
 

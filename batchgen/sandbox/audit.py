@@ -9,11 +9,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING
 
 from batchgen.core.jobs import JSONValue
 from batchgen.sandbox.faults.table import ending_of
 from batchgen.sandbox.remote_queue import TicketState
-from batchgen.sandbox.request_book import Request, RequestBook
+
+if TYPE_CHECKING:
+    from batchgen.sandbox.request_book import Request, RequestBook
 
 
 @dataclass(slots=True)
