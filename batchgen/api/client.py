@@ -3,13 +3,16 @@
 A call is made once and comes back as a value; whether to call again is decided elsewhere. The
 token goes to the API's origin only: URLs are built from the base and an id, never taken from an
 answer, redirects are not followed, and no proxy or netrc of the environment is consulted.
+
+Whatever a server answers becomes a value. If a defect of this program keeps an answer from being
+read, it is reported as one, and the answer counts as unreadable: no job but this one notices.
 """
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Mapping
-from typing import Self
+import logging
+from collections.abc import Callable, Mapping
+from typing import Self, TypeVar
 from urllib.parse import quote, urlencode
 
 import aiohttp
@@ -17,23 +20,45 @@ import msgspec
 from yarl import URL
 
 from batchgen import __version__
-from batchgen.core.api_answers import CancelOutcome, Lost, NoReply, PollAnswer, Reply, SubmitAnswer
+from batchgen.core.api_answers import (
+    CancelOutcome,
+    Doubt,
+    Lost,
+    NoReply,
+    PollAnswer,
+    Reply,
+    SubmitAnswer,
+    TryAgain,
+)
 from batchgen.core.api_base import DEFAULT_BASE_URL, ApiBase
 from batchgen.core.api_decoding import (
+    amount_usd,
     read_cancel,
     read_presence,
     read_result,
     read_status,
     read_submit,
 )
+from batchgen.core.errors import defect_sentence
+from batchgen.core.events import ErrorKind, JobError
 from batchgen.core.jobs import JSONValue
+from batchgen.core.json_reader import BadJSON, decode_json
 from batchgen.core.model_entry import ModelEntry, ModelPage, read_entry, read_page
 from batchgen.core.secret import Secret
 from batchgen.net.http_get import CONNECT_TIMEOUT_S, retry_after_s
 from batchgen.ports import Clock
 
+T = TypeVar("T")
+U = TypeVar("U")
+
+_log = logging.getLogger(__name__)
+
 MAX_BODY_BYTES = 8 << 20
 """An answer is a small JSON object; a larger body is not one."""
+
+MAX_TEXT_BYTES = 4096
+"""Of a body that are kept for messages; cut after the token was taken out, never through it."""
+MAX_BALANCE_USD = 1e9
 
 BALANCE_URL = "https://api.runcomfy.net/prod/v2/balance"
 
@@ -47,8 +72,16 @@ class ModelAPI:
     """One session with one API, for one token; used inside `async with`."""
 
     def __init__(
-        self, base: ApiBase, token: Secret, *, clock: Clock, connections: int = 64
+        self,
+        base: ApiBase,
+        token: Secret,
+        *,
+        clock: Clock,
+        connections: int = 64,
+        on_defect: Callable[[str], None] = _log.error,
     ) -> None:
+        """`on_defect` takes a sentence on a defect of this program that spoiled one answer."""
+        self._on_defect = on_defect
         self._base = base
         self._token = token
         self._clock = clock
@@ -68,26 +101,29 @@ class ModelAPI:
     async def submit(self, model: str, values: Mapping[str, JSONValue]) -> SubmitAnswer:
         """Call `POST /models/{model_id}`; the body is the input object itself."""
         body = msgspec.json.encode(values)
-        return read_submit(await self._call("POST", f"/models/{model}", body=body))
+        reply = await self._call("POST", f"/models/{model}", body=body)
+        return self._guarded(lambda: read_submit(reply), lambda why: Doubt(error=_unread(why)))
 
     async def status(self, request_id: str) -> PollAnswer:
         """Call `GET /requests/{request_id}/status`."""
-        return read_status(await self._call("GET", f"{_request_path(request_id)}/status"))
+        reply = await self._call("GET", f"{_request_path(request_id)}/status")
+        return self._guarded(lambda: read_status(reply), lambda why: TryAgain(error=_unread(why)))
 
     async def result(self, request_id: str) -> PollAnswer:
         """Call `GET /requests/{request_id}/result`, with the cost (a query of the vendor's CLI)."""
         path = f"{_request_path(request_id)}/result?include_cost=true"
-        return read_result(await self._call("GET", path))
+        reply = await self._call("GET", path)
+        return self._guarded(lambda: read_result(reply), lambda why: TryAgain(error=_unread(why)))
 
     async def cancel(self, request_id: str) -> CancelOutcome:
         """Call `POST /requests/{request_id}/cancel`, without a body."""
-        return read_cancel(await self._call("POST", f"{_request_path(request_id)}/cancel"))
+        reply = await self._call("POST", f"{_request_path(request_id)}/cancel")
+        return self._guarded(lambda: read_cancel(reply), lambda _: CancelOutcome.UNKNOWN)
 
     async def model(self, model_id: str) -> ModelEntry | Reply | NoReply:
         """Call `GET /models/{model_id}`; return the entry, or what came instead of one."""
         reply = await self._call("GET", f"/models/{model_id}")
-        entry = read_entry(reply.payload) if isinstance(reply, Reply) else None
-        return entry if entry is not None else reply
+        return self._guarded(lambda: _read_payload(read_entry, reply) or reply, lambda _: reply)
 
     async def balance_usd(self) -> float | None:
         """Return the balance; None if it is not known.
@@ -100,19 +136,17 @@ class ModelAPI:
         reply = await self._fetch("GET", BALANCE_URL)
         payload = reply.payload if isinstance(reply, Reply) else None
         value = payload.get("balance_usd") if isinstance(payload, dict) else None
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            return None
-        return float(value)
+        return amount_usd(value, at_least=-MAX_BALANCE_USD, at_most=MAX_BALANCE_USD)
 
     async def has_model(self, model: str) -> bool | None:
         """Return whether the catalogue knows a model; None if the API does not answer."""
-        return read_presence(await self._call("GET", f"/models/{model}"))
+        reply = await self._call("GET", f"/models/{model}")
+        return self._guarded(lambda: read_presence(reply), lambda _: None)
 
     async def models(self, query: Mapping[str, str | int]) -> ModelPage | Reply | NoReply:
         """Call `GET /models` (queries of the vendor's CLI); return a page, or what came instead."""
         reply = await self._call("GET", f"/models?{urlencode(query)}")
-        page = read_page(reply.payload) if isinstance(reply, Reply) else None
-        return page if page is not None else reply
+        return self._guarded(lambda: _read_payload(read_page, reply) or reply, lambda _: reply)
 
     async def _call(self, method: str, path: str, *, body: bytes | None = None) -> Reply | NoReply:
         return await self._fetch(method, self._base.url + path, body=body)
@@ -131,28 +165,51 @@ class ModelAPI:
             async with session.request(
                 method, url, data=body, headers=headers, timeout=timeout, allow_redirects=False
             ) as response:
-                return self._reply(response, await _read_bounded(response))
+                raw = await _read_bounded(response)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             # Connecting failed, TLS included: no byte of the request has left.
             return NoReply(lost=Lost.NOT_SENT, message=self._describe(error))
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             return NoReply(lost=Lost.UNKNOWN, message=self._describe(error))
+        return self._guarded(
+            lambda: self._reply(response, raw),
+            lambda why: NoReply(lost=Lost.UNKNOWN, message=_unread(why).message),
+        )
 
     def _reply(self, response: aiohttp.ClientResponse, raw: bytes) -> Reply:
-        payload: object = None
-        with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
-            payload = msgspec.json.decode(raw)
+        try:
+            payload = decode_json(raw)
+        except BadJSON:
+            payload = None
+        text = self._token.redact(raw[:MAX_TEXT_BYTES].decode("utf-8", "replace"))
         return Reply(
             http_status=response.status,
             payload=self._token.redact_all(payload),
-            text=self._token.redact(raw[:600].decode("utf-8", "replace")),
+            text=text[:600],
             retry_after_s=retry_after_s(response, now_s=self._clock.now_s()),
         )
+
+    def _guarded(self, read: Callable[[], T], unreadable: Callable[[str], U]) -> T | U:
+        """Return what was read, or after a defect what stands for an answer that is unreadable."""
+        try:
+            return read()
+        except Exception as defect:  # noqa: BLE001 - one answer must not end the run
+            why = defect_sentence(defect)
+            self._on_defect(why)
+            return unreadable(why)
 
     def _describe(self, error: Exception) -> str:
         if isinstance(error, TimeoutError):
             return "no answer in time"
         return self._token.redact(str(error) or type(error).__name__)[:300]
+
+
+def _unread(why: str) -> JobError:
+    return JobError(kind=ErrorKind.LOST_ANSWER, message=f"the answer could not be read: {why}")
+
+
+def _read_payload(read: Callable[[object], T | None], reply: Reply | NoReply) -> T | None:
+    return read(reply.payload) if isinstance(reply, Reply) else None
 
 
 def _request_path(request_id: str) -> str:

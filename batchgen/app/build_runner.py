@@ -58,6 +58,7 @@ async def build_runner(parts: RunnerParts, plan: Plan) -> AsyncIterator[Runner]:
             api=parts.remote.base,
             download=policy.download,
             clock=clock,
+            on_defect=parts.context.console.insist,
         )
         outputs, observer = with_sidecars(
             store, parts.loaded, parts.ledger, progress, wanted=settings.sidecar

@@ -51,4 +51,4 @@ class CommandContext:
         """Return a client of an API, to be entered before use (`async with`)."""
         from batchgen.api.client import ModelAPI  # aiohttp: only for commands that call the API
 
-        return ModelAPI(base, token, clock=self.clock)
+        return ModelAPI(base, token, clock=self.clock, on_defect=self.console.insist)

@@ -8,7 +8,7 @@ the manifest that are still the same, or else from the ledger.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -93,6 +93,7 @@ def store_of(
     api: ApiBase,
     download: bool,
     clock: Clock,
+    on_defect: Callable[[str], None],
 ) -> Store:
     """Return the store of a batch, to be entered before use."""
     output = loaded.manifest.settings.output
@@ -103,6 +104,7 @@ def store_of(
         name_of=loaded.names,
         names=FileNameClaims(f.path for record in records.records(*PAID_FOR) for f in record.files),
         clock=clock,
+        on_defect=on_defect,
         prepares=download,
     )
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 
 from batchgen.core.errors import ManifestError, Problem
+from batchgen.core.json_reader import BadJSON, decode_json
 from batchgen.core.plan import Policy
 from batchgen.manifest.select_expression import parse_selection
 from batchgen.manifest.settings import RowOptions
@@ -53,9 +54,6 @@ class _RunFile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Relative to the run directory; None for stdin."""
     finished: Finished | None = None
     """Set when a run left nothing to do here."""
-
-
-_decoder = msgspec.json.Decoder(_RunFile)
 
 
 def recall(directory: RunDirectory, given: RowOptions) -> tuple[RowOptions, tuple[str, ...]]:
@@ -141,7 +139,7 @@ def first_jobs(directory: RunDirectory) -> Iterator[str]:
     """
     with suppress(FileNotFoundError), directory.jobs_file.open("rb") as file:
         for line in file:
-            yield msgspec.json.decode(line, type=str)
+            yield decode_json(line, type=str)
 
 
 def _write(directory: RunDirectory, stored: _RunFile) -> None:
@@ -154,17 +152,18 @@ def _write(directory: RunDirectory, stored: _RunFile) -> None:
 def _read(directory: RunDirectory) -> _RunFile:
     path = directory.run_file
     try:
-        return _decoder.decode(_without_old_mark(path.read_bytes()))
+        stored: _RunFile = decode_json(_without_old_mark(path.read_bytes()), type=_RunFile)
     except FileNotFoundError:
         return _RunFile()
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (OSError, BadJSON) as error:
         what = f"cannot be read ({error}); repair it, or remove it and give its flags again"
         raise ManifestError([Problem(where=str(path), what=what)]) from None
+    return stored
 
 
 def _without_old_mark(data: bytes) -> bytes:
     """Drop `"finished": true` of earlier versions."""
-    stored = msgspec.json.decode(data)
+    stored = decode_json(data)
     if isinstance(stored, dict) and isinstance(stored.get("finished"), bool):
         del stored["finished"]
     return msgspec.json.encode(stored)

@@ -97,12 +97,16 @@ class Produced(Struct, frozen=True, kw_only=True):
 
     outputs: tuple[str, ...]
     cost_usd: float | None = None
+    odd_cost: str = ""
+    """A cost that was reported and is not an amount, for a note."""
 
 
 class Broke(WithError, frozen=True, kw_only=True):
     """The job failed, as the API reports."""
 
     cost_usd: float | None = None
+    odd_cost: str = ""
+    """As in `Produced`."""
 
 
 class WasCancelled(Struct, frozen=True, kw_only=True):

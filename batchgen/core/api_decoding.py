@@ -11,7 +11,6 @@ a clear refusal puts the job in doubt.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -39,9 +38,14 @@ from batchgen.core.api_answers import (
     WasCancelled,
 )
 from batchgen.core.events import ErrorKind, JobError
+from batchgen.core.secret import REDACTED
 
 MESSAGE_LIMIT = 300
 """Characters of a remote error message that are kept."""
+MAX_COST_USD = 10_000.0
+"""Of one job. A higher cost is not believed: it would use up every budget."""
+MAX_COUNT = 10**9
+"""Of what is counted: codes of errors, places in the queue. A larger number is not one."""
 
 PROVES_NOT_ACCEPTED: Mapping[int, str] = {
     408: "the server gave up before it had read the request",
@@ -105,9 +109,17 @@ def error_code(payload: object) -> int | None:
         value = payload.get(key)
         if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 10:
             value = int(value)
-        if isinstance(value, int) and not isinstance(value, bool) and value >= 400:
-            return value
+        code = _count(value)
+        if code is not None and code >= 400:
+            return code
     return None
+
+
+def _count(value: object) -> int | None:
+    """Return a whole number from 0 to `MAX_COUNT`; None if it is not one."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        return None
+    return value if 0 <= value <= MAX_COUNT else None
 
 
 def _error_message(reply: Reply) -> str:
@@ -152,9 +164,10 @@ def _unanswered_submit(reply: NoReply) -> TryAgain | Doubt:
 def _request_id(payload: object) -> str | None:
     value = payload.get("request_id") if isinstance(payload, dict) else None
     if isinstance(value, int) and not isinstance(value, bool):
-        value = str(value)
+        value = str(value) if abs(value) < 10**256 else None
     if isinstance(value, str) and 0 < len(value) <= 256 and value.isprintable():
-        return value if value not in (".", "..") else None
+        # An id with the token in it can neither be recorded nor asked for.
+        return value if value not in (".", "..") and REDACTED not in value else None
     return None
 
 
@@ -165,8 +178,7 @@ def read_status(reply: Reply | NoReply) -> PollAnswer:
         return body
     word = _status_word(body)
     if word in WAITING_WORDS:
-        position = body.get("queue_position")
-        return Queued(position=position if isinstance(position, int) else None)
+        return Queued(position=_count(body.get("queue_position")))
     if word in RUNNING_WORDS:
         return Running()
     if word in SUCCESS_WORDS | FAILURE_WORDS | CANCELLED_WORDS:
@@ -180,11 +192,13 @@ def read_result(reply: Reply | NoReply) -> PollAnswer:
     if not isinstance(body, Mapping):
         return body
     word = _status_word(body)
-    cost_usd = reported_cost(body)
+    cost_usd, odd_cost = reported_cost(body), _odd_cost(body)
     if word in SUCCESS_WORDS:
-        return Produced(outputs=output_urls(body.get("output")), cost_usd=cost_usd)
+        outputs = output_urls(body.get("output"))
+        return Produced(outputs=outputs, cost_usd=cost_usd, odd_cost=odd_cost)
     if word in FAILURE_WORDS:
-        return Broke(error=error_of_result(body.get("error")), cost_usd=cost_usd)
+        error = error_of_result(body.get("error"))
+        return Broke(error=error, cost_usd=cost_usd, odd_cost=odd_cost)
     if word in CANCELLED_WORDS:
         return WasCancelled()
     if word in WAITING_WORDS:
@@ -268,11 +282,24 @@ def output_urls(output: object) -> tuple[str, ...]:
 
 
 def reported_cost(payload: Mapping[str, object]) -> float | None:
-    """Return the `cost` in USD; None if it is not an amount."""
-    cost = payload.get("cost")
-    if isinstance(cost, bool) or not isinstance(cost, (int, float)):
+    """Return the `cost` in USD; None if it is not an amount from 0 to `MAX_COST_USD`."""
+    return amount_usd(payload.get("cost"), at_least=0.0, at_most=MAX_COST_USD)
+
+
+def amount_usd(value: object, *, at_least: float, at_most: float) -> float | None:
+    """Return an amount within bounds; None for everything else."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
-    return float(cost) if math.isfinite(cost) and cost >= 0 else None
+    return float(value) if at_least <= value <= at_most else None
+
+
+def _odd_cost(payload: Mapping[str, object]) -> str:
+    """Return a cost that is not an amount, for a note; empty if there is none."""
+    cost = payload.get("cost")
+    if cost is None or reported_cost(payload) is not None:
+        return ""
+    text = _compact(cost)
+    return text if len(text) <= 40 else f"{text[:40]}…"
 
 
 def error_of_result(error: object) -> JobError:
@@ -311,8 +338,8 @@ def _parts_of_object(error: Mapping[str, object]) -> tuple[str, int | None, str]
             return _parts(value)
     for key in ("errorCode", "error_code", "code", "type"):
         value = error.get(key)
-        if isinstance(value, int) and not isinstance(value, bool):
-            return message or _compact(error), value, ""
+        if (code := _count(value)) is not None:
+            return message or _compact(error), code, ""
         if isinstance(value, str) and value:
             return message, None, value
     return message or _compact(error), None, ""

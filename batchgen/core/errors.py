@@ -8,6 +8,7 @@ exception but a value: a `JobError` in an event (`core.events`), or an answer of
 from __future__ import annotations
 
 import re
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -174,3 +175,13 @@ class Terminated(BatchgenError):
 
     exit_code = 143
     reason = "terminated"
+
+
+def defect_sentence(defect: Exception) -> str:
+    """Return a sentence on an exception that nobody expected: its type and place.
+
+    Its own text is left out, because it may repeat what came from outside.
+    """
+    frames = traceback.extract_tb(defect.__traceback__)
+    place = f" in {frames[-1].name} (line {frames[-1].lineno})" if frames else ""
+    return f"a defect of batchgen, please report it: {type(defect).__name__}{place}"

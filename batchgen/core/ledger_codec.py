@@ -51,7 +51,7 @@ _header_decoder = msgspec.json.Decoder(LedgerHeader)
 _input_decoder = msgspec.json.Decoder(SubmittingLine)
 _IF_KNOWN = ("submitted_at", "finished_at", "price_usd", "cost_usd", "error", "adopted_by")
 _IF_SET = ("earlier_cost_usd", "earlier_price_usd", "charges", "given_up", "granted", "files")
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError)
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 def encode_header(*, api: str | None, created: str) -> bytes:

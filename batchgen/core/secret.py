@@ -1,18 +1,23 @@
-"""A token that cannot be printed by accident."""
+"""A token that cannot be printed by accident, and that is found wherever a server repeats it."""
 
 from __future__ import annotations
 
-SHORTEST = 8
-"""Characters. A shorter token is a placeholder, and may occur in any word."""
+import base64
+import re
+from functools import cached_property
 
-FACTS = frozenset({"output", "request_id"})
-"""Keys of an answer whose values are kept unchanged, because downloads and polls need them."""
+SHORTEST = 8
+"""Characters. A shorter text may occur in any word, so it could not be kept out of anything."""
+
+REDACTED = "[token]"
+"""What is written in place of the token."""
+
+_UNSEEN = r"[\s\x00-\x1f\x7f-\x9f\xad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufffd]*"
+"""What is not seen, or is taken out before a text is shown: a token may be split by it."""
 
 
 class Secret:
     """A token that `str`, `repr`, `format` and tracebacks do not show."""
-
-    __slots__ = ("_value",)
 
     def __init__(self, value: str) -> None:
         self._value = value
@@ -22,20 +27,47 @@ class Secret:
         return self._value
 
     def redact(self, text: str) -> str:
-        """Return the text without the token, in case a server has echoed it."""
-        return text.replace(self._value, "[token]") if len(self._value) >= SHORTEST else text
+        """Return the text without the token, in case a server has echoed it.
+
+        It is found as it is, split by characters that are not shown, and written as a URL, JSON,
+        HTML, hex or base64 may write it.
+        """
+        return self._pattern.sub(REDACTED, text) if len(self._value) >= SHORTEST else text
 
     def redact_all(self, value: object) -> object:
-        """Return a JSON value with every string in it redacted, except those under `FACTS`."""
+        """Return a JSON value with every string in it redacted, keys too."""
         if isinstance(value, str):
             return self.redact(value)
         if isinstance(value, list):
             return [self.redact_all(item) for item in value]
         if isinstance(value, dict):
-            return {
-                key: item if key in FACTS else self.redact_all(item) for key, item in value.items()
-            }
+            return {self.redact(key): self.redact_all(item) for key, item in value.items()}
         return value
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[str]:
+        spelled = _UNSEEN.join(_spellings(char) for char in self._value)
+        raw = self._value.encode()
+        encoded = [re.escape(raw.hex()), *map(re.escape, _base64_forms(raw))]
+        return re.compile("|".join([spelled, *encoded]), re.IGNORECASE)
 
     def __repr__(self) -> str:
         return "Secret(...)"
+
+
+def _spellings(char: str) -> str:
+    """Return a pattern for a character as itself, `%41`, `\\u0041`, `&#65;` and `&#x41;`."""
+    code = ord(char)
+    escapes = rf"%(?:25)?{code:02x}|\\u00{code:02x}|&#0*{code};|&#x0*{code:x};"
+    return f"(?:{re.escape(char)}|{escapes})"
+
+
+def _base64_forms(raw: bytes) -> list[str]:
+    """Return the characters that the token has in base64, at each place it may begin at."""
+    forms = []
+    for before in range(3):
+        text = base64.b64encode(b"\0" * before + raw).decode().rstrip("=")
+        first = -(-before * 8 // 6)  # the first character that is of the token alone
+        last = (before + len(raw)) * 8 // 6
+        forms += [text[first:last], text[first:last].translate(str.maketrans("+/", "-_"))]
+    return list(dict.fromkeys(forms))

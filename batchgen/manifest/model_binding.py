@@ -14,10 +14,9 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-import msgspec
-
 from batchgen.core.errors import ManifestError, Problem
 from batchgen.core.jobs import JSONValue
+from batchgen.core.json_reader import BadJSON, decode_json
 from batchgen.core.model_entry import SchemaOrigin
 from batchgen.core.schema.coercion import coerce
 from batchgen.core.schema.inputs import InputFault, Schema
@@ -62,8 +61,8 @@ class OwnSchema:
         try:
             if path.stat().st_size > MAX_SCHEMA_BYTES:
                 raise ManifestError([Problem(where, f"{name!r} is too large for a schema")])
-            entry = msgspec.json.decode(path.read_bytes().removeprefix(b"\xef\xbb\xbf"))
-        except (msgspec.DecodeError, RecursionError, OSError) as error:
+            entry = decode_json(path.read_bytes().removeprefix(b"\xef\xbb\xbf"))
+        except (BadJSON, OSError) as error:
             what = f"{name!r} is not valid JSON: {error}"
             raise ManifestError([Problem(where, what)]) from None
         entry = entry if isinstance(entry, dict) else {}

@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 
 from batchgen.core.api_base import ApiBase
+from batchgen.core.json_reader import BadJSON, decode_json
 from batchgen.core.model_entry import ModelEntry, file_stem, read_entry
 from batchgen.ports import Clock
 from batchgen.system.files import replacing
@@ -95,8 +96,8 @@ class CatalogueCache:
         try:
             if path.stat().st_size > MAX_FILE_BYTES:
                 return None
-            file = msgspec.json.decode(path.read_bytes(), type=_CacheFile)
-        except (OSError, ValueError, RecursionError):
+            file = decode_json(path.read_bytes(), type=_CacheFile)
+        except (OSError, BadJSON):
             return None
         entry = read_entry(file.entry)
         if entry is None or file.origin != self._origin:

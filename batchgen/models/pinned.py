@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from batchgen.core.errors import LocalIOError, ManifestError, Problem
+from batchgen.core.json_reader import BadJSON, decode_json
 from batchgen.core.model_entry import ModelEntry, file_stem, read_entry
 from batchgen.core.schema.inputs import Schema
 from batchgen.system.files import replacing
@@ -32,10 +33,10 @@ class PinnedSchemas:
         """
         path = self._path(model_id)
         try:
-            entry = read_entry(msgspec.json.decode(path.read_bytes()))
+            entry = read_entry(decode_json(path.read_bytes()))
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, RecursionError) as error:
+        except (OSError, BadJSON) as error:
             raise _unreadable(path, str(error)) from None
         if entry is None or entry.model_id != model_id:
             raise _unreadable(path, f"it does not describe {model_id}")

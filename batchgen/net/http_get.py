@@ -84,9 +84,12 @@ class HttpGet:
         assert self._session is not None, "used inside `async with`"  # noqa: S101
         url = self._policy.check(text)
         for _ in range(MAX_REDIRECTS + 1):
-            response = await self._session.request(
-                method, url, headers=headers, allow_redirects=False
-            )
+            try:
+                response = await self._session.request(
+                    method, url, headers=headers, allow_redirects=False
+                )
+            except ValueError as error:  # also of the layers below, which know hosts better
+                raise Forbidden(f"host {url.host!r} cannot be asked: {error}") from None
             location = response.headers.get("Location")
             if response.status not in REDIRECTS or not location:
                 return response

@@ -19,6 +19,10 @@ from batchgen.core.api_base import ApiBase
 OUTPUT_HOSTS = ("*.runcomfy.net", "*.runcomfy.com")
 """The hosts of the API's outputs (the vendor's own tool trusts the same two domains)."""
 
+MAX_URL = 1 << 16
+"""Characters; servers and proxies refuse longer ones."""
+MAX_HOST = 253
+
 _NAT64 = ip_network("64:ff9b::/96")
 
 
@@ -44,18 +48,21 @@ class UrlPolicy:
     def check(self, text: str) -> URL:
         """Return the URL, ready to be fetched byte for byte as given. Raise `Forbidden`."""
         shown = repr(without_query(text)[:200])  # the query may hold a signature
-        if "\\" in text or any(ord(char) <= 32 for char in text):
+        if "\\" in text or " " in text or not text.isprintable():
             raise Forbidden(f"{shown} has a blank, a control character or a backslash in it")
+        if len(text) > MAX_URL:
+            raise Forbidden(f"{shown} goes on for {len(text):,} characters; that is not a URL")
         try:
             url = URL(text, encoded=True)
             host = (url.host or "").lower().rstrip(".")
+            _ = url.port
         except ValueError:
             raise Forbidden(f"{shown} is not a valid URL") from None
         if url.user is not None or url.password is not None:
             raise Forbidden(f"the URL has a user name or password in it (host {host!r})")
         if url.scheme != "https" and not (self.local and url.scheme == "http"):
             raise Forbidden(f"{url.scheme}://{host}: only https is fetched")
-        if not host or _is_odd_address(host):
+        if not _is_host(host) or _is_odd_address(host):
             raise Forbidden(f"{shown} names no valid host")
         if not self._allows(host):
             raise Forbidden(
@@ -91,6 +98,17 @@ def _address(host: str) -> IPv4Address | IPv6Address | None:
         return ip_address(host.partition("%")[0].strip("[]"))
     except ValueError:
         return None
+
+
+def _is_host(host: str) -> bool:
+    """Return whether this is an address, or a name that could be looked up at all."""
+    if _address(host) is not None:
+        return True
+    try:
+        name = host.encode("idna")
+    except UnicodeError:  # an empty label, one of more than 63 characters, letters of no script
+        return False
+    return 0 < len(name) <= MAX_HOST
 
 
 def _is_odd_address(host: str) -> bool:

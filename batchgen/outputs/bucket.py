@@ -6,13 +6,14 @@ credentials from the environment by itself; nothing is known of them here.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import obstore
@@ -35,6 +36,8 @@ MAX_KEY_BYTES = 1024
 PIECE_BYTES = 8 << 20
 """Larger files go in pieces of this size, two at a time, so that memory stays flat."""
 _STATUS = re.compile(r"status code: (\d{3})")
+CLAIM = ".claim"
+"""Behind the key of an object that is put in pieces, for as long as that takes."""
 DIGEST_KEY = "sha256"
 """Key in the metadata of each object, by which a later run knows it without reading it."""
 
@@ -52,7 +55,9 @@ class Bucket:
     @property
     def max_name_bytes(self) -> int:
         """The length that the prefix leaves of a key."""
-        return min(MAX_NAME_BYTES, MAX_KEY_BYTES - len(urlsplit(self.url).path.encode()))
+        return min(
+            MAX_NAME_BYTES, MAX_KEY_BYTES - len(urlsplit(self.url).path.encode()) - len(CLAIM)
+        )
 
     def prepare(self) -> None:
         """List the bucket, so that a wrong bucket or key is reported now. Raise `LocalIOError`."""
@@ -82,36 +87,36 @@ class Bucket:
         key = self._key(file.path)
         with self._translating_errors():
             there = self._size_and_digest(key)
-            if there is None:
-                if not self._upload(key, part, file, content_type):
-                    return self.put(part, file, content_type)  # somebody else was quicker
+            if there is None and self._upload(key, part, file, content_type):
                 reached(CrashPoint.FILE_RENAMED)
                 there = self._size_and_digest(key)
                 if there is None or there[0] != file.bytes:
                     raise Unreachable(f"{file.path}: the object is not as it was sent")
+            elif there is None:  # somebody else was quicker, or is about to be
+                there = self._size_and_digest(key)
         if there != (file.bytes, file.sha256):
             return False
         part.unlink(missing_ok=True)
         return True
 
-    def put_text(self, path: str, content: bytes) -> None:
-        """Put it in one request, which replaces an earlier object at once."""
+    def put_text(self, path: str, content: bytes, *, replaces: bool) -> bool:
+        """Put it in one request, which replaces an earlier object at once, or none."""
         with self._translating_errors():
-            obstore.put(
-                self._store,
-                self._key(path),
-                content,
-                attributes={"Content-Type": "application/json"},
+            return self._put_small(
+                self._key(path), content, {"Content-Type": "application/json"}, replaces=replaces
             )
 
     def read(self, path: str, limit_bytes: int) -> bytes | None:
         """Return the first bytes; None if there is no such object."""
         with self._translating_errors():
-            try:
-                found = obstore.get(self._store, self._key(path))
-                return bytes(found.bytes())[:limit_bytes]
-            except FileNotFoundError:
-                return None
+            found = self._read(self._key(path))
+        return None if found is None else found[:limit_bytes]
+
+    def _read(self, key: str) -> bytes | None:
+        try:
+            return bytes(obstore.get(self._store, key).bytes())
+        except FileNotFoundError:
+            return None
 
     def _connect(self) -> None:
         more: dict[str, Any] = {}
@@ -132,14 +137,32 @@ class Bucket:
             raise LocalIOError(f"{self.url}: {_brief(error)}") from error
 
     def _upload(self, key: str, part: Path, file: OutputFile, content_type: str) -> bool:
-        """Upload; return False if another object has that key by now."""
-        attributes: Any = {"Content-Type": content_type, DIGEST_KEY: file.sha256}
-        if file.bytes > PIECE_BYTES:  # in pieces, which no store can make depend on a condition
-            obstore.put(self._store, key, part, attributes=attributes, use_multipart=True,
-                        chunk_size=PIECE_BYTES, max_concurrency=2)  # fmt: skip
-            return True
+        """Upload; return False if another object has that key by now, or is about to."""
+        attributes = {"Content-Type": content_type, DIGEST_KEY: file.sha256}
+        if file.bytes <= PIECE_BYTES:
+            return self._put_small(key, part.read_bytes(), attributes, replaces=False)
+        # In pieces, which no store can make depend on a condition: so a small object, which can,
+        # says who is putting this key.
+        claim, own = f"{key}{CLAIM}", str(self.parts.absolute()).encode()
+        own_digest = hashlib.sha256(own).hexdigest().encode()
+        is_claimed = self._put_small(claim, own_digest, {}, replaces=False)
+        if not is_claimed and self._read(claim) != own_digest:  # else an earlier try of our own
+            return False
+        free = self._size_and_digest(key) is None
+        if free:
+            obstore.put(self._store, key, part, attributes=cast("Any", attributes),
+                        use_multipart=True, chunk_size=PIECE_BYTES, max_concurrency=2)  # fmt: skip
+        obstore.delete(self._store, claim)
+        return free
+
+    def _put_small(
+        self, key: str, content: bytes, attributes: dict[str, str], *, replaces: bool
+    ) -> bool:
+        """Put an object in one request; return False if there is one and it may not be replaced."""
+        mode: Any = "overwrite" if replaces else "create"
+        more: Any = attributes
         try:
-            obstore.put(self._store, key, part.read_bytes(), attributes=attributes, mode="create")
+            obstore.put(self._store, key, content, attributes=more, mode=mode)
         except AlreadyExistsError:
             return False
         return True

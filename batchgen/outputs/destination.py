@@ -52,8 +52,11 @@ class Destination(Protocol):
         """
         ...
 
-    def put_text(self, path: str, content: bytes) -> None:
-        """Write a small file whole, in place of an earlier one."""
+    def put_text(self, path: str, content: bytes, *, replaces: bool) -> bool:
+        """Write a small file whole; if it `replaces`, in place of an earlier one.
+
+        Return False if it may not replace anything, and there is a file.
+        """
         ...
 
     def read(self, path: str, limit_bytes: int) -> bytes | None:

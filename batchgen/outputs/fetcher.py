@@ -6,6 +6,7 @@ Where whole files go is not known here, and neither is the token.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from concurrent.futures import Executor
 from contextlib import suppress
@@ -15,12 +16,15 @@ from email.utils import parsedate_to_datetime
 import aiohttp
 from msgspec.structs import replace
 
+from batchgen.core.errors import BatchgenError, defect_sentence
 from batchgen.core.events import ErrorKind, JobError
 from batchgen.net.http_get import HttpGet, content_range, retry_after_s
 from batchgen.net.url_policy import Forbidden, without_query
 from batchgen.outputs.answers import DownloadPostponed, save_later
 from batchgen.outputs.part_file import PartFile, PartWriter, ResumeNote
 from batchgen.ports import Clock, LinkExpired, SaveLater
+
+_log = logging.getLogger(__name__)
 
 EXPIRED = frozenset({403, 404, 410})
 STALL_S = 120.0
@@ -37,6 +41,8 @@ class Fetcher:
     threads: Executor
     max_file_bytes: int
     stall_s: float = STALL_S
+    on_defect: Callable[[str], None] = _log.error
+    """Takes a sentence on a defect of this program that spoiled one download."""
 
     async def fetch(
         self, note: ResumeNote, part: PartFile, url: str, remember: Callable[[ResumeNote], None]
@@ -45,8 +51,21 @@ class Fetcher:
 
         Return the note for the whole part; meanwhile `remember` is given notes for what has been
         received, on threads. Raise `DownloadPostponed` for what the network or the server does,
-        OSError for what the disk does.
+        OSError for what the disk does. A defect of this program is reported as one, and costs this
+        download only.
         """
+        try:
+            return await self._fetch(note, part, url, remember)
+        except (DownloadPostponed, BatchgenError, OSError):
+            raise
+        except Exception as defect:
+            why = defect_sentence(defect)
+            self.on_defect(why)
+            raise DownloadPostponed(save_later(why, hopeless=True)) from defect
+
+    async def _fetch(
+        self, note: ResumeNote, part: PartFile, url: str, remember: Callable[[ResumeNote], None]
+    ) -> ResumeNote:
         had_bytes = note.high_water_bytes
         try:
             async with (

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from urllib.parse import unquote
 
-import msgspec
+from batchgen.core.json_reader import BadJSON, decode_json
 
 SNIFF_BYTES = 1024
 """Bytes of a file that are read for this."""
@@ -96,8 +96,8 @@ def _ending(url: str) -> str:
 
 def _is_error_json(start: bytes, url: str) -> bool:
     try:
-        body = msgspec.json.decode(start)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        body = decode_json(start)
+    except BadJSON:
         return False  # also if it is longer than `start`: error bodies are short
     if not isinstance(body, dict):
         return False

@@ -11,12 +11,16 @@ from batchgen.core.errors import LocalIOError
 from batchgen.core.events import OutputFile
 from batchgen.outputs.file_names import MAX_NAME_BYTES, MIN_STEM_BYTES, TAIL_BYTES
 from batchgen.system.crash_points import CrashPoint, reached
-from batchgen.system.files import replacing, sync_directory, sync_file
+from batchgen.system.files import rename_if_absent, replacing, sync_directory, sync_file
 
 
 @dataclass(slots=True, kw_only=True)
 class LocalDirectory:
-    """Files are received as `NAME.part` beside their final names, so that a rename is enough."""
+    """Files are received as `NAME.part` beside their final names, so that a rename is enough.
+
+    Several run directories may have one output directory. So no final name is ever replaced, and a
+    part in a directory that may be shared has the mark of its run directory in its name.
+    """
 
     run_dir: Path
     """What the ledger's paths are relative to."""
@@ -43,8 +47,16 @@ class LocalDirectory:
             raise LocalIOError(f"{self.path}: {message}")
 
     def part_path(self, stem: str, digest: str) -> Path:  # noqa: ARG002 - the name is enough here
-        """Return `NAME.part`."""
-        return self.path / f"{stem}.part"
+        """Return `NAME.part`, or `NAME.MARK.part` in a directory that may be shared."""
+        return self.path / f"{stem}{self._mark}.part"
+
+    @property
+    def _mark(self) -> str:
+        run_dir, path = os.path.realpath(self.run_dir), os.path.realpath(self.path)
+        if os.path.dirname(path) == run_dir:  # noqa: PTH120 - a text, as realpath gives it
+            return ""
+        place = os.path.relpath(run_dir, path).encode("utf-8", "surrogateescape")
+        return "." + hashlib.blake2b(place, digest_size=4).hexdigest()
 
     def path_of(self, name: str) -> str:
         """Return the path relative to the run directory, with `/`."""
@@ -64,27 +76,35 @@ class LocalDirectory:
         return "" if same else "its content is not what was downloaded (sha256)"
 
     def put(self, part: Path, file: OutputFile, content_type: str) -> bool:  # noqa: ARG002
-        """Sync and rename."""
+        """Sync and rename, unless there is a file of that name, which may be this very one."""
         final = self.run_dir / file.path
-        if final.exists():
-            if self.difference(file):
-                return False
-            part.unlink(missing_ok=True)
-            return True
         fd = os.open(part, os.O_RDONLY)
         try:
             sync_file(fd)
         finally:
             os.close(fd)
-        part.replace(final)
+        if not rename_if_absent(part, final):
+            if self.difference(file):
+                return False
+            part.unlink(missing_ok=True)
         reached(CrashPoint.FILE_RENAMED)
         sync_directory(final.parent)
         return True
 
-    def put_text(self, path: str, content: bytes) -> None:
+    def put_text(self, path: str, content: bytes, *, replaces: bool) -> bool:
         """Write it under another name and rename."""
-        with replacing(self.run_dir / path) as file:
+        final = self.run_dir / path
+        if replaces:
+            with replacing(final) as file:
+                file.write(content)
+            return True
+        part = self.part_path(final.name, "")
+        with replacing(part) as file:
             file.write(content)
+        if rename_if_absent(part, final):
+            return True
+        part.unlink(missing_ok=True)
+        return False
 
     def read(self, path: str, limit_bytes: int) -> bytes | None:
         """Return the first bytes; None if there is no such file."""

@@ -22,6 +22,7 @@ import msgspec
 from aiofiles.threadpool import wrap
 from msgspec.structs import replace
 
+from batchgen.core.json_reader import BadJSON, decode_json
 from batchgen.system.crash_points import CrashPoint, reached
 from batchgen.system.files import make_below, replacing
 
@@ -86,8 +87,8 @@ class ResumeNotes:
         found = []
         for path in sorted(self._directory.glob("*.json")):
             try:
-                found.append(msgspec.json.decode(path.read_bytes(), type=ResumeNote))
-            except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+                found.append(decode_json(path.read_bytes(), type=ResumeNote))
+            except (OSError, BadJSON):
                 path.unlink(missing_ok=True)
         return found
 
@@ -137,7 +138,12 @@ class PartFile(io.FileIO):
 
     def __init__(self, path: Path) -> None:
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        super().__init__(os.open(path, flags, 0o666), "r+")
+        fd = os.open(path, flags, 0o666)
+        if os.fstat(fd).st_nlink > 1:  # it is published already: those bytes are never written to
+            os.close(fd)
+            path.unlink()
+            fd = os.open(path, flags, 0o666)
+        super().__init__(fd, "r+")
         self.path = path
         self.size_bytes = 0
         """Bytes that are good; the file may have more until it is cut."""

@@ -70,8 +70,9 @@ class Publisher:
         while True:
             sidecar = f"{directory}/{self.names.claim_safe(name)}.json"
             there = self.destination.read(sidecar, len(MARKER))
-            if there is None or there == MARKER:
-                self.destination.put_text(sidecar, content)
+            if there not in (None, MARKER):
+                continue
+            if self.destination.put_text(sidecar, content, replaces=there is not None):
                 return
 
 

@@ -8,6 +8,7 @@ the next try resumes it, also one in another process.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -30,6 +31,8 @@ from batchgen.system.run_directory import RunDirectory
 
 T = TypeVar("T")
 
+_log = logging.getLogger(__name__)
+
 MAX_FILE_BYTES = 2 << 30
 THREADS = 16
 """Twice the downloads at once: half of them may wait for the disk."""
@@ -48,6 +51,8 @@ class Store:
     """The name of an output before it is made safe and claimed."""
     max_file_bytes: int = MAX_FILE_BYTES
     stall_s: float = STALL_S
+    on_defect: Callable[[str], None] = _log.error
+    """Takes a sentence on a defect of this program that spoiled one download."""
     prepares: bool = True
     """False if nothing is to be fetched: then the destination is not made ready."""
     _saved: dict[Key, OutputFile] = field(default_factory=dict)
@@ -69,6 +74,7 @@ class Store:
             threads=self._threads,
             max_file_bytes=self.max_file_bytes,
             stall_s=self.stall_s,
+            on_defect=self.on_defect,
         )
         self._publisher = Publisher(
             destination=self.destination, names=self.names, remember=self._remember
@@ -157,6 +163,7 @@ class Store:
                 sha256=note.sha256,
             )
             if await self._holds(file):
+                await self._on_thread(self._remove_part, note)
                 return file
         return await self._fetch(note, url, earlier.path if earlier else None)
 
@@ -205,8 +212,11 @@ class Store:
         elif postponed.note is not None:
             self._remember(postponed.note)
 
-    def _drop(self, note: ResumeNote) -> None:
+    def _remove_part(self, note: ResumeNote) -> None:
         self._part_path(note).unlink(missing_ok=True)
+
+    def _drop(self, note: ResumeNote) -> None:
+        self._remove_part(note)
         self._notes.drop(note.key)
 
     def _part_path(self, note: ResumeNote) -> Path:

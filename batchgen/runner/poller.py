@@ -224,6 +224,10 @@ class Poller:
                 context.observer.on_note(f"the API rejected the token: {error.message}")
                 context.stop.request(StopReason.TOKEN)
                 return
+            case Produced(odd_cost=str(cost)) | Broke(odd_cost=str(cost)) if cost:
+                context.observer.on_note(
+                    f"the API reports a cost that is not an amount ({cost}); it is ignored"
+                )
             case Running(unknown_word=str(word)) if word not in self._unknown_words:
                 self._unknown_words.add(word)
                 context.observer.on_note(

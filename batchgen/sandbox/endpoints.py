@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
-import msgspec
-
+from batchgen.core.json_reader import BadJSON, decode_json
 from batchgen.sandbox import http_answer
 from batchgen.sandbox.audit import Audit
 from batchgen.sandbox.config import SandboxConfig
@@ -233,8 +232,8 @@ class Endpoints:
 
 def _decoded(raw: bytes) -> object:
     try:
-        return msgspec.json.decode(raw) if raw else {}
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        return decode_json(raw) if raw else {}
+    except BadJSON:
         return _UNREADABLE
 
 

@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import NoReturn
 
 import jsonschema_rs
-import msgspec
 
 from batchgen.core.errors import UsageError
+from batchgen.core.json_reader import decode_json
 from batchgen.core.model_entry import ModelEntry, is_model_id, read_entry
 from batchgen.models.bundled import packaged_models
 from batchgen.sandbox.faults.kinds import Edit
@@ -260,7 +260,7 @@ def _read(path: Path) -> Iterator[ModelEntry]:
             yield from _read(file)
         return
     try:
-        content = msgspec.json.decode(path.read_bytes())
+        content = decode_json(path.read_bytes())
     except (OSError, ValueError) as problem:
         raise UsageError(f"{path}: model entries cannot be read: {problem}") from None
     listed = content.get("models", content) if isinstance(content, dict) else content

@@ -91,7 +91,7 @@ class Journal:
         for number, text in enumerate(good.splitlines(), 1):
             try:
                 lines.append(_decoder.decode(text))
-            except (msgspec.DecodeError, UnicodeDecodeError) as problem:
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
                 message = (
                     f"{self._path}:{number}: not a line of a sandbox journal ({problem}); "
                     "name another file, or remove this one to start again"

@@ -34,6 +34,9 @@ class CrashPoint(StrEnum):
     """`completed` is on disk, no file has been begun."""
     CHUNK_WRITTEN = "chunk-written"
     """Some bytes are in `NAME.part`. The next run continues there, or fetches it again."""
+    FILE_LINKED = "file-linked"
+    """The file is whole under its final name, and still has the name of its part as well. The next
+    run finds the file, and removes the part."""
     FILE_RENAMED = "file-renamed"
     """The file is whole under its final name, the ledger does not know it. The next run finds
     that the file it fetches exists already: one file, not two."""

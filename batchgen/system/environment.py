@@ -11,11 +11,10 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-import msgspec
-
 from batchgen.core.api_base import DEFAULT_BASE_URL, ApiBase, parse_base_url
 from batchgen.core.errors import TokenMissing, UsageError
-from batchgen.core.secret import Secret
+from batchgen.core.json_reader import BadJSON, decode_json
+from batchgen.core.secret import SHORTEST, Secret
 
 BASE_URL_VARIABLE = "RUNCOMFY_MODEL_API_BASE"
 TOKEN_VARIABLES = ("RUNCOMFY_TOKEN", "YOUR_API_TOKEN")
@@ -59,6 +58,11 @@ def _checked(value: str, source: str) -> Secret:
         raise TokenMissing(
             f"{source}: the token contains a blank or a special character; copy it again"
         )
+    if len(value) < SHORTEST:
+        raise TokenMissing(
+            f"{source}: the token has fewer than {SHORTEST} characters, so it is not a whole one;"
+            " copy it again"
+        )
     return Secret(value)
 
 
@@ -73,8 +77,8 @@ def _token_files(environment: Mapping[str, str]) -> list[Path]:
 
 def _access_token(path: Path) -> str:
     try:
-        payload = msgspec.json.decode(path.read_bytes())
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        payload = decode_json(path.read_bytes())
+    except (OSError, BadJSON):
         return ""
     value = payload.get("access_token") if isinstance(payload, dict) else None
     return value.strip() if isinstance(value, str) else ""

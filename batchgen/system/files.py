@@ -19,6 +19,12 @@ from pathlib import Path
 from typing import IO
 
 from batchgen.core.errors import LocalIOError
+from batchgen.system.crash_points import CrashPoint, reached
+
+_NO_LINKS = frozenset(
+    {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL}
+)
+"""What file systems without hard links answer."""
 
 _NO_SUCH_CALL = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP})
 """What network and encrypted file systems answer that cannot sync a directory."""
@@ -103,6 +109,38 @@ def _is_another_process(pid: int) -> bool:
         return False
     except OSError:
         pass  # it belongs to another user
+    return True
+
+
+def rename_if_absent(source: Path, target: Path) -> bool:
+    """Rename a file within its directory; return False if `target` exists. Raises OSError.
+
+    Another process cannot come between: a hard link never replaces anything. On a file system
+    without them the directory is locked meanwhile, which other runs on this machine respect.
+    """
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        return _rename_under_lock(source, target)
+    reached(CrashPoint.FILE_LINKED)
+    source.unlink()
+    return True
+
+
+def _rename_under_lock(source: Path, target: Path) -> bool:
+    directory = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with suppress(OSError):  # a network file system may have no locks either
+            fcntl.flock(directory, fcntl.LOCK_EX)
+        if os.path.lexists(target):
+            return False
+        source.rename(target)
+    finally:
+        os.close(directory)
     return True
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import quote
 
 import pytest
 from aiohttp import web
@@ -17,6 +21,7 @@ from batchgen.core.api_answers import (
     Gone,
     NoBalance,
     Produced,
+    Reply,
     RowRefused,
     Running,
     Submitted,
@@ -33,9 +38,9 @@ from tests.outputs import host
 from tests.outputs.host import Handler
 
 
-def client(base_url: str, token: str = "sandbox-token") -> ModelAPI:
+def client(base_url: str, token: str = "sandbox-token", **more: Any) -> ModelAPI:
     """A client for a server on this machine."""
-    return ModelAPI(parse_base_url(base_url), Secret(token), clock=SystemClock())
+    return ModelAPI(parse_base_url(base_url), Secret(token), clock=SystemClock(), **more)
 
 
 @asynccontextmanager
@@ -206,8 +211,8 @@ async def test_a_body_without_end_is_no_answer() -> None:
         assert isinstance(await api.status("r"), TryAgain)
 
 
-async def test_what_an_answer_is_about_is_never_redacted() -> None:
-    """A token that happens to be part of a URL or an id does not spoil it."""
+async def test_a_token_is_not_recorded_as_part_of_an_id_or_a_url() -> None:
+    """An id with the token in it is a doubt, and no download host is ever sent the token."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
         url = "https://files.runcomfy.net/my-token-1/a.png"
@@ -219,6 +224,94 @@ async def test_what_an_answer_is_about_is_never_redacted() -> None:
         submitted = await api.submit(MODEL, {"prompt": "x"})
         result = await api.result("r")
 
-    assert submitted == Submitted(request_id="my-token-1")
+    assert isinstance(submitted, Doubt)
     assert isinstance(result, Produced)
-    assert result.outputs == ("https://files.runcomfy.net/my-token-1/a.png",)
+    assert result.outputs == ("https://files.runcomfy.net/[token]/a.png",)
+
+
+TOKEN = "a1b2C3d4-token+XYZ/9"
+
+SPELLINGS = {
+    "as it is": TOKEN,
+    "UTF-16": TOKEN.encode("utf-16").decode("latin-1"),
+    "UTF-32": TOKEN.encode("utf-32").decode("latin-1"),
+    "split by ESC": "\x1b".join(TOKEN),
+    "split by a line break": TOKEN[:9] + "\r\n" + TOKEN[9:],
+    "split by zero-width joiners": "\u200d".join(TOKEN),
+    "split by C1": TOKEN[:5] + "\x9b" + TOKEN[5:],
+    "percent-encoded": quote(TOKEN, safe=""),
+    "all percent-encoded": "".join(f"%{ord(char):02X}" for char in TOKEN),
+    "encoded twice": quote(quote(TOKEN, safe=""), safe=""),
+    "JSON escapes": "".join(f"\\u{ord(char):04x}" for char in TOKEN),
+    "HTML": "".join(f"&#{ord(char)};" for char in TOKEN),
+    "HTML hex": "".join(f"&#x{ord(char):X};" for char in TOKEN),
+    "hex": TOKEN.encode().hex(),
+    "base64": base64.b64encode(TOKEN.encode()).decode(),
+    "base64 of the header": base64.b64encode(f"Bearer {TOKEN}".encode()).decode(),
+    "base64 at another place": base64.urlsafe_b64encode(f"xy{TOKEN}z".encode()).decode(),
+}
+WRAPS: dict[str, Callable[[Any], Any]] = {
+    "list": lambda value: [value],
+    "object": lambda value: {"detail": value},
+    "key": lambda value: {f"Bearer {value}": 1},
+    "key of an error": lambda value: {"error": {value: "x"}},
+    "output": lambda value: {"output": {"image": f"https://x.runcomfy.net/{value}"}},
+    "request_id": lambda value: {"request_id": value},
+}
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS.values(), ids=SPELLINGS)
+@pytest.mark.parametrize("wrap", WRAPS.values(), ids=WRAPS)
+def test_an_echoed_token_is_redacted_at_any_place_and_in_any_spelling(
+    wrap: Callable[[Any], Any], spelling: str
+) -> None:
+    """As a key, a value or inside a text: what is kept has no trace of it."""
+    kept = json.dumps(Secret(TOKEN).redact_all(wrap(f"x {spelling} y")), ensure_ascii=False)
+
+    assert "[token]" in kept
+    shown = "".join(char for char in kept if char.isprintable())
+    for trace in (TOKEN, quote(TOKEN, safe=""), TOKEN.encode().hex(), spelling):
+        assert trace not in kept
+        assert trace not in shown
+
+
+async def test_a_text_is_cut_after_the_token_was_taken_out() -> None:
+    """A message that ends in the middle of the token does not keep its first half."""
+
+    async def echo(request: web.Request) -> web.StreamResponse:
+        return web.Response(status=500, text="x" * 590 + TOKEN)
+
+    async with server(echo) as base_url, client(base_url, TOKEN) as api:
+        reply = await api.model(MODEL)
+
+    assert isinstance(reply, Reply)
+    assert TOKEN[:4] not in reply.text
+
+
+@pytest.mark.parametrize("call", ["submit", "status", "result", "cancel", "has_model", "model"])
+async def test_a_defect_costs_one_answer_and_is_reported(
+    monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    """A bug in reading an answer is a doubt or another poll, and is not hidden."""
+    said: list[str] = []
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("a1b2C3d4")
+
+    for name in ("submit", "status", "result", "cancel", "presence", "entry"):
+        monkeypatch.setattr(f"batchgen.api.client.read_{name}", broken)
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        return web.json_response({"request_id": "r", "status": "completed"})
+
+    async with server(answer) as base_url, client(base_url, on_defect=said.append) as api:
+        values = (MODEL, {"prompt": "x"}) if call == "submit" else ("r",)
+        got = await getattr(api, call)(*values)
+
+    expected = {"submit": Doubt, "status": TryAgain, "result": TryAgain, "cancel": CancelOutcome,
+                "has_model": type(None), "model": Reply}  # fmt: skip
+    assert isinstance(got, expected[call])
+    assert len(said) == 1
+    assert "defect of batchgen" in said[0]
+    assert "ZeroDivisionError in broken" in said[0]
+    assert "a1b2" not in said[0]

@@ -149,7 +149,7 @@ def with_batchgen(origin: str, names: list[str], directory: Path) -> Took:
     manifest.write_text("id,prompt\n" + "".join(f"{n},prompt {n}\n" for n in names))
     _write_ledger(directory, manifest, origin, names)
     environment = {
-        **os.environ, "RUNCOMFY_TOKEN": "bench", "RUNCOMFY_MODEL_API_BASE": f"{origin}/v1",
+        **os.environ, "RUNCOMFY_TOKEN": "bench-token", "RUNCOMFY_MODEL_API_BASE": f"{origin}/v1",
     }  # fmt: skip
     run = [sys.executable, "-m", "batchgen", "run", str(manifest), "--model", MODEL, "--quiet"]
     took = _timed([run], environment)

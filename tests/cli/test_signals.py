@@ -100,7 +100,7 @@ def test_a_signal_while_the_manifest_is_read(
     line = command(words[0], "-", "--format", "csv", "--run-dir", tmp_path / "r", *words[1:])
     run = subprocess.Popen(
         line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env=environment(RUNCOMFY_TOKEN="t"),
+        env=environment(RUNCOMFY_TOKEN="test-token"),
     )  # fmt: skip
     wait_until(lambda: _handles(run.pid, signal.SIGTERM), "its handlers", alive=run)
     run.send_signal(number)

@@ -32,7 +32,7 @@ def in_flight(manifest: Path) -> set[str]:
 
 def test_nobody_listens(manifest: Path) -> None:
     """69: nothing could be done, and the jobs stay in flight."""
-    done = batchgen("cancel", manifest, "--base-url", NOBODY, RUNCOMFY_TOKEN="t")
+    done = batchgen("cancel", manifest, "--base-url", NOBODY, RUNCOMFY_TOKEN="test-token")
 
     assert done.code == 69, done.err
     assert "did not answer" in done.err

@@ -75,7 +75,7 @@ def test_a_second_run_is_refused_at_once_unless_it_was_told_otherwise(
     manifest: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """fail and skip: 75; skip=0: a success, and silent with --quiet. --json has the reason."""
-    monkeypatch.setenv("RUNCOMFY_TOKEN", "t")
+    monkeypatch.setenv("RUNCOMFY_TOKEN", "test-token")
     manifest.write_text("id,prompt\na,one\na,two\n")  # wrong, and nobody gets to read it
     seen = {}
     with held(manifest.with_name("m.run")) as holder:
@@ -148,7 +148,7 @@ def test_a_wait_in_vain_names_the_holder(
     manifest: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """75 after the time that was given, for run, resolve and cancel alike."""
-    monkeypatch.setenv("RUNCOMFY_TOKEN", "t")
+    monkeypatch.setenv("RUNCOMFY_TOKEN", "test-token")
     run_dir = manifest.with_name("m.run")
     (run_dir / "ledger.jsonl").write_text("")
     with held(run_dir) as holder:
@@ -173,7 +173,9 @@ def test_a_signal_ends_the_wait_at_once(
 ) -> None:
     """With the code of the signal; nothing was sent, and the holder never noticed."""
     with held(manifest.with_name("m.run")):
-        run = start("run", manifest, "--if-locked", "wait=10m", "--json", RUNCOMFY_TOKEN="t")
+        run = start(
+            "run", manifest, "--if-locked", "wait=10m", "--json", RUNCOMFY_TOKEN="test-token"
+        )
         said_until(run.stderr, "waiting")
         run.send_signal(number)
         out, err = run.communicate(timeout=20)

@@ -167,7 +167,7 @@ def test_refresh_needs_an_answer(capsys: Out, monkeypatch: pytest.MonkeyPatch) -
     for words in (["models"], ["models", MODEL]):
         assert main([*words, "--refresh", "--base-url", url]) == 77
         with monkeypatch.context() as context:
-            context.setenv("RUNCOMFY_TOKEN", "t")
+            context.setenv("RUNCOMFY_TOKEN", "test-token")
             assert main([*words, "--refresh", "--base-url", url]) == 69
             assert main([*words, "--base-url", url]) == 0
 

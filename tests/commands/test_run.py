@@ -337,7 +337,7 @@ def test_an_api_that_cannot_be_reached(tmp_path: Path) -> None:
 
     done = batchgen(
         "run", manifest, "--wait-for-api", "1s", "--base-url", "http://127.0.0.1:9/v1",
-        RUNCOMFY_TOKEN="t",
+        RUNCOMFY_TOKEN="test-token",
     )  # fmt: skip
 
     assert done.code == 69

@@ -69,6 +69,7 @@ CASES = [
     Case(P.DOWNLOAD_BEGINS, 1, left="completed", only=("--job", "j1")),
     Case(P.CHUNK_WRITTEN, 1, left="completed", only=("--job", "j1")),
     Case(P.CHUNK_WRITTEN, 4, left="completed"),
+    Case(P.FILE_LINKED, 4, left="completed"),
     Case(P.FILE_RENAMED, 4, left="completed"),
     # Half an intent is none, and the POST had not left; half an answer is a doubt.
     Case(P.LINE_HALF_WRITTEN, 1, left="-", accepted=0),

@@ -42,7 +42,8 @@ class World:
     @property
     def context(self) -> CommandContext:
         """The context that `cli.main` would build."""
-        return _Context(clock=_Clock(self), environment={"RUNCOMFY_TOKEN": "t"}, world=self)
+        environment = {"RUNCOMFY_TOKEN": "test-token"}
+        return _Context(clock=_Clock(self), environment=environment, world=self)
 
     def batchgen(self, *words: str | Path) -> Done:
         """Run `batchgen run` to its end, and let the time go on that it took."""

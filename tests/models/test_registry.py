@@ -225,7 +225,7 @@ def test_an_api_where_nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     context = CommandContext(base_url=f"http://127.0.0.1:{port}/v1")
-    monkeypatch.setenv("RUNCOMFY_TOKEN", "t")
+    monkeypatch.setenv("RUNCOMFY_TOKEN", "test-token")
 
     listing, note = list_models(context)
 
@@ -237,7 +237,7 @@ def test_an_api_where_nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_listing_fills_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With what has a schema: an entry without one would hide an earlier one that has it."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setenv("RUNCOMFY_TOKEN", "t")
+    monkeypatch.setenv("RUNCOMFY_TOKEN", "test-token")
     answer = (entry("a/b"), entry("c/d", input_schema=None))
     monkeypatch.setattr("batchgen.app.model_sources._live_listing", lambda *_: answer)
 

@@ -16,9 +16,8 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from urllib.parse import urlsplit
 
-import msgspec
-
 from batchgen.core.jobs import JSONValue
+from batchgen.core.json_reader import BadJSON, decode_json
 from batchgen.core.schema.properties import Kind, Property
 from batchgen.core.schema.values import (
     Given,
@@ -275,8 +274,8 @@ def _object(prop: Property, given: Given, decimal_comma: bool) -> JSONValue:
 
 def _json(text: str) -> Given:
     try:
-        value: Given = msgspec.json.decode(text.encode(errors="surrogatepass"))
-    except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
+        value: Given = decode_json(text.encode(errors="surrogatepass"))
+    except BadJSON as error:
         raise InvalidValue(f"is not valid JSON ({error}): {shown(text)}") from None
     return value
 

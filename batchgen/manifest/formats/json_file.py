@@ -15,6 +15,7 @@ import msgspec
 
 from batchgen.core.errors import ManifestError, Problem
 from batchgen.core.jobs import Where
+from batchgen.core.json_reader import MAX_DEPTH, is_too_deep
 from batchgen.core.schema.values import Given
 from batchgen.manifest.formats.encoding import detect
 from batchgen.manifest.formats.line_files import json_record
@@ -55,6 +56,7 @@ def read_json_settings(path: Path, shown: str) -> Mapped | None:
 
 def _checked_json(text: str, shown: str) -> object:
     try:
+        _refuse_deep(text)
         return _encodable(json.loads(text.lstrip("\ufeff"), parse_constant=_refuse_constant))
     except json.JSONDecodeError as error:
         problem = Problem(f"{shown}:{error.lineno}", f"is not valid JSON: {error.msg}")
@@ -155,6 +157,7 @@ class _Elements:
                 self._grow(error)
                 continue
             self.line += self._window.count("\n", self._place, end)
+            _refuse_deep(self._window[self._place : end])
             self._place = end
             return _encodable(value)
 
@@ -170,6 +173,11 @@ class _Elements:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a JSON number")
+
+
+def _refuse_deep(text: str) -> None:
+    if is_too_deep(text.encode(errors="surrogatepass")):
+        raise ValueError(f"nested more than {MAX_DEPTH} levels deep")
 
 
 def _encodable(value: Given) -> Given:

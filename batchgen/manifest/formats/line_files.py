@@ -6,9 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
-import msgspec
-
 from batchgen.core.jobs import Where
+from batchgen.core.json_reader import BadJSON, decode_json
 from batchgen.core.schema.values import Given, shown
 from batchgen.manifest.formats.encoding import detect
 from batchgen.manifest.header import BadRow, Header, HeaderKind, Record, bad_row, keyed_header
@@ -45,15 +44,14 @@ class JSONLines:
 
     def records(self) -> Iterator[Record | BadRow]:
         """Yield a record for each line that is not blank."""
-        decode = msgspec.json.Decoder().decode
         with self._file.open() as file:
             for number, line in _lines(file, self._shown):
                 if isinstance(line, BadRow):
                     yield line
                     continue
                 try:
-                    value: Given = decode(line)
-                except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
+                    value: Given = decode_json(line.encode(errors="surrogatepass"))
+                except BadJSON as error:
                     where = Where(file=self._shown, row=number)
                     yield bad_row(where, f"is not valid JSON: {error}")
                 else:

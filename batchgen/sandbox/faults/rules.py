@@ -24,9 +24,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-import msgspec
-
 from batchgen.core.errors import UsageError
+from batchgen.core.json_reader import decode_json
 from batchgen.sandbox.faults.kinds import (
     COUNT,
     EVERYWHERE,
@@ -126,7 +125,7 @@ def parse_rules(rules: Iterable[Rule | str]) -> list[Rule]:
 def read_rules(path: Path) -> tuple[Rule, ...]:
     """Return the rules of a JSON list of texts or objects such as {"on", "do", "rate"}."""
     try:
-        items = msgspec.json.decode(path.read_bytes())
+        items = decode_json(path.read_bytes())
     except (OSError, ValueError) as problem:
         raise UsageError(f"{path}: faults cannot be read: {problem}") from None
     if not isinstance(items, list):
