@@ -138,8 +138,15 @@ def first_jobs(directory: RunDirectory) -> Iterator[str]:
     Raises `LocalIOError`, and `ManifestError` for a line that is not an id.
     """
     with suppress(FileNotFoundError), directory.jobs_file.open("rb") as file:
-        for line in file:
-            yield decode_json(line, type=str)
+        for number, line in enumerate(file, 1):
+            try:
+                job = decode_json(line, type=str)
+            except BadJSON as error:
+                where = f"{directory.jobs_file}:{number}"
+                raise ManifestError(
+                    [Problem(where=where, what=f"is not an id ({error})")]
+                ) from None
+            yield job
 
 
 def _write(directory: RunDirectory, stored: _RunFile) -> None:
