@@ -64,6 +64,13 @@ class GenerationAPI(Protocol):
         """
         ...
 
+    async def accepts_token(self, model: str) -> bool | None:
+        """Ask for this model in the catalogue, and tell whether the token was accepted.
+
+        None if the API cannot be reached.
+        """
+        ...
+
 
 class Ledger(Records, Protocol):
     """The record of every job, and the way to add to it durably."""

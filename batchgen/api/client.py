@@ -38,6 +38,7 @@ from batchgen.core.api_decoding import (
     read_result,
     read_status,
     read_submit,
+    read_token_check,
 )
 from batchgen.core.errors import defect_sentence
 from batchgen.core.events import ErrorKind, JobError
@@ -142,6 +143,10 @@ class ModelAPI:
         """Return whether the catalogue knows a model; None if the API does not answer."""
         reply = await self._call("GET", f"/models/{model}")
         return self._guarded(lambda: read_presence(reply), lambda _: None)
+
+    async def accepts_token(self, model: str) -> bool | None:
+        """Return whether a free call with the token is allowed; None if the API does not answer."""
+        return read_token_check(await self._call("GET", f"/models/{model}"))
 
     async def models(self, query: Mapping[str, str | int]) -> ModelPage | Reply | NoReply:
         """Call `GET /models` (queries of the vendor's CLI); return a page, or what came instead."""

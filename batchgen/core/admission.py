@@ -37,6 +37,8 @@ class Admission:
 
     held: bool = False
     """An answer was lost, and the API has not answered since."""
+    holds: int = 0
+    """Number of holds so far: it tells whether one began and ended between two moments."""
     solo: bool = False
     """The API answers again; one job is submitted alone until it is accepted."""
     stopped: dict[str, str] = field(default_factory=dict)
@@ -75,6 +77,7 @@ class Admission:
     def lost(self, model: str, kind: str) -> None:
         """Note a lost answer: nothing is submitted until the API answers again."""
         first_of_outage = not self.held and (self.solo or model not in self._outage_counted)
+        self.holds += not self.held
         self.held = True
         if first_of_outage:
             self._outage_counted.add(model)

@@ -66,11 +66,15 @@ class TokenRejected(WithError, frozen=True):
     """No call can succeed until the user has set another token."""
 
 
+class AccessDenied(WithError, frozen=True):
+    """Refused as a gateway does it: about the token only if a free call is refused too."""
+
+
 class NoBalance(WithError, frozen=True):
     """No submission can succeed until the user adds balance; jobs in flight can be collected."""
 
 
-SubmitAnswer = Submitted | TryAgain | RowRefused | Doubt | TokenRejected | NoBalance
+SubmitAnswer = Submitted | TryAgain | RowRefused | Doubt | TokenRejected | AccessDenied | NoBalance
 
 
 # Answers to a poll, which is a call of status or result.

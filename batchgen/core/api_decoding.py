@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import msgspec
 
 from batchgen.core.api_answers import (
+    AccessDenied,
     Broke,
     CancelOutcome,
     Doubt,
@@ -60,6 +61,8 @@ There are two more cases, which a status alone does not show: no connection was 
 
 REFUSES_THE_ROW = frozenset({400, 404, 413, 422})
 BAD_TOKEN_CODES = frozenset({400004, 401001})
+NO_PERMISSION_CODE = 403001
+"""By a submission, which is about no other resource, it says that the token is bad."""
 NO_BALANCE_CODES = frozenset({400002, 10001})
 
 CONTENT_WORDS = (
@@ -139,8 +142,10 @@ def read_submit(reply: Reply | NoReply) -> SubmitAnswer:
     if isinstance(reply, NoReply):
         return _unanswered_submit(reply)
     status = _status_of(reply)
-    if status.code in BAD_TOKEN_CODES or status.http in (401, 403):
+    if status.code in BAD_TOKEN_CODES | {NO_PERMISSION_CODE} or status.http == 401:
         return TokenRejected(error=status.error(ErrorKind.NOT_ACCEPTED))
+    if status.http == 403:
+        return AccessDenied(error=status.error(ErrorKind.REFUSED))
     if status.code in NO_BALANCE_CODES or status.http == 402:
         return NoBalance(error=status.error(ErrorKind.NOT_ACCEPTED))
     if status.http in REFUSES_THE_ROW:
@@ -259,6 +264,15 @@ def read_presence(reply: Reply | NoReply) -> bool | None:
     if http >= 500 or http in (408, 429):
         return None
     return http != 404
+
+
+def read_token_check(reply: Reply | NoReply) -> bool | None:
+    """Tell from the reply to a free call whether the API accepts the token; None if unavailable."""
+    presence = read_presence(reply)
+    if presence is None or isinstance(reply, NoReply):
+        return None
+    status = _status_of(reply)
+    return not (status.code in BAD_TOKEN_CODES or status.http in (401, 403))
 
 
 def output_urls(output: object) -> tuple[str, ...]:

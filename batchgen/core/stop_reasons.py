@@ -22,6 +22,7 @@ class StopReason(StrEnum):
     DISK = "local disk"
     UNREACHABLE = "API not reachable"
     SILENT = "no answer for an hour"
+    RATE = "every submission was rejected for an hour because of its rate"
     BALANCE = "balance exhausted"
     BUDGET = "budget used up"
     RUNTIME = "what is left would not end in time"
@@ -54,6 +55,7 @@ EFFECTS: dict[StopReason, Effect] = {  # the first reason that applies decides t
     StopReason.BUDGET: Effect(75, stops_polls=False, only_if_work_left=True),
     StopReason.RUNTIME: Effect(75, stops_polls=False, only_if_work_left=True),
     StopReason.FAILURES: Effect(75, stops_polls=False, only_if_work_left=True),
+    StopReason.RATE: Effect(75, stops_polls=False, only_if_work_left=True),
     StopReason.BREAKER: Effect(75, stops_polls=False, only_if_work_left=True),
     StopReason.DEFECT: Effect(75, stops_polls=False, only_if_work_left=True),
 }

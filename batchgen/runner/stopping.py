@@ -43,6 +43,8 @@ class Limits:
     """Time to wait for the first answer of the API."""
     silence_s: float = 3600.0
     """Time to wait for an answer once the API has answered."""
+    rejected_s: float = 3600.0
+    """How long every submission may be rejected because of its rate."""
     job_timeout_s: float | None = None
     """Counted from the submission; None: by the kind of the model's output."""
     ends_at_s: float | None = None

@@ -7,10 +7,15 @@ submitted next by `core.admission`.
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+
+from msgspec.structs import replace
 
 from batchgen.core.admission import Admission
 from batchgen.core.api_answers import (
+    AccessDenied,
     Doubt,
     NoBalance,
     RowRefused,
@@ -38,6 +43,12 @@ from batchgen.runner.context import RunContext
 from batchgen.runner.spending import Spending
 from batchgen.runner.tasks import TaskGroup
 from batchgen.system.crash_points import CrashPoint, reached
+
+FREE_CALLS_S = 3.0
+"""Time for free calls that explain a refusal: while they last, the refusal is not on record.
+
+It is less than the time that a run has after a signal.
+"""
 
 _NOT_SENT = TryAgain(
     error=JobError(
@@ -73,11 +84,14 @@ class Submission:
         answer = await self._post(job)
         if isinstance(answer, Submitted) and self.context.ledger.knows_request(answer.request_id):
             answer = _doubt_about(answer.request_id)
+        if isinstance(answer, AccessDenied):
+            answer = await self._explained(job, answer)
         if isinstance(answer, Submitted):
             reached(CrashPoint.ANSWER_HEARD)
             record = await self._record_accepted(job, answer.request_id)
             reached(CrashPoint.REQUEST_ID_DURABLE)
             self.context.pause.accepted()
+            self.context.pause.not_rejected()
             self.window.accepted()
             self.admission.accepted(job.model)
             return record
@@ -97,11 +111,12 @@ class Submission:
             fingerprint=job.fingerprint,
             price_usd=self.spending.price_usd(job),
         )
+        holds = -1 if self.admission.held else self.admission.holds
         reached(CrashPoint.BEFORE_INTENT)
         await self.context.record(job.id, intent)
         reached(CrashPoint.INTENT_DURABLE)
         # The run may have been stopped or held while the intent was on its way to the disk.
-        if self.context.stop.no_submissions or self.admission.held:
+        if self.context.stop.no_submissions or self.admission.holds != holds:
             return _NOT_SENT
         answer = await self.context.api.submit(job.model, job.input)
         silent = isinstance(answer, (TryAgain, Doubt)) and answer.error.http_status is None
@@ -110,6 +125,8 @@ class Submission:
 
     def _react(self, job: Job, answer: SubmitAnswer, *, sent_at_s: float) -> None:
         """Tell the rest of the run what the answer means for it, before anything is awaited."""
+        if not (isinstance(answer, TryAgain) and (answer.error.http_status in (None, 429))):
+            self.context.pause.not_rejected()
         match answer:
             case Doubt(error=error):
                 self.admission.lost(job.model, error.kind)
@@ -122,6 +139,9 @@ class Submission:
             case TryAgain() if answer is not _NOT_SENT:
                 if answer.error.http_status == 429:
                     self.window.turned_away()
+                    rejected_s = self.context.pause.rejected(sent_at_s=sent_at_s)
+                    if rejected_s >= self.context.limits.rejected_s:
+                        self.context.stop.request(StopReason.RATE)
                 self.context.pause.begin(sent_at_s=sent_at_s, retry_after_s=answer.retry_after_s)
 
     async def _event_of(
@@ -133,10 +153,31 @@ class Submission:
         if not isinstance(answer, RowRefused):
             return AnswerLost(error=error)
         # A 404 is about the model, and not about the row, if the catalogue has no such model.
-        if error.http_status == 404 and await self.context.api.has_model(job.model) is False:
+        has_model = self.context.api.has_model
+        if error.http_status == 404 and await self._learn(has_model, job.model) is False:
             self.admission.withdrawn(job.model)
             return NotAccepted(error=error)
         return Refused(error=error)
+
+    async def _explained(self, job: Job, denied: AccessDenied) -> TokenRejected | RowRefused:
+        """Return whose fault a 403 is: of the token, if a free call with it is rejected too."""
+        accepted = await self._learn(self.context.api.accepts_token, job.model)
+        if accepted is not False:
+            return RowRefused(error=denied.error)
+        return TokenRejected(error=replace(denied.error, kind=ErrorKind.NOT_ACCEPTED))
+
+    async def _learn(self, ask: Callable[[str], Awaitable[bool | None]], model: str) -> bool | None:
+        """Return the answer of a free call, which is repeated for a moment; None without one."""
+        backoff, failures = Backoff(), 0
+        try:
+            async with asyncio.timeout(FREE_CALLS_S):
+                while (answer := await ask(model)) is None:
+                    failures += 1
+                    delay_s = backoff.delay_s(failures, jitter=self.context.jitter())
+                    await self.context.clock.sleep(delay_s)
+                return answer
+        except TimeoutError:
+            return None
 
     async def _record_accepted(self, job: Job, request_id: str) -> JobRecord:
         try:

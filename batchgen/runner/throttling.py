@@ -19,6 +19,7 @@ class SubmissionPause:
         self._backoff = Backoff(first_s=0.2)
         self._ends_at_s = 0.0
         self._failures = 0
+        self._rejected_since_s: float | None = None
 
     @property
     def left_s(self) -> float:
@@ -41,6 +42,19 @@ class SubmissionPause:
     def accepted(self) -> None:
         """Start the backoff again from its first step: the API accepted a job."""
         self._failures = 0
+
+    def rejected(self, *, sent_at_s: float) -> float:
+        """Note a submission that was rejected because of its rate.
+
+        Return the time in seconds since the first of those that were so one after the other.
+        """
+        if self._rejected_since_s is None:
+            self._rejected_since_s = sent_at_s
+        return self._clock.monotonic_s() - self._rejected_since_s
+
+    def not_rejected(self) -> None:
+        """Note a submission that had another answer."""
+        self._rejected_since_s = None
 
 
 class PacedAPI:
@@ -77,6 +91,11 @@ class PacedAPI:
         """Ask the catalogue in turn."""
         await self._wait()
         return await self._api.has_model(model)
+
+    async def accepts_token(self, model: str) -> bool | None:
+        """Check the token in turn."""
+        await self._wait()
+        return await self._api.accepts_token(model)
 
     async def _wait(self) -> None:
         self.waited_s = self._rate.wait_s(self._clock.monotonic_s())

@@ -176,6 +176,9 @@ class RemoteQueue:
     async def has_model(self, model: str) -> bool | None:
         return True
 
+    async def accepts_token(self, model: str) -> bool | None:
+        return True
+
     async def cancel(self, request_id: str) -> CancelOutcome:
         return CancelOutcome.NOT_CANCELLABLE
 
@@ -305,6 +308,9 @@ class Counted:
 
     async def has_model(self, model: str) -> bool | None:
         return await self._api.has_model(model)
+
+    async def accepts_token(self, model: str) -> bool | None:
+        return await self._api.accepts_token(model)
 
     async def cancel(self, request_id: str) -> CancelOutcome:
         return await self._api.cancel(request_id)

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchgen.core.api_answers import (
+    AccessDenied,
     Broke,
     CancelOutcome,
     Doubt,
@@ -59,7 +60,11 @@ SUBMISSIONS: list[tuple[str, Reply | NoReply, type]] = [
     ("too large", reply(413), RowRefused),
     ("schema", reply(422, {"error_code": 422001}), RowRefused),
     ("token by status", reply(401), TokenRejected),
-    ("token by gateway", reply(403, {"message": "Forbidden"}), TokenRejected),
+    ("403 of a gateway", reply(403, {"message": "Forbidden"}), AccessDenied),
+    ("403 of a firewall", reply(403, None, text="<html>"), AccessDenied),
+    ("403 with a code that is not known", reply(200, {"error_code": 403777}), AccessDenied),
+    ("token by 403 and its code", reply(403, {"error_code": 400004}), TokenRejected),
+    ("permission by status and code", reply(403, {"code": 403001}), TokenRejected),
     ("token by code", reply(400, {"error_code": 400004}), TokenRejected),
     ("token by code as text", reply(400, {"error_code": "400004"}), TokenRejected),
     ("token by the other key", reply(400, {"code": 400004, "error": "x"}), TokenRejected),

@@ -123,6 +123,7 @@ class MemoryAPI:
     on_poll: Callable[[str, int], PollAnswer | None] = lambda rid, n: None
     on_result: Callable[[str], PollAnswer | None] = lambda rid: None
     on_probe: Callable[[int], bool | None] | None = None
+    on_token: Callable[[], bool | None] = lambda: True
     answer_s: float = 0.01
     models: frozenset[str] = frozenset({MODEL, OTHER_MODEL})
     is_reachable: bool = True
@@ -196,6 +197,11 @@ class MemoryAPI:
         if not self.is_reachable:
             return None
         return self.on_probe(self.probes) if self.on_probe else model in self.models
+
+    async def accepts_token(self, model: str) -> bool | None:
+        self.probes += 1
+        await asyncio.sleep(self.answer_s)
+        return self.on_token() if self.is_reachable else None
 
     def resume(self, request_id: str, *, ends_in_s: float = 0.0) -> None:
         """Know a request of an earlier run."""
