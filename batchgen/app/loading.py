@@ -11,10 +11,12 @@ from typing import Self
 
 from batchgen.app.spool import Spool, SpooledRow
 from batchgen.core.adoption import adoptions
-from batchgen.core.errors import SHOWN_PROBLEMS, ManifestError, Problem
-from batchgen.core.jobs import Batch, Job
+from batchgen.core.errors import Cause, ManifestError, Problem
+from batchgen.core.jobs import Batch, Job, Where
 from batchgen.core.model_entry import ModelEntry
+from batchgen.core.problem_list import ProblemList
 from batchgen.core.schema.values import InvalidValue
+from batchgen.core.units import count_text
 from batchgen.ledger import RecordIndex, replay
 from batchgen.ledger.lock import at_work
 from batchgen.manifest.header import BadRow, LeftOut
@@ -73,9 +75,8 @@ class LoadedBatch:
     names: FileNames
     models: dict[str, None] = field(default_factory=dict)
     """Every model that a row names, in the order of their first rows."""
-    problems: list[Problem] = field(default_factory=list)
-    """The first `SHOWN_PROBLEMS`."""
-    problem_count: int = 0
+    problems: ProblemList = field(default_factory=ProblemList)
+    good_rows: int = 0
     fatal: bool = False
     """Whether a file is wrong as a whole, so that leaving out rows does not help."""
 
@@ -93,9 +94,14 @@ class LoadedBatch:
 
     def require_valid(self, *, skip_invalid: bool) -> None:
         """Raise `ManifestError` if anything is wrong that may not be left out."""
-        may_skip = skip_invalid and self.spool.valid and not self.fatal
-        if self.problem_count and not may_skip:
-            raise ManifestError(self.problems, self.problem_count)
+        may_skip = self.spool.valid and not self.fatal
+        if not self.problems or (skip_invalid and may_skip):
+            return
+        error = ManifestError(*self.problems.shown())
+        if may_skip:
+            good = count_text(self.good_rows, "good row")
+            error.way_out = f"; {good}: run --skip-invalid leaves out the wrong rows"
+        raise error
 
 
 def load(manifest: Manifest, *, spool_dir: Path | None = None, keep: bool = True) -> LoadedBatch:
@@ -114,6 +120,7 @@ def load(manifest: Manifest, *, spool_dir: Path | None = None, keep: bool = True
 
 
 def _read_rows(loaded: LoadedBatch) -> None:
+    last: Where | None = None
     for row in loaded.manifest.rows(left_out=True):
         if isinstance(row, LeftOut):
             for job in row.jobs:
@@ -125,8 +132,13 @@ def _read_rows(loaded: LoadedBatch) -> None:
             _add_bad(loaded, bad)
         else:
             loaded.models[row.model] = None
+            loaded.problems.add_good_row(row.where.file)
+            loaded.good_rows += row.where != last
+            last = row.where
             loaded.spool.add(_spooled(row))
-    if not (loaded.spool.valid or loaded.problem_count):
+    if loaded.problems.has(Cause.REPEATED_ID):
+        loaded.problems.say_more(Cause.REPEATED_ID, loaded.manifest.hint_at_unique_ids())
+    if not (loaded.spool.valid or loaded.problems):
         problem = Problem(
             where=loaded.manifest.settings.file, what="no rows; a batch needs at least one prompt"
         )
@@ -160,10 +172,11 @@ def _add_bad(loaded: LoadedBatch, bad: BadRow) -> None:
                 bad.id or "", "", {}, bad.where.file, bad.where.row, dict(bad.columns), texts
             )
         )
-    loaded.problem_count += len(bad.problems)
     loaded.fatal = loaded.fatal or bad.fatal
-    room = SHOWN_PROBLEMS - len(loaded.problems)
-    loaded.problems.extend(bad.problems[:room])
+    if bad.fatal:
+        loaded.problems.add(bad.problems)
+    else:
+        loaded.problems.add_row(bad.where.file, bad.problems)
 
 
 def records_of(directory: RunDirectory) -> RecordIndex:

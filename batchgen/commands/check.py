@@ -10,7 +10,7 @@ from batchgen.app.batch_ref import BatchRef
 from batchgen.app.command_context import CommandContext
 from batchgen.app.loading import LoadedBatch, load
 from batchgen.app.open_batch import open_newest
-from batchgen.core.errors import SHOWN_PROBLEMS, ManifestError, Problem
+from batchgen.core.errors import ManifestError, Problem
 from batchgen.core.input_files import MediaInput, MediaRules
 from batchgen.core.jobs import Job
 from batchgen.core.schema.inputs import Schema
@@ -23,13 +23,15 @@ def handle(args: argparse.Namespace, context: CommandContext) -> int:
     console = context.console
     with load(open_newest(BatchRef.of(args), context).manifest, keep=args.online) as loaded:
         asked = _ask_online(loaded, context) if args.online else 0
-        for note in loaded.manifest.notes:
-            console.say(note)
         try:
             loaded.require_valid(skip_invalid=False)
         except ManifestError as error:
             error.facts = _findings(loaded)
+            for note in loaded.manifest.notes_on_files:
+                console.say(note)
             raise
+        for note in loaded.manifest.notes:
+            console.say(note)
         if args.json:
             good = {"problems": [], "problem_count": 0, "exit_code": 0, "reasons": []}
             console.print_json(good | _findings(loaded))
@@ -46,8 +48,8 @@ def _ask_online(loaded: LoadedBatch, context: CommandContext) -> int:
     """
     inputs = distinct_inputs(loaded.spool.jobs(), loaded.manifest.schemas)
     found = asyncio.run(_problems(inputs, context)) if inputs else []
-    loaded.problem_count += len(found)
-    loaded.problems.extend(found[: max(0, SHOWN_PROBLEMS - len(loaded.problems))])
+    loaded.problems.add(found)
+    loaded.fatal = loaded.fatal or bool(found)  # a run does not ask, so it cannot leave them out
     return len(inputs)
 
 

@@ -168,7 +168,7 @@ def _all_rows_known(
         with load(
             open_in(replace(ref, manifest=str(manifest)), directory, context).manifest
         ) as loaded:
-            return not loaded.problem_count and all(
+            return not loaded.problems and all(
                 (record := records.get(job.id)) is not None and record.state is not JobState.PENDING
                 for job in loaded.spool.jobs()
             )

@@ -11,6 +11,7 @@ import re
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import ClassVar
 
 SHOWN_PROBLEMS = 50
@@ -45,6 +46,13 @@ class UsageError(BatchgenError):
     reason = "bad command line"
 
 
+class Cause(StrEnum):
+    """A cause that leads to problems in many rows, each with other words."""
+
+    NO_MODEL = "no model"
+    REPEATED_ID = "repeated id"
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """A mistake in a manifest: where it is, what is wrong, and what would be right."""
@@ -52,17 +60,24 @@ class Problem:
     where: str
     """`file`, `file:row` or `file:row: column`, as the spreadsheet numbers its rows."""
     what: str
+    cause: Cause | None = None
+
+    @property
+    def place(self) -> tuple[str, int | None, str | None]:
+        """File, row and column; row and column are None for a whole file."""
+        found = _PLACE.fullmatch(self.where)
+        file, row, column = found.groups() if found else (self.where, None, None)
+        return file, None if row is None else int(row), column
 
     def __str__(self) -> str:
         return f"{self.where}: {self.what}"
 
     def as_json(self) -> dict[str, object]:
         """Return the keys that `--json` prints; row and column are null for a whole file."""
-        place = _PLACE.fullmatch(self.where)
-        file, row, column = place.groups() if place else (self.where, None, None)
+        file, row, column = self.place
         return {
             "file": file,
-            "row": None if row is None else int(row),
+            "row": row,
             "column": None if column is None else _COLUMN_LETTER.sub("", column),
             "message": self.what,
         }
@@ -73,6 +88,8 @@ class ManifestError(BatchgenError):
 
     exit_code = 65
     reason = "bad manifest"
+    way_out = ""
+    """What the user can do besides correcting the rows."""
 
     def __init__(self, problems: Sequence[Problem], total: int | None = None) -> None:
         self.problems = tuple(problems)

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from batchgen.core.jobs import Where
+from batchgen.core.schema.values import text_of
+from batchgen.manifest.header import Record, folded
 
 MAX_ID = 200
 """Characters of a row's own id."""
 _ROW_BITS = 40
 _LABEL = 48
 """Characters of a matrix value that go into an id as they are."""
+_MAX_CANDIDATES = 20
+"""Columns that are tried for a hint."""
 _UNSAFE = re.compile(r"[^\w .,:;()+×#@%&-]")
 
 
@@ -85,6 +89,34 @@ class JobIds:
     def _packed(self, file: str, row: int) -> int:
         number = self._file_numbers.setdefault(file, len(self._file_numbers))
         return number << _ROW_BITS | row
+
+
+def column_that_makes_unique(
+    records: Iterable[Record], id_column: str, *, without: Collection[str]
+) -> str | None:
+    """Return a column whose cells make unique ids when put before those of `id_column`.
+
+    None if there is none among those with short cells; `without` names columns that are not meant.
+    """
+    seen: dict[str, set[int]] | None = None
+    for record in records:
+        cells = {
+            name: text_of(cell).strip()
+            for name, cell in zip(record.header.names, record.cells, strict=False)
+            if name and name not in record.header.secrets
+        }
+        id_ = next((cell for name, cell in cells.items() if folded(name) == id_column), "")
+        if seen is None:
+            skipped = {id_column, *without}
+            names = [name for name in cells if folded(name) not in skipped][:_MAX_CANDIDATES]
+            seen = {name: set() for name in names}
+        for name, met in list(seen.items()):
+            cell = cells.get(name, "")
+            joined = hash(f"{cell}-{id_}")
+            if not cell or len(cell) > _LABEL or joined in met:
+                del seen[name]
+            met.add(joined)
+    return next(iter(seen or ()), None)
 
 
 def fault_of_id(id_: str) -> str | None:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import BinaryIO, overload
 
 from batchgen.core.errors import (
-    SHOWN_PROBLEMS,
     ManifestError,
     ManifestNotFound,
     Problem,
@@ -20,6 +19,7 @@ from batchgen.core.errors import (
 )
 from batchgen.core.jobs import Job, Where
 from batchgen.core.model_entry import SchemaOrigin
+from batchgen.core.problem_list import ProblemList
 from batchgen.core.schema.inputs import Schema
 from batchgen.core.suggest import did_you_mean
 from batchgen.manifest.file_access import confined, is_pipe, spooled
@@ -32,11 +32,12 @@ from batchgen.manifest.formats.row_source import (
 )
 from batchgen.manifest.formats.yaml_tree import Listed
 from batchgen.manifest.header import BadRow, InputColumns, LeftOut, Record, folded
-from batchgen.manifest.job_ids import JobIds
+from batchgen.manifest.job_ids import JobIds, column_that_makes_unique
 from batchgen.manifest.model_binding import ModelBindings, OwnSchema, SchemaSource
 from batchgen.manifest.rows import Rows
 from batchgen.manifest.select_expression import Selection, parse_selection
 from batchgen.manifest.settings import ManifestSettings, RowOptions, RowSettings, SettingsReader
+from batchgen.manifest.templates import variable
 
 
 class Manifest:
@@ -78,9 +79,14 @@ class Manifest:
     @property
     def notes(self) -> tuple[str, ...]:
         """What the user should know; complete after one pass over the rows."""
-        secrets = (f"column {name!r} is neither sent nor shown" for name in self._columns.secrets)
         equal = self._ids.note_on_equal_rows() if self._ids else None
-        return (*secrets, *([equal] if equal else []), *self._models.notes)
+        return (*self.notes_on_files, *([equal] if equal else []))
+
+    @property
+    def notes_on_files(self) -> tuple[str, ...]:
+        """Those that matter also if the rows are wrong, because they may be the reason."""
+        secrets = (f"column {name!r} is neither sent nor shown" for name in self._columns.secrets)
+        return (*secrets, *self._models.notes)
 
     @property
     def origins(self) -> Mapping[str, str]:
@@ -117,6 +123,20 @@ class Manifest:
                 yield row
         if selection is not None:
             yield from self._unknown_columns(selection)
+
+    def hint_at_unique_ids(self) -> str:
+        """Return what can be done about repeated ids, after another pass over the rows."""
+        id_column = self._settings.columns.get("id", "id")
+        if not isinstance(id_column, str):
+            return ""
+        prompt = self._settings.columns.get("prompt", "prompt")
+        texts = {folded(prompt)} if isinstance(prompt, str) else set()
+        records = (record for record in self._records() if isinstance(record, Record))
+        other = column_that_makes_unique(records, folded(id_column), without=texts)
+        if other is None:
+            return ""
+        template = f"{{{{ {variable(other)} }}}}-{{{{ {variable(id_column)} }}}}"
+        return f"; {other!r} and {id_column!r} together are unique: --column 'id={template}'"
 
     def _records(self) -> Iterator[Record | BadRow]:
         file = self.settings.file
@@ -273,10 +293,11 @@ def _all_problems(
     problems: Sequence[Problem], manifest: Manifest, *, has_rows: bool
 ) -> ManifestError:
     """Return the problems of the settings with those of the rows, as far as these can be read."""
-    found = list(problems)
-    total = len(found)
+    found = ProblemList()
+    found.add(problems)
     for row in manifest.rows() if has_rows else ():
         if isinstance(row, BadRow):
-            total += len(row.problems)
-            found.extend(row.problems[: max(0, SHOWN_PROBLEMS - len(found))])
-    return ManifestError(found[:SHOWN_PROBLEMS], total)
+            found.add_row(row.where.file, row.problems)
+        else:
+            found.add_good_row(row.where.file)
+    return ManifestError(*found.shown())

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 
-from batchgen.core.errors import Problem
+from batchgen.core.errors import Cause, Problem
 from batchgen.core.jobs import Job, JSONValue, Where, fingerprint
 from batchgen.core.model_entry import is_model_id
 from batchgen.core.schema.coercion import coerce
@@ -93,7 +93,8 @@ class Rows:
         label = "model" if index is None else record.header.label(index)
         where = f"{record.header.file}:{record.row}: {label}"
         if not model:
-            return Problem(where, "no model; name one in the row, in `model:` or with --model")
+            what = "no model; name one in the row, in `model:` or with --model"
+            return Problem(where, what, Cause.NO_MODEL)
         what = f"{shown(model)} is no model; models are named like 'maker/model/text-to-image'"
         return Problem(where, what)
 
@@ -202,11 +203,12 @@ class RowDraft:
         for label, what in self._plan.row_faults:
             self._fault(label, what)
 
-    def _fault(self, column: int | str, what: str) -> None:
+    def _fault(self, column: int | str, what: str, cause: Cause | None = None) -> None:
         """Add a problem of this row, under the label of a column or another name."""
         header = self._record.header
         label = column if isinstance(column, str) else header.label(column)
-        self.problems.append(Problem(f"{header.file}:{self._record.row}: {label}", what))
+        where = f"{header.file}:{self._record.row}: {label}"
+        self.problems.append(Problem(where, what, cause))
 
     def _read_texts(self) -> None:
         self._texts = self._binding.texts.copy()
@@ -277,9 +279,9 @@ class RowDraft:
             self._fault(word, str(unfit))
             return None
 
-    def _fault_of_word(self, word: str, what: str) -> None:
+    def _fault_of_word(self, word: str, what: str, cause: Cause | None = None) -> None:
         source = self._plan.our_words[word]
-        self._fault(word if isinstance(source, Template) else source, what)
+        self._fault(word if isinstance(source, Template) else source, what, cause)
 
     def given_id(self) -> str:
         """Return the row's own id as it is written, whatever may be wrong with it."""
@@ -311,7 +313,7 @@ class RowDraft:
             return None
         if other := ids.claim(self.id, self._record.header.file, self._record.row):
             what = f"{self.id!r} is the id of {other} too; every row needs its own"
-            self._fault_of_word("id", what)
+            self._fault_of_word("id", what, Cause.REPEATED_ID)
         return self.id
 
     def _combined(self, combination: tuple[MatrixValue, ...]) -> dict[str, JSONValue]:
