@@ -150,7 +150,7 @@ class Batch:
         self._figures.steps["a day passed"] += 1
 
     def _run(self, one: Round, narrowing: list[str]) -> None:
-        before = self._ledger_bytes()
+        before, open_before = self._ledger_bytes(), self._without_answer()
         at_point = one.end is End.POINT
         arguments = (
             crashing.command(one.point, one.passage, *self._arguments, *narrowing)
@@ -172,16 +172,14 @@ class Batch:
         if run.was_signalled or code < 0:
             self._figures.kills["SIGKILL" if by == End.POINT else by] += 1
             self._figures.at_work += self._ledger_bytes() != before
+        if code in (130, 143) and self._without_answer() - open_before:
+            self._blame(f"a run that was stopped ({code}) left a submission without its answer")
         self._check_code(one, code, signalled=run.was_signalled)
 
     def _check_code(self, one: Round, code: int, *, signalled: bool) -> None:
         stopped = {-9, -15, -2, 130, 143} if signalled or one.end is End.POINT else set()
         if code == -9 and one.end in (End.TERM, End.INT):
             self._blame(f"round {one.number}: a run did not end {DRAIN_S:g} s after {one.end}")
-        if code in (130, 143) and any(
-            LedgerView.read(run_dir).in_state("submitting") for run_dir in self._directories
-        ):
-            self._blame(f"a run that was stopped ({code}) left a submission without its answer")
         if code in stopped:
             return
         self._figures.codes[code] += 1
@@ -189,6 +187,14 @@ class Batch:
             self.ends += 1
         elif code != RESUMABLE:
             self._blame(f"round {one.number}: a run ended with {code}")
+
+    def _without_answer(self) -> set[tuple[Path, str]]:
+        """Return the submissions of which neither an answer nor a doubt is on record."""
+        return {
+            (run_dir, job)
+            for run_dir in self._directories
+            for job in LedgerView.read(run_dir).in_state("submitting")
+        }
 
     def _check_beside(self, one: Round, other: Run) -> None:
         self._figures.steps[f"{one.beside} beside a run"] += 1
@@ -217,9 +223,7 @@ class Batch:
 
     def _note_doubts(self, why: str) -> None:
         """Note why the jobs between intent and answer will be in doubt; no run is active now."""
-        for run_dir in self._directories:
-            for job in LedgerView.read(run_dir).in_state("submitting"):
-                self._reasons[run_dir, job] = why
+        self._reasons |= dict.fromkeys(self._without_answer(), why)
 
     # The final check.
 
