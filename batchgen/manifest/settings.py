@@ -5,6 +5,7 @@ A spreadsheet manifest has only what the command line says.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -174,7 +175,7 @@ class SettingsReader:
             header_row=self._get("header_row", _count),
             schema=self._get("schema", _text),
             output=self._output(),
-            run_dir=self._get("run_dir", _text),
+            run_dir=self._get("run_dir", _place),
             lines=self._lines,
         )
 
@@ -263,7 +264,7 @@ class SettingsReader:
     def _output(self) -> OutputSettings:
         self._refuse_unknown("output.", self._mapping("output"), OUTPUT_KEYS)
         return OutputSettings(
-            dir=self._get("output.dir", _text),
+            dir=self._get("output.dir", _place),
             name=self._get("output.name", _text),
             hosts=self._get("output.hosts", _hosts) or (),
             sidecar=self._get("output.sidecar", _truth),
@@ -274,6 +275,13 @@ def _text(value: Given) -> str:
     if isinstance(value, (str, Written)):
         return text_of(value)
     raise InvalidValue(f"expected text, got {shown(value)}")
+
+
+def _place(value: Given) -> str:
+    text = _text(value)
+    if any(unicodedata.category(char) in ("Cc", "Cs") for char in text):
+        raise InvalidValue(f"{shown(text)} has a control character in it; no path can have one")
+    return text
 
 
 def _count(value: Given) -> int:

@@ -2,7 +2,8 @@
 
 A manifest may come from a stranger: a template may put values together and change their case, but
 do nothing that could run for long or fill the memory. So loops, calls, multiplication and most
-filters are refused before the first row.
+filters are refused before the first row, and what a row would need is estimated before it is
+rendered.
 """
 
 from __future__ import annotations
@@ -18,6 +19,14 @@ MAX_TEMPLATE = 20_000
 """Characters of one template."""
 MAX_RENDERED = 1_000_000
 """Characters of one rendered value."""
+MAX_DEPTH = 60
+"""Levels of parts in parts, one for each `+`; the compiler is slow with deeper ones."""
+MAX_ESTIMATE = 5 * MAX_RENDERED
+"""Characters that a value may have by the estimate, which is on the safe side."""
+MAX_WORK = 100 * MAX_RENDERED
+"""Characters that all parts of a template may go through for one row."""
+_NUMBER_LENGTH = 4300
+"""Characters of a number, at most: more digits are no number for Python."""
 
 FILTERS = frozenset({
     "abs", "capitalize", "d", "default", "first", "float", "int", "last", "length", "lower",
@@ -49,10 +58,12 @@ class Template:
         try:
             self._check(source)
             self._compiled = _environment.from_string(source)
-        except RecursionError:
+        except InvalidValue:
+            raise
+        except (RecursionError, SyntaxError, MemoryError):  # of the compiler below as well
             raise InvalidValue("is nested too deeply") from None
-        except TemplateError as error:
-            raise InvalidValue(f"is no valid template: {error}") from None
+        except (TemplateError, ValueError) as error:  # ValueError: a number of thousands of digits
+            raise InvalidValue(f"is not a valid template: {error}") from None
 
     def _check(self, source: str) -> None:
         if len(source) > MAX_TEMPLATE:
@@ -60,6 +71,10 @@ class Template:
         tree = _environment.parse(source)
         for fault in _faults(tree):
             raise InvalidValue(fault)
+        if _depth(tree) > MAX_DEPTH:
+            raise InvalidValue("is nested too deeply")
+        self._tree, self._length = tree, len(source)
+        self._parts = sum(1 for _ in tree.find_all(nodes.Node))
         self._names = {name: variable(name) for name in meta.find_undeclared_variables(tree)}
         self.optional = frozenset(variable(name) for name in _optional(tree))
         """Variables that a row need not give: the template has a default or tests for them."""
@@ -75,6 +90,7 @@ class Template:
         Raises `InvalidValue` if the row does not give what the template needs.
         """
         known = {name: values[key] for name, key in self._names.items() if key in values}
+        self._refuse_growth(known)
         try:
             text = self._compiled.render(known)
         except UndefinedError:
@@ -89,6 +105,78 @@ class Template:
         if len(text) > MAX_RENDERED:
             raise InvalidValue(f"the rendered text has more than {MAX_RENDERED} characters")
         return text
+
+    def _refuse_growth(self, known: Mapping[str, str]) -> None:
+        """Raise `InvalidValue` if the text, or the way to it, may be too long for this row."""
+        longest = max(map(len, known.values()), default=0) + _NUMBER_LENGTH + self._length
+        if longest * self._parts <= MAX_ESTIMATE:
+            return  # as in all but the strangest templates
+        estimate = _Estimate({name: len(text) for name, text in known.items()})
+        length = estimate.of(self._tree)
+        if length > MAX_ESTIMATE:
+            raise InvalidValue(f"the rendered text has more than {MAX_RENDERED} characters")
+        if estimate.work > MAX_WORK:
+            raise InvalidValue(
+                f"the template goes through more than {MAX_WORK} characters; make it shorter"
+            )
+
+
+class _Estimate:
+    """The most characters that the parts of a template can give for values of some lengths."""
+
+    def __init__(self, lengths: Mapping[str, int]) -> None:
+        self._lengths = lengths
+        self.work = 0
+        """The sum over all parts so far."""
+
+    def of(self, node: nodes.Node) -> int:
+        """Return the most that this part can give."""
+        length = self._of(node)
+        self.work += length
+        return length
+
+    def _of(self, node: nodes.Node) -> int:
+        match node:
+            case nodes.Name():
+                return self._lengths.get(node.name, 0)
+            case nodes.TemplateData():
+                return len(node.data)
+            case nodes.Const():
+                return _NUMBER_LENGTH if isinstance(node.value, float) else len(str(node.value))
+            case nodes.Filter():
+                return self._of_filter(node)
+            case nodes.CondExpr() | nodes.And() | nodes.Or() | nodes.Getitem():
+                return max(map(self.of, node.iter_child_nodes()), default=0)
+            case nodes.If():
+                return self._of_branches(node)
+            case nodes.Compare() | nodes.Not() | nodes.Test() | nodes.Slice():
+                sum(map(self.of, node.iter_child_nodes()))
+                return len("False")
+        return 1 + sum(map(self.of, node.iter_child_nodes()))
+
+    def _of_branches(self, node: nodes.If) -> int:
+        """Return the most of the branches, of which one is rendered."""
+        self.of(node.test)
+        branches = [sum(map(self.of, body)) for body in (node.body, node.else_)]
+        return max(*branches, *map(self.of, node.elif_), 0)
+
+    def _of_filter(self, node: nodes.Filter) -> int:
+        """Return the most that a filter can make of its value and arguments."""
+        value, *arguments = [self.of(child) for child in node.iter_child_nodes()] or [0]
+        if node.name in ("abs", "float", "int", "length", "round", "wordcount"):
+            return _NUMBER_LENGTH
+        if node.name == "replace":
+            # `_replace` keeps to the limit; a longer text in place of another may reach it.
+            return value if arguments[1:] and arguments[1] <= 1 else MAX_RENDERED
+        return value + sum(arguments)
+
+
+def _depth(tree: nodes.Node) -> int:
+    """Return how deep the parts of a template are nested in each other."""
+    depth, level = 0, [tree]
+    while level := [child for node in level for child in node.iter_child_nodes()]:
+        depth += 1
+    return depth
 
 
 def _optional(tree: nodes.Node) -> Iterator[str]:

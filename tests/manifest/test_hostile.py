@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from batchgen.core.errors import BatchgenError, ManifestError
-from tests.manifest.conftest import Read, problems_of
+from tests.manifest.conftest import OneSchema, Read, problems_of
 from tests.manifest.workbooks import workbook
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 20
@@ -167,3 +167,43 @@ def test_an_unreadable_file_is_exit_66(read: Read, tmp_path: Path) -> None:
     with pytest.raises(ManifestError) as wrong:
         read("a.csv", "")
     assert wrong.value.exit_code == 65
+
+
+@pytest.mark.parametrize("char", ["\\0", "\\n", "\\e", "\\x7F", "\\x9B"])
+@pytest.mark.parametrize("setting", ['run_dir: "a{}b"', 'output: {{dir: "a{}b"}}'])
+def test_a_path_with_a_control_character_is_refused(read: Read, setting: str, char: str) -> None:
+    """No file system call ever sees it."""
+    text = setting.format(char) + "\nmodel: bytedance/dreamina-4-0/text-to-image\nprompts: [a]\n"
+    assert "control character" in problems_of(read, "a.yaml", text)[0]
+
+
+@pytest.mark.parametrize("digits", [400, 4_000, 5_000, 20_000])
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("a.yaml", "defaults: {{scale: {}}}\nprompts: [a]\n"),
+     ("a.json", '[{{"prompt": "a", "scale": {}}}]'), ("a.jsonl", '{{"prompt": "a", "scale": {}}}'),
+     ("b.json", '{{"defaults": {{"scale": {}}}, "prompts": ["a"]}}'),
+     ("a.csv", "prompt,scale\na,{}\n"),
+     ("c.yaml", "repeat: {}\nprompts: [a]\n"),
+     ("d.yaml", "matrix: {{scale: [{}]}}\nprompts: [a]\n"),
+     ("e.yaml", "header_row: {}\nprompts: [a]\n"), ("f.yaml", "run: {{rate: {}}}\nprompts: [a]\n")],
+)  # fmt: skip
+def test_a_number_of_thousands_of_digits_is_a_message(
+    read: Read, name: str, text: str, digits: int
+) -> None:
+    """Wherever it stands in a manifest."""
+    assert problems_of(read, name, text.format("9" * digits))
+
+
+@pytest.mark.parametrize("depth", [65, 300, 900, 5_000, 100_000])
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("a.json", '[{{"prompt": {}}}]'), ("a.jsonl", '{{"prompt": {}}}'),
+     ("b.json", '{{"defaults": {{"x": {}}}, "prompts": ["a"]}}'),
+     ("a.yaml", "defaults: {{x: {}}}\nprompts: [a]\n"), ("a.tsv", "prompt\tstops\na\t{}\n")],
+)  # fmt: skip
+def test_json_of_many_levels_is_a_message(read: Read, name: str, text: str, depth: int) -> None:
+    """In every format, and in a cell that is read as JSON."""
+    schema = OneSchema({"prompt": {"type": "string"}, "stops": {"type": "array"}})
+    nested = text.format("[" * depth + "1" + "]" * depth)
+    assert problems_of(read, name, nested, schemas=schema)

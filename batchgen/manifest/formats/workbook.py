@@ -1,13 +1,14 @@
 """Excel workbooks (.xlsx): one sheet, its cells as the text that Excel would export.
 
 The library reads a whole sheet at once, so a workbook takes more memory than the same rows as
-CSV; its unpacked size is checked first.
+CSV; its unpacked size and the extent of its cells are checked first.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from batchgen.core.errors import BatchgenError, ManifestError, Problem
 from batchgen.core.jobs import Where
 from batchgen.core.spreadsheet import restore
 from batchgen.core.suggest import did_you_mean
+from batchgen.manifest.formats.stray_cells import stray_cells
 from batchgen.manifest.header import BadRow, Record, find_header
 
 if TYPE_CHECKING:
@@ -125,13 +127,18 @@ def _unreadable(shown: str, error: Exception) -> Problem:
 
 
 def _refuse_bomb(path: Path, shown: str) -> None:
+    """Refuse a workbook that is small as a file and would fill the memory."""
     try:
         with zipfile.ZipFile(path) as archive:
             unpacked = sum(info.file_size for info in archive.infolist())
-    except (zipfile.BadZipFile, OSError, ValueError) as error:
+        strays = stray_cells(path) if unpacked <= MAX_UNPACKED_BYTES else []
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError) as error:
         raise ManifestError([_unreadable(shown, error)]) from None
     if unpacked > MAX_UNPACKED_BYTES:
         what = f"unpacks to {unpacked >> 20:,} MiB; save the sheet as CSV"
+        raise ManifestError([Problem(shown, what)])
+    if strays:
+        what = f"has a cell far outside of the table ({', '.join(strays)}); delete it, and save"
         raise ManifestError([Problem(shown, what)])
 
 
