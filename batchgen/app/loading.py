@@ -16,7 +16,7 @@ from batchgen.core.jobs import Batch, Job, Where
 from batchgen.core.model_entry import ModelEntry
 from batchgen.core.problem_list import ProblemList
 from batchgen.core.schema.values import InvalidValue
-from batchgen.core.units import count_text
+from batchgen.core.units import as_text, count_text
 from batchgen.ledger import RecordIndex, replay
 from batchgen.ledger.lock import at_work
 from batchgen.manifest.header import BadRow, LeftOut
@@ -160,16 +160,27 @@ def _spooled_left_out(job: str, row: LeftOut) -> SpooledRow:
 
 def _spooled(job: Job) -> SpooledRow:
     return SpooledRow(
-        job.id, job.model, dict(job.input), job.where.file, job.where.row, dict(job.columns)
+        job.id,
+        job.model,
+        dict(job.input),
+        as_text(job.where.file),
+        job.where.row,
+        dict(job.columns),
     )
 
 
 def _add_bad(loaded: LoadedBatch, bad: BadRow) -> None:
-    texts = tuple(str(problem) for problem in bad.problems)
+    texts = tuple(as_text(str(problem)) for problem in bad.problems)
     if not bad.fatal:  # the file is wrong then, or its settings, and not one row of it
         loaded.spool.add(
             SpooledRow(
-                bad.id or "", "", {}, bad.where.file, bad.where.row, dict(bad.columns), texts
+                bad.id or "",
+                "",
+                {},
+                as_text(bad.where.file),
+                bad.where.row,
+                dict(bad.columns),
+                texts,
             )
         )
     loaded.fatal = loaded.fatal or bad.fatal

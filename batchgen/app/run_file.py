@@ -18,6 +18,7 @@ import msgspec
 from batchgen.core.errors import ManifestError, Problem
 from batchgen.core.json_reader import BadJSON, decode_json
 from batchgen.core.plan import Policy
+from batchgen.core.units import is_text
 from batchgen.manifest.select_expression import parse_selection
 from batchgen.manifest.settings import RowOptions
 from batchgen.system.files import replace_file
@@ -51,7 +52,7 @@ class _RunFile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     sheet: str | None = None
     select: str | None = None
     manifest: str | None = None
-    """Relative to the run directory; None for stdin."""
+    """Relative to the run directory; None for stdin, and for a name that is not UTF-8."""
     finished: Finished | None = None
     """Set when a run left nothing to do here."""
 
@@ -81,7 +82,7 @@ def remember(directory: RunDirectory, manifest: str | None, options: RowOptions)
     Raises `LocalIOError`.
     """
     stored = _RunFile(
-        manifest=None if manifest is None else os.path.relpath(manifest, directory.path),
+        manifest=_relative(manifest, directory),
         model=options.model,
         params=dict(options.params),
         columns=dict(options.columns),
@@ -90,6 +91,11 @@ def remember(directory: RunDirectory, manifest: str | None, options: RowOptions)
         select=None if _asks_for_a_state(options.select) else options.select or None,
     )
     _write(directory, stored)
+
+
+def _relative(manifest: str | Path | None, directory: RunDirectory) -> str | None:
+    path = None if manifest is None else os.path.relpath(manifest, directory.path)
+    return path if path is not None and is_text(path) else None
 
 
 def _asks_for_a_state(select: str | None) -> bool:

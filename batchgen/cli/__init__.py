@@ -13,7 +13,7 @@ import re
 import shlex
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from io import TextIOWrapper
 from typing import TextIO, cast
@@ -21,7 +21,8 @@ from typing import TextIO, cast
 from batchgen.app.console import Console
 from batchgen.app.signals import SignalExit, signals_raise
 from batchgen.cli.parser import build_parser
-from batchgen.core.errors import BatchgenError
+from batchgen.core.errors import BatchgenError, UsageError
+from batchgen.core.units import is_text
 
 
 def console() -> None:
@@ -92,6 +93,7 @@ def _handle(argv: Sequence[str], output: Console) -> int:
     if _verbosity(argv) < TRACEBACKS:  # asyncio logs exceptions of tasks that nobody waits for
         logging.getLogger().addHandler(logging.NullHandler())
     args = build_parser(argv).parse_args(argv)
+    _require_texts(vars(args))
     args.command_line = shlex.join(["batchgen", *argv])
     from batchgen.app.command_context import CommandContext  # after -h and every typo
 
@@ -99,6 +101,26 @@ def _handle(argv: Sequence[str], output: Console) -> int:
     context = CommandContext(base_url=getattr(args, "base_url", None), console=output)
     code: int = handler.handle(args, context)
     return code
+
+
+_PATHS = frozenset({"manifest", "run_dir", "log_file", "output", "child"})
+"""Arguments that may be bytes which are no text, as names of files may."""
+
+
+def _require_texts(args: Mapping[str, object]) -> None:
+    """Raise `UsageError` for an argument that could be stored or sent nowhere."""
+    for name, value in args.items():
+        if name not in _PATHS and not all(map(is_text, _texts(value))):
+            flag = f"--{name.replace('_', '-')}"
+            raise UsageError(f"{flag} is not valid text in the encoding of this locale")
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _texts(item)
 
 
 TRACEBACKS = 2

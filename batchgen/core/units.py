@@ -81,3 +81,13 @@ def size_text(size_bytes: int) -> str:
 def count_text(count: int, noun: str) -> str:
     """Return a count like `1 job`, `2 jobs`, `1,632 jobs`."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def is_text(text: str) -> bool:
+    """Tell whether a string is text, and not in part the undecoded bytes of a file name."""
+    return not any("\ud800" <= char <= "\udfff" for char in text)
+
+
+def as_text(text: str) -> str:
+    """Return a string with a replacement character for everything that is not text."""
+    return text if is_text(text) else "".join(c if is_text(c) else "\ufffd" for c in text)

@@ -56,17 +56,23 @@ def _visible(char: str) -> str:
 
 
 def json_line(value: object, encoding: str = "utf-8") -> str:
-    """Return a value as JSON that a stream of this encoding can write.
+    """Return a value as JSON for a stream of this encoding.
 
-    What it cannot write is escaped, and so are bytes in a file name that are not text and control
-    characters.
+    JSON is UTF-8: in another encoding everything but ASCII is escaped. So are bytes in a file name
+    that are not text, and control characters.
     """
     try:
         text = msgspec.json.encode(value).decode()
-        text.encode(encoding)
-    except (UnicodeEncodeError, LookupError):
-        text = json.dumps(msgspec.to_builtins(value), separators=(",", ":"))
-    return "".join(map(_escaped, text)) if not text.isascii() or "\x7f" in text else text
+    except UnicodeEncodeError:
+        return _ascii_json(value)
+    if text.isascii() and "\x7f" not in text:
+        return text
+    is_utf8 = encoding.lower().replace("_", "-") in ("utf-8", "utf8")
+    return "".join(map(_escaped, text)) if is_utf8 else _ascii_json(value)
+
+
+def _ascii_json(value: object) -> str:
+    return json.dumps(msgspec.to_builtins(value), separators=(",", ":"))
 
 
 def _escaped(char: str) -> str:
