@@ -5,12 +5,14 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import BinaryIO
 
 from batchgen.app.batch_ref import BatchRef
 from batchgen.app.command_context import CommandContext
 from batchgen.app.model_sources import offline_models, online_models
 from batchgen.app.run_directories import RunDirectories, default_directories, named_directories
 from batchgen.app.run_file import recall
+from batchgen.core.errors import ManifestNotFound
 from batchgen.manifest.manifest import Manifest, open_manifest
 from batchgen.manifest.settings import ManifestSettings
 from batchgen.models.bundled import packaged_models
@@ -47,12 +49,18 @@ def open_in(
     registry = models(context, pinned)
     manifest = open_manifest(
         ref.manifest, options, registry,
-        stdin=sys.stdin.buffer if ref.is_stdin else None, pinned=pinned,
+        stdin=_stdin() if ref.is_stdin else None, pinned=pinned,
     )  # fmt: skip
     return OpenBatch(
         ref=replace(ref, row_options=options), manifest=manifest, models=registry,
         directory=directory, notes=notes,
     )  # fmt: skip
+
+
+def _stdin() -> BinaryIO:
+    if sys.stdin is None:
+        raise ManifestNotFound("the manifest is to come from stdin, which is closed")
+    return sys.stdin.buffer
 
 
 def locate(ref: BatchRef) -> RunDirectories:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import math
 import re
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import date
 from enum import Enum, StrEnum
 
 from batchgen.core.errors import LockHeld
@@ -65,8 +67,9 @@ def parse_pair(text: str) -> tuple[str, str]:
 
 def parse_date(text: str) -> str:
     """Return a date like `2026-11-22`."""
-    if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text):
-        return text
+    with suppress(ValueError):
+        if date.fromisoformat(text).isoformat() == text:
+            return text
     raise ValueError(f"{text!r} is not a date; write it like 2026-11-22")
 
 

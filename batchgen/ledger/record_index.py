@@ -10,7 +10,9 @@ row goes back to that input. A job that another one has adopted is not in the in
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from array import array
 from collections.abc import Iterator
 from pathlib import Path
@@ -54,11 +56,15 @@ class LineReader:
 
     @classmethod
     def open(cls, path: Path) -> LineReader:
-        """Open a ledger, which may be missing. Raises OSError."""
+        """Open a ledger, which may be missing. Raises OSError, also for a pipe or a device."""
         try:
-            return cls(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         except FileNotFoundError:
             return cls()
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            os.close(fd)
+            raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+        return cls(fd)
 
     def __del__(self) -> None:
         if self.has_file:

@@ -12,15 +12,20 @@ from pathlib import Path
 import pytest
 
 from batchgen.sandbox import SandboxConfig
+from tests.kit import MODEL
+from tests.kit.disks import fill, small_disk
 from tests.kit.live import (
     Live,
+    accepted,
     batchgen,
     command,
     environment,
     live_sandbox,
     prompts,
+    start,
     write_csv,
 )
+from tests.kit.waiting import wait_until
 
 SLOW = pytest.mark.slow
 QUICK = {"duration_min_s": 0.02, "duration_max_s": 0.1}
@@ -149,3 +154,118 @@ def test_streams_decide_no_exit_code(
         (out, err): 74 if text in RESULTS and out in LOST and usual == 0 else usual
         for out, err in pairs
     }
+
+
+FLAGS = ("", "--quiet", "--log-json", "--quiet --log-json", "--log-file log", "-v -v")
+ENDINGS: dict[str, tuple[tuple[str, ...], int]] = {
+    "all well": ((), 0),
+    "a job fails": (("result:failed:match=number 1",), 1),
+}
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device here is always full")
+@pytest.mark.parametrize("flags", FLAGS)
+@pytest.mark.parametrize("err", sorted(LOST))
+@pytest.mark.parametrize("ending", ["all well", "a job fails"])
+def test_a_run_does_its_work_without_stderr(
+    ending: str, err: str, flags: str, tmp_path: Path
+) -> None:
+    """Every job is submitted and downloaded, and the exit code is that of the work."""
+    prompts(tmp_path / "m.csv", 4)
+    faults, code = ENDINGS[ending]
+    words = command("run", "m.csv", "--max-attempts", "1", *flags.split())
+    with live_sandbox(SandboxConfig(faults=faults, **QUICK)) as sandbox:
+        found = code_of(words, err, err, env=environment(sandbox), cwd=tmp_path)
+        paid = accepted(sandbox)
+
+    assert found == code
+    assert sorted(paid.values()) == [1, 1, 1, 1]
+    assert len(list((tmp_path / "m.run/outputs").glob("*.png"))) == 4 - code
+    assert (tmp_path / "m.run/results.csv").exists()
+
+
+@pytest.mark.parametrize("flags", ["", "--log-json", "--quiet"])
+def test_a_reader_that_leaves_does_not_make_a_run_end_well(flags: str, tmp_path: Path) -> None:
+    """`2>&1 | head -1`: the code is that of what is left, and the run goes on to its end."""
+    prompts(tmp_path / "m.csv", 6)
+    config = SandboxConfig(duration_min_s=0.05, duration_max_s=1.0)
+    words = ("--no-download", "--limit", "5", "--max-cost", "0.10", *flags.split())
+    with live_sandbox(config) as sandbox:
+        run = subprocess.Popen(
+            command("run", "m.csv", *words),
+            env=environment(sandbox), cwd=tmp_path, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        assert run.stdout is not None
+        if not flags:
+            run.stdout.readline()
+        run.stdout.close()
+        assert run.wait(timeout=60) == 75
+        assert len(accepted(sandbox)) == 3  # as many as the budget has room for
+    shown = batchgen("ledger", "show", tmp_path / "m.csv")
+    assert shown.out.count("completed") == 3
+
+
+@pytest.mark.parametrize("flags", ["", "--quiet", "--log-json"])
+def test_a_disk_that_fills_under_stderr_stops_nothing(flags: str, tmp_path: Path) -> None:
+    """The log of a cron job: its disk is full from the first note on, and has room later."""
+    prompts(tmp_path / "m.csv", 4)
+    with (
+        small_disk(tmp_path / "log", "64k") as disk,
+        live_sandbox(SandboxConfig(faults=("status:word:first=3",), **QUICK)) as sandbox,
+        (disk / "cron.log").open("w") as log,
+    ):
+        fill(disk)
+        run = subprocess.run(
+            command("run", "m.csv", *flags.split()), env=environment(sandbox), cwd=tmp_path,
+            stdout=log, stderr=log, timeout=60, check=False,
+        )  # fmt: skip
+
+    assert run.returncode == 0
+    assert len(list((tmp_path / "m.run/outputs").glob("*.png"))) == 4
+
+
+def test_a_watch_ends_when_its_reader_leaves(tmp_path: Path) -> None:
+    """Nobody would see it any more: 74, although the run that it shows goes on."""
+    manifest = prompts(tmp_path / "m.csv", 3)
+    config = SandboxConfig(duration_min_s=60.0, duration_max_s=60.0)
+    with live_sandbox(config) as sandbox:
+        run = start("run", manifest, sandbox=sandbox)
+        wait_until(lambda: accepted(sandbox), "a submission", alive=run)
+        watch = subprocess.Popen(
+            command("status", manifest, "--model", MODEL, "--watch", "0.1", "--json"),
+            env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        assert watch.stdout is not None
+        watch.stdout.readline()
+        watch.stdout.close()
+        run.terminate()
+        run.communicate(timeout=20)
+        assert watch.wait(timeout=20) == 74
+        assert watch.stderr is not None
+        assert watch.stderr.read() == b""
+        watch.stderr.close()
+
+
+@pytest.mark.parametrize("closed", ["0<&-", "1>&-", "2>&-", "0<&- 1>&- 2>&-"])
+def test_no_file_takes_the_place_of_a_closed_stream(closed: str, tmp_path: Path) -> None:
+    """Also what a library writes to descriptor 1 or 2 itself lands in no ledger."""
+    prompts(tmp_path / "m.csv", 2)
+    with live_sandbox(SandboxConfig(**QUICK)) as sandbox:
+        done = subprocess.run(
+            ["sh", "-c", f'exec "$@" {closed}', "sh", *command("run", "m.csv")],
+            env=environment(sandbox, PYTHONFAULTHANDLER="1"), cwd=tmp_path, check=False, timeout=60,
+        )  # fmt: skip
+    assert done.returncode == 0
+    assert batchgen("ledger", "verify", tmp_path / "m.csv").code == 0
+
+
+def test_a_manifest_from_a_closed_stdin(tmp_path: Path) -> None:
+    """66 with a sentence."""
+    line = command("run", "-", "--format", "csv", "--run-dir", str(tmp_path / "r"))
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$@" 0<&-', "sh", *line], env=environment(), capture_output=True,
+        text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 66, done.stderr
+    assert "stdin" in done.stderr
