@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import chain
 from typing import Self
@@ -90,7 +91,10 @@ def read_snapshot(ref: BatchRef, context: CommandContext) -> BatchSnapshot:
         loaded = load(batch.manifest, spool_dir=batch.directory.path)
     except BatchgenError as error:
         return _without_manifest(ref, error)
-    records = read_records(batch.directory, loaded.spool)
+    with ExitStack() as on_error:
+        on_error.enter_context(loaded)
+        records = read_records(batch.directory, loaded.spool)
+        on_error.pop_all()
     return BatchSnapshot(directory=batch.directory, records=records, loaded=loaded)
 
 

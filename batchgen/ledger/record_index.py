@@ -10,9 +10,7 @@ row goes back to that input. A job that another one has adopted is not in the in
 
 from __future__ import annotations
 
-import errno
 import os
-import stat
 from array import array
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,6 +29,7 @@ from batchgen.core.lifecycle import (
     apply,
 )
 from batchgen.ledger.request_ids import RequestIds
+from batchgen.system.files import open_regular
 
 BLOCK_BYTES = 1 << 20
 """Read at once by a pass over the whole ledger."""
@@ -58,13 +57,9 @@ class LineReader:
     def open(cls, path: Path) -> LineReader:
         """Open a ledger, which may be missing. Raises OSError, also for a pipe or a device."""
         try:
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            return cls(open_regular(path))
         except FileNotFoundError:
             return cls()
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            os.close(fd)
-            raise OSError(errno.EINVAL, "it is not a regular file", str(path))
-        return cls(fd)
 
     def __del__(self) -> None:
         if self.has_file:

@@ -6,6 +6,7 @@ tail, which it leaves alone.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,7 @@ from batchgen.core.ledger_codec import (
 )
 from batchgen.core.lifecycle import JobRecord
 from batchgen.ledger.record_index import LineReader, RecordIndex
+from batchgen.system.files import open_regular
 from batchgen.system.run_directory import RunDirectory
 
 _HEADER_BYTES = 1 << 16
@@ -141,7 +143,7 @@ def begun_at(path: Path) -> str | None:
     Raises like `replay`, but reads the first line only.
     """
     try:
-        with path.open("rb") as file:
+        with os.fdopen(open_regular(path), "rb") as file:
             first = file.readline(_HEADER_BYTES)
     except FileNotFoundError:
         return None

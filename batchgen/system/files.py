@@ -11,6 +11,7 @@ import fcntl
 import io
 import os
 import re
+import stat
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -51,6 +52,15 @@ def sync_directory(path: Path) -> None:
             raise
     finally:
         os.close(fd)
+
+
+def open_regular(path: Path) -> int:
+    """Open a file to read it. Raises OSError, also for a pipe or a device: these may not end."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    if stat.S_ISREG(os.fstat(fd).st_mode):
+        return fd
+    os.close(fd)
+    raise OSError(errno.EINVAL, "it is not a regular file", str(path))
 
 
 def make_below(path: Path, root: Path) -> None:
