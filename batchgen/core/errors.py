@@ -51,6 +51,7 @@ class Cause(StrEnum):
 
     NO_MODEL = "no model"
     REPEATED_ID = "repeated id"
+    NO_KEY = "no key"
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,8 @@ MANY_ROWS = 100
 """From so many rows on, what is the same in some rows of a file is one problem."""
 FEW_ROWS = {Cause.NO_MODEL: 2, Cause.REPEATED_ID: 4}
 """The same for causes of which each row is certain to tell the user nothing new."""
+FEW_IF_EVERY_ROW = 2
+"""From so many rows on, a key that every row of a file lacks is one problem."""
 MAX_KINDS = 5_000
 """Kinds of problems that are kept; the rest is counted."""
 _SHOWN_RANGES = 3
@@ -125,4 +127,5 @@ class ProblemList:
         if group.cause in FEW_ROWS:
             return group.rows >= FEW_ROWS[group.cause]
         is_every = file not in self._good_files and group.rows == self._bad_rows[file]
-        return group.rows >= (EVERY_ROW if is_every else MANY_ROWS)
+        every = FEW_IF_EVERY_ROW if group.cause is Cause.NO_KEY else EVERY_ROW
+        return group.rows >= (every if is_every else MANY_ROWS)

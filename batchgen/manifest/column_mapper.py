@@ -14,7 +14,7 @@ from batchgen.core.jobs import JSONValue
 from batchgen.core.schema.values import Given
 from batchgen.core.spreadsheet import OUR_WORDS
 from batchgen.core.suggest import did_you_mean, nearest
-from batchgen.manifest.header import Header, HeaderKind, folded, is_secret
+from batchgen.manifest.header import NO_HEADER, Header, HeaderKind, column_letter, folded, is_secret
 from batchgen.manifest.templates import Template, variable
 
 if TYPE_CHECKING:
@@ -63,6 +63,12 @@ class ColumnPlan:
     """Label and fault of keys that each row has of its own."""
     is_plain: bool = True
     """Whether columns fill parameters and nothing else: no template, no clash."""
+    hints: dict[str, str] = field(default_factory=dict)
+    """Needed parameter -> what to do in a row that does not give it."""
+    only_carried: tuple[str, ...] = ()
+    """Columns that are neither sent nor used in any other way."""
+    is_wrong_row: bool = False
+    """Whether the header seems to be in another row, so that no row is read by it."""
     reported: bool = False
     """Whether `problems` were reported."""
 
@@ -78,8 +84,11 @@ class ColumnMapper:
         for index, name in enumerate(header.names):
             if name and index not in header.ignored and not is_secret(name):
                 self._by_name.setdefault(folded(name), index)
-        self._mapped: set[str] = set()
+        self._mapped: dict[str, str | Template] = {}
+        """What settings map -> the column or template that they say."""
         self._used: set[int] = set()
+        self._misspelt: set[str] = set()
+        """What columns are probably meant to be, whose names have a typo."""
 
     def plan(self) -> ColumnPlan:
         """Return the plan, with what is wrong with the header in `problems`."""
@@ -91,8 +100,9 @@ class ColumnMapper:
         self._find_clashes()
         templates = list(self._all_templates())
         self._find_variables(templates)
-        if self._header.kind is HeaderKind.SHEET:
-            self._find_missing()
+        self._find_missing(templates)
+        self._find_repeated()
+        self._plan.only_carried = tuple(self._only_carried())
         self._plan.is_plain = not (self._plan.clashes or templates)
         return self._plan
 
@@ -131,15 +141,39 @@ class ColumnMapper:
             return
         if self._header.kind is HeaderKind.INLINE and not self._applies(word, source):
             return
-        self._mapped.add(meaning)
+        self._mapped[meaning] = source
         if isinstance(source, Template):
             self._put(meaning, source)
-        elif (index := self._by_name.get(folded(source))) is not None:
+        elif (index := self._column(source)) is not None:
             self._used.add(index)
             self._put(meaning, index)
         elif self._header.kind is HeaderKind.SHEET:
-            hint = did_you_mean(source, self._by_name) or f"; the columns are {self._columns()}"
-            self._problem(f"{self._header.file} has no column {source!r}{hint}", where)
+            what = f"{self._header.file} has no column {source!r}"
+            row = self._row_with(lambda name: name == folded(source))
+            hint = self._point_to(row) if row else self._hint_at_columns(source)
+            self._problem(f"{what}{hint}", where)
+
+    def _column(self, source: str) -> int | None:
+        """Return the column with this name, or without a name and with this letter."""
+        index = self._by_name.get(folded(source))
+        if index is not None or self._header.kind is not HeaderKind.SHEET:
+            return index
+        return next((i for i in self._header.nameless if folded(source) in _letters(i)), None)
+
+    def _row_with(self, is_meant: Callable[[str], bool]) -> int | None:
+        """Return the row below the header that seems to be the header, by one of its names."""
+        return next((row for row, names in self._header.below if any(map(is_meant, names))), None)
+
+    def _point_to(self, row: int) -> str:
+        """Return a hint at the row that seems to be the header; nothing else is worth reporting."""
+        self._plan.is_wrong_row = True
+        return (
+            f"; row {self._header.row} does not seem to be the header, but row {row} does: say "
+            f"--header-row {row}, or remove what is above it"
+        )
+
+    def _hint_at_columns(self, source: str) -> str:
+        return did_you_mean(source, self._by_name) or f"; the columns are {self._columns()}"
 
     def _applies(self, word: str, source: str | Template) -> bool:
         """Return whether a mapping is meant for a row that is in the manifest itself.
@@ -183,6 +217,7 @@ class ColumnMapper:
         if meant is None or (meant in self._by_name and name[-1].isdigit()):
             return
         column = self._header.names[index]
+        self._misspelt.add(self._meaning(meant) or "")
         hint = f"did you mean {meant!r}? rename it, or say --column {meant}={column!r}"
         self._column_fault(index, f"is no parameter of {self._binding.model}; {hint}")
 
@@ -224,11 +259,15 @@ class ColumnMapper:
     def _find_variables(self, templates: list[Template]) -> None:
         """Find the columns that templates read. `prompt` is the mapped column, if one is mapped."""
         names = {variable(name): index for name, index in self._by_name.items()}
-        for column in self._columns_of(self._binding.text_parameter):
-            names.setdefault("prompt", column)
+        for index in self._columns_of(self._binding.text_parameter):
+            names.setdefault("prompt", index)
+        if self._header.kind is HeaderKind.SHEET:
+            for index in self._header.nameless:
+                for name in _letters(index):
+                    names.setdefault(variable(name), index)
         for word, source in self._settings.columns.items():
-            if isinstance(source, str) and folded(source) in self._by_name:
-                names[variable(word)] = self._by_name[folded(source)]
+            if isinstance(source, str) and (column := self._column(source)) is not None:
+                names[variable(word)] = column
         used = frozenset[str]().union(*(template.variables for template in templates))
         self._plan.variables = [(name, names[name]) for name in sorted(used & names.keys())]
         if self._header.kind is not HeaderKind.SHEET:
@@ -241,28 +280,85 @@ class ColumnMapper:
             hint = did_you_mean(name, names) or f"; the columns are {self._columns()}"
             self._problem(f"a template uses {name!r}, which is no column{hint}")
 
-    def _find_missing(self) -> None:
-        """Find needed parameters for which there is no column, default, matrix or template."""
-        text = self._binding.text_parameter
-        given = self._binding.given | {one.parameter for one in self._plan.to_parameters}
-        given |= {parameter for parameter, _ in self._plan.templates}
+    def _find_missing(self, templates: list[Template]) -> None:
+        """Find needed parameters for which there is no column, default, matrix or template.
+
+        What is missing because something else is wrong is not reported again, here or in any row.
+        """
+        plan, text = self._plan, self._binding.text_parameter
+        given = self._binding.given | {one.parameter for one in plan.to_parameters}
+        given |= {parameter for parameter, _ in plan.templates}
         if self._settings.template and text:
             given.add(text)
         missing = [name for name in self._binding.required if name not in given]
-        self._plan.not_given = frozenset(missing)
-        for name in missing:
-            if name == text:
-                what = (
-                    f"no column 'prompt'; the columns are {self._columns()}; say which one "
-                    "holds the prompt with --column prompt=NAME or under `columns:`"
-                )
-            else:
-                what = f"no column and no default for {name!r}, which {self._binding.model} needs"
-            self._problem(what)
+        is_sheet = self._header.kind is HeaderKind.SHEET
+        excused = {name for name in missing if f"={name}" in self._misspelt}
+        if is_sheet:
+            excused |= {name for name in missing if f"={name}" in self._mapped}
+            for name in missing:
+                if name not in excused:
+                    self._problem(self._what_is_missing(name))
+            excused.update(missing)
+        elif text in missing and text is not None:
+            plan.hints[text] = self._hint_at_keys(text)
+        if text and any(one.variables & plan.unknown_variables for one in templates):
+            excused.add(text)
+        plan.not_given = frozenset(excused)
+
+    def _what_is_missing(self, name: str) -> str:
+        if name != self._binding.text_parameter:
+            return f"no column and no default for {name!r}, which {self._binding.model} needs"
+        what = f"no column 'prompt'; the columns are {self._columns()}"
+        if row := self._row_with(lambda one: self._meaning(one) == f"={name}"):
+            return what + self._point_to(row)
+        what += "; say which one holds the prompt with --column prompt=NAME or under `columns:`"
+        return what if any(map(self._meaning, self._by_name)) else f"{what}; {NO_HEADER}"
+
+    def _hint_at_keys(self, text: str) -> str:
+        keys = f"the keys are {self._columns()}" if self._by_name else "there are no keys"
+        if isinstance(source := self._mapped.get(f"={text}"), str):
+            hint = did_you_mean(source, self._by_name)
+            return f"; --column prompt says {source!r}, and {keys}{hint}"
+        others = [self._header.names[index] for index in self._by_name.values()]
+        key = others[0] if len(others) == 1 else "KEY"
+        return f"; {keys}: say which one holds the prompt with --column prompt={key}"
+
+    def _find_repeated(self) -> None:
+        """Refuse a name that several columns have, if it is not clear which of them is meant."""
+        used = self._indexes_in_use()
+        for first, last in self._header.repeated.items():
+            if first in used or first in self._used:
+                both = f"columns {column_letter(first)} and {column_letter(last)}"
+                self._problem(f"{self._header.names[last]!r} names {both}; rename one")
+
+    def _indexes_in_use(self) -> set[int]:
+        plan = self._plan
+        used = {one.column for one in plan.to_parameters} | {index for _, index in plan.variables}
+        used.update(one for one in plan.our_words.values() if isinstance(one, int))
+        return used | {clash.column for clash in plan.clashes}
+
+    def _only_carried(self) -> Iterator[str]:
+        """Yield the names of the columns that only go to the results."""
+        used = self._indexes_in_use()
+        for index in self._by_name.values():
+            if index not in used:
+                yield self._header.names[index]
 
     def _columns(self) -> str:
         """Return the names of the columns for a message, cut if there are many."""
-        names = [name for name in self._header.names if name]
-        cut = [name if len(name) <= 40 else name[:39] + "…" for name in names[:12]]
+        header = self._header
+        names = [repr(_cut(name)) for name in header.names if name]
+        if header.kind is HeaderKind.SHEET:
+            names += [f"{column_letter(index)} (without a name)" for index in header.nameless]
         more = f" and {len(names) - 12} more" if len(names) > 12 else ""
-        return ", ".join(repr(name) for name in cut) + more
+        return ", ".join(names[:12]) + more
+
+
+def _cut(name: str) -> str:
+    return name if len(name) <= 40 else name[:39] + "…"
+
+
+def _letters(index: int) -> tuple[str, str]:
+    """Return what a column without a name can be called in settings."""
+    letter = column_letter(index).casefold()
+    return letter, f"column {letter}"

@@ -6,10 +6,13 @@ for a model is decided in `column_mapper`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from functools import lru_cache
+from itertools import islice
 from typing import NamedTuple
 
 from batchgen.core.errors import ManifestError, Problem
@@ -23,6 +26,10 @@ MAX_COLUMNS = 2000
 """Columns of a spreadsheet; a file with more has another delimiter than it seems."""
 MAX_NAME = 200
 """Characters of a column's name."""
+MAX_TITLE_ROWS = 20
+"""Rows above a header in which a title or comments are looked for."""
+NO_HEADER = "if the file has no header, add a first row that names its columns, such as prompt"
+_DELIMITERS = re.compile(r"[,;\t|]")
 MAX_HEADERS = 2000
 """Headers that are remembered; a file in which every row has other keys is still read."""
 
@@ -64,8 +71,17 @@ class Header:
         self.nameless = tuple(i for i, name in inputs if not name)
         """Columns without a name, by index."""
         self._carried = tuple(i for i, name in inputs if name and not is_secret(name))
-        self.carried = tuple(names[i] for i in self._carried)
-        """Columns that go to the results."""
+        first: dict[str, int] = {}
+        pairs = [(i, first.setdefault(folded(names[i]), i)) for i in self._carried]
+        self.repeated = {other: i for i, other in pairs if i != other}
+        """The first column of each name that several have -> the last of them."""
+        self.carried = tuple(
+            names[i] if i == other else f"{names[i]} (column {column_letter(i)})"
+            for i, other in pairs
+        )
+        """Columns that go to the results, each under a name of its own."""
+        self.below: tuple[tuple[int, frozenset[str]], ...] = ()
+        """The rows below it in a spreadsheet, with their cells as names, if it may be no header."""
 
     def label(self, index: int) -> str:
         """Return the name of a column for messages: `scale (column D)` in a spreadsheet."""
@@ -97,7 +113,8 @@ class Header:
         """
         if self.secrets:
             return {}
-        return {self.names[i]: cells[i] for i in self._carried if i < len(cells)}
+        pairs = zip(self.carried, self._carried, strict=True)
+        return {name: cells[i] for name, i in pairs if i < len(cells)}
 
 
 class Record(NamedTuple):
@@ -190,11 +207,26 @@ def find_header(
     Raises `ManifestError` if there is no such row, with `empty` as the reason if there is none at
     all, and for a header that cannot name columns.
     """
-    for row, cells in enumerate(rows, 1):
+    numbered = enumerate(rows, 1)
+    for row, cells in numbered:
         if row == header_row or (header_row is None and any(map(str.strip, cells))):
-            return _sheet_header(cells, file, row, decimal_comma)
+            header = _sheet_header(cells, file, row, decimal_comma)
+            if header_row is None:
+                header.below = tuple(_names_below(numbered))
+            return header
     what = f"has no row {header_row} for a header" if header_row else empty
     raise ManifestError([Problem(file, what)])
+
+
+def _names_below(
+    numbered: Iterator[tuple[int, Sequence[str]]],
+) -> Iterator[tuple[int, frozenset[str]]]:
+    """Yield the next rows as if they were headers; nothing that cannot be read matters here."""
+    with suppress(ManifestError):
+        for row, cells in islice(numbered, MAX_TITLE_ROWS):
+            # A title has no delimiter, so the rows below it may not have been split.
+            names = cells if len(cells) > 1 else _DELIMITERS.split("".join(cells))
+            yield row, frozenset(folded(name) for name in names if 0 < len(name) <= MAX_NAME)
 
 
 def _sheet_header(cells: Sequence[str], file: str, row: int, decimal_comma: bool) -> Header:
@@ -204,8 +236,7 @@ def _sheet_header(cells: Sequence[str], file: str, row: int, decimal_comma: bool
         raise ManifestError([Problem(where, what)])
     names = tuple(" ".join(cell.split()) for cell in cells)
     names, ignored = read_back(names)
-    problems = [*_bad_names(names, where), *_twice(names, ignored, where)]
-    if problems:
+    if problems := _bad_names(names, where):
         raise ManifestError(problems)
     return Header(file=file, names=names, row=row, decimal_comma=decimal_comma, ignored=ignored)
 
@@ -215,22 +246,10 @@ def _bad_names(names: Sequence[str], where: str) -> list[Problem]:
     for index, name in enumerate(names):
         place = f"{where}: column {column_letter(index)}"
         if len(name) > MAX_NAME:
-            what = f"a name of {len(name):,} characters; is this a header?"
+            what = f"a name of {len(name):,} characters; {NO_HEADER}"
             problems.append(Problem(place, what))
         elif not name.isprintable():
             problems.append(Problem(place, f"a control character in the name {name!r}; remove it"))
-    return problems
-
-
-def _twice(names: Sequence[str], ignored: frozenset[int], where: str) -> list[Problem]:
-    first: dict[str, int] = {}
-    problems = []
-    for index, name in enumerate(names):
-        if not name or index in ignored:
-            continue
-        if (other := first.setdefault(name.casefold(), index)) != index:
-            both = f"columns {column_letter(other)} and {column_letter(index)}"
-            problems.append(Problem(where, f"{name!r} names {both}; rename one"))
     return problems
 
 

@@ -32,7 +32,7 @@ from batchgen.manifest.formats.row_source import (
 )
 from batchgen.manifest.formats.yaml_tree import Listed
 from batchgen.manifest.header import BadRow, InputColumns, LeftOut, Record, folded
-from batchgen.manifest.job_ids import JobIds, column_that_makes_unique
+from batchgen.manifest.job_ids import column_that_makes_unique
 from batchgen.manifest.model_binding import ModelBindings, OwnSchema, SchemaSource
 from batchgen.manifest.rows import Rows
 from batchgen.manifest.select_expression import Selection, parse_selection
@@ -62,7 +62,7 @@ class Manifest:
         self._settings = settings
         self._models = models
         self._sources = sources
-        self._ids: JobIds | None = None
+        self._rows: Rows | None = None
         self._columns = InputColumns()
         for source in sources:
             for header in source.headers:
@@ -79,8 +79,9 @@ class Manifest:
     @property
     def notes(self) -> tuple[str, ...]:
         """What the user should know; complete after one pass over the rows."""
-        equal = self._ids.note_on_equal_rows() if self._ids else None
-        return (*self.notes_on_files, *([equal] if equal else []))
+        rows = self._rows
+        of_rows = () if rows is None else (rows.ids.note_on_equal_rows(), rows.note_on_carried())
+        return (*self.notes_on_files, *filter(None, of_rows))
 
     @property
     def notes_on_files(self) -> tuple[str, ...]:
@@ -116,8 +117,9 @@ class Manifest:
             models=self._models,
             columns=self._columns,
             selection=selection,
+            headers=[header for source in self._sources for header in source.headers],
         )
-        self._ids = rows.ids
+        self._rows = rows
         for row in rows.read(self._records()):
             if left_out or not isinstance(row, LeftOut):
                 yield row
@@ -160,6 +162,18 @@ class Manifest:
                 problem = Problem(f"--select {selection.text}", what)
                 where = Where(file=self.settings.file)
                 yield BadRow(where=where, problems=(problem,), fatal=True)
+        yield from self._repeated_columns(selection)
+
+    def _repeated_columns(self, selection: Selection) -> Iterator[BadRow]:
+        """Report conditions on a name that several columns have."""
+        asked = {condition.column for condition in selection.conditions}
+        for header in (header for source in self._sources for header in source.headers):
+            for name in (header.names[index] for index in header.repeated):
+                if folded(name) in asked:
+                    what = f"several columns of {header.file} are called {name!r}; rename one"
+                    problem = Problem(f"--select {selection.text}", what)
+                    where = Where(file=self.settings.file)
+                    yield BadRow(where=where, problems=(problem,), fatal=True)
 
 
 def open_manifest(

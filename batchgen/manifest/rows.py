@@ -35,6 +35,8 @@ from batchgen.manifest.select_expression import Selection
 from batchgen.manifest.settings import MAX_COMBINATIONS, MAX_REPEAT, RowSettings
 from batchgen.manifest.templates import Template, variable
 
+_NAMED_COLUMNS = 12
+"""Columns that a note names."""
 _SWITCH = Property(name="enabled", kinds=(Kind.TRUTH, Kind.NUMBER))
 _WHOLE = Property(name="repeat", kinds=(Kind.WHOLE,))
 
@@ -49,12 +51,20 @@ class Rows:
         models: ModelBindings,
         columns: InputColumns,
         selection: Selection | None,
+        headers: Iterable[Header] = (),
     ) -> None:
+        """Read rows below `headers`, those of spreadsheets; other rows bring their own."""
         self.ids = JobIds()
         self._settings = settings
         self._columns = columns
         self._selection = selection
         self._models = models
+        self._sheets = {header.file: header for header in headers}
+        self._wrong_headers: set[str] = set()
+        """Files whose header seems to be in another row."""
+        self.carried: dict[str, None] = {}
+        """Columns that are only carried by the rows of some model, in the order of the file."""
+        self._sent: set[str] = set()
         self._reported: set[Problem] = set()
         self._count = 0
         self._switched_off = 0
@@ -69,7 +79,9 @@ class Rows:
                 continue
             self._count += 1
             if isinstance(record, BadRow):
-                yield record
+                yield from self._report_header_of(record)
+                if record.where.file not in self._wrong_headers:
+                    yield record
                 continue
             plan = self._plan_of(record)
             if isinstance(plan, Problem):
@@ -77,11 +89,21 @@ class Rows:
                 continue
             if not plan.reported:
                 yield from self._report(plan)
-            yield from self._read_row(record, plan)
+            if not plan.is_wrong_row:
+                yield from self._read_row(record, plan)
         if self._count == self._switched_off:
             what = f"all {self._switched_off:,} rows are switched off by their `enabled` column"
             where = Where(file=self._settings.manifest.file)
             yield bad_row(where, what if self._switched_off else "has no rows", fatal=True)
+
+    def note_on_carried(self) -> str | None:
+        """Return a note that names the columns whose values are sent nowhere."""
+        names = [name for name in self.carried if name not in self._sent]
+        if not names:
+            return None
+        shown = ", ".join(map(repr, names[:_NAMED_COLUMNS]))
+        more = f" and {len(names) - _NAMED_COLUMNS} more" if len(names) > _NAMED_COLUMNS else ""
+        return f"carried to the results and not sent: {shown}{more}"
 
     def _plan_of(self, record: Record) -> ColumnPlan | Problem:
         """Return what the row's columns mean for its model; a problem if it names no model."""
@@ -111,9 +133,20 @@ class Rows:
         index = names.index(folded(wanted))
         return None if index in header.ignored else index
 
+    def _report_header_of(self, row: BadRow) -> Iterator[BadRow]:
+        """Report the header of a file whose rows do not fit it: it may be the reason."""
+        header = self._sheets.get(row.where.file)
+        plan = self._plan(header, self._settings.model or "") if header else None
+        if plan is not None and not plan.reported:
+            yield from self._report(plan)
+
     def _report(self, plan: ColumnPlan) -> Iterator[BadRow]:
         """Report the faults of settings and header, each at the first row that meets it."""
         plan.reported = True
+        if plan.is_wrong_row:
+            self._wrong_headers.add(plan.header.file)
+        self.carried.update(dict.fromkeys(plan.only_carried))
+        self._sent.update(set(plan.header.carried).difference(plan.only_carried))
         new = [one for one in dict.fromkeys(plan.problems) if one not in self._reported]
         self._reported.update(new)
         if new:
@@ -346,7 +379,9 @@ class RowDraft:
         elif label is not None:
             self._fault(label, f"is empty; {self._binding.model} needs it")
         elif name not in self._plan.not_given:
-            self._fault(name, f"is missing; {self._binding.model} needs it")
+            hint = self._plan.hints.get(name, "")
+            what = f"is missing; {self._binding.model} needs it{hint}"
+            self._fault(name, what, Cause.NO_KEY if hint else None)
 
     def _copies(
         self,

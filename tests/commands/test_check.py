@@ -105,3 +105,139 @@ def test_json_is_printed_whatever_is_wrong(
     for problem in found["problems"]:
         assert problem.keys() == {"file", "row", "column", "message"}
         assert problem["file"] == str(path)
+
+
+ROWS = ["1,a fox in the snow,red", "2,a dog,blue", "3,a cat,green"]
+ABOVE = {
+    "a title": ["Spring campaign"],
+    "a title with a comma": ["Spring, 2026"],
+    "a title in a wide sheet": ["Spring campaign,,"],
+    "comments and a blank line": ["# made by the shop", "# do not edit", ""],
+    "many lines": [f"line {n}" for n in range(19)],
+}
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("above", ABOVE)
+@pytest.mark.parametrize("words", [(), ("--column", "prompt=Caption")])
+def test_a_title_above_the_header_is_one_error_that_names_its_row(
+    check: Check, above: str, delimiter: str, words: tuple[str, ...]
+) -> None:
+    """Whatever the rows below it look like, and whatever the header calls the prompt."""
+    header = f"id,{'Caption' if words else 'prompt'},colour"
+    text = sheet([*ABOVE[above][1:], header, *ROWS], ABOVE[above][0])
+    row = len(ABOVE[above]) + 1
+
+    code, lines = check("m.csv", text.replace(",", delimiter), "--model", MODEL, *words)
+
+    assert code == 65
+    assert len(lines) == 2, lines
+    assert f"but row {row} does: say --header-row {row}, or remove" in lines[0]
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [["a fox in the snow", "a dog"], ["1,a fox in the snow,red", "2,a dog,blue"], ["x" * 300]],
+)
+def test_a_file_without_a_header_is_told_so(check: Check, rows: list[str]) -> None:
+    """Its first row is not a prompt to anybody, and a cell is no name of a column."""
+    code, lines = check("m.csv", sheet(rows[1:], rows[0]), "--model", MODEL)
+
+    assert code == 65
+    assert len(lines) == 2, lines
+    assert "if the file has no header, add a first row that names its columns" in lines[0]
+
+
+@pytest.mark.parametrize("name", ["m.jsonl", "m.json"])
+@pytest.mark.parametrize("count", [1, 2, 300])
+@pytest.mark.parametrize(
+    ("keys", "hint"),
+    [
+        (("caption",), "the keys are 'caption': say which one holds the prompt with --column prom"),
+        (("id", "caption", "tone"), "the keys are 'id', 'caption', 'tone': say which one holds"),
+    ],
+)  # fmt: skip
+def test_json_without_a_prompt_names_its_keys_once(
+    check: Check, name: str, count: int, keys: tuple[str, ...], hint: str
+) -> None:
+    """With the flag that helps, and it does help."""
+    rows = [json.dumps({key: f"{key} {n}" for key in keys}) for n in range(count)]
+    text = "\n".join(rows) if name == "m.jsonl" else "[" + ",\n".join(rows) + "]"
+
+    code, lines = check(name, text, "--model", MODEL)
+
+    assert code == 65
+    assert len(lines) == 2, lines
+    assert hint in lines[0]
+    assert f"--column prompt={'KEY' if len(keys) > 1 else 'caption'}" in lines[0]
+    assert check(name, text, "--model", MODEL, "--column", "prompt=caption")[0] == 0
+
+
+WRONG_NAMES = [
+    ("m.csv", "id,caption\n1,a fox\n2,a dog\n", ("--column", "prompt=captoin"), "'caption'"),
+    ("m.csv", "id,caption\n1,a fox\n2,a dog\n", ("--column", "prompt=Text"), "'caption'"),
+    ("m.csv", "id,promt\n1,a fox\n2,a dog\n", (), "did you mean 'prompt'"),
+    ("m.csv", "id,prompt\n1,a fox\n", ("--column", "scale=Skala"), "'prompt'"),
+    ("m.jsonl", '{"caption": "a fox"}\n', ("--column", "prompt=captoin"), "'caption'"),
+    ("m.jsonl", '{"promt": "a fox"}\n', (), "did you mean 'prompt'"),
+    ("m.yaml", "prompts: [{promt: a fox}]\n", (), "did you mean 'prompt'"),
+    ("m.yaml", "prompts: {file: r.csv}\ntemplate: '{{ nmae }} x'\n", (), "did you mean 'name'"),
+    ("m.yaml", "prompts: {file: r.csv}\ntemplate: '{{ subject }}'\n", (), "'name'"),
+    ("m.yaml", "prompts: {file: r.csv}\ncolumns: {prompt: '{{ nmae }} x'}\n", (), "'name'"),
+    ("m.yaml", "prompts: {file: r.csv}\ncolumns: {prompt: name, id: '{{ n }}'}\n", (), "'name'"),
+]
+
+
+@pytest.mark.parametrize(("name", "text", "words", "hint"), WRONG_NAMES)
+def test_one_wrong_name_is_one_error(
+    check: Check, name: str, text: str, words: tuple[str, ...], hint: str
+) -> None:
+    """A column, a key or a template's name: what follows from it is not reported again."""
+    Path("r.csv").write_text("name,x\na fox,1\na dog,2\n")
+
+    code, lines = check(name, text, "--model", MODEL, *words)
+
+    assert code == 65
+    assert len(lines) == 2, lines
+    assert hint in lines[0]
+
+
+def test_columns_that_are_only_carried_are_named(check: Check) -> None:
+    """Those that are sent, mapped, used in a template or ours are not among them."""
+    header = "id,Caption,scale,tone,campaign,,owner,token"
+    words = ("--column", "prompt={{ caption }}, {{ tone }}", "--model", MODEL)
+
+    code, lines = check("m.csv", sheet(["1,a fox,0.5,warm,spring,x,Ann,s"], header), *words)
+
+    assert code == 0
+    (note,) = (line for line in lines if "not sent" in line)
+    assert note.endswith("carried to the results and not sent: 'campaign', 'owner'")
+
+
+def test_a_name_that_several_columns_have_is_an_error_only_where_it_is_used(check: Check) -> None:
+    """Columns that are only carried may be called as they like."""
+    text = sheet(["a fox,one,two,0.5,three"], "prompt,note,Note,scale,note")
+    model = ("--model", MODEL)
+
+    assert check("m.csv", text, *model)[0] == 0
+    for words in (
+        ("--column", "prompt=note"), ("--column", "id={{ note }}"), ("--select", "note = one"),
+    ):  # fmt: skip
+        code, lines = check("m.csv", text, *model, *words)
+        assert (code, len(lines)) == (65, 2), lines
+        assert "rename one" in lines[0]
+    code, lines = check("m.csv", text.replace("note", "scale", 1), *model)
+    assert (code, "'scale' names columns B and D; rename one" in lines[0]) == (65, True)
+
+
+@pytest.mark.parametrize("source", ["B", "b", "column B", "{{ b }}", "{{ column_b }}"])
+def test_a_column_without_a_name_can_be_named_by_its_letter(check: Check, source: str) -> None:
+    """If there is no other column with that name."""
+    text = sheet(["1,a fox,x", "2,a dog,y"], "id,,tone")
+    words = ("--model", MODEL, "--column", f"prompt={source}")
+
+    assert check("m.csv", text, *words)[0] == 0
+    code, lines = check("m.csv", text.replace("tone", "b"), *words)
+    assert code == 0
+    _, lines = check("m.csv", text, "--model", MODEL)
+    assert "the columns are 'id', 'tone', B (without a name)" in lines[0]

@@ -21,7 +21,8 @@ TABLE = [
      "mean 'scale'? rename it, or say --column scale='scael'")),
     ("a.csv", "Caption,x\na,1\n",
      ("a.csv:1: no column 'prompt'; the columns are 'Caption', 'x'; say which one holds the prompt "
-     "with --column prompt=NAME or under `columns:`")),
+     "with --column prompt=NAME or under `columns:`; if the file has no header, add a first row "
+     "that names its columns, such as prompt")),
     ("a.csv", "id,prompt\n1,a\n1,b\n",
      "a.csv:3: id (column A): '1' is the id of a.csv:2 too; every row needs its own"),
     ("a.csv", "prompt,repeat\na,many\n",
