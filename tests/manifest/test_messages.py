@@ -47,7 +47,7 @@ TABLE = [
      ("m.yaml:2: columns.promt: 'promt' is neither one of our words nor a parameter of "
      "bytedance/dreamina-4-0/text-to-image; did you mean 'prompt'?")),
     ("m.yaml", "prompts: [a]\ntemplate: '{{ prompt'",
-     ("m.yaml:2: template: is no valid template: unexpected end of template, expected 'end of "
+     ("m.yaml:2: template: is not a valid template: unexpected end of template, expected 'end of "
      "print statement'.")),
     ("m.yaml", "prompts:\n  - a: b: c",
      ("m.yaml:2: is not valid YAML: mapping values are not allowed in this context; quote a text "
