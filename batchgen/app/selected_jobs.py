@@ -93,23 +93,29 @@ class SelectedJobs:
     ) -> Plan:
         """Count what is to be done with all of them, and sum up what it is expected to cost.
 
-        Jobs that are `left_alone` have met a defect: nothing is done about them.
+        Jobs that are `left_alone` have met a defect. Theirs counts if it can be decided at all.
         """
         plan = Plan()
         for job in self.jobs():
-            kind = Disposition.DEFECT if job.id in left_alone else self.disposition(job)
+            kind = self._after_defect(job) if job.id in left_alone else self.disposition(job)
             plan.add(kind, price_of(job) if kind in SUBMISSIONS else None)
         if self.in_state is None:
-            self._count_removed(plan, left_alone)
+            self._count_removed(plan)
         return plan
 
-    def _count_removed(self, plan: Plan, left_alone: Collection[str]) -> None:
+    def _after_defect(self, job: Job) -> Disposition:
+        try:
+            return self.disposition(job)
+        except Exception:  # noqa: BLE001 - it may be the same defect; the others are counted
+            return Disposition.DEFECT
+
+    def _count_removed(self, plan: Plan) -> None:
         """Count jobs of the ledger without a row: those in flight are still collected."""
-        removed = unclaimed(self.batch, self.ledger).difference(left_alone)
+        removed = unclaimed(self.batch, self.ledger)
         for job_id in removed if self.only is None else removed & self.only:
             record = self.ledger.get(job_id)
             plan.removed[disposition(record, self.policy, fingerprint=None)] += 1
-        for job_id in frozenset(self.batch.left_out()).difference(left_alone):
+        for job_id in frozenset(self.batch.left_out()):
             record = self.ledger.get(job_id)
             kind = disposition(record, self.policy, fingerprint=None)
             if kind in TO_COLLECT:

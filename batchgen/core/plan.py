@@ -82,10 +82,10 @@ SUBMISSIONS = frozenset(
 TO_COLLECT = frozenset({D.COLLECT, D.DOWNLOAD})
 """Paid for, and collected by every run, whatever it selects."""
 
-WORK_LEFT = SUBMISSIONS | {D.COLLECT, D.DOWNLOAD, D.WAITS, D.RESTORE}
+WORK_LEFT = SUBMISSIONS | {D.COLLECT, D.DOWNLOAD, D.WAITS, D.RESTORE, D.DEFECT}
 """Decisions for which a run has something to do."""
 
-BADLY_ENDED = frozenset({D.HELD, D.FAILED, D.CANCELLED, D.DEFECT, D.NOT_KNOWN})
+BADLY_ENDED = frozenset({D.HELD, D.FAILED, D.CANCELLED, D.NOT_KNOWN})
 """Ends that lead to exit code 1."""
 
 

@@ -67,6 +67,8 @@ _WORST_FIRST = (129, 130, 143, 77, 74, 69, 75, 1, 0)
 
 STOPPED_EARLY = 75
 SOME_ENDED_BADLY = 1
+INTERNAL_ERROR = 70
+"""Nothing is left and nothing ended badly, but this program made a mistake."""
 
 
 def exit_code(reasons: Iterable[StopReason], final: Plan, *, invalid: int = 0) -> int:
@@ -81,8 +83,9 @@ def exit_code(reasons: Iterable[StopReason], final: Plan, *, invalid: int = 0) -
             return effect.exit_code
     if final.work_left:
         return STOPPED_EARLY
-    ended_badly = any(final.counts[kind] for kind in BADLY_ENDED)
-    return SOME_ENDED_BADLY if invalid or ended_badly else 0
+    if invalid or any(final.counts[kind] for kind in BADLY_ENDED):
+        return SOME_ENDED_BADLY
+    return INTERNAL_ERROR if StopReason.DEFECT in stopped else 0
 
 
 def worst(codes: Iterable[int]) -> int:

@@ -72,7 +72,11 @@ class JobQueue:
         records: Records,
         policy: Policy,
         decision: Callable[[str], AdmissionDecision],
+        *,
+        decided: Callable[[str, Callable[[], bool]], bool | None],
     ) -> None:
+        """`decided` guards what is decided about one job: a defect there skips the job."""
+        self._decided = decided
         self._rows = iter(jobs)
         self._waiting: deque[Job] = deque()
         self._records = records
@@ -82,6 +86,9 @@ class JobQueue:
     def needs_submission(self, job: Job) -> bool:
         """Return whether the plan submits this job, by what the ledger says now."""
         return disposition_of(job, self._records, self._policy) in NEEDS_A_TURN
+
+    def _is_due(self, job: Job) -> bool:
+        return bool(self._decided(job.id, lambda: self.needs_submission(job)))
 
     def put_back(self, job: Job) -> None:
         """Give a job another turn, if the plan still submits it then."""
@@ -95,7 +102,7 @@ class JobQueue:
             decision = decisions.setdefault(job.model, self._decision(job.model))
             if decision is AdmissionDecision.WAIT:
                 self._waiting.append(job)
-            elif decision is AdmissionDecision.GO and self.needs_submission(job):
+            elif decision is AdmissionDecision.GO and self._is_due(job):
                 return job
         return self._next_row()
 
@@ -106,7 +113,7 @@ class JobQueue:
             row = next(self._rows, None)
             if row is None:
                 return NoJob.WAIT if self._waiting else NoJob.EXHAUSTED
-            if not self.needs_submission(row):
+            if not self._is_due(row):
                 continue
             decision = self._decision(row.model)
             if decision is AdmissionDecision.GO:

@@ -58,8 +58,8 @@ class PollLoop:
         self.wake = asyncio.Event()
         """Set when something has changed that may make a poll due."""
 
-    def add(self, record: JobRecord, row: Job | None, *, sent_at_s: float | None = None) -> None:
-        """Poll this job from now on; `row` is its row, if it still has one.
+    def add(self, record: JobRecord, row: Job | None, *, sent_at_s: float | None = None) -> bool:
+        """Poll this job from now on, and return true; `row` is its row, if it still has one.
 
         `sent_at_s` is the monotonic time of its submission; None: an earlier run submitted it.
         """
@@ -76,6 +76,7 @@ class PollLoop:
         )  # fmt: skip
         self._schedule.add(job, now_s + self._poller.first_delay_s(job))
         self.wake.set()
+        return True
 
     def _since_s(self, moment: str | None) -> float:
         """Return the seconds since a moment on record, by the clock on the wall."""

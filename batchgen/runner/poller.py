@@ -57,6 +57,8 @@ class InFlightJob:
     """True if a poll has ever learned its state."""
     ended_at_s: float | None = None
     """Monotonic time at which `status` first said that it has ended; its result is not read yet."""
+    is_over: bool = False
+    """True once its slot is free: it has ended, or this run does not wait for it any more."""
     result_failed: bool = False
     """True if `result` was asked first and answered with an error."""
 

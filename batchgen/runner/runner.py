@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
 from batchgen.core.admission import Admission
-from batchgen.core.errors import LocalIOError
-from batchgen.core.events import ErrorKind
+from batchgen.core.errors import LocalIOError, defect_sentence
+from batchgen.core.events import AnswerLost, ErrorKind, JobError
 from batchgen.core.jobs import Batch, Job
 from batchgen.core.lifecycle import IN_FLIGHT, JobRecord, JobState
 from batchgen.core.plan import Policy
@@ -92,7 +93,10 @@ class Runner:
 
     async def run(self, batch: Batch) -> Outcome:
         """Work until nothing is left to do or there is a reason to stop."""
-        self._queue = JobQueue(batch.jobs(), self._ledger, self._policy, self._admission.decision)
+        self._queue = JobQueue(
+            batch.jobs(), self._ledger, self._policy, self._admission.decision,
+            decided=self._decided,
+        )  # fmt: skip
         self._exhausted = False
         self._resume(batch)
         self._tasks.spawn(self._poll_loop.run())
@@ -118,8 +122,10 @@ class Runner:
         for job_id in completed:
             self._downloads.add(job_id, rows.get(job_id))
         for record in in_flight:
-            self._in_flight += 1
-            self._poll_loop.add(record, rows.get(record.job))
+            row = rows.get(record.job)
+            self._in_flight += bool(
+                self._decided(record.job, partial(self._poll_loop.add, record, row))
+            )
 
     async def _work(self) -> None:
         while not self._finished():
@@ -164,7 +170,10 @@ class Runner:
             if isinstance(job, NoJob):
                 self._exhausted = job is NoJob.EXHAUSTED
                 return job is NoJob.MORE
-            if not self._fits(job):
+            fits = self._decided(job.id, partial(self._fits, job))
+            if fits is None:
+                continue
+            if not fits:
                 self._queue.put_back(job)
                 return False
             self._in_flight += 1
@@ -194,6 +203,11 @@ class Runner:
         try:
             record = await self._restore(job) or await self._submission.submit(job)
             accepted = record.state in IN_FLIGHT
+        except LocalIOError:
+            raise
+        except Exception as error:
+            await self._doubt(job, error)
+            raise
         finally:
             self._admission.ended(job.model)
             self._in_flight -= not accepted
@@ -203,24 +217,45 @@ class Runner:
         else:
             self._settle(job.id, job)
 
+    async def _doubt(self, job: Job, error: Exception) -> None:
+        """After a defect of a submission: put the job in doubt if its POST may have left."""
+        record = self._ledger.get(job.id)
+        if record is None or record.state is not JobState.SUBMITTING:
+            return
+        self._admission.lost(job.model, ErrorKind.CRASH)
+        message = f"{defect_sentence(error)}; the submission may have been accepted"
+        event = AnswerLost(error=JobError(kind=ErrorKind.CRASH, message=message))
+        await self._context.record(job.id, event)
+
     def _submission_failed(self, job: Job, error: Exception) -> None:
         """Leave a job alone whose submission met a defect; its POST may have been accepted."""
         self._leave_alone(job.id, error)
         record = self._ledger.get(job.id)
-        if record is not None and record.state is JobState.SUBMITTING:
-            self._spending.settle(record, job.model)
-            self._admission.lost(job.model, ErrorKind.CRASH)
-            self._outage_probe.start_if_held(job.model)
-        else:
+        if record is None or record.state is JobState.PENDING:
             self._spending.release(job.id)
+        elif record.state not in IN_FLIGHT:
+            self._spending.settle(record, job.model)
+        self._outage_probe.start_if_held(job.model)
 
     def _leave_alone(self, job: str, error: Exception) -> None:
-        """Say that a job met a defect, and do nothing more about it in this run."""
+        """Say once that a job met a defect, and do nothing more about it in this run."""
+        if job in self._left_alone:
+            return
         self._left_alone.add(job)
         self._observer.on_note(
-            f"job {job!r} is left alone after a defect of batchgen, the others continue:"
-            f" {type(error).__name__}: {error}"
+            f"job {job!r} is left as the ledger has it, the others continue:"
+            f" {defect_sentence(error)}: {error}"
         )
+
+    def _decided(self, job: str, decide: Callable[[], bool]) -> bool | None:
+        """Return what is decided about one job; None if that met a defect."""
+        try:
+            return decide()
+        except LocalIOError:
+            raise
+        except Exception as error:  # noqa: BLE001 - one job must not end the run for the others
+            self._leave_alone(job, error)
+            return None
 
     async def _restore(self, job: Job) -> JobRecord | None:
         """Use what an earlier attempt made of this very input, if anything: it costs nothing."""
@@ -231,6 +266,9 @@ class Runner:
 
     def _free_slot(self, job: InFlightJob) -> None:
         """Free the slot of a job that has ended or was waited for long enough."""
+        if job.is_over:
+            return
+        job.is_over = True
         self._in_flight -= 1
         record, model = job.record, job.row.model if job.row else None
         if record.state in IN_FLIGHT:

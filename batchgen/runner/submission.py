@@ -24,7 +24,7 @@ from batchgen.core.api_answers import (
     TokenRejected,
     TryAgain,
 )
-from batchgen.core.errors import LocalIOError
+from batchgen.core.errors import LocalIOError, defect_sentence
 from batchgen.core.events import (
     Accepted,
     AnswerLost,
@@ -199,6 +199,7 @@ class OutageProbe:
         self._context, self._admission, self._tasks = context, admission, tasks
         self._backoff = Backoff(max_s=10.0)
         self._is_running = False
+        self._noted = ""
 
     def start_if_held(self, model: str) -> None:
         """Start to ask the catalogue for this model, if submissions are held and no probe runs."""
@@ -206,9 +207,20 @@ class OutageProbe:
             self._is_running = True
             self._tasks.spawn(self._probe(model))
 
+    async def _has_model(self, model: str) -> bool | None:
+        """Ask the catalogue; a defect in that counts as no answer, and is noted once."""
+        try:
+            return await self._context.api.has_model(model)
+        except Exception as error:  # noqa: BLE001 - otherwise the hold would never end
+            note = f"the free call of the catalogue failed: {defect_sentence(error)}"
+            if note != self._noted:
+                self._context.observer.on_note(note)
+            self._noted = note
+            return None
+
     async def _probe(self, model: str) -> None:
         context, failures = self._context, 0
-        while await context.api.has_model(model) is None:
+        while await self._has_model(model) is None:
             failures += 1
             context.reachability.note(answered=False)
             await context.clock.sleep(self._backoff.delay_s(failures, jitter=context.jitter()))

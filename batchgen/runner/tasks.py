@@ -68,7 +68,11 @@ class TaskGroup:
         if isinstance(error, LocalIOError):
             self.disk_error = self.disk_error or error
         elif on_defect is not None and isinstance(error, Exception):
-            on_defect(error)
+            try:
+                on_defect(error)
+            except Exception as defect:  # noqa: BLE001 - what keeps count of the jobs is broken
+                self.defect = self.defect or defect
+                self._on_error()
             return
         else:
             self.defect = self.defect or error
