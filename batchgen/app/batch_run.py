@@ -31,6 +31,7 @@ from batchgen.app.run_options import RunRequest, policy_of
 from batchgen.app.run_preparation import Preparation, prepare
 from batchgen.app.run_report import RunReport
 from batchgen.app.selected_jobs import SelectedJobs
+from batchgen.core.adoption import with_present_names
 from batchgen.core.errors import LockHeld, UsageError
 from batchgen.core.model_entry import ModelEntry
 from batchgen.core.plan import Plan, Records
@@ -163,7 +164,7 @@ class BatchRun:
                 names = ", ".join(repr(job) for job in sorted(self.narrowing.unknown_jobs))
                 raise UsageError(f"--job: neither the manifest nor the ledger has {names}")
             return asked or None
-        begun_with = frozenset(first_jobs(self.directory))
+        begun_with = with_present_names(first_jobs(self.directory), self.loaded.spool)
         begun_with |= {record.job for record in records.records()}
         return begun_with & asked if asked else begun_with
 
@@ -171,7 +172,7 @@ class BatchRun:
         """Return the plan of the whole directory, whatever this run selects of it."""
         only = None
         if self.is_earlier:
-            only = frozenset(first_jobs(self.directory))
+            only = with_present_names(first_jobs(self.directory), self.loaded.spool)
             only |= {record.job for record in self.ledger.records()}
         policy = policy_of(self.settings)
         everything = SelectedJobs(

@@ -205,6 +205,7 @@ def records_of(directory: RunDirectory) -> RecordIndex:
 def read_records(directory: RunDirectory, batch: Batch) -> RecordIndex:
     """Return the records of a directory; rows that got an id have the job of their input."""
     records = records_of(directory)
+    records.recognise(batch)
     for old, new in adoptions(batch, records):
         records.adopt(old, new)
     return records

@@ -105,6 +105,7 @@ async def prepare(run: Preparation) -> None:
     """Take every step."""
     for note in run.ledger.notes:
         run.console.insist(note)
+    run.ledger.recognise(run.batch)
     for step in STEPS:
         await step(run)
 

@@ -1,12 +1,16 @@
-"""Adoption: the jobs of the ledger that rows with a new id take over.
+"""Adoption: the jobs of the ledger that rows with a new name take over.
 
 A row without an id is named by a digest of its input. If somebody adds an id column later, every
-row has a new name, and nothing that exists under the old one may be paid for again.
+row has a new name, and nothing that exists under the old one may be paid for again. So it is with
+names that an earlier version took as they were written, or computed in another way.
 """
 
 from __future__ import annotations
 
-from batchgen.core.jobs import Batch
+from collections.abc import Iterable, Iterator
+
+from batchgen.core.canonical_input import canonical_text
+from batchgen.core.jobs import Batch, Job
 from batchgen.core.lifecycle import JobRecord, JobState
 from batchgen.core.plan import Records
 
@@ -14,21 +18,37 @@ from batchgen.core.plan import Records
 def adoptions(batch: Batch, records: Records) -> list[tuple[str, str]]:
     """Return pairs of job ids, old and new.
 
-    Each pairs a job that no row claims with a row that has its input and nothing on record. A row
-    claims the job of its id also if it is not selected, or is wrong at the moment.
+    Each pairs a job that no row claims with a row that has its name in other bytes, or else its
+    input, and nothing on record. A row claims the job of its id also if it is not selected, or is
+    wrong at the moment.
     """
+    without_row = unclaimed(batch, records)
+    by_name = _same_names(without_row, batch, records)
     by_input: dict[str, list[str]] = {}
-    for job_id in sorted(unclaimed(batch, records), reverse=True):
+    for job_id in sorted(without_row.difference(by_name.values()), reverse=True):
         record = records.get(job_id)
         if record is not None and record.state is not JobState.PENDING:
             by_input.setdefault(record.fingerprint, []).append(job_id)
-    if not by_input:
-        return []
-    return [
-        (candidates.pop(), job.id)
-        for job in batch.jobs()
-        if _is_new(records.get(job.id)) and (candidates := by_input.get(job.fingerprint))
-    ]
+    pairs = [(old, new) for new, old in by_name.items()]
+    if by_input:
+        pairs += [
+            (candidates.pop(), job.id)
+            for job in batch.jobs()
+            if job.id not in by_name
+            and _is_new(records.get(job.id))
+            and (candidates := by_input.get(job.fingerprint))
+        ]
+    return pairs
+
+
+def _same_names(without_row: Iterable[str], batch: Batch, records: Records) -> dict[str, str]:
+    """Return the names of new rows that a job has in other bytes, each with that job."""
+    spelled = {canonical_text(job): job for job in sorted(without_row, reverse=True)}
+    spelled = {name: job for name, job in spelled.items() if name != job}
+    if not spelled:
+        return spelled
+    rows = (job.id for job in batch.jobs() if job.id in spelled and _is_new(records.get(job.id)))
+    return {name: spelled[name] for name in rows}
 
 
 def unclaimed(batch: Batch, records: Records) -> set[str]:
@@ -39,7 +59,7 @@ def unclaimed(batch: Batch, records: Records) -> set[str]:
     if not found:
         return found
     left_out = frozenset(batch.left_out())
-    return {job for job in found if not _is_claimed(job, left_out)}
+    return {job for job in found if not _is_claimed(canonical_text(job), left_out)}
 
 
 def _is_claimed(job: str, left_out: frozenset[str]) -> bool:
@@ -51,3 +71,17 @@ def _is_claimed(job: str, left_out: frozenset[str]) -> bool:
 def _is_new(record: JobRecord | None) -> bool:
     """Tell whether nothing was ever accepted for the present input of a job."""
     return record is None or (record.state is JobState.PENDING and not record.attempts)
+
+
+def with_present_names(names: Iterable[str], batch: Batch) -> frozenset[str]:
+    """Return these names of jobs with what their rows are called now, if that is another name."""
+    known = {spelling for name in names for spelling in (name, canonical_text(name))}
+    known.update(job.id for job in batch.jobs() if not known.isdisjoint(_first_names(job)))
+    return frozenset(known)
+
+
+def _first_names(job: Job) -> Iterator[str]:
+    """Yield the name of a row without an id by the first versions."""
+    present = job.fingerprint
+    if job.id.startswith(present):
+        yield job.first_fingerprint + job.id.removeprefix(present)

@@ -1,8 +1,8 @@
 """A job, which is what a manifest row describes, and its identity.
 
 Identity decides that nothing is paid for twice: two runs over an edited, sorted or extended
-spreadsheet must give an unchanged row the same name. So it depends on the model and the input
-alone, never on the row number or the file.
+spreadsheet must give an unchanged row the same name. So it depends on the model and the canonical
+input alone (`core/canonical_input.py`), never on the row number or the file.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
 import msgspec
+
+from batchgen.core.canonical_input import canonical, literal
 
 JSONValue: TypeAlias = "bool | int | float | str | list[JSONValue] | dict[str, JSONValue] | None"
 
@@ -48,26 +50,33 @@ class Job:
         """Digest of model and input; an edited row has another one."""
         return fingerprint(self.model, self.input)
 
+    @property
+    def first_fingerprint(self) -> str:
+        """The digest of the same row by the first versions, which stands in older ledgers."""
+        return first_fingerprint(self.model, self.input)
+
 
 def fingerprint(model: str, values: Mapping[str, JSONValue]) -> str:
-    """Return 16 hex digits that name this model with this input.
+    """Return 16 hex digits that name this model with this input, in its canonical form.
 
     64 bits are enough: two of a million jobs would collide once in forty million batches, and even
     then they would count as equal rows, of which each has its own name (`~2`) and submission.
     """
-    canonical = msgspec.json.encode([model, _canonical(dict(values))], order="sorted")
-    return hashlib.blake2b(canonical, digest_size=8).hexdigest()
+    return _digest(model, canonical(values))
 
 
-def _canonical(value: JSONValue) -> JSONValue:
-    """Return the value with whole numbers as int: `1`, `1.0` and `1,0` are the same input."""
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    if isinstance(value, dict):
-        return {key: _canonical(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_canonical(item) for item in value]
-    return value
+def first_fingerprint(model: str, values: Mapping[str, JSONValue]) -> str:
+    """Return the digest of this model with this very input, its texts as they are written.
+
+    This was the fingerprint of a job in the first versions. Input without a canonical form of its
+    own has the same digest in both.
+    """
+    return _digest(model, literal(values))
+
+
+def _digest(model: str, values: object) -> str:
+    data = msgspec.json.encode([model, values], order="sorted")
+    return hashlib.blake2b(data, digest_size=8).hexdigest()
 
 
 class Batch(Protocol):

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from batchgen.core.jobs import JSONValue
+from batchgen.core.jobs import JSONValue, fingerprint
 from batchgen.core.lifecycle import JobRecord
 
 FORMAT_NAME = "batchgen"
@@ -39,6 +39,15 @@ class SubmittingLine(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     fingerprint: str
     model: str
     input: dict[str, Any]
+
+    @property
+    def present_fingerprint(self) -> str:
+        """What this version computes for it; earlier ones may have written another."""
+        return fingerprint(self.model, self.input)
+
+    def is_named(self, fingerprint: str) -> bool:
+        """Return whether this names the model and input, as the line does or as it is now."""
+        return fingerprint in (self.fingerprint, self.present_fingerprint)
 
 
 class BadLine(Exception):

@@ -48,7 +48,7 @@ def compact(run_dir: Path, *, now: str) -> tuple[Position, Position]:
         with replacing(path) as file:
             _write(old, file)
             file.flush()
-            new = replay(Path(file.name))
+            new = replay(Path(file.name), old.earlier)
             _check_equal(old, new)
             reached(CrashPoint.COMPACTION_WRITTEN)
         reached(CrashPoint.COMPACTION_RENAMED)

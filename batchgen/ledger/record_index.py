@@ -18,6 +18,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from batchgen.core.events import AnswerLost
+from batchgen.core.jobs import Batch
 from batchgen.core.ledger_codec import decode
 from batchgen.core.lifecycle import (
     CRASHED,
@@ -28,6 +29,7 @@ from batchgen.core.lifecycle import (
     adopted,
     apply,
 )
+from batchgen.ledger.earlier_fingerprints import EarlierFingerprints
 from batchgen.ledger.request_ids import RequestIds
 from batchgen.system.files import open_regular
 
@@ -126,10 +128,13 @@ _HELD_STATES = IN_FLIGHT | {JobState.SUBMITTING}
 class RecordIndex:
     """Records by job (port `Records`)."""
 
-    def __init__(self, reader: LineReader | None = None) -> None:
+    def __init__(
+        self, reader: LineReader | None = None, earlier: EarlierFingerprints | None = None
+    ) -> None:
         self._reader = reader or LineReader()
         self.request_ids = RequestIds()
         """Those of every record so far, of any attempt of any job."""
+        self._earlier = EarlierFingerprints() if earlier is None else earlier
         self._end = 0
         self._rows: dict[str, int] = {}
         # One entry in each of these columns for a row:
@@ -268,12 +273,39 @@ class RecordIndex:
 
         None if this is the present input.
         """
-        row = self._rows.get(job)
-        if job not in self._made_before or row is None or hash(fingerprint) == self._hashes[row]:
+        if job not in self._made_before or self._is_last(job, fingerprint):
             return None
         found = self._made_before[job].get(fingerprint)
         record = self._read(found) if isinstance(found, int) else found
-        return None if record is None else replace(record, job=job)  # an adopted one had another
+        if record is None or job not in self._rows:
+            return None
+        return replace(self._earlier.of(record), job=job)  # an adopted one had another
+
+    def recognise(self, batch: Batch) -> None:
+        """Learn from rows what earlier versions called their inputs, if the ledger has it so."""
+        if not self._rows:
+            return
+        in_use = {*self._hashes, *(hash(named) for _, named in self.made_before_keys())}
+        learned: dict[int, int] = {}
+        for job in batch.jobs():
+            present = job.fingerprint
+            if self._is_last(job.id, present) and not self._made_before:
+                continue
+            earlier = job.first_fingerprint
+            if present != earlier and hash(earlier) in in_use:
+                self._earlier.learn(earlier, present)
+                learned[hash(earlier)] = hash(present)
+        if learned:
+            self._hashes = array("q", (learned.get(one, one) for one in self._hashes))
+            self._made_before = {
+                job: {self._earlier.present(named): found for named, found in made.items()}
+                for job, made in self._made_before.items()
+            }
+
+    def _is_last(self, job: str, fingerprint: str) -> bool:
+        """Return whether this is the fingerprint of a job's record, without reading the record."""
+        row = self._rows.get(job)
+        return row is not None and self._hashes[row] == hash(fingerprint)
 
     def made_before_keys(self) -> Iterator[tuple[str, str]]:
         """Yield the job and fingerprint of each record that `made_before` may return."""
@@ -302,7 +334,7 @@ class RecordIndex:
 
     def _record(self, row: int) -> JobRecord:
         held = self._held.get(self._jobs[row]) if self._held else None
-        return held or self._read(self._offsets[row])
+        return self._earlier.of(held) if held else self._read(self._offsets[row])
 
     def _read(self, offset: int) -> JobRecord:
-        return decode(self._reader.line_at(offset, self._end))
+        return self._earlier.of(decode(self._reader.line_at(offset, self._end)))

@@ -24,6 +24,7 @@ from batchgen.core.ledger_codec import (
     scan,
 )
 from batchgen.core.lifecycle import JobRecord
+from batchgen.ledger.earlier_fingerprints import EarlierFingerprints
 from batchgen.ledger.record_index import LineReader, RecordIndex
 from batchgen.system.files import open_regular
 from batchgen.system.run_directory import RunDirectory
@@ -46,14 +47,22 @@ class Replay:
     index: RecordIndex
     on_record: Callable[[JobRecord, int], None]
     """Called with each record and the offset of its line."""
+    earlier: EarlierFingerprints
     header: LedgerHeader | None = None
     """None if there is no ledger, or no whole line in it yet."""
     position: Position = field(default_factory=Position)
     size_bytes: int = 0
 
     @classmethod
-    def open(cls, path: Path, on_record: Callable[[JobRecord, int], None] | None = None) -> Self:
+    def open(
+        cls,
+        path: Path,
+        on_record: Callable[[JobRecord, int], None] | None = None,
+        earlier: EarlierFingerprints | None = None,
+    ) -> Self:
         """Open a ledger; records go to `on_record`, or else to the index.
+
+        `earlier` has fingerprints of earlier versions that are known already.
 
         Raises `LocalIOError`.
         """
@@ -61,8 +70,10 @@ class Replay:
             reader = LineReader.open(path)
         except OSError as error:
             raise LocalIOError(f"{path}: {error.strerror}") from error
-        index = RecordIndex(reader)
-        return cls(path=path, reader=reader, index=index, on_record=on_record or index.add_line)
+        earlier = EarlierFingerprints() if earlier is None else earlier
+        index = RecordIndex(reader, earlier)
+        on_record = on_record or index.add_line
+        return cls(path=path, reader=reader, index=index, on_record=on_record, earlier=earlier)
 
     @property
     def torn_bytes(self) -> int:
@@ -89,7 +100,7 @@ class Replay:
             raise LocalIOError(f"{self.path}: {error.strerror}") from error
 
     def _read(self) -> None:
-        position, on_record = self.position, self.on_record
+        position, on_record, earlier = self.position, self.on_record, self.earlier
         lines = scan(self._blocks(), position)
         if position.line == 0 and (first := next(lines, None)) is not None:
             self._take_header(first)
@@ -100,7 +111,8 @@ class Replay:
                 if line.strip():  # a blank line, as editors add them, loses nothing
                     self._take_bad_line(line, str(error))
             else:
-                on_record(record, position.offset)
+                earlier.learn_from(line, record)
+                on_record(earlier.of(record), position.offset)
         self.index.set_end(position.offset)
 
     def _blocks(self) -> Iterator[bytes]:
@@ -126,13 +138,13 @@ class Replay:
         )
 
 
-def replay(path: Path) -> Replay:
-    """Read a ledger to its end.
+def replay(path: Path, earlier: EarlierFingerprints | None = None) -> Replay:
+    """Read a ledger to its end; `earlier` as for `Replay.open`.
 
     Raises `LedgerDamaged` for a bad line that is not the torn tail, `LedgerForeign` for a file
     of another program or version, and `LocalIOError` if it cannot be read.
     """
-    replayed = Replay.open(path)
+    replayed = Replay.open(path, earlier=earlier)
     replayed.read_on()
     return replayed
 
@@ -155,12 +167,16 @@ def begun_at(path: Path) -> str | None:
         return None  # whoever reads on is told what is wrong with it
 
 
-def follow(path: Path, on_record: Callable[[JobRecord, int], None]) -> Replay:
+def follow(
+    path: Path,
+    on_record: Callable[[JobRecord, int], None],
+    earlier: EarlierFingerprints | None = None,
+) -> Replay:
     """Open a ledger without an index: each `read_on` passes the new records to `on_record`.
 
     Raises `LocalIOError`.
     """
-    return Replay.open(path, on_record)
+    return Replay.open(path, on_record, earlier)
 
 
 def job_lines(run_dir: Path, job: str) -> list[tuple[bytes, JobRecord]]:
@@ -211,7 +227,8 @@ def inputs_of(run_dir: Path, fingerprints: Mapping[str, str]) -> dict[str, Submi
     try:
         for line in scan(ledger.reader.blocks(0), Position()):
             sent = decode_input(line)
-            if sent is not None and fingerprints.get(sent.job) == sent.fingerprint:
+            wanted = None if sent is None else fingerprints.get(sent.job)
+            if sent is not None and wanted is not None and sent.is_named(wanted):
                 found[sent.job] = sent
     except OSError as error:
         raise LocalIOError(f"{ledger.path}: {error.strerror}") from error

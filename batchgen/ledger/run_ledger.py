@@ -9,6 +9,7 @@ from pathlib import Path
 from batchgen.core.api_base import same_api
 from batchgen.core.errors import LedgerForeign, LocalIOError
 from batchgen.core.events import AnswerLost, Event, Intended
+from batchgen.core.jobs import Batch
 from batchgen.core.ledger_codec import encode, encode_header
 from batchgen.core.lifecycle import CRASHED, JobRecord, JobState, adopted, apply, restored
 from batchgen.core.units import timestamp
@@ -113,6 +114,10 @@ class RunLedger:
     def highest_usd(self) -> Mapping[str, float]:
         """By model: the highest cost that the API ever reported for a job in this ledger."""
         return self._index.highest_usd
+
+    def recognise(self, batch: Batch) -> None:
+        """Learn from rows what earlier versions called their inputs."""
+        self._index.recognise(batch)
 
     async def record(self, job: str, event: Event) -> JobRecord:
         """Apply an event and append the new record; it is durable when this returns."""

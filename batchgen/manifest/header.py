@@ -15,6 +15,7 @@ from functools import lru_cache
 from itertools import islice
 from typing import NamedTuple
 
+from batchgen.core.canonical_input import canonical_text
 from batchgen.core.errors import ManifestError, Problem
 from batchgen.core.jobs import Where
 from batchgen.core.schema.values import Given, Written, text_of
@@ -165,7 +166,7 @@ def is_secret(name: str) -> bool:
 
 def folded(name: str) -> str:
     """Return a column's name as names are compared: case and blanks around words do not matter."""
-    return " ".join(name.split()).casefold()
+    return " ".join(canonical_text(name).split()).casefold()
 
 
 def column_letter(index: int) -> str:

@@ -10,6 +10,7 @@ import hashlib
 import re
 from collections.abc import Collection, Iterable, Sequence
 
+from batchgen.core.canonical_input import canonical_text
 from batchgen.core.jobs import Where
 from batchgen.core.schema.values import text_of
 from batchgen.manifest.header import Record, folded
@@ -135,7 +136,7 @@ def suffix(labels: Sequence[tuple[str, str]]) -> str:
 
 def _short(text: str) -> str:
     """Return short and safe text as it is, other text as its beginning and a digest."""
-    text = text.strip()
+    text = canonical_text(text)
     safe = _UNSAFE.sub("-", text)
     if safe == text and len(text) <= _LABEL:
         return text

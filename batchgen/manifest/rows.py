@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 
+from batchgen.core.canonical_input import canonical_text
 from batchgen.core.errors import Cause, Problem
 from batchgen.core.jobs import Job, JSONValue, Where, fingerprint
 from batchgen.core.model_entry import is_model_id
@@ -336,11 +337,13 @@ class RowDraft:
         return 1
 
     def _own_id(self, ids: JobIds) -> str | None:
-        """Return the row's own id without outer blanks, and take it; None if it has no usable."""
+        """Return the row's own id in canonical form, and take it; None if it has no usable."""
         given = self._our_word("id")
         if is_blank(given):
             return None
-        self.id = text_of(given).strip()
+        self.id = canonical_text(text_of(given)) or None
+        if self.id is None:
+            return None
         if fault := fault_of_id(self.id):
             self._fault_of_word("id", fault)
             return None

@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
+from batchgen.core.canonical_input import canonical_text
 from batchgen.core.errors import UsageError
 from batchgen.core.lifecycle import JobState
 from batchgen.core.suggest import did_you_mean
@@ -37,7 +38,7 @@ class Condition:
 
     def holds(self, cell: str) -> bool:
         """Return whether a cell's text meets it."""
-        return _OPS[self.op](cell.strip(), self.value)
+        return _OPS[self.op](canonical_text(cell), self.value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +93,7 @@ def _condition(part: str, text: str) -> Condition:
     if column == "state" and match["op"] in ("=", "!=") and value.casefold() not in STATES:
         hint = did_you_mean(value, STATES) or f"; states are {', '.join(STATES)}"
         raise UsageError(f"--select {text!r}: no state {value!r}{hint}")
-    return Condition(column=column, op=match["op"], value=value)
+    return Condition(column=column, op=match["op"], value=canonical_text(value))
 
 
 def _unquoted(value: str) -> str:

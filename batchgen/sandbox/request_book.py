@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from batchgen.core.errors import LocalIOError
-from batchgen.core.jobs import JSONValue, fingerprint
+from batchgen.core.jobs import JSONValue, first_fingerprint
 from batchgen.sandbox.faults.kinds import Fault, chance
 from batchgen.sandbox.http_answer import Answer
 from batchgen.sandbox.model_catalogue import Model, SandboxCatalogue
@@ -169,9 +169,9 @@ def token_fingerprint(token: str) -> str:
 
 
 def body_digest(model_id: str, body: object) -> str:
-    """Return a digest of a body sent to a model; for objects, it is the fingerprint of a job."""
+    """Return a digest of a body sent to a model; equal digests: the very same body."""
     if isinstance(body, dict):
-        return fingerprint(model_id, body)
+        return first_fingerprint(model_id, body)
     return blake2b(msgspec.json.encode([model_id, body]), digest_size=8).hexdigest()
 
 
