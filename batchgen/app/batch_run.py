@@ -32,6 +32,7 @@ from batchgen.app.run_preparation import Preparation, prepare
 from batchgen.app.run_report import RunReport
 from batchgen.app.selected_jobs import SelectedJobs
 from batchgen.core.adoption import with_present_names
+from batchgen.core.canonical_input import canonical_text
 from batchgen.core.errors import LockHeld, UsageError
 from batchgen.core.model_entry import ModelEntry
 from batchgen.core.plan import Plan, Records
@@ -143,10 +144,14 @@ class BatchRun:
         return records
 
     def _select(self, records: Records) -> SelectedJobs:
-        return SelectedJobs.of(
+        selected = SelectedJobs.of(
             self.loaded.spool, records, self.settings, only=self.only, limit=self.narrowing.limit,
             matches_state=self.loaded.matches_state,
         )  # fmt: skip
+        selection = self.loaded.manifest.selection
+        if selection is not None and next(selected.jobs(), None) is None:
+            self.context.console.say(f"--select {selection.text!r} matches no row")
+        return selected
 
     def _meant_jobs(self, records: Records) -> frozenset[str] | None:
         """Return the jobs of `--job`, in an earlier directory among those with which it began.
@@ -154,15 +159,14 @@ class BatchRun:
         Raises `UsageError` in the last directory of a command for an id that is nowhere.
         """
         asked = frozenset(self.settings.jobs)
-        if asked:
-            rows = (row.id for row in self.loaded.spool.rows())
-            self.narrowing.unknown_jobs.difference_update(rows)
-            known = {job for job in self.narrowing.unknown_jobs if records.get(job) is not None}
-            self.narrowing.unknown_jobs -= known
-        if not self.is_earlier:
-            if self.narrowing.unknown_jobs:
-                names = ", ".join(repr(job) for job in sorted(self.narrowing.unknown_jobs))
+        if unknown := self.narrowing.unknown_jobs:
+            unknown.difference_update(row.id for row in self.loaded.spool.rows())
+            known = {canonical_text(record.job) for record in records.records()} if unknown else ()
+            unknown.difference_update(known)
+            if unknown and (not self.is_earlier or self.request.retry is not None):
+                names = ", ".join(repr(job) for job in sorted(unknown))
                 raise UsageError(f"--job: neither the manifest nor the ledger has {names}")
+        if not self.is_earlier:
             return asked or None
         begun_with = with_present_names(first_jobs(self.directory), self.loaded.spool)
         begun_with |= {record.job for record in records.records()}

@@ -138,7 +138,7 @@ def _read_rows(loaded: LoadedBatch) -> None:
             loaded.spool.add(_spooled(row))
     if loaded.problems.has(Cause.REPEATED_ID):
         loaded.problems.say_more(Cause.REPEATED_ID, loaded.manifest.hint_at_unique_ids())
-    if not (loaded.spool.valid or loaded.problems):
+    if not (loaded.spool.valid or loaded.problems or loaded.manifest.selection):
         problem = Problem(
             where=loaded.manifest.settings.file, what="no rows; a batch needs at least one prompt"
         )

@@ -28,7 +28,8 @@ def located_runs(
     settings = request.settings(manifest)
     today = directories.on(settings.date or local_date(context.clock.now_s()))
     lock_wait = LockWait(if_locked=settings.if_locked, context=context)
-    narrowing = Narrowing(settings.limit, set(settings.jobs))
+    retried = request.retry.jobs if request.retry is not None else ()
+    narrowing = Narrowing(settings.limit, {*settings.jobs, *retried})
 
     def run_in(directory: RunDirectory, *, is_earlier: bool) -> BatchRun:
         return BatchRun(

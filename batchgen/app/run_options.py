@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from batchgen.core.canonical_input import canonical_text
 from batchgen.core.errors import ManifestError, Problem
 from batchgen.core.lifecycle import JobRecord, JobState
 from batchgen.core.plan import Policy
@@ -27,7 +28,7 @@ class Retry:
     def chooses(self, record: JobRecord) -> bool:
         """Whether this job is meant."""
         if self.jobs:
-            return record.job in self.jobs and record.state in RETRIABLE
+            return canonical_text(record.job) in self.jobs and record.state in RETRIABLE
         return record.state in self.states
 
 

@@ -15,6 +15,7 @@ from batchgen.cli.shared_flags import (
     parse_watch_period_s,
     typed,
 )
+from batchgen.core.canonical_input import canonical_text
 
 
 def build_parser(argv: Sequence[str] = ()) -> Parser:
@@ -60,7 +61,7 @@ def _add_retry(parser: Parser) -> None:
 def _add_resolve(parser: Parser) -> None:
     add_batch_flags(parser)
     add = parser.add_argument
-    add("--job", required=True, metavar="ID", help="the job")
+    add("--job", required=True, type=canonical_text, metavar="ID", help="the job")
     add("--request-id", metavar="RID", help="the request that you found for it; it is collected")
     add("--give-up", action="store_true", help="accept how it ended")
     add("--resubmit", action="store_true", help="submit it once more in the next run")
@@ -114,7 +115,8 @@ def _add_ledger(parser: Parser) -> None:
     add_lock_wait(repair)
     add_lock_wait(action("compact", "Leave out history that nothing depends on."))
     show = action("show", "Print the last record of every job, or with --job all records of one.")
-    show.add_argument("--job", metavar="ID", help="only this job, all of its lines")
+    show.add_argument("--job", type=canonical_text, metavar="ID",
+        help="only this job, all of its lines")  # fmt: skip
     show.add_argument("--json", action="store_true", help="print the records as JSON lines")
 
 

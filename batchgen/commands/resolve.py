@@ -13,7 +13,7 @@ from batchgen.app.open_batch import OpenBatch, locate, open_in
 from batchgen.app.other_directories import hint_at_others
 from batchgen.app.run_directories import RunDirectories
 from batchgen.app.run_options import RETRIABLE
-from batchgen.core.adoption import adoptions
+from batchgen.core.adoption import adoptions, record_named
 from batchgen.core.errors import ManifestError, UsageError
 from batchgen.core.events import Attached, GivenUp, Granted
 from batchgen.core.lifecycle import JobRecord, JobState
@@ -60,6 +60,8 @@ async def _resolve(ref: BatchRef, job: str, decision: Decision, lock_wait: LockW
     try:
         await ledger.doubt_crashed_submissions()
         has_row = await _adopt(batch, ledger, job)
+        if ledger.get(job) is None and (record := record_named(job, ledger)):
+            job = record.job
         if fault := _fault(ledger.get(job), job, decision):
             hint = hint_at_others(
                 directories, directory, lambda one: one.job == job and _allows(one, decision)
@@ -84,6 +86,7 @@ async def _adopt(batch: OpenBatch, ledger: RunLedger, job: str) -> bool:
     except ManifestError:
         return False  # it has no rows that could be read
     with loaded:
+        ledger.recognise(loaded.spool)
         for old, new in adoptions(loaded.spool, ledger):
             await ledger.adopt(old, new)
         return any(one.id == job for one in loaded.spool.jobs()) or job in loaded.spool.left_out()

@@ -73,6 +73,11 @@ def _is_new(record: JobRecord | None) -> bool:
     return record is None or (record.state is JobState.PENDING and not record.attempts)
 
 
+def record_named(name: str, records: Records) -> JobRecord | None:
+    """Return the record of the job that is called so in other bytes."""
+    return next((one for one in records.records() if canonical_text(one.job) == name), None)
+
+
 def with_present_names(names: Iterable[str], batch: Batch) -> frozenset[str]:
     """Return these names of jobs with what their rows are called now, if that is another name."""
     known = {spelling for name in names for spelling in (name, canonical_text(name))}

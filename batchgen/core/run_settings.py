@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Annotated, Any, get_type_hints
 
+from batchgen.core.canonical_input import canonical_text
 from batchgen.core.run_limits import (
     Allowance,
     Failures,
@@ -161,7 +162,7 @@ class RunSettings:
 
     limit: Annotated[int | None, Setting("--limit", "N", parse_whole, Group.JOBS,
         "only the first N rows that still need a submission")]
-    jobs: Annotated[tuple[str, ...], Setting("--job", "ID", str, Group.JOBS,
+    jobs: Annotated[tuple[str, ...], Setting("--job", "ID", canonical_text, Group.JOBS,
         "only this job", repeatable=True, refusal=ONE_RUN)]
     skip_invalid: Annotated[bool, Setting("--skip-invalid", "", parse_switch, Group.JOBS,
         "leave out wrong rows instead of stopping; exit code 1")]

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
+from batchgen.core.canonical_input import canonical_text
 from batchgen.core.errors import LedgerDamaged, LedgerForeign, LedgerMissing, LocalIOError
 from batchgen.core.ledger_codec import (
     BadLine,
@@ -180,11 +181,14 @@ def follow(
 
 
 def job_lines(run_dir: Path, job: str) -> list[tuple[bytes, JobRecord]]:
-    """Return the lines of a job in order, each with its record. Raises like `replay`."""
+    """Return the lines of a job in order, each with its record; `job` in canonical form.
+
+    Raises like `replay`.
+    """
     found: list[tuple[int, JobRecord]] = []
 
     def add(record: JobRecord, offset: int) -> None:
-        if record.job == job:
+        if canonical_text(record.job) == job:
             found.append((offset, record))
 
     ledger = follow(RunDirectory(run_dir).ledger, add)
