@@ -241,3 +241,32 @@ def test_a_column_without_a_name_can_be_named_by_its_letter(check: Check, source
     assert code == 0
     _, lines = check("m.csv", text, "--model", MODEL)
     assert "the columns are 'id', 'tone', B (without a name)" in lines[0]
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "|"])
+@pytest.mark.parametrize("cell", ['"a fox"', '"a fox, red; or | brown"', '"a ""red"" fox"'])
+@pytest.mark.parametrize("blank", [" ", "   "])
+def test_a_blank_before_a_quote_is_named(
+    check: Check, delimiter: str, cell: str, blank: str
+) -> None:
+    """The quotes would be a part of the prompt, and what is between them would be split."""
+    rows = [["1", "a dog"], ["2", blank + cell], ["3", "a cat"]]
+    text = sheet([delimiter.join(row) for row in rows], f"id{delimiter}prompt")
+
+    code, lines = check("m.csv", text, "--model", MODEL)
+
+    assert (code, len(lines)) == (65, 2), lines
+    assert lines[0].startswith("m.csv:3: a blank before the quote in column B")
+    assert "2 good rows" in lines[1]
+    assert check("m.csv", text.replace(blank + '"', '"'), "--model", MODEL)[0] == 0
+
+
+@pytest.mark.parametrize("cell", [' "Hello" said the fox', " a fox", ' 5" pipe, 2"', '"" "x"'])
+def test_quotes_elsewhere_in_a_text_are_text(check: Check, cell: str) -> None:
+    """A blank at the start is no mistake either."""
+    text = sheet([f"1;{cell}"], "id;prompt") if "," in cell else sheet([f"1,{cell}"], "id,prompt")
+
+    code, lines = check("m.csv", text, "--model", MODEL)
+
+    assert not any("a blank before" in line for line in lines)
+    assert code == 0 or '"" "x"' in text

@@ -22,7 +22,14 @@ from batchgen.core.errors import ManifestError, Problem
 from batchgen.core.jobs import Where
 from batchgen.core.spreadsheet import restore
 from batchgen.manifest.formats.encoding import detect
-from batchgen.manifest.header import MAX_COLUMNS, BadRow, Record, bad_row, find_header
+from batchgen.manifest.header import (
+    MAX_COLUMNS,
+    BadRow,
+    Record,
+    bad_row,
+    column_letter,
+    find_header,
+)
 
 MAX_CELL = 1_000_000
 """Characters of one cell."""
@@ -50,8 +57,28 @@ class Dialect:
         if self.has_sep_line:
             next(lines, None)
         if self.quoted:
-            return csv.reader(lines, delimiter=self.delimiter, strict=True)
+            return _QuotedRows(csv.reader(lines, delimiter=self.delimiter, strict=True))
         return csv.reader(lines, delimiter=self.delimiter, quoting=csv.QUOTE_NONE)
+
+
+class _QuotedRows(Iterator[list[str]]):
+    """The records of a file with quotes; raises `csv.Error` for a row and can go on after it."""
+
+    def __init__(self, rows: Iterator[list[str]]) -> None:
+        self._rows = rows
+
+    def __next__(self) -> list[str]:
+        cells = next(self._rows)
+        for index, cell in enumerate(cells):
+            if cell[:1].isspace() and _has_outer_quote(cell):
+                raise csv.Error(f"blank before quote in column {column_letter(index)}")
+        return cells
+
+
+def _has_outer_quote(cell: str) -> bool:
+    """Return whether quotes were to wrap a cell, which they only do without a blank before them."""
+    text = cell.strip()
+    return text[:1] == '"' and (text.count('"') % 2 == 1 or text[-1] == '"')
 
 
 class DelimitedFile:
@@ -144,6 +171,9 @@ def _csv_fault(error: str) -> str:
             f"a cell has more than {MAX_CELL:,} characters, or its quote is never closed; the file "
             "is not read any further"
         )
+    if "before quote" in error:
+        place = error.rpartition("in ")[2]
+        return f"a blank before the quote in {place}: quotes wrap nothing then; remove the blank"
     if "end of data" in error:
         return 'a quote is opened and never closed; close it, or write "" for a literal quote'
     if "expected after" in error:
