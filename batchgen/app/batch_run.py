@@ -200,8 +200,17 @@ class BatchRun:
     def _report_of(self, records: Records) -> RunReport:
         return RunReport(
             context=self.context, directory=self.directory, loaded=self.loaded, records=records,
-            command_line=self.request.command_line, as_json=self.settings.json,
+            command_line=self._resuming_command, as_json=self.settings.json,
         )  # fmt: skip
+
+    @property
+    def _resuming_command(self) -> str:
+        """The command that resumes this directory and no other.
+
+        Without a date, the same command would begin another directory after midnight.
+        """
+        date = "" if self.settings.date else self.directories.date_of(self.directory)
+        return self.request.command_line + (f" --date {date}" if date else "")
 
     async def begin(self, stack: AsyncExitStack, lock: RunLock | None) -> None:
         """Create the directory, open the ledger as its only writer, and pin the schemas."""

@@ -59,6 +59,10 @@ class RunDirectories:
                 found.append((date, RunDirectory(path)))
         return sorted(found, key=lambda one: one[0])
 
+    def date_of(self, directory: RunDirectory) -> str:
+        """Return the date of a directory that exists; empty if the directories are not dated."""
+        return next((date for date, one in self.dated() if one == directory), "")
+
     def begun(self) -> list[RunDirectory]:
         """Return the directories in which a run has begun, in the order in which they were begun.
 

@@ -99,6 +99,49 @@ def test_yesterdays_directory_is_continued_first(world: World, tmp_path: Path) -
     assert sorted(world.api.posts.values()) == [2, 2, 2]  # each day its own three pictures
 
 
+@pytest.mark.parametrize(
+    "stop",
+    [
+        ("--max-cost", "0.06"),
+        ("--max-runtime", "25s", "--concurrency", "1"),
+        ("--job-timeout", "3s"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_the_advice_after_a_stop_resumes_that_directory_only(
+    world: World, tmp_path: Path, stop: tuple[str, ...]
+) -> None:
+    """In a dated directory it names the date, so that it begins no other one after midnight."""
+    prompts(tmp_path / "p.csv", 3)
+    manifest = tmp_path / "m.yaml"
+    manifest.write_text("run_dir: runs/{{ date }}\nprompts: {file: p.csv}\n", encoding="utf-8")
+
+    first = world.batchgen("run", manifest, "--no-download", *stop)
+    (directory,) = (tmp_path / "runs").iterdir()
+    world.sleep(DAY_S)
+    advised = first.err.rpartition("to resume, run: batchgen ")[2].split()
+    again = world.batchgen(*advised[: advised.index("--date") + 2])
+
+    assert (first.code, advised[-2:]) == (75, ["--date", directory.name])
+    assert again.code in (0, 75)
+    assert list((tmp_path / "runs").iterdir()) == [directory]
+
+
+def test_the_advice_names_a_date_only_if_it_matters(world: World, tmp_path: Path) -> None:
+    """Neither in a directory that is not dated nor if the command has a date already."""
+    manifest = prompts(tmp_path / "m.csv", 3)
+    dated = tmp_path / "m.yaml"
+    dated.write_text("run_dir: runs/{{ date }}\nprompts: {file: m.csv}\n", encoding="utf-8")
+
+    plain = world.batchgen("run", manifest, "--no-download", "--max-cost", "0.06")
+    with_date = world.batchgen(
+        "run", dated, "--no-download", "--max-cost", "0.06", "--date", "2026-11-22"
+    )
+
+    assert (plain.code, with_date.code) == (75, 75)
+    assert (plain.err.count("--date"), with_date.err.count("--date")) == (0, 1)
+
+
 def test_a_dry_run_prices_what_is_left(world: World, tmp_path: Path) -> None:
     """By the catalogue, without a POST and without a directory."""
     manifest = prompts(tmp_path / "m.csv", 5)
