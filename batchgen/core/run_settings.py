@@ -196,7 +196,7 @@ class RunSettings:
     max_failures: Annotated[Failures | None, Setting("--max-failures", "N|N%", parse_failures,
         Group.STOPPING, "stop submitting after so many failures")]
     on_interrupt: Annotated[str, _choice("--on-interrupt", "detach|cancel", Group.STOPPING,
-        "what SIGINT or SIGTERM does to jobs that are queued remotely", default="detach")]
+        "what a signal does to jobs that are queued remotely", default="detach")]
 
     no_download: Annotated[bool, Setting("--no-download", "", parse_switch, Group.OUTPUTS,
         "leave outputs remote")]
