@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from batchgen.app.command_context import CommandContext
 from batchgen.app.result_files import rows_of_batch, summary_of, write_result_files
 from batchgen.core.plan import Plan, Records
-from batchgen.core.stop_reasons import StopReason, exit_code
+from batchgen.core.stop_reasons import StopReason, exit_code, reason_texts
 from batchgen.core.units import count_text
 from batchgen.reports.plan_text import plan_json, plan_sentence, plan_table, price_sentence
 from batchgen.reports.results_csv import ResultRow
@@ -20,8 +20,6 @@ from batchgen.system.run_directory import RunDirectory
 if TYPE_CHECKING:
     from batchgen.app.loading import LoadedBatch
 
-_UNNAMED = {1: "some jobs ended badly", 75: "jobs are left"}
-"""The reasons of exit codes that no stop of the run explains."""
 _ADVICE = {
     StopReason.TOKEN: "get a token at runcomfy.com (profile) and set RUNCOMFY_TOKEN; then ",
     StopReason.DISK: "when that is repaired, ",
@@ -67,7 +65,7 @@ class RunReport:
         sentence = "nothing to retry" if retry else f"{self._plan_sentence(plan)}; nothing to do"
         self.context.console.say(sentence)
         if self.as_json:
-            summary = summary_json(summary_of(self._rows()), code, _reasons((), code))
+            summary = summary_json(summary_of(self._rows()), code, reason_texts((), code))
             self.context.console.print_json(summary)
         return code
 
@@ -96,7 +94,7 @@ class RunReport:
         console = self.context.console
         summary = summary_of(self._rows())
         if self.as_json:
-            console.print_json(summary_json(summary, code, _reasons(reasons, code)))
+            console.print_json(summary_json(summary, code, reason_texts(reasons, code)))
         speak = console.say if code == 0 else console.insist
         for line in status_lines(summary, self.directory.path, now_s=self.context.clock.now_s()):
             speak(line)
@@ -115,8 +113,3 @@ class RunReport:
         first = next((advice for reason, advice in _ADVICE.items() if reason in reasons), "")
         resume = f"{first}to resume, run: {self.command_line}"
         return f"{why}: {count_text(left, 'job')} left; {resume}"
-
-
-def _reasons(reasons: Sequence[StopReason], code: int) -> list[str]:
-    """Return a reason for every exit code but 0."""
-    return [one.value for one in reasons] or ([] if code == 0 else [_UNNAMED[code]])

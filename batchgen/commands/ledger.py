@@ -13,7 +13,7 @@ from batchgen.app.loading import load
 from batchgen.app.lock_wait import LockWait
 from batchgen.app.open_batch import locate, open_in
 from batchgen.app.run_file import manifest_of
-from batchgen.core.errors import BatchgenError, LedgerError, UsageError
+from batchgen.core.errors import BatchgenError, LedgerDamaged, UsageError
 from batchgen.core.ledger_codec import Position
 from batchgen.core.lifecycle import JobRecord, JobState
 from batchgen.core.plan import Records
@@ -53,13 +53,17 @@ class Verified:
 
 def _verify(args: argparse.Namespace, ref: BatchRef, context: CommandContext) -> int:
     found = verify(locate(ref).newest(), files=args.files)
+    code, reasons = 0, []
+    if found.report.faults:
+        code, reasons = LedgerDamaged.exit_code, [LedgerDamaged.reason]
+    elif found.bad_files:
+        code, reasons = BAD_FILES, ["files missing or damaged"]
     if args.json:
-        context.console.print_json(_findings(found))
+        ending = {"exit_code": code, "reasons": reasons}
+        context.console.print_json(_findings(found) | ending)
     else:
         context.console.print_lines(*_verified(found, ref))
-    if found.report.faults:
-        return LedgerError.exit_code
-    return BAD_FILES if found.bad_files else 0
+    return code
 
 
 def verify(directory: RunDirectory, *, files: bool) -> Verified:

@@ -91,3 +91,12 @@ def exit_code(reasons: Iterable[StopReason], final: Plan, *, invalid: int = 0) -
 def worst(codes: Iterable[int]) -> int:
     """Return the one exit code of several runs in a row."""
     return min(codes, key=lambda code: _WORST_FIRST.index(code) if code in _WORST_FIRST else -1)
+
+
+def reason_texts(reasons: Iterable[StopReason], code: int) -> list[str]:
+    """Return the reasons for an exit code, as they are printed: at least one, unless it is 0."""
+    return [one.value for one in reasons] or ([_UNNAMED[code]] if code in _UNNAMED else [])
+
+
+_UNNAMED = {SOME_ENDED_BADLY: "some jobs ended badly", STOPPED_EARLY: "jobs are left"}
+"""The reasons of exit codes that no stop of the run explains."""

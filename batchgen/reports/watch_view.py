@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Self
 
+from batchgen.core.stop_reasons import reason_texts
 from batchgen.core.summary import Summary
 from batchgen.core.units import count_text, duration_text
 from batchgen.reports.status_text import state_phrases, status_lines, summary_json
@@ -78,7 +79,9 @@ class JsonLines(WatchView):
         if self._last is not None and self._last.content == frame.content:
             return
         self._last = frame
-        found = summary_json(frame.summary, frame.code if frame.over else None, ())
+        code = frame.code if frame.over else None
+        reasons = () if code is None else reason_texts((), code)
+        found = summary_json(frame.summary, code, reasons)
         found |= {"eta_s": frame.eta_s, "at_work": frame.holder, "over": frame.over}
         self._stream.write(json_line(found, self._stream.encoding) + "\n")
         self._stream.flush()
