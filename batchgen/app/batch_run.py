@@ -168,7 +168,7 @@ class BatchRun:
                 raise UsageError(f"--job: neither the manifest nor the ledger has {names}")
         if not self.is_earlier:
             return asked or None
-        begun_with = with_present_names(first_jobs(self.directory), self.loaded.spool)
+        begun_with = self._begun_with()
         begun_with |= {record.job for record in records.records()}
         return begun_with & asked if asked else begun_with
 
@@ -176,7 +176,7 @@ class BatchRun:
         """Return the plan of the whole directory, whatever this run selects of it."""
         only = None
         if self.is_earlier:
-            only = with_present_names(first_jobs(self.directory), self.loaded.spool)
+            only = self._begun_with()
             only |= {record.job for record in self.ledger.records()}
         policy = policy_of(self.settings)
         everything = SelectedJobs(
@@ -201,7 +201,11 @@ class BatchRun:
         return RunReport(
             context=self.context, directory=self.directory, loaded=self.loaded, records=records,
             command_line=self._resuming_command, as_json=self.settings.json,
+            begun_with=self._begun_with() if self.is_earlier else None,
         )  # fmt: skip
+
+    def _begun_with(self) -> frozenset[str]:
+        return with_present_names(first_jobs(self.directory), self.loaded.spool)
 
     @property
     def _resuming_command(self) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import chain
 from typing import Self
 
 from batchgen.app.batch_ref import BatchRef
@@ -20,8 +19,9 @@ from batchgen.app.result_files import (
 )
 from batchgen.app.run_directories import default_directories
 from batchgen.app.run_file import first_jobs
+from batchgen.core.adoption import with_present_names
 from batchgen.core.errors import BatchgenError, ManifestNotFound
-from batchgen.core.summary import Summary, summarise, time_left_s
+from batchgen.core.summary import Summary, time_left_s
 from batchgen.core.units import seconds
 from batchgen.ledger import RecordIndex, replay
 from batchgen.reports.results_csv import ResultRow
@@ -61,12 +61,11 @@ class BatchSnapshot:
         Of the rows of today, only those count with which it began.
         """
         records = records_of(directory)
-        begun_with = frozenset(first_jobs(directory))
-        rows = self.loaded.spool.jobs() if self.loaded is not None and begun_with else ()
-        unsubmitted = (
-            row.id for row in rows if row.id in begun_with and records.get(row.id) is None
-        )
-        return summarise(chain(records.records(), (None for _ in unsubmitted)))
+        if self.loaded is None:
+            return summary_of(rows_of_ledger(records))
+        spool = self.loaded.spool
+        names = with_present_names(first_jobs(directory), spool)
+        return summary_of(rows_of_batch(spool, records, names))
 
     def eta_s(self, summary: Summary, *, now_s: float) -> float | None:
         """Return the seconds until the rest has ended; None if no job has ended lately."""

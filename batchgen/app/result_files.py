@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 from batchgen.app.spool import Spool
 from batchgen.core.lifecycle import JobRecord
@@ -14,20 +14,25 @@ from batchgen.reports.status_text import state_phrases
 from batchgen.system.run_directory import RunDirectory
 
 
-def rows_of_batch(spool: Spool, records: Records) -> Iterator[ResultRow]:
+def rows_of_batch(
+    spool: Spool, records: Records, begun_with: Collection[str] | None = None
+) -> Iterator[ResultRow]:
     """Yield every row of the manifest with the record of its job, then the jobs without a row.
 
     Rows that are not selected are among them; one that is switched off is if its job has a record.
+    In a directory that was begun by an earlier manifest, rows that it was not `begun_with` are not.
     """
     jobs_of_others = _ids_of_jobs(spool, records) if spool.invalid else frozenset()
     has_row = set()
     for row in spool.rows():
+        record = None if row.problems else records.get(row.id)
+        if begun_with is not None and record is None and row.id not in begun_with:
+            continue
         if row.problems:
             job = "" if row.id in jobs_of_others else row.id
             yield ResultRow(job=job, columns=row.columns, record=None, problems=row.problems)
             continue
         has_row.add(row.id)
-        record = records.get(row.id)
         if record is not None or not row.switched_off:
             yield ResultRow(job=row.id, columns=row.columns, record=record)
     yield from (row for row in rows_of_ledger(records) if row.job not in has_row)

@@ -39,6 +39,8 @@ class RunReport:
     records: Records
     command_line: str
     as_json: bool
+    begun_with: frozenset[str] | None = None
+    """The rows of today that count in a directory which an earlier manifest began; None: all."""
 
     def say_plan(self, plan: Plan) -> None:
         """Print what the run is going to do, and what that is expected to cost."""
@@ -106,7 +108,7 @@ class RunReport:
         write_result_files(self.directory, self.loaded.manifest.columns, self._rows)
 
     def _rows(self) -> Iterator[ResultRow]:
-        return rows_of_batch(self.loaded.spool, self.records)
+        return rows_of_batch(self.loaded.spool, self.records, self.begun_with)
 
     def _how_to_resume(self, reasons: Sequence[StopReason], *, left: int) -> str:
         why = ", ".join(reason.value for reason in reasons) or "stopped early"

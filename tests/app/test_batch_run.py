@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import csv
+import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from tests.kit.live import prompts
+from tests.kit import MODEL
+from tests.kit.live import batchgen, prompts
 from tests.kit.world import DAY_S, World
 
 HOUR_S = 3600.0
@@ -97,6 +101,34 @@ def test_yesterdays_directory_is_continued_first(world: World, tmp_path: Path) -
     assert "still has work left; it is continued first" in second.err
     assert len(list((tmp_path / "runs").iterdir())) == 2
     assert sorted(world.api.posts.values()) == [2, 2, 2]  # each day its own three pictures
+
+
+def test_an_earlier_directory_counts_the_rows_that_it_began_with(
+    world: World, tmp_path: Path
+) -> None:
+    """In its results and in `runs`; rows that were added later are those of later directories."""
+    prompts(tmp_path / "p.csv", 3)
+    manifest = tmp_path / "m.yaml"
+    manifest.write_text("run_dir: runs/{{ date }}\nprompts: {file: p.csv}\n", encoding="utf-8")
+
+    world.batchgen("run", manifest, "--no-download", "--limit", "1")
+    world.sleep(DAY_S)
+    prompts(tmp_path / "p.csv", 5)
+    world.batchgen("run", manifest, "--no-download", "--limit", "4")
+
+    earlier, today = sorted((tmp_path / "runs").iterdir())
+    for directory, expected in (
+        (earlier, {"completed": 3}),
+        (today, {"completed": 2, "pending": 3}),
+    ):
+        with (directory / "results.csv").open(encoding="utf-8") as file:
+            assert Counter(row["state"] for row in csv.DictReader(file)) == expected
+    listed = batchgen("runs", manifest, "--json", "--model", MODEL)
+    found = [
+        {state: count for state, count in one["states"].items() if count}
+        for one in json.loads(listed.out)
+    ]
+    assert found == [{"completed": 3}, {"completed": 2, "pending": 3}]
 
 
 @pytest.mark.parametrize(
