@@ -26,7 +26,8 @@ from batchgen.system.run_directory import RunDirectory
 
 _FLAGS = {
     "model": "--model", "params": "--param", "columns": "--column", "format": "--format",
-    "sheet": "--sheet", "select": "--select",
+    "encoding": "--encoding", "sheet": "--sheet", "header_row": "--header-row", "drop": "--drop",
+    "include_hidden": "--include-hidden", "select": "--select",
 }  # fmt: skip
 
 
@@ -49,7 +50,11 @@ class _RunFile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     params: dict[str, str] = {}
     columns: dict[str, str] = {}
     format: str | None = None
+    encoding: str | None = None
     sheet: str | None = None
+    header_row: int | None = None
+    drop: tuple[str, ...] = ()
+    include_hidden: bool = False
     select: str | None = None
     manifest: str | None = None
     """Relative to the run directory; None for stdin, and for a name that is not UTF-8."""
@@ -66,7 +71,7 @@ def recall(directory: RunDirectory, given: RowOptions) -> tuple[RowOptions, tupl
     notes, changes = [], {}
     for name, flag in _FLAGS.items():
         old, new = getattr(stored, name), getattr(given, name)
-        if new is None or new == {}:
+        if new is None or new in ({}, (), False):
             changes[name] = old
             if old and name == "select":
                 kept = f"--select {old!r} of an earlier run still applies"
@@ -87,7 +92,11 @@ def remember(directory: RunDirectory, manifest: str | None, options: RowOptions)
         params=dict(options.params),
         columns=dict(options.columns),
         format=options.format,
+        encoding=options.encoding,
         sheet=options.sheet,
+        header_row=options.header_row,
+        drop=options.drop,
+        include_hidden=options.include_hidden,
         select=None if _asks_for_a_state(options.select) else options.select or None,
     )
     _write(directory, stored)
@@ -185,4 +194,4 @@ def _without_old_mark(data: bytes) -> bytes:
 def _text(value: object) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{key}={item}" for key, item in value.items())
-    return str(value)
+    return ", ".join(value) if isinstance(value, tuple) else str(value)

@@ -5,6 +5,7 @@ A parser returns the value, or raises ValueError with a sentence that says what 
 
 from __future__ import annotations
 
+import codecs
 import math
 import re
 from contextlib import suppress
@@ -63,6 +64,34 @@ def parse_pair(text: str) -> tuple[str, str]:
     if not equals or not key.strip():
         raise ValueError(f"{text!r} is not of the form KEY=VALUE")
     return key.strip(), value
+
+
+_NO_FILE_ENCODINGS = frozenset({"idna", "punycode", "unicode_escape", "raw_unicode_escape"})
+
+_SUPERSETS = {
+    "utf_8": "utf-8-sig", "utf_8_sig": "utf-8-sig", "shift_jis": "cp932", "euc_kr": "cp949",
+    "gb2312": "gb18030", "gbk": "gb18030",
+}  # fmt: skip
+"""What files are in if they are called so: the same letters, and a few more."""
+
+
+def parse_encoding(text: str) -> str:
+    """Return Python's name of a text encoding."""
+    try:
+        name = codecs.lookup(text.strip()).name.replace("-", "_")
+        "".encode(name)
+    except (LookupError, ValueError):
+        name = ""
+    if not name or name in _NO_FILE_ENCODINGS:
+        raise ValueError(f"{text!r} is not a known encoding; write it like windows-1251 or gb18030")
+    return _SUPERSETS.get(name, name.replace("utf_", "utf-"))
+
+
+def parse_column(text: str) -> str:
+    """Return the name of a column."""
+    if text.strip():
+        return text.strip()
+    raise ValueError(f"{text!r} is not the name of a column")
 
 
 def parse_date(text: str) -> str:

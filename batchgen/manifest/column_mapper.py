@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from batchgen.core.errors import Problem
@@ -14,8 +15,9 @@ from batchgen.core.jobs import JSONValue
 from batchgen.core.schema.values import Given
 from batchgen.core.spreadsheet import OUR_WORDS
 from batchgen.core.suggest import did_you_mean, nearest
-from batchgen.manifest.header import NO_HEADER, Header, HeaderKind, column_letter, folded, is_secret
+from batchgen.manifest.header import NO_HEADER, Header, HeaderKind, folded, is_secret
 from batchgen.manifest.templates import Template, variable
+from batchgen.manifest.unintended import cell_reader, prompt_reader
 
 if TYPE_CHECKING:
     from batchgen.manifest.model_binding import ModelBinding
@@ -71,6 +73,12 @@ class ColumnPlan:
     """Whether the header seems to be in another row, so that no row is read by it."""
     reported: bool = False
     """Whether `problems` were reported."""
+
+    def uses(self, column: int) -> bool:
+        """Return whether a column's value decides about jobs, and is not only carried."""
+        ours = (one for one in self.our_words.values() if isinstance(one, int))
+        parameters = (one.column for one in self.to_parameters)
+        return column in {*parameters, *ours, *(index for _, index in self.variables)}
 
 
 class ColumnMapper:
@@ -158,7 +166,9 @@ class ColumnMapper:
         index = self._by_name.get(folded(source))
         if index is not None or self._header.kind is not HeaderKind.SHEET:
             return index
-        return next((i for i in self._header.nameless if folded(source) in _letters(i)), None)
+        return next(
+            (i for i in self._header.nameless if folded(source) in _letters(self._header, i)), None
+        )
 
     def _row_with(self, is_meant: Callable[[str], bool]) -> int | None:
         """Return the row below the header that seems to be the header, by one of its names."""
@@ -235,6 +245,12 @@ class ColumnMapper:
             reason = f"means {parameter!r}, and so does {header.label(column)}; keep one"
             plan.clashes.append(Clash(index, column, reason))
         read = self._binding.reader(parameter, decimal_comma=header.decimal_comma)
+        is_table = header.kind is HeaderKind.SHEET
+        if parameter == self._binding.text_parameter:
+            directory = Path(self._settings.manifest.file).parent
+            read = prompt_reader(read, directory, is_table=is_table)
+        elif is_table:
+            read = cell_reader(read)
         plan.to_parameters.append(ColumnToParameter(index, parameter, read))
         plan.labels.setdefault(parameter, header.label(index))
 
@@ -263,7 +279,7 @@ class ColumnMapper:
             names.setdefault("prompt", index)
         if self._header.kind is HeaderKind.SHEET:
             for index in self._header.nameless:
-                for name in _letters(index):
+                for name in _letters(self._header, index):
                     names.setdefault(variable(name), index)
         for word, source in self._settings.columns.items():
             if isinstance(source, str) and (column := self._column(source)) is not None:
@@ -328,7 +344,7 @@ class ColumnMapper:
         used = self._indexes_in_use()
         for first, last in self._header.repeated.items():
             if first in used or first in self._used:
-                both = f"columns {column_letter(first)} and {column_letter(last)}"
+                both = f"columns {self._header.letter(first)} and {self._header.letter(last)}"
                 self._problem(f"{self._header.names[last]!r} names {both}; rename one")
 
     def _indexes_in_use(self) -> set[int]:
@@ -349,7 +365,7 @@ class ColumnMapper:
         header = self._header
         names = [repr(_cut(name)) for name in header.names if name]
         if header.kind is HeaderKind.SHEET:
-            names += [f"{column_letter(index)} (without a name)" for index in header.nameless]
+            names += [f"{header.letter(index)} (without a name)" for index in header.nameless]
         more = f" and {len(names) - 12} more" if len(names) > 12 else ""
         return ", ".join(names[:12]) + more
 
@@ -358,7 +374,7 @@ def _cut(name: str) -> str:
     return name if len(name) <= 40 else name[:39] + "…"
 
 
-def _letters(index: int) -> tuple[str, str]:
+def _letters(header: Header, index: int) -> tuple[str, str]:
     """Return what a column without a name can be called in settings."""
-    letter = column_letter(index).casefold()
+    letter = header.letter(index).casefold()
     return letter, f"column {letter}"

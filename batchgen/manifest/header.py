@@ -31,8 +31,21 @@ MAX_TITLE_ROWS = 20
 """Rows above a header in which a title or comments are looked for."""
 NO_HEADER = "if the file has no header, add a first row that names its columns, such as prompt"
 _DELIMITERS = re.compile(r"[,;\t|]")
+REPEATED_HEADER = "is the header once more; remove it"
 MAX_HEADERS = 2000
 """Headers that are remembered; a file in which every row has other keys is still read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadOptions:
+    """How a file of rows is read, as the manifest and the command line say."""
+
+    sheet: str | None = None
+    header_row: int | None = None
+    encoding: str | None = None
+    drop: frozenset[str] = frozenset()
+    """Columns, as `folded` compares them, that the file is treated as not having."""
+    include_hidden: bool = False
 
 
 class HeaderKind(Enum):
@@ -55,6 +68,8 @@ class Header:
         row: int | None = None,
         decimal_comma: bool = False,
         ignored: frozenset[int] = frozenset(),
+        is_results: bool = False,
+        first_column: int = 0,
     ) -> None:
         self.file = file
         self.names = names
@@ -65,7 +80,12 @@ class Header:
         self.decimal_comma = decimal_comma
         """Whether `0,5` is a number in this file."""
         self.ignored = ignored
-        """Columns that our own results file added, by index. Its cells are defused as well."""
+        """Columns that our own results file added, or that the user dropped, by index."""
+        self.is_results = is_results
+        """Whether this is our own results file, whose cells are defused as well."""
+        self.first_column = first_column
+        """The spreadsheet's column in which the table begins; 0 is A."""
+        self._folded = tuple(map(folded, names))
         inputs = [(i, name) for i, name in enumerate(names) if i not in ignored]
         self.secrets = tuple(name for _, name in inputs if is_secret(name))
         """Columns whose whole name is that of a credential."""
@@ -77,7 +97,7 @@ class Header:
         self.repeated = {other: i for i, other in pairs if i != other}
         """The first column of each name that several have -> the last of them."""
         self.carried = tuple(
-            names[i] if i == other else f"{names[i]} (column {column_letter(i)})"
+            names[i] if i == other else f"{names[i]} (column {self.letter(i)})"
             for i, other in pairs
         )
         """Columns that go to the results, each under a name of its own."""
@@ -88,8 +108,26 @@ class Header:
         """Return the name of a column for messages: `scale (column D)` in a spreadsheet."""
         name = self.names[index] if len(self.names[index]) <= 60 else self.names[index][:59] + "…"
         if self.kind is HeaderKind.SHEET:
-            return f"{name} (column {column_letter(index)})"
+            return f"{name} (column {self.letter(index)})".lstrip()
         return name
+
+    def letter(self, index: int) -> str:
+        """Return the spreadsheet's name of a column of this table."""
+        return column_letter(self.first_column + index)
+
+    def is_repeated_in(self, cells: Sequence[str]) -> bool:
+        """Return whether a row is this header once more, also with its columns in another order.
+
+        A row whose prompt is the word `prompt`, while its other cells are not the header's, is not.
+        """
+        if self._folded[0] != folded(cells[0]) and folded(cells[0]) not in self._folded:
+            return False
+        found = [folded(cell) for cell in cells]
+        given = [cell for cell in found if cell]
+        if sorted(given) == sorted(filter(None, self._folded)):
+            return True
+        hits = sum(one == name != "" for one, name in zip(found, self._folded, strict=False))
+        return hits >= 2 and 2 * hits > len(given)
 
     def columns(self, cells: Sequence[Given]) -> dict[str, str]:
         """Return a row's carried cells by column name, as text.
@@ -104,7 +142,7 @@ class Header:
         columns: dict[str, str] = dict(zip(self.carried, chosen, strict=False))  # type: ignore[arg-type]
         for index in self.nameless:
             if not is_blank(cell := cells[index]):
-                columns[f"column {column_letter(index)}"] = text_of(cell)
+                columns[f"column {self.letter(index)}"] = text_of(cell)
         return columns
 
     def columns_of_ragged_row(self, cells: Sequence[str]) -> dict[str, str]:
@@ -118,12 +156,25 @@ class Header:
         return {name: cells[i] for name, i in pairs if i < len(cells)}
 
 
+class CellFault(NamedTuple):
+    """A cell that holds something which could not be read."""
+
+    column: int
+    what: str
+    is_carried_anyway: bool = False
+    """Whether the text that was read is good enough for a column that is only carried."""
+
+
 class Record(NamedTuple):
     """One row: its number as the file's owner counts, its names and its values."""
 
     row: int
     header: Header
     cells: Sequence[Given]
+    faults: Sequence[CellFault] = ()
+    """Cells whose value is not known; an error wherever it would be used."""
+    is_hidden: bool = False
+    """Whether the user hid the row, so that it is left out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,20 +238,32 @@ def is_blank(value: Given) -> bool:
 
 
 @lru_cache(maxsize=MAX_HEADERS)
-def keyed_header(file: str, keys: tuple[str, ...], *, inline: bool = False) -> Header:
+def keyed_header(
+    file: str,
+    keys: tuple[str, ...],
+    *,
+    inline: bool = False,
+    drop: frozenset[str] = frozenset(),
+) -> Header:
     """Return the header of rows with these keys, the same object for the same keys.
 
     So what the keys mean is worked out once, and not for each row.
     """
-    return Header(file=file, names=keys, kind=HeaderKind.INLINE if inline else HeaderKind.KEYS)
+    kind = HeaderKind.INLINE if inline else HeaderKind.KEYS
+    return Header(file=file, names=keys, kind=kind, ignored=_dropped(keys, drop))
+
+
+def _dropped(names: Sequence[str], drop: frozenset[str]) -> frozenset[int]:
+    return frozenset(i for i, name in enumerate(names) if folded(name) in drop)
 
 
 def find_header(
     rows: Iterable[Sequence[str]],
-    header_row: int | None,
+    options: ReadOptions,
     *,
     file: str,
     decimal_comma: bool = False,
+    first_column: int = 0,
     empty: str,
 ) -> Header:
     """Return the header of a spreadsheet: row `header_row`, or else the first that is not blank.
@@ -208,10 +271,12 @@ def find_header(
     Raises `ManifestError` if there is no such row, with `empty` as the reason if there is none at
     all, and for a header that cannot name columns.
     """
+    header_row = options.header_row
     numbered = enumerate(rows, 1)
     for row, cells in numbered:
         if row == header_row or (header_row is None and any(map(str.strip, cells))):
-            header = _sheet_header(cells, file, row, decimal_comma)
+            names = _names_of_columns(cells, f"{file}:{row}")
+            header = _sheet_header(names, file, row, decimal_comma, first_column, options.drop)
             if header_row is None:
                 header.below = tuple(_names_below(numbered))
             return header
@@ -230,22 +295,40 @@ def _names_below(
             yield row, frozenset(folded(name) for name in names if 0 < len(name) <= MAX_NAME)
 
 
-def _sheet_header(cells: Sequence[str], file: str, row: int, decimal_comma: bool) -> Header:
-    where = f"{file}:{row}"
+def _names_of_columns(cells: Sequence[str], where: str) -> tuple[str, ...]:
     if len(cells) > MAX_COLUMNS:
         what = f"has {len(cells):,} columns; at most {MAX_COLUMNS:,} are allowed"
         raise ManifestError([Problem(where, what)])
-    names = tuple(" ".join(cell.split()) for cell in cells)
-    names, ignored = read_back(names)
-    if problems := _bad_names(names, where):
+    return tuple(" ".join(cell.replace("\ufeff", "").split()) for cell in cells)
+
+
+def _sheet_header(
+    names: tuple[str, ...],
+    file: str,
+    row: int,
+    decimal_comma: bool,
+    first_column: int,
+    drop: frozenset[str],
+) -> Header:
+    names, ours = read_back(names)
+    header = Header(
+        file=file,
+        names=names,
+        row=row,
+        decimal_comma=decimal_comma,
+        ignored=ours | _dropped(names, drop),
+        is_results=bool(ours),
+        first_column=first_column,
+    )
+    if problems := _bad_names(header):
         raise ManifestError(problems)
-    return Header(file=file, names=names, row=row, decimal_comma=decimal_comma, ignored=ignored)
+    return header
 
 
-def _bad_names(names: Sequence[str], where: str) -> list[Problem]:
+def _bad_names(header: Header) -> list[Problem]:
     problems = []
-    for index, name in enumerate(names):
-        place = f"{where}: column {column_letter(index)}"
+    for index, name in enumerate(header.names):
+        place = f"{header.file}:{header.row}: column {header.letter(index)}"
         if len(name) > MAX_NAME:
             what = f"a name of {len(name):,} characters; {NO_HEADER}"
             problems.append(Problem(place, what))

@@ -31,7 +31,15 @@ from batchgen.manifest.formats.row_source import (
     read_settings_tree,
 )
 from batchgen.manifest.formats.yaml_tree import Listed
-from batchgen.manifest.header import BadRow, InputColumns, LeftOut, Record, folded
+from batchgen.manifest.header import (
+    BadRow,
+    HeaderKind,
+    InputColumns,
+    LeftOut,
+    ReadOptions,
+    Record,
+    folded,
+)
 from batchgen.manifest.job_ids import column_that_makes_unique
 from batchgen.manifest.model_binding import ModelBindings, OwnSchema, SchemaSource
 from batchgen.manifest.rows import Rows
@@ -87,7 +95,9 @@ class Manifest:
     def notes_on_files(self) -> tuple[str, ...]:
         """Those that matter also if the rows are wrong, because they may be the reason."""
         secrets = (f"column {name!r} is neither sent nor shown" for name in self._columns.secrets)
-        return (*secrets, *self._models.notes)
+        files = (note for source in self._sources for note in source.notes)
+        notes = (*self.settings.notes, *files, *secrets, *self._models.notes)
+        return tuple(dict.fromkeys(notes))
 
     @property
     def origins(self) -> Mapping[str, str]:
@@ -237,10 +247,10 @@ class _Opening:
         """Return the manifest, or raise for what is wrong with its settings."""
         options = self.options
         format_ = format_of(self.path, options.format, self.file)
-        tree = read_settings_tree(self.path, self.file, format_)
+        tree = read_settings_tree(self.path, self.file, format_, options.encoding)
         if tree is None:
             settings = ManifestSettings(file=self.file)
-            sources = [open_rows(self.path, self.file, format_, sheet=options.sheet)]
+            sources = [open_rows(self.path, self.file, format_, self._read_options())]
         else:
             reader = SettingsReader(tree, self.file, self.problems)
             settings = reader.settings()
@@ -260,6 +270,7 @@ class _Opening:
             sources=sources,
             selection=parse_selection(str(select)) if select else None,
         )
+        self._refuse_unknown_drops(sources)
         if self.problems:
             raise _all_problems(self.problems, manifest, has_rows=bool(sources))
         return manifest
@@ -279,13 +290,33 @@ class _Opening:
         if format_ == "yaml":
             what = f"{entry.name!r} is a manifest of its own; name a spreadsheet or a text file"
             raise ManifestError([Problem(where, what)])
-        return open_rows(
-            path,
-            shown,
-            format_,
+        options = self._read_options(
             sheet=entry.sheet or self.options.sheet or settings.sheet,
-            header_row=entry.header_row or settings.header_row,
+            header_row=entry.header_row or self.options.header_row or settings.header_row,
         )
+        return open_rows(path, shown, format_, options)
+
+    def _read_options(
+        self, *, sheet: str | None = None, header_row: int | None = None
+    ) -> ReadOptions:
+        options = self.options
+        return ReadOptions(
+            sheet=sheet or options.sheet,
+            header_row=header_row or options.header_row,
+            encoding=options.encoding,
+            drop=frozenset(map(folded, options.drop)),
+            include_hidden=options.include_hidden,
+        )
+
+    def _refuse_unknown_drops(self, sources: Sequence[RowSource]) -> None:
+        """Refuse `--drop` of a column that no spreadsheet has: another would still be sent."""
+        headers = [header for source in sources for header in source.headers]
+        names = [name for one in headers if one.kind is HeaderKind.SHEET for name in one.names]
+        known = set(map(folded, names))
+        for column in self.options.drop if names else ():
+            if folded(column) not in known:
+                hint = did_you_mean(column, names)
+                self.problems.append(Problem(f"--drop {column}", f"no column {column!r}{hint}"))
 
     def _confined(self, name: str, where: str) -> Path:
         allowed = self.options.allow_outside

@@ -23,6 +23,7 @@ from batchgen.manifest.header import (
     MAX_HEADERS,
     BadRow,
     Header,
+    HeaderKind,
     InputColumns,
     LeftOut,
     Record,
@@ -35,6 +36,7 @@ from batchgen.manifest.model_binding import MatrixValue, ModelBindings
 from batchgen.manifest.select_expression import Selection
 from batchgen.manifest.settings import MAX_COMBINATIONS, MAX_REPEAT, RowSettings
 from batchgen.manifest.templates import Template, variable
+from batchgen.manifest.unintended import fault_of_cell
 
 _NAMED_COLUMNS = 12
 """Columns that a note names."""
@@ -69,6 +71,7 @@ class Rows:
         self._reported: set[Problem] = set()
         self._count = 0
         self._switched_off = 0
+        self._hidden = 0
         # A file in which every row has other keys is read all the same, only more slowly.
         self._model_column = lru_cache(maxsize=MAX_HEADERS)(self._find_model_column)
         self._plan = lru_cache(maxsize=MAX_HEADERS)(self._make_plan)
@@ -86,7 +89,7 @@ class Rows:
                 continue
             plan = self._plan_of(record)
             if isinstance(plan, Problem):
-                yield self._bad(record, [plan])
+                yield from self._row_without_model(record, plan)
                 continue
             if not plan.reported:
                 yield from self._report(plan)
@@ -94,8 +97,17 @@ class Rows:
                 yield from self._read_row(record, plan)
         if self._count == self._switched_off:
             what = f"all {self._switched_off:,} rows are switched off by their `enabled` column"
+            if self._hidden:
+                what = f"all {self._switched_off:,} rows are hidden; to use them: --include-hidden"
             where = Where(file=self._settings.manifest.file)
             yield bad_row(where, what if self._switched_off else "has no rows", fatal=True)
+
+    def _row_without_model(self, record: Record, problem: Problem) -> Iterator[BadRow]:
+        if record.is_hidden:
+            self._hidden += 1
+            self._switched_off += 1
+        else:
+            yield self._bad(record, self._faults_of_cells(record, None) or [problem])
 
     def note_on_carried(self) -> str | None:
         """Return a note that names the columns whose values are sent nowhere."""
@@ -157,9 +169,15 @@ class Rows:
     def _read_row(self, record: Record, plan: ColumnPlan) -> Sequence[Job | BadRow | LeftOut]:
         row = RowDraft(record, plan, self._columns.of(record))
         row.read()
-        if "enabled" in plan.our_words and row.is_off():
+        faults = self._faults_of_cells(record, plan) if record.faults else []
+        switch = plan.our_words.get("enabled")
+        is_off = switch is not None and switch not in self._unknown(record) and row.is_off()
+        if is_off or record.is_hidden:
+            self._hidden += record.is_hidden
             self._switched_off += 1
             return self._left_out(row, (), plan, switched_off=True)
+        if faults:
+            return self._failed_row(record, row, plan, faults)
         # A row that is not selected takes its id all the same, so that names do not move.
         jobs = row.jobs(self.ids)
         if self._selection is not None and not self._selection.matches(row.columns):
@@ -179,6 +197,32 @@ class Rows:
         left_out = LeftOut(jobs=tuple(names), columns=row.columns, switched_off=switched_off)
         return (left_out,) if names else ()
 
+    def _unknown(self, record: Record) -> frozenset[int]:
+        """Return the columns whose value the row does not give although it has one."""
+        return frozenset(one.column for one in record.faults if not one.is_carried_anyway)
+
+    def _faults_of_cells(self, record: Record, plan: ColumnPlan | None) -> list[Problem]:
+        """Return the cells that could not be read and whose value would be used."""
+        header = record.header
+        return [
+            Problem(f"{header.file}:{record.row}: {header.label(one.column)}", one.what)
+            for one in record.faults
+            if one.column not in header.ignored
+            and header.names[one.column] not in header.secrets
+            and (not one.is_carried_anyway or plan is None or plan.uses(one.column))
+        ]
+
+    def _failed_row(
+        self, record: Record, row: RowDraft, plan: ColumnPlan, faults: Sequence[Problem]
+    ) -> Sequence[BadRow | LeftOut]:
+        """Return the bad row, or none if it is certain that it was not selected."""
+        names = {folded(record.header.names[column]) for column in self._unknown(record)}
+        selection = self._selection
+        asked = {one.column for one in selection.conditions} if selection else frozenset()
+        if selection and not names & asked and not selection.matches(row.columns):
+            return self._left_out(row, (), plan)
+        return (self._bad(record, faults),)
+
     def _bad(self, record: Record, problems: Sequence[Problem], id_: str | None = None) -> BadRow:
         return BadRow(
             where=Where(file=record.header.file, row=record.row),
@@ -190,7 +234,7 @@ class Rows:
 
 def _is_job_without_row(record: Record | BadRow) -> bool:
     """Return whether a row of our own results is of a job whose row had gone: only we wrote it."""
-    if isinstance(record, BadRow) or not record.header.ignored:
+    if isinstance(record, BadRow) or not record.header.is_results or record.faults:
         return False
     ignored = record.header.ignored
     return all(is_blank(cell) for i, cell in enumerate(record.cells) if i not in ignored)
@@ -247,8 +291,15 @@ class RowDraft:
     def _read_texts(self) -> None:
         self._texts = self._binding.texts.copy()
         for name, index in self._plan.variables:
-            if not is_blank(given := self._record.cells[index]):
+            given = self._record.cells[index]
+            if fault := self._fault_of_cell(given):
+                self._fault(index, fault)
+            if not is_blank(given):
                 self._texts[name] = text_of(given)
+
+    def _fault_of_cell(self, given: Given) -> str | None:
+        is_table = self._record.header.kind is HeaderKind.SHEET
+        return fault_of_cell(given) if is_table else None
 
     def _render_parameters(self) -> None:
         for parameter, template in self._plan.templates:
@@ -344,7 +395,7 @@ class RowDraft:
         self.id = canonical_text(text_of(given)) or None
         if self.id is None:
             return None
-        if fault := fault_of_id(self.id):
+        if fault := self._fault_of_cell(given) or fault_of_id(self.id):
             self._fault_of_word("id", fault)
             return None
         if other := ids.claim(self.id, self._record.header.file, self._record.row):

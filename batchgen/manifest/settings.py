@@ -42,7 +42,14 @@ class RowOptions:
     """Our word or a parameter -> the column that holds it, or a template over columns."""
     format: str | None = None
     """`csv`, `tsv`, `jsonl`, `ndjson`, `json`, `xlsx`, `txt`, `yaml`; None: by the file's name."""
+    encoding: str | None = None
+    """Of a text file without a byte order mark; None: detected."""
     sheet: str | None = None
+    header_row: int | None = None
+    drop: tuple[str, ...] = ()
+    """Columns that the spreadsheet is treated as not having."""
+    include_hidden: bool = False
+    """Whether rows that a workbook hides are used."""
     select: str | None = None
     """`COLUMN OP VALUE` joined by `and`; see `Selection`."""
     allow_outside: bool = False
@@ -80,6 +87,8 @@ class ManifestSettings:
     output: OutputSettings = field(default_factory=OutputSettings)
     run_dir: str | None = None
     """A template over `date`, relative to the manifest."""
+    notes: tuple[str, ...] = ()
+    """What the plan says about the file itself."""
     lines: Mapping[str, int] = field(default_factory=dict)
     """The line of each key: `model`, `defaults.size`, `run.rate`."""
 
@@ -176,6 +185,7 @@ class SettingsReader:
             schema=self._get("schema", _text),
             output=self._output(),
             run_dir=self._get("run_dir", _place),
+            notes=self._tree.notes,
             lines=self._lines,
         )
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import pytest
 
-from batchgen.core.errors import BatchgenError, ManifestError, UsageError
+from batchgen.core.errors import ManifestError, UsageError
 from batchgen.core.jobs import Job
 from tests.manifest.conftest import Read, problems_of
 from tests.manifest.workbooks import workbook
@@ -132,13 +131,6 @@ def test_the_header_may_be_further_down(read: Read) -> None:
     seen = read("m.yaml", "prompts: a.xlsx\nheader_row: 3\n", files={"a.xlsx": content})
     assert seen.prompts == ["a"]
     assert seen.jobs[0].where.row == 4
-
-
-def test_a_missing_library_is_named(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the extra, the message says what to install."""
-    monkeypatch.setitem(sys.modules, "python_calamine", None)
-    with pytest.raises(BatchgenError, match=r"pip install 'batchgen\[xlsx\]'"):
-        read("a.xlsx", workbook({"S": [["prompt"], ["a"]]}))
 
 
 def test_standard_input_is_read_again_and_again(read: Read) -> None:

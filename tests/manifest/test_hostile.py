@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import tracemalloc
 import zipfile
 from pathlib import Path
@@ -39,10 +40,31 @@ def test_a_file_that_is_not_text_is_named(read: Read, name: str, content: bytes,
 
 def test_control_characters_are_named(read: Read) -> None:
     """With their code and place, in the row that has them."""
-    assert problems_of(read, "a.csv", b"prompt\nfo\0x\na\x0bb\n") == [
+    assert problems_of(read, "a.csv", b"prompt\nfo\0x\na\x1bb and more words\n") == [
         "a.csv:2: prompt (column A): has the control character U+0000 at place 3; remove it",
-        "a.csv:3: prompt (column A): has the control character U+000B at place 2; remove it",
+        "a.csv:3: prompt (column A): has the control character U+001B at place 2; remove it",
     ]
+
+
+@pytest.mark.parametrize("code", [*range(9), *range(14, 32), 127, 0x80, 0x85, 0x9F])
+def test_a_control_character_is_an_error_in_a_prompt_and_kept_in_a_carried_column(
+    read: Read, code: int
+) -> None:
+    """It cannot be meant in a prompt; what is only carried comes out as it went in."""
+    assert f"U+{code:04X}" in problems_of(read, "a.csv", f"prompt,n\na{chr(code)}b,c\n")[0]
+    seen = read("b.csv", f"prompt,n\na,b{chr(code)}c\n")
+    assert [job.columns["n"] for job in seen.jobs] == [f"b{chr(code)}c"]
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.txt", "a.jsonl"])
+@pytest.mark.parametrize("sign", ["\x0b", "\x0c"])
+def test_soft_line_breaks_are_line_breaks(read: Read, name: str, sign: str) -> None:
+    """Office programs write vertical tabs and form feeds; they are the same job as a line feed."""
+    text = f"one{sign}two"
+    content = {"a.csv": f"prompt\n{text}\n", "a.txt": text}.get(name) or json.dumps(text)
+    seen = read(name, content)
+    assert seen.prompts == ["one\ntwo"]
+    assert seen.ids == read("b.csv", 'prompt\n"one\ntwo"\n').ids
 
 
 def test_an_open_quote_is_named(read: Read) -> None:

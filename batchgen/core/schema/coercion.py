@@ -66,7 +66,9 @@ _NUMBER = re.compile(
     r"[+-]?([0-9]{1,25}(\.[0-9]{0,25})?|\.[0-9]{1,25})(e[+-]?[0-9]{1,3})?", re.IGNORECASE
 )
 _COMMA_NUMBER = re.compile(r"[+-]?[0-9]{0,25},[0-9]{1,25}")
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+_LINE_ENDS = re.compile(r"\r\n|[\r\x0b\x0c]")
+"""Vertical tabs and form feeds are the soft line breaks of office programs."""
 
 TRUE_WORDS = frozenset({"true", "yes", "y", "on", "1", "x", "wahr", "vrai", "verdadero", "vero"})
 FALSE_WORDS = frozenset({"false", "no", "n", "off", "0", "falsch", "faux", "falso", "onwaar"})
@@ -180,7 +182,7 @@ def clean_text(text: str) -> str:
     if found := _CONTROL.search(text):
         place, code = found.start() + 1, ord(found[0])
         raise InvalidValue(f"has the control character U+{code:04X} at place {place}; remove it")
-    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
+    return _LINE_ENDS.sub("\n", text)
 
 
 def _text(prop: Property, given: Given, _decimal_comma: bool) -> JSONValue:
@@ -201,7 +203,7 @@ def _truth(_prop: Property, given: Given, _decimal_comma: bool) -> JSONValue:
     raise InvalidValue(f"expected true or false, got {shown(given)}")
 
 
-def _number(_prop: Property, given: Given, decimal_comma: bool) -> int | float:
+def _number(prop: Property, given: Given, decimal_comma: bool) -> int | float:
     if isinstance(given, (bool, list, dict)):
         raise InvalidValue(f"expected a number, got {shown(given)}")
     if isinstance(given, (int, float)):
@@ -209,6 +211,8 @@ def _number(_prop: Property, given: Given, decimal_comma: bool) -> int | float:
     text = text_of(given).strip()
     if _COMMA_NUMBER.fullmatch(text):
         if not decimal_comma:
+            if Kind.WHOLE in prop.kinds:
+                raise InvalidValue(f"expected a number, got {text!r}")
             raise InvalidValue(f"expected a number, got {text!r}; write {text.replace(',', '.')!r}")
         text = text.replace(",", ".")
     if not _NUMBER.fullmatch(text):

@@ -21,10 +21,12 @@ from typing import TextIO
 from batchgen.core.errors import ManifestError, Problem
 from batchgen.core.jobs import Where
 from batchgen.core.spreadsheet import restore
-from batchgen.manifest.formats.encoding import detect
+from batchgen.manifest.formats.encoding import EncodedFile, detect
 from batchgen.manifest.header import (
     MAX_COLUMNS,
+    REPEATED_HEADER,
     BadRow,
+    ReadOptions,
     Record,
     bad_row,
     column_letter,
@@ -53,7 +55,9 @@ class Dialect:
     def reader(self, file: TextIO) -> Iterator[list[str]]:
         """Yield the records of an open file, from its first row."""
         csv.field_size_limit(MAX_CELL)
-        lines = iter(partial(file.readline, MAX_LINE), "")
+        lines: Iterator[str] = iter(partial(file.readline, MAX_LINE), "")
+        # A file that was put together from several has a byte order mark at the start of each.
+        lines = (line.lstrip("\ufeff") if line[0] == "\ufeff" else line for line in lines)
         if self.has_sep_line:
             next(lines, None)
         if self.quoted:
@@ -84,43 +88,55 @@ def _has_outer_quote(cell: str) -> bool:
 class DelimitedFile:
     """One CSV or TSV file; opened again for each pass."""
 
-    def __init__(self, path: Path, shown: str, *, is_tsv: bool, header_row: int | None) -> None:
+    def __init__(self, path: Path, shown: str, *, is_tsv: bool, options: ReadOptions) -> None:
+        header_row = options.header_row or 1
         self._shown = shown
-        self._file = detect(path, shown)
-        self._dialect = self._find_dialect(is_tsv=is_tsv, header_row=header_row or 1)
+        row_of = partial(_row_after, header_row=header_row)
+        self._file = detect(path, shown, options.encoding, row_of=row_of)
+        self._dialect = self._find_dialect(is_tsv=is_tsv, header_row=header_row)
         with self._file.open() as file:
             self._header = find_header(
                 self._rows_to_header(file),
-                header_row,
+                options,
                 file=shown,
                 decimal_comma=self._dialect.delimiter == ";",
                 empty="is empty",
             )
         self.headers = (self._header,)
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the plan says about the encoding."""
+        return self._file.notes
+
     def records(self) -> Iterator[Record | BadRow]:
         """Yield the rows below the header that are not blank; what cannot be read, in its place."""
-        header, first, width = self._header, self._header.row or 0, len(self._header.names)
-        numbers, row = itertools.count(1), 0
+        row, first = 0, self._header.row or 0
         with self._file.open() as file:
             reader = self._dialect.reader(file)
             while True:
+                row += 1
                 try:
-                    for row, cells in zip(numbers, reader, strict=False):
-                        if header.ignored:
-                            cells[:] = map(restore, cells)
-                        if row <= first or not any(map(str.strip, cells)):
-                            continue
-                        if len(cells) != width:
-                            yield self._ragged(row, cells)
-                        else:
-                            yield Record(row, header, cells)
+                    cells = next(reader)
+                except StopIteration:
+                    return
                 except csv.Error as error:
-                    yield self._broken(row + 1, str(error))
+                    yield self._broken(row, str(error))
                     if "field limit" in str(error):
                         return
-                else:
-                    return
+                    continue
+                if row > first and any(map(str.strip, cells)):
+                    yield self._record(row, cells)
+
+    def _record(self, row: int, cells: list[str]) -> Record | BadRow:
+        header = self._header
+        if header.is_results:
+            cells[:] = map(restore, cells)
+        if header.is_repeated_in(cells):
+            return bad_row(Where(file=self._shown, row=row), REPEATED_HEADER)
+        if len(cells) != len(header.names):
+            return self._ragged(row, cells)
+        return Record(row, header, cells)
 
     def _find_dialect(self, *, is_tsv: bool, header_row: int) -> Dialect:
         """Return delimiter and quoting. Many files with tabs use quotes as plain letters."""
@@ -179,6 +195,33 @@ def _csv_fault(error: str) -> str:
     if "expected after" in error:
         return 'text after a closing quote; in a quoted cell write "" for a literal quote'
     return f"cannot be read: {error}"
+
+
+def _row_after(text: str, header_row: int) -> int:
+    """Return the number of the row in which a text ends, as `records` counts them."""
+    dialect = _dialect(text[:SAMPLE], header_row=header_row, quoted=True)
+    row, reader = 0, dialect.reader(io.StringIO(text + "?", newline=""))
+    while True:
+        with contextlib.suppress(csv.Error):
+            if next(reader, None) is None:
+                return row
+        row += 1
+
+
+def is_table(file: EncodedFile) -> bool:
+    """Return whether the beginning of a text file is a table whose cells are separated by tabs.
+
+    Excel saves a sheet as such a `.txt` file and calls it "Unicode Text".
+    """
+    with file.open() as opened:
+        rows = csv.reader(io.StringIO(opened.read(SAMPLE), newline=""), delimiter="\t")
+        widths: list[int] = []
+        with contextlib.suppress(csv.Error):
+            widths.extend(len(cells) for cells in rows if any(map(str.strip, cells)))
+    if not widths or widths[0] < 2:
+        return False
+    same = sum(width == widths[0] for width in widths)
+    return 2 * same > len(widths) and (len(widths) > 1 or file.codec.startswith("utf-16"))
 
 
 def _dialect(sample: str, *, header_row: int, quoted: bool) -> Dialect:

@@ -1,22 +1,30 @@
 """Detection of a text file's encoding, before its first row is read.
 
 The whole file is scanned once in blocks, so that the decision holds for every row and no later
-byte can stop a run. UTF-16 and UTF-8 can be recognized; other bytes that look like text are read
-as Windows-1252, which Excel writes in Western Europe.
+byte can stop a run. UTF-16 and UTF-8 can be recognized; other bytes are Windows-1252, which Excel
+writes in Western Europe, if they read like Western text. Anything else needs `--encoding`, which
+decides for every file without a byte order mark.
 """
 
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
-from batchgen.core.errors import ManifestError, Problem
+from batchgen.core.errors import ManifestError, Problem, UsageError
+from batchgen.core.run_limits import parse_encoding
+from batchgen.manifest.formats.code_pages import NAMES, likely_pages, reads_western
 
 BLOCK_BYTES = 1 << 20
 SAMPLE_BYTES = 1 << 16
+JUDGED_BYTES = 1 << 13
+"""Of the lines with characters beyond ASCII, by which a code page is judged."""
+MAX_COUNTED_BYTES = 1 << 26
+"""How far into a file the row of a fault is counted, and not only its line."""
 
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -35,6 +43,17 @@ _MAGIC = (
     (b"\x1f\x8b", "a gzip archive; unpack it first"),
     (b"SQLite", "a database"),
 )
+_CONTENT = (
+    (rb"<(!doctype|html|head|body)\b", "a web page, not a list; export the data itself"),
+    (rb"<\?xml\b", "an XML document, not a list; save it as CSV or .xlsx"),
+    (rb"version https://git-lfs\.github\.com/spec/",
+        "a Git LFS pointer, not the file itself; run `git lfs pull`"),
+    (rb"/annex/objects/", "a git-annex pointer, not the file itself; run `git annex get`"),
+    (rb"\{\\rtf", "a rich text document; save it as plain text"),
+    (rb"\[InternetShortcut\]", "a link to a page, not the file itself"),
+)  # fmt: skip
+"""Text that comes in place of a list, by its beginning."""
+_MERGE = re.compile(rb"^(<{7}|>{7})( |\r?$)", re.MULTILINE)
 _NAMES = {"cp1252": "UTF-8 or Windows-1252", "utf-8-sig": "UTF-8", "utf-16": "UTF-16"}
 _TEXT_CONTROLS = frozenset(b"\t\n\r\x0b\x0c\x1a")
 
@@ -46,6 +65,8 @@ class EncodedFile:
     path: Path
     codec: str
     """Python's name of the encoding."""
+    notes: tuple[str, ...] = ()
+    """What the plan says about the encoding; nothing about UTF-8 and UTF-16."""
 
     def open(self) -> TextIO:
         """Open the file as text, with line ends as they are."""
@@ -56,21 +77,80 @@ class EncodedFile:
         return any(b'"' in block for block in _blocks(self.path))
 
 
-def detect(path: Path, shown: str) -> EncodedFile:
+def line_of(text: str) -> int:
+    """Return the number of the line that comes after a text."""
+    return 1 + len(re.findall(r"\r\n|\r|\n", text))
+
+
+def detect(
+    path: Path,
+    shown: str,
+    encoding: str | None = None,
+    *,
+    row_of: Callable[[str], int] = line_of,
+) -> EncodedFile:
     """Find out the encoding of a file; `shown` is its name in messages.
 
-    Raises `ManifestError` for a file that is not text in any of the encodings.
+    `encoding` is what the user says it is. `row_of` returns the row that comes after the beginning
+    of the file, for a message.
+
+    Raises `ManifestError` for a file that is not text in any of the encodings, and for text that
+    is no list at all: a web page, a pointer, an unresolved merge.
     """
     with path.open("rb") as file:
         sample = file.read(SAMPLE_BYTES)
+    refuse_content(sample, shown)
+    _refuse_merge(path, shown)
     codec = next((codec for bom, codec in _BOMS if sample.startswith(bom)), None)
+    notes: tuple[str, ...] = ()
+    if codec is None and encoding is not None:
+        return _in_named(path, shown, encoding, row_of)
     codec = codec or _utf_16_without_bom(sample)
     if codec is None:
         _refuse_binary(sample, shown)
         codec = _utf_8_or_windows_1252(path, sample, shown)
+        if codec == "cp1252":
+            notes = (f"{shown}: read as Windows-1252{_example(path, codec)}",)
     else:
-        _refuse_broken(path, codec, shown)
-    return EncodedFile(path=path, codec=codec)
+        _refuse_broken(path, codec, shown, row_of)
+    return EncodedFile(path=path, codec=codec, notes=notes)
+
+
+def _in_named(path: Path, shown: str, encoding: str, row_of: Callable[[str], int]) -> EncodedFile:
+    """Return the file in the encoding that the user named."""
+    try:
+        codec = parse_encoding(encoding)
+    except ValueError as error:
+        raise UsageError(f"--encoding: {error}") from None
+    _refuse_broken(path, codec, shown, row_of, "is --encoding right?")
+    if codec.startswith(("utf-8", "utf-16")):
+        return EncodedFile(path=path, codec=codec)
+    note = f"{shown}: read as {NAMES.get(codec, codec)}, as --encoding says{_example(path, codec)}"
+    if not all(map(bytes.isascii, _blocks(path))) and _first_fault(path, "utf-8") is None:
+        note += "; the file is valid UTF-8 too"
+    return EncodedFile(path=path, codec=codec, notes=(note,))
+
+
+def _example(path: Path, codec: str) -> str:
+    """Return a word by which the user can see whether the encoding is right."""
+    text = _lines_beyond_ascii(path).decode(codec, "replace")
+    word = next((word for word in re.findall(r"\w+", text) if not word.isascii()), "")
+    return f", as in {word[:40]!r}" if word else ""
+
+
+def _lines_beyond_ascii(path: Path) -> bytes:
+    """Return the first lines that have more than ASCII in them."""
+    found, size = [], 0
+    for block in _blocks(path):
+        if block.isascii():
+            continue
+        for line in block.splitlines(keepends=True):
+            if not line.isascii():
+                found.append(line[:JUDGED_BYTES])
+                size += len(line)
+            if size >= JUDGED_BYTES:
+                return b"".join(found)
+    return b"".join(found)
 
 
 def _blocks(path: Path) -> Iterator[bytes]:
@@ -92,6 +172,26 @@ def _utf_16_without_bom(sample: bytes) -> str | None:
     return None
 
 
+def refuse_content(sample: bytes, shown: str) -> None:
+    """Refuse text that somebody's program put in place of a list."""
+    start = sample.removeprefix(codecs.BOM_UTF8).lstrip()[:200]
+    for pattern, name in _CONTENT:
+        if re.match(pattern, start, re.IGNORECASE):
+            _refuse(shown, f"is {name}")
+
+
+def _refuse_merge(path: Path, shown: str) -> None:
+    line, rest = 1, b""
+    for read in _blocks(path):
+        block = rest + read
+        if found := _MERGE.search(block):
+            line += block.count(b"\n", 0, found.start())
+            what = f"an unresolved merge ({found[1].decode()}); resolve it and save the file"
+            _refuse(f"{shown}:{line}", what)
+        rest = block[block.rfind(b"\n") + 1 :][:20]
+        line += block.count(b"\n")
+
+
 def _refuse_binary(sample: bytes, shown: str) -> None:
     for magic, name in _MAGIC:
         if sample.startswith(magic):
@@ -108,14 +208,34 @@ def _utf_8_or_windows_1252(path: Path, sample: bytes, shown: str) -> str:
     if _mostly_utf_8(sample) or _mostly_utf_8(_bytes_around(path, fault.offset)):
         what = f"is UTF-8, but line {fault.line} has the byte 0x{fault.byte:02x}, which is not"
         _refuse(shown, f"{what}; save it as UTF-8 again")
-    _refuse_broken(path, "cp1252", shown)
+    judged = _lines_beyond_ascii(path)
+    if not reads_western(judged):
+        pages = likely_pages(judged)
+        what = f"the text looks like {' or '.join(pages)}" if pages else ""
+        if not pages:
+            _refuse_broken(path, "cp1252", shown, line_of)
+            what = "is not UTF-8 and does not read like Western text"
+        name = pages[0] if pages else "NAME"
+        _refuse(f"{shown}:{fault.line}", f"{what}; save it as UTF-8, or say --encoding {name}")
+    _refuse_broken(path, "cp1252", shown, line_of)
     return "cp1252"
 
 
-def _refuse_broken(path: Path, codec: str, shown: str) -> None:
+def _refuse_broken(
+    path: Path,
+    codec: str,
+    shown: str,
+    row_of: Callable[[str], int],
+    hint: str = "save the file as UTF-8",
+) -> None:
     if fault := _first_fault(path, codec):
-        what = f"the byte 0x{fault.byte:02x} is not valid text in {_NAMES.get(codec, codec)}"
-        _refuse(f"{shown}:{fault.line}", f"{what}; save the file as UTF-8")
+        row = fault.line
+        if fault.offset < MAX_COUNTED_BYTES:
+            with path.open("rb") as file:
+                row = row_of(file.read(fault.offset).decode(codec, "replace"))
+        name = _NAMES.get(codec) or NAMES.get(codec, codec)
+        what = f"the byte 0x{fault.byte:02x} is not valid text in {name}"
+        _refuse(f"{shown}:{row}", f"{what}; {hint}")
 
 
 def _refuse(where: str, what: str) -> None:

@@ -45,6 +45,8 @@ class InlineRows:
                 where = Where(file=self._file, row=line)
                 yield bad_row(where, "an empty entry" if entry is None else what)
 
+    notes: Sequence[str] = ()
+
     @property
     def headers(self) -> Sequence[Header]:
         """The headers of all rows."""

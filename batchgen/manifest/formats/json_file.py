@@ -20,7 +20,7 @@ from batchgen.core.schema.values import Given
 from batchgen.manifest.formats.encoding import detect
 from batchgen.manifest.formats.line_files import json_record
 from batchgen.manifest.formats.yaml_tree import Listed, Mapped, NotYAML, read_yaml, refuse_large
-from batchgen.manifest.header import BadRow, Header, Record, bad_row
+from batchgen.manifest.header import BadRow, Header, ReadOptions, Record, bad_row
 
 BLOCK = 1 << 16
 MAX_ELEMENT = 4_000_000
@@ -30,12 +30,12 @@ LONGEST_TOKEN = 12
 _BLANKS = " \t\r\n\ufeff"
 
 
-def read_json_settings(path: Path, shown: str) -> Mapped | None:
+def read_json_settings(path: Path, shown: str, encoding: str | None = None) -> Mapped | None:
     """Return the object that a JSON manifest is, or None for a list of rows.
 
     Raises `ManifestError` for a file that is neither.
     """
-    encoded = detect(path, shown)
+    encoded = detect(path, shown, encoding)
     with encoded.open() as file:
         first = _Elements(file).peek()
     if first == "[":
@@ -51,7 +51,10 @@ def read_json_settings(path: Path, shown: str) -> Mapped | None:
         document = read_yaml(text, shown)
     except NotYAML:
         document = _without_lines(value)
-    return document if isinstance(document, Mapped) else None
+    if not isinstance(document, Mapped):
+        return None
+    document.notes = (*encoded.notes, *document.notes)
+    return document
 
 
 def _checked_json(text: str, shown: str) -> object:
@@ -85,9 +88,11 @@ class JSONFile:
 
     headers: Sequence[Header] = ()
 
-    def __init__(self, path: Path, shown: str) -> None:
-        self._file = detect(path, shown)
+    def __init__(self, path: Path, shown: str, options: ReadOptions) -> None:
+        self._file = detect(path, shown, options.encoding)
         self._shown = shown
+        self._drop = options.drop
+        self.notes = self._file.notes
 
     def records(self) -> Iterator[Record | BadRow]:
         """Yield a record for each element of the list."""
@@ -95,7 +100,7 @@ class JSONFile:
             elements = _Elements(file)
             try:
                 for line, value in elements.read():
-                    yield json_record(value, self._shown, line)
+                    yield json_record(value, self._shown, line, self._drop)
             except (ValueError, RecursionError) as error:
                 where = Where(file=self._shown, row=elements.line)
                 yield bad_row(where, f"is not valid JSON: {error}", fatal=True)

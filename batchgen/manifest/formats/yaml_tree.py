@@ -8,6 +8,7 @@ a schema gives them a type).
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -41,12 +42,27 @@ _FLOAT = re.compile(
 )
 
 
+_LINE_END = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
+_COMMENT = re.compile(r"[ \t]+(#.*)")
+MAX_SHOWN = 100
+"""Characters of a comment in a message."""
+_IS_A_COMMENT = "{} is a comment and is not sent; put the text in quotes if it belongs to it"
+_MAY_BE_TEXT = (
+    "YAML takes {} as a comment and drops it; put the text in quotes if it belongs to it, "
+    "or write a blank after the #"
+)
+_KEYS_OF_FILES = frozenset({"file", "format", "sheet", "header_row"})
+
+
 class NotYAML(ManifestError):
     """Text that YAML cannot read at all."""
 
 
 class Mapped(dict[str, Given]):
     """A mapping that knows the line of each of its keys."""
+
+    notes: tuple[str, ...] = ()
+    """What the plan says about the file; only of the mapping at its top."""
 
     def __init__(self, line: int) -> None:
         super().__init__()
@@ -63,20 +79,24 @@ class Listed(list[Given]):
         self.lines: list[int] = []
 
 
-def read_yaml_settings(path: Path, shown: str) -> Mapped:
+def read_yaml_settings(path: Path, shown: str, encoding: str | None = None) -> Mapped:
     """Return the mapping that a YAML manifest is; a list alone is its `prompts`.
 
     Raises `ManifestError` for a file that is neither.
     """
     refuse_large(path, shown)
-    with detect(path, shown).open() as file:
-        document = read_yaml(file.read(), shown)
+    encoded = detect(path, shown, encoding)
+    notes: list[str] = []
+    with encoded.open() as file:
+        document = read_yaml(file.read(), shown, notes)
     if isinstance(document, Mapped):
+        document.notes = (*encoded.notes, *notes)
         return document
     if document is not None and not isinstance(document, Listed):
         what = "is not a manifest; write `prompts:` with a list, or name a file there"
         raise ManifestError([Problem(shown, what)])
     tree = Mapped(1)
+    tree.notes = (*encoded.notes, *notes)
     tree["prompts"] = document if document is not None else Listed(1)
     return tree
 
@@ -88,23 +108,44 @@ def refuse_large(path: Path, shown: str) -> None:
         raise ManifestError([Problem(shown, what)])
 
 
-def read_yaml(text: str, shown: str) -> Given:
+def read_yaml(text: str, shown: str, notes: list[str] | None = None) -> Given:
     """Return the document in `text`; `shown` is the file's name in messages.
 
+    Comments behind a text that is sent, which may be a part of it, are added to `notes`.
+
     Raises `ManifestError` for what is not YAML, has two documents or the same key twice, nests too
-    deeply, or grows too much by aliases.
+    deeply, grows too much by aliases, or has the beginning of a text that goes on with a `#`.
     """
-    builder = _Builder(shown)
+    lines = _LINE_END.split(text) if "#" in text else []
+    builder = _Builder(shown, lines)
     try:
         for event in yaml.parse(text, Loader=_Loader):
             builder.take(event)
     except yaml.YAMLError as error:
-        raise NotYAML([_syntax_problem(error, shown)]) from None
+        problems = [_syntax_problem(error, shown)]
+        if cut := _cut_text(lines, builder.last_line, getattr(error, "problem_mark", None)):
+            problems.insert(0, Problem(f"{shown}:{cut[0]}", _MAY_BE_TEXT.format(cut[1])))
+        raise NotYAML(problems) from None
     except RecursionError:
         raise ManifestError([Problem(shown, "is nested too deeply")]) from None
+    if notes is not None:
+        notes += builder.notes
     if builder.problems:
         raise ManifestError(builder.problems)
     return builder.document
+
+
+def _cut_text(lines: Sequence[str], first: int, mark: Any) -> tuple[int, str] | None:
+    """Return line and text of a comment that may have cut a text, and so led to an error below."""
+    last = mark.line + 1 if mark else first
+    for number in range(first, min(last, len(lines)) + 1):
+        if found := _COMMENT.search(lines[number - 1]):
+            return number, _shortened(found[1])
+    return None
+
+
+def _shortened(text: str) -> str:
+    return repr(text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 1] + "…")
 
 
 def _syntax_problem(error: yaml.YAMLError, shown: str) -> Problem:
@@ -142,8 +183,12 @@ class _Frame:
 class _Builder:
     """The document that is built from the parser's events, one by one."""
 
-    def __init__(self, shown: str) -> None:
+    def __init__(self, shown: str, lines: Sequence[str] = ()) -> None:
         self.shown = shown
+        self.notes: list[str] = []
+        self.last_line = 1
+        """The line on which the last scalar began."""
+        self._lines = lines
         self.document: Given = None
         self.problems: list[Problem] = []
         self._stack: list[_Frame] = []
@@ -177,11 +222,36 @@ class _Builder:
             self._stop(line, f"the tag {tag!r} is not allowed; write plain values")
 
     def _scalar(self, event: yaml.ScalarEvent, line: int) -> None:
+        self.last_line = line
         quoted = not event.implicit[0] or bool(event.style)
         value: Given = event.value if quoted else _as_written(event.value)
+        if self._lines and not event.style and self._is_text(value):
+            self._find_comment(event.end_mark)
         if event.anchor:
             self._anchors[event.anchor] = (value, 1)
         self._put(value, line, 1, event.value)
+
+    def _is_text(self, value: Given) -> bool:
+        """Return whether the scalar that comes next is a text that is sent, or a part of one."""
+        if not self._stack or self._stack[-1].wants_key():
+            return False
+        key, depth = self._stack[0].key, len(self._stack)
+        own_key = self._stack[-1].key
+        if key is None or (key == "prompts" and depth > 1):
+            is_prompt = own_key in (None, "prompt")
+            return is_prompt or (isinstance(value, str) and own_key not in _KEYS_OF_FILES)
+        return key == "template" or (isinstance(value, str) and key in ("matrix", "defaults"))
+
+    def _find_comment(self, end: Any) -> None:
+        """Report a comment right behind a text, because it may have been meant as a part of it."""
+        found = _COMMENT.match(self._lines[end.line], end.column)
+        if found is None:
+            return
+        where, text = f"{self.shown}:{end.line + 1}", _shortened(found[1].rstrip())
+        if found[1][1:2].strip():
+            self.problems.append(Problem(where, _MAY_BE_TEXT.format(text)))
+        else:
+            self.notes.append(f"{where}: {_IS_A_COMMENT.format(text)}")
 
     def _open(self, event: yaml.CollectionStartEvent, line: int) -> None:
         if len(self._stack) >= MAX_DEPTH:
