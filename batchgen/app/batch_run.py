@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from batchgen.app.batch_ref import BatchRef
 from batchgen.app.command_context import CommandContext
+from batchgen.app.known_ledgers import KnownLedgers, has_paid_jobs
 from batchgen.app.loading import LoadedBatch, entries_to_pin, load, read_records
 from batchgen.app.lock_wait import LockWait
 from batchgen.app.open_batch import OpenBatch, open_in
@@ -67,6 +68,7 @@ class BatchRun:
     context: CommandContext
     lock_wait: LockWait
     narrowing: Narrowing
+    known_ledgers: KnownLedgers
     is_earlier: bool
     """Whether this continues a directory that was begun before today's."""
 
@@ -116,6 +118,8 @@ class BatchRun:
             outcome = Outcome(reasons=())
             if plan.work_left:
                 outcome = await self.run(selected, plan, prices)
+            elif has_paid_jobs(self.ledger):
+                self.known_ledgers.remember(self.directories, self.remote.base.origin)
             return self.report(selected, outcome)
 
     def open(self) -> None:
@@ -279,8 +283,13 @@ class BatchRun:
             settings=self.settings, remote=self.remote, ledger=self.ledger,
             spending=self._spending(selected, plan, prices),
         )  # fmt: skip
+        api, was_known = self.remote.base.origin, self.known_ledgers.knows(self.directories)
         async with build_runner(parts, plan) as runner:
-            return await runner.run(selected)
+            self.known_ledgers.remember(self.directories, api)  # before anything is paid for
+            outcome = await runner.run(selected)
+        if not was_known and not has_paid_jobs(self.ledger):
+            self.known_ledgers.forget(self.directories)
+        return outcome
 
     def _spending(self, selected: SelectedJobs, plan: Plan, prices: PriceOf) -> Spending:
         if self.settings.max_cost and plan.unpriced:

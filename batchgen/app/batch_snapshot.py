@@ -9,8 +9,9 @@ from typing import Self
 
 from batchgen.app.batch_ref import BatchRef
 from batchgen.app.command_context import CommandContext
+from batchgen.app.known_ledgers import KnownLedgers
 from batchgen.app.loading import LoadedBatch, load, read_records, records_of
-from batchgen.app.open_batch import open_newest
+from batchgen.app.open_batch import locate, open_newest
 from batchgen.app.result_files import (
     rows_of_batch,
     rows_of_ledger,
@@ -87,6 +88,9 @@ def read_snapshot(ref: BatchRef, context: CommandContext) -> BatchSnapshot:
     """
     try:
         batch = open_newest(ref, context)
+        if not batch.directory.has_ledger:
+            known = KnownLedgers.of(context.state_dir, ref.manifest, is_real=not ref.sandbox)
+            known.require_present(locate(ref))
         loaded = load(batch.manifest, spool_dir=batch.directory.path)
     except BatchgenError as error:
         return _without_manifest(ref, error)

@@ -47,6 +47,11 @@ class CommandContext:
         """The directory in which model descriptions are cached; None if there is no place."""
         return environment.cache_directory(self.environment)
 
+    @property
+    def state_dir(self) -> Path | None:
+        """The directory of what is remembered for this user; None if there is no place."""
+        return environment.state_directory(self.environment)
+
     def client(self, base: ApiBase, token: Secret) -> ModelAPI:
         """Return a client of an API, to be entered before use (`async with`)."""
         from batchgen.api.client import ModelAPI  # aiohttp: only for commands that call the API

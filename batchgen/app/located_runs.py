@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from batchgen.app.batch_ref import BatchRef
 from batchgen.app.batch_run import BatchRun, Narrowing
 from batchgen.app.command_context import CommandContext
+from batchgen.app.known_ledgers import KnownLedgers
 from batchgen.app.lock_wait import LockWait
 from batchgen.app.open_batch import directories_of
 from batchgen.app.other_directories import newest_with
@@ -31,10 +32,15 @@ def located_runs(
     retried = request.retry.jobs if request.retry is not None else ()
     narrowing = Narrowing(settings.limit, {*settings.jobs, *retried})
 
+    known = KnownLedgers.of(context.state_dir, ref.manifest, is_real=not ref.sandbox)
+    if not settings.new_ledger:
+        known.require_present(directories, context.api.origin)
+
     def run_in(directory: RunDirectory, *, is_earlier: bool) -> BatchRun:
         return BatchRun(
             ref=ref, directory=directory, directories=directories, request=request,
             settings=settings, context=context, lock_wait=lock_wait, narrowing=narrowing,
+            known_ledgers=known,
             is_earlier=is_earlier,
         )  # fmt: skip
 

@@ -16,6 +16,7 @@ from typing import Self
 from batchgen.app.batch_ref import BatchRef
 from batchgen.app.batch_snapshot import read_snapshot
 from batchgen.app.command_context import CommandContext
+from batchgen.app.known_ledgers import KnownLedgers
 from batchgen.app.loading import LoadedBatch, load
 from batchgen.app.open_batch import locate, open_in
 from batchgen.app.run_directories import RunDirectories, default_directories
@@ -125,6 +126,8 @@ class StatusWatcher:
         except BatchgenError as error:
             self._directories = default_directories(ref)
             self._leave_out_manifest(error)
+        known = KnownLedgers.of(context.state_dir, ref.manifest, is_real=not ref.sandbox)
+        known.require_present(self._directories)
         self._directory = self._directories.newest()
         self._holder = at_work(self._directory.path)
         self._signs = self._read_signs()

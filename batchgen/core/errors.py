@@ -139,6 +139,19 @@ class LedgerMissing(LedgerError):
         super().__init__(f"{run_dir}: no ledger here; is this the right --run-dir?")
 
 
+class LedgerNotWhereItWas(LedgerError):
+    """There is no ledger in a place where there was one with paid jobs."""
+
+    def __init__(self, run_dir: str, *, moved_to: str | None = None) -> None:
+        known = f" A later one is {moved_to}: add --run-dir {moved_to}." if moved_to else ""
+        super().__init__(
+            f"{run_dir}: there is no ledger here any more, although jobs of this batch were paid"
+            " for and recorded here. Nothing was submitted. Is the disk mounted? Was the directory"
+            f" moved or renamed?{known} To continue with a moved directory, add --run-dir DIR; to"
+            " start again and pay for every job, add --new-ledger"
+        )
+
+
 class ManifestNotFound(BatchgenError):
     """The manifest, or a file that it names, does not exist or cannot be read."""
 

@@ -224,6 +224,9 @@ class RunSettings:
         "date of the run directory, if its name has one", default_note="today", refusal=ONE_RUN)]
     fresh: Annotated[bool, Setting("--fresh", "", parse_switch, Group.RUN_DIRECTORY,
         "begin today's run directory, even if an earlier one has work left", refusal=ONE_RUN)]
+    new_ledger: Annotated[bool, Setting("--new-ledger", "", parse_switch, Group.RUN_DIRECTORY,
+        "start a new ledger although an earlier ledger of this batch is not where it was",
+        only_run=True, refusal=ONE_RUN)]
     if_locked: Annotated[IfLocked, Setting("--if-locked", "fail|skip|wait=D", parse_if_locked,
         Group.RUN_DIRECTORY, "if another run is active: fail (75), skip this run (75; skip=0:"
         " exit code 0), or wait=10m for it", default="fail",

@@ -53,6 +53,14 @@ def cache_directory(environment: Mapping[str, str] = os.environ) -> Path | None:
     return Path(home) / ".cache" / "batchgen" if home else None
 
 
+def state_directory(environment: Mapping[str, str] = os.environ) -> Path | None:
+    """Return the directory of what is remembered; None if the environment names no place for it."""
+    if (given := environment.get("XDG_STATE_HOME", "")) and Path(given).is_absolute():
+        return Path(given) / "batchgen"
+    home = environment.get("HOME")
+    return Path(home) / ".local" / "state" / "batchgen" if home else None
+
+
 def _checked(value: str, source: str) -> Secret:
     if not (value.isascii() and value.isprintable()) or " " in value:
         raise TokenMissing(
