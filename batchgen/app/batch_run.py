@@ -250,6 +250,7 @@ class BatchRun:
         preparation = Preparation(
             run_dir=self.directory.path, ledger=self.ledger, batch=self.loaded.spool,
             console=self.context.console, now_s=self.context.clock.now_s(),
+            output_dir=self.loaded.manifest.settings.output.dir,
             repair=self.settings.repair, retry=self.request.retry, limit=self.narrowing.limit,
         )  # fmt: skip
         self.only = self._meant_jobs(self.ledger)

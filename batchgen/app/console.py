@@ -23,7 +23,7 @@ from batchgen.core.stop_reasons import worst
 from batchgen.core.units import count_text
 from batchgen.reports.event_log import EventLog
 from batchgen.reports.progress import Progress, Tally, make_progress
-from batchgen.reports.terminal import json_line, tame
+from batchgen.reports.terminal import json_line, tame, visible
 
 if TYPE_CHECKING:
     from batchgen.ports import Clock
@@ -160,7 +160,7 @@ class Console:
         """Print the result that the command was asked for on stdout."""
         result = self.begin_result()
         for line in lines:
-            result.write(f"{line}\n")
+            result.write(_shown(line))
 
     def begin_result(self) -> GuardedStream:
         """Return stdout for the result that the command was asked for."""
@@ -174,7 +174,7 @@ class Console:
     def confirm(self, *lines: str) -> None:
         """Print on stdout what was done; what was asked for is the deed, so a loss is no error."""
         for line in lines:
-            self.out.write(f"{line}\n")
+            self.out.write(_shown(line))
 
     def print_error(self, error: BatchgenError, *, for_programs: bool = False) -> None:
         """Print why the command ended: on stderr as text or JSON, and with `--json` on stdout.
@@ -227,6 +227,11 @@ class Console:
         else:
             self.err.write(f"batchgen: {tame(text)}\n")
             self.err.flush()
+
+
+def _shown(text: str) -> str:
+    """Return one line or several for a stream that may be a terminal."""
+    return "".join(f"{visible(line)}\n" for line in text.split("\n"))
 
 
 class RunObserver:

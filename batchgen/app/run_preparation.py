@@ -19,7 +19,8 @@ from batchgen.core.events import FilesLost, Granted
 from batchgen.core.jobs import Batch
 from batchgen.core.units import count_text, timestamp
 from batchgen.ledger import RunLedger
-from batchgen.outputs.verify import bad_files
+from batchgen.outputs.destination import destination_of
+from batchgen.outputs.verify import BadFile, bad_files
 from batchgen.system.files import set_aside_name
 
 
@@ -32,6 +33,8 @@ class Preparation:
     batch: Batch
     console: Console
     now_s: float
+    output_dir: str | None = None
+    """The manifest's `output.dir`."""
     repair: bool = False
     """Whether damaged files are to be fetched again."""
     retry: Retry | None = None
@@ -70,7 +73,16 @@ async def reopen_damaged_files(run: Preparation) -> None:
     """
     if not run.repair:
         return
-    found = tuple(bad_files(run.run_dir, run.ledger))
+    outputs = destination_of(run.run_dir, run.output_dir)
+    found: list[BadFile] = []
+    others: list[BadFile] = []
+    for bad in bad_files(run.run_dir, run.ledger):
+        (found if outputs.owns(bad.file.path) or not bad.exists else others).append(bad)
+    for bad in others[:SHOWN_PROBLEMS]:
+        run.console.insist(
+            f"{bad.file.path}: {bad.why}; it is outside of the run and output directories, so it"
+            " is left as it is"
+        )
     _move_aside((run.run_dir / bad.file.path for bad in found if bad.exists), timestamp(run.now_s))
     for job in dict.fromkeys(bad.job for bad in found):
         await run.ledger.record(job, FilesLost())
@@ -78,7 +90,7 @@ async def reopen_damaged_files(run: Preparation) -> None:
         run.console.say(f"{bad.file.path}: {bad.why}; it is fetched again")
     if found:
         run.console.say(f"{count_text(len(found), 'file')} to fetch again, at no cost")
-    else:
+    elif not others:
         run.console.say("every file is as it was downloaded")
 
 

@@ -24,7 +24,7 @@ from batchgen.ledger.damage import DamageReport, examine
 from batchgen.ledger.repair import Repaired, repair
 from batchgen.ledger.replay import job_lines
 from batchgen.outputs.verify import BadFile, bad_files
-from batchgen.reports.terminal import tame
+from batchgen.reports.terminal import escaped, tame
 from batchgen.system.run_directory import RunDirectory
 
 SHOWN = 20
@@ -234,7 +234,7 @@ def _show(args: argparse.Namespace, ref: BatchRef, context: CommandContext) -> i
     if not lines:
         raise UsageError(f"{directory}: no job {args.job!r}; status and results.csv list the jobs")
     for raw, record in lines:
-        text = raw.decode("utf-8", "replace") if args.json else _line(record, "")
+        text = escaped(raw.decode("utf-8", "replace")) if args.json else _line(record, "")
         context.console.print_lines(text)
     if not args.json:
         context.console.print_lines(*_end(lines[-1][1]))

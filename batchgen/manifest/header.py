@@ -7,6 +7,7 @@ for a model is decided in `column_mapper`.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -21,6 +22,9 @@ from batchgen.core.jobs import Where
 from batchgen.core.schema.values import Given, Written, text_of
 from batchgen.core.spreadsheet import read_back
 
+_NOT_OF_A_LINE = frozenset({"Cc", "Cs", "Zl", "Zp"})
+"""Control characters, halves of pairs, and line breaks. Joiners are none: emoji, Hindi and Persian
+are written with them."""
 CREDENTIALS = frozenset({"api_key", "token", "password", "secret", "authorization"})
 """Names of columns whose cells must not appear in a report."""
 MAX_COLUMNS = 2000
@@ -332,9 +336,14 @@ def _bad_names(header: Header) -> list[Problem]:
         if len(name) > MAX_NAME:
             what = f"a name of {len(name):,} characters; {NO_HEADER}"
             problems.append(Problem(place, what))
-        elif not name.isprintable():
+        elif not is_one_line(name):
             problems.append(Problem(place, f"a control character in the name {name!r}; remove it"))
     return problems
+
+
+def is_one_line(text: str) -> bool:
+    """Return whether a text has neither a line break nor a control character in it."""
+    return text.isprintable() or not any(unicodedata.category(c) in _NOT_OF_A_LINE for c in text)
 
 
 class InputColumns:

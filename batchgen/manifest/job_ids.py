@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Sequence
 from batchgen.core.canonical_input import canonical_text
 from batchgen.core.jobs import Where
 from batchgen.core.schema.values import text_of
-from batchgen.manifest.header import Record, folded
+from batchgen.manifest.header import Record, folded, is_one_line
 
 MAX_ID = 200
 """Characters of a row's own id."""
@@ -124,7 +124,7 @@ def fault_of_id(id_: str) -> str | None:
     """Return what is wrong with a row's own id, None if nothing is."""
     if len(id_) > MAX_ID:
         return f"an id of {len(id_)} characters; at most {MAX_ID} are allowed"
-    if not id_.isprintable():
+    if not is_one_line(id_):
         return "an id with a line break or control character in it; ids are one line of text"
     return None
 

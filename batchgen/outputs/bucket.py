@@ -76,6 +76,10 @@ class Bucket:
         """Return the whole URL."""
         return f"{self.url.rstrip('/')}/{name}"
 
+    def owns(self, path: str) -> bool:
+        """Return whether its key is below the prefix."""
+        return path.startswith(f"{self.url.rstrip('/')}/")
+
     def difference(self, file: OutputFile) -> str:
         """Compare the size, and the digest in the metadata."""
         with self._translating_errors():

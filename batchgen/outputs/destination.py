@@ -40,6 +40,13 @@ class Destination(Protocol):
         """Return what the ledger calls a file of this name."""
         ...
 
+    def owns(self, path: str) -> bool:
+        """Return whether a path in the ledger is that of an output, which may be replaced.
+
+        A ledger may come from anywhere, and its paths may lead anywhere.
+        """
+        ...
+
     def difference(self, file: OutputFile) -> str:
         """Return how the file there differs from this one; empty if it is this very file."""
         ...

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from batchgen.core.events import OutputFile
 from batchgen.outputs.file_names import MAX_NAME_BYTES, MIN_STEM_BYTES, TAIL_BYTES
 from batchgen.system.crash_points import CrashPoint, reached
 from batchgen.system.files import rename_if_absent, replacing, sync_directory, sync_file
+from batchgen.system.run_directory import RunDirectory
 
 
 @dataclass(slots=True, kw_only=True)
@@ -62,17 +64,35 @@ class LocalDirectory:
         """Return the path relative to the run directory, with `/`."""
         return Path(os.path.relpath(self.path / name, self.run_dir)).as_posix()
 
+    def owns(self, path: str) -> bool:
+        """Return whether it is inside the output directory, or the run directory, links resolved.
+
+        The run directory's own files are none of them.
+        """
+        if "://" in path or "\0" in path or Path(path).name in ("", ".."):
+            return False
+        run_dir, outputs = Path(os.path.realpath(self.run_dir)), Path(os.path.realpath(self.path))
+        place = Path(os.path.realpath((self.run_dir / path).parent)) / Path(path).name
+        if RunDirectory(run_dir).keeps(place):
+            return False
+        return any(place.is_relative_to(top) and place != top for top in (run_dir, outputs))
+
     def difference(self, file: OutputFile) -> str:
         """Compare size and digest; reads the file."""
         path = self.run_dir / file.path
         try:
-            size_bytes = path.stat().st_size
+            found = path.stat()
+            if not stat.S_ISREG(found.st_mode):
+                return "not a file"
+            size_bytes = found.st_size
             if size_bytes != file.bytes:
                 return f"{size_bytes:,} bytes; the download had {file.bytes:,}"
             with path.open("rb") as content:
                 same = hashlib.file_digest(content, "sha256").hexdigest() == file.sha256
         except FileNotFoundError:
             return "missing"
+        except ValueError:
+            return "not a valid path"
         return "" if same else "its content is not what was downloaded (sha256)"
 
     def put(self, part: Path, file: OutputFile, content_type: str) -> bool:  # noqa: ARG002

@@ -153,6 +153,8 @@ class Store:
     async def _find_or_fetch(self, key: Key, url: str, earlier: OutputFile | None) -> OutputFile:
         if earlier is not None and await self._holds(earlier):
             return earlier
+        if earlier is not None and not self.destination.owns(earlier.path):
+            earlier = None  # it gets a new name here; what is there is left as it is
         note = self._note_of(key, earlier)
         if note.url != without_query(url):
             note = note.without_bytes()  # another output: an ETag says nothing across URLs

@@ -19,7 +19,7 @@ from batchgen.core.events import OutputFile
 from batchgen.core.lifecycle import JobState
 from batchgen.core.plan import Records
 from batchgen.outputs.answers import Unreachable
-from batchgen.outputs.destination import Destination, destination_of, fault_of_output_dir
+from batchgen.outputs.destination import SCHEMES, Destination, destination_of, fault_of_output_dir
 
 _AT_ONCE = 256
 """Files that are handed to the threads together; keeps memory flat over a million."""
@@ -53,13 +53,18 @@ def bad_files(run_dir: Path, records: Records) -> Iterator[BadFile]:
 
 
 def _compare(run_dir: Path, job: str, file: OutputFile) -> BadFile | None:
+    place = file.path.rpartition("/")[0]
+    scheme, is_address, _ = place.partition("://")
+    if is_address and scheme not in SCHEMES:
+        why = f"{scheme}:// is not a place for files"
+        return BadFile(job=job, file=file, why=why, exists=False)
     try:
-        why = _destination(file.path.rpartition("/")[0], run_dir).difference(file)
+        why = _destination(place, run_dir).difference(file)
     except Unreachable as error:
         raise LocalIOError(str(error)) from error
     except OSError as error:
         why = error.strerror or str(error)
-    exists = os.path.lexists(run_dir / file.path)
+    exists = "\0" not in file.path and os.path.lexists(run_dir / file.path)
     return BadFile(job=job, file=file, why=why, exists=exists) if why else None
 
 

@@ -16,7 +16,7 @@ from batchgen.core.errors import LocalIOError
 from batchgen.core.events import Event
 from batchgen.core.lifecycle import JobRecord
 from batchgen.core.units import timestamp
-from batchgen.reports.terminal import TextStream, json_line
+from batchgen.reports.terminal import TextStream, json_line, tame
 
 if TYPE_CHECKING:
     from batchgen.ports import Clock
@@ -106,7 +106,6 @@ def _event_name(event: Event) -> str:
 def _plain(moment: str, facts: dict[str, object]) -> str:
     """Return `2026-11-22T02:00:01.123Z accepted job="fox" state="in_queue" attempt=1`."""
     if "note" in facts:
-        text = " ".join(str(facts["note"]).split())
-        return f"{moment} {''.join(char for char in text if char.isprintable())}"
+        return f"{moment} {tame(str(facts['note']))}"
     parts = " ".join(f"{key}={json_line(value)}" for key, value in facts.items() if key != "event")
     return f"{moment} {facts['event']} {parts}"

@@ -10,6 +10,7 @@ import msgspec
 
 _HARMFUL = frozenset({"Cc", "Cf", "Co", "Zl", "Zp"})
 """Control, format and private-use characters, line and paragraph separators."""
+_JOINERS = "\u200c\u200d"
 _DELETE = 0x7F
 REPLACEMENT = "\ufffd"
 """Shown for what is not text, such as the bytes of a file name in another encoding."""
@@ -46,8 +47,18 @@ def tame(text: str) -> str:
 
 
 def visible(text: str) -> str:
-    """Return a text without control characters, line feeds included."""
-    return "".join(map(_visible, text))
+    """Return a text without control characters, line feeds included.
+
+    Nothing that hides, turns around or moves other text is left. A joiner stays if it shapes a
+    letter or an emoji before it: names in Hindi and Persian have them.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    kept = ""
+    for char in text:
+        joins = char in _JOINERS and kept and not kept[-1].isascii() and kept[-1] not in _JOINERS
+        kept += char if joins else _visible(char)
+    return kept.rstrip(_JOINERS)
 
 
 def _visible(char: str) -> str:
@@ -68,11 +79,16 @@ def json_line(value: object, encoding: str = "utf-8") -> str:
     if text.isascii() and "\x7f" not in text:
         return text
     is_utf8 = encoding.lower().replace("_", "-") in ("utf-8", "utf8")
-    return "".join(map(_escaped, text)) if is_utf8 else _ascii_json(value)
+    return escaped(text) if is_utf8 else _ascii_json(value)
 
 
 def _ascii_json(value: object) -> str:
     return json.dumps(msgspec.to_builtins(value), separators=(",", ":"))
+
+
+def escaped(text: str) -> str:
+    """Return JSON with its control characters escaped, which means the same."""
+    return text if text.isascii() and text.isprintable() else "".join(map(_escaped, text))
 
 
 def _escaped(char: str) -> str:

@@ -85,6 +85,15 @@ class RunDirectory:
         """Whether a run has ever begun here."""
         return self.ledger.exists()
 
+    def keeps(self, path: Path) -> bool:
+        """Return whether a path is that of one of these files, and not of an output."""
+        if not path.is_relative_to(self.path):
+            return False
+        files = (self.run_file, self.jobs_file, self.results, self.page, self.sandbox_journal)
+        first = path.relative_to(self.path).parts[:1]
+        names = {one.name for one in (*files, self.schemas, self.downloads)}
+        return any(name in names or name.startswith(("ledger.", "reviews.")) for name in first)
+
     def create(self) -> None:
         """Create the directory if it does not exist. Raises `LocalIOError`."""
         try:
