@@ -116,7 +116,7 @@ class Rows:
             return None
         shown = ", ".join(map(repr, names[:_NAMED_COLUMNS]))
         more = f" and {len(names) - _NAMED_COLUMNS} more" if len(names) > _NAMED_COLUMNS else ""
-        return f"carried to the results and not sent: {shown}{more}"
+        return f"carried to the results and not sent: {shown}{more}; --drop NAME leaves one out"
 
     def _plan_of(self, record: Record) -> ColumnPlan | Problem:
         """Return what the row's columns mean for its model; a problem if it names no model."""

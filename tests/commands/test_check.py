@@ -211,7 +211,7 @@ def test_columns_that_are_only_carried_are_named(check: Check) -> None:
 
     assert code == 0
     (note,) = (line for line in lines if "not sent" in line)
-    assert note.endswith("carried to the results and not sent: 'campaign', 'owner'")
+    assert "carried to the results and not sent: 'campaign', 'owner'; --drop" in note
 
 
 def test_a_name_that_several_columns_have_is_an_error_only_where_it_is_used(check: Check) -> None:
