@@ -192,6 +192,8 @@ class SettingsReader:
     def prompts(self) -> Listed:
         """Return the entries under `prompts:`; one file or one prompt counts as a list of one."""
         value = self._tree.get("prompts")
+        if isinstance(value, Written) and value.value is None:
+            value = None
         if isinstance(value, Listed):
             return value
         line = self._lines.get("prompts", self._tree.line)

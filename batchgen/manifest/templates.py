@@ -192,9 +192,27 @@ def _faults(tree: nodes.Node) -> Iterator[str]:
             yield f"the filter {node.name!r} is not allowed; allowed: {', '.join(sorted(FILTERS))}"
         elif isinstance(node, nodes.Test) and node.name not in _TESTS:
             yield f"the test {node.name!r} is not allowed; allowed: {', '.join(sorted(_TESTS))}"
+        elif isinstance(node, nodes.Getattr):
+            yield _fault_of_dots(node)
         elif not isinstance(node, _ALLOWED):
             name = type(node).__name__.lower()
             yield f"line {node.lineno}: {name} is not allowed in a template"
+
+
+def _fault_of_dots(node: nodes.Getattr) -> str:
+    """Return why a name with dots is not allowed: other programs nest values, a row does not."""
+    names, inner = [node.attr], node.node
+    while isinstance(inner, nodes.Getattr):
+        names.append(inner.attr)
+        inner = inner.node
+    if not isinstance(inner, nodes.Name):
+        return f"line {node.lineno}: .{node.attr} is not allowed in a template"
+    names.append(inner.name)
+    path = list(reversed(names))
+    return (
+        f"{'.'.join(path)!r} is not the name of a column; write {{{{ {path[-1]} }}}}, or "
+        f"{{{{ {'_'.join(path)} }}}} if the column is called so"
+    )
 
 
 def _replace(text: object, old: str, new: str) -> str:

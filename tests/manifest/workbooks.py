@@ -25,7 +25,7 @@ _OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
 _MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
 
 
-def workbook(sheets: Mapping[str, Sequence[Sequence[Cell]]]) -> bytes:
+def workbook(sheets: Mapping[str, Sequence[Sequence[Cell]] | str]) -> bytes:
     """Return a workbook with these sheets, hidden if their name begins with `~`.
 
     A row without cells is left out of the file.
@@ -60,13 +60,25 @@ def _state(name: str) -> str:
     return 'state="hidden" ' if name.startswith("~") else ""
 
 
-def _sheet(rows: Sequence[Sequence[Cell]]) -> str:
+def sheet_of(data: str, after: str = "") -> str:
+    """Return the XML of a sheet with these rows, as a spreadsheet program writes them."""
+    return f'<worksheet xmlns="{_MAIN}"><sheetData>{data}</sheetData>{after}</worksheet>'
+
+
+def text_cell(place: str, text: str) -> str:
+    """Return a cell with a text."""
+    return f'<c r="{place}" t="inlineStr"><is><t>{escape(text)}</t></is></c>'
+
+
+def _sheet(rows: Sequence[Sequence[Cell]] | str) -> str:
+    if isinstance(rows, str):
+        return rows
     body = "".join(
         f'<row r="{r}">{"".join(_cell(r, c, cell) for c, cell in enumerate(cells))}</row>'
         for r, cells in enumerate(rows, 1)
         if cells
     )
-    return f'<worksheet xmlns="{_MAIN}"><sheetData>{body}</sheetData></worksheet>'
+    return sheet_of(body)
 
 
 def _cell(row: int, column: int, cell: Cell) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from batchgen.core.jobs import Where
 from batchgen.core.schema.values import Given, Written, shown, text_of
 from batchgen.manifest.formats.yaml_tree import Listed, Mapped
-from batchgen.manifest.header import BadRow, Header, Record, bad_row, keyed_header
+from batchgen.manifest.header import BadRow, Header, Record, bad_row, is_blank, keyed_header
 
 FILE_KEYS = frozenset({"file", "format", "sheet", "header_row"})
 
@@ -38,12 +38,12 @@ class InlineRows:
             if isinstance(entry, Mapped):
                 keys = tuple(key.strip() for key in entry)
                 yield Record(line, self._header(keys), list(entry.values()))
-            elif isinstance(entry, (str, Written)):
+            elif isinstance(entry, (str, Written)) and not is_blank(entry):
                 yield Record(line, self._header(("prompt",)), [entry])
             else:
                 what = f"expected a prompt or a mapping, got {shown(entry)}"
                 where = Where(file=self._file, row=line)
-                yield bad_row(where, "an empty entry" if entry is None else what)
+                yield bad_row(where, "an empty entry" if is_blank(entry) else what)
 
     notes: Sequence[str] = ()
 

@@ -86,7 +86,7 @@ def json_record(
         return Record(number, keyed_header(file, tuple(value), drop=drop), list(value.values()))
     if isinstance(value, str):
         return Record(number, keyed_header(file, ("prompt",)), [value])
-    what = f"expected an object or a text, got {shown(value)}"
+    what = f"expected an object or a text, got {'null' if value is None else shown(value)}"
     if isinstance(value, dict):
         what = f"has {len(value):,} keys; at most {MAX_KEYS:,} are allowed"
     return bad_row(Where(file=file, row=number), what)
