@@ -84,7 +84,7 @@ def test_error_words_decide_nothing_else_either(read: Read) -> None:
         ("<!DOCTYPE html>\n<html><body>Sign in</body></html>", "is a web page"),
         ("<html>\n<head></head></html>", "is a web page"),
         ('<?xml version="1.0"?>\n<x/>', "is an XML document"),
-        ("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 1\n", "Git LFS pointer"),
+        ("version https://git-lfs.github.com/spec/v1\noid sha256:4d\nsize 1\n", "Git LFS pointer"),
         ("/annex/objects/SHA256E-s12--4d7a.csv\n", "git-annex pointer"),
     ],
 )  # fmt: skip
