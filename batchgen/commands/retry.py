@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-from dataclasses import replace
 
 from batchgen.app.batch_ref import BatchRef
 from batchgen.app.command_context import CommandContext
-from batchgen.app.run_options import Retry
-from batchgen.commands.run import request_of, run
+from batchgen.app.run_command import run
+from batchgen.app.run_options import Retry, RunRequest
 from batchgen.core.lifecycle import JobState
+from batchgen.core.run_settings import given_flags
 
 
 def handle(args: argparse.Namespace, context: CommandContext) -> int:
@@ -18,7 +18,8 @@ def handle(args: argparse.Namespace, context: CommandContext) -> int:
     wanted = {JobState.IN_DOUBT: args.doubts, JobState.CANCELLED: args.cancelled}
     states = frozenset(state for state, chosen in wanted.items() if chosen)
     retry = Retry(states=states or frozenset({JobState.FAILED}), jobs=frozenset(args.job))
-    request = request_of(args)
-    flags = {**request.flags, "jobs": ()}  # --job chooses what is retried
-    request = replace(request, flags=flags, retry=retry, retry_rest=args.all)
+    flags = {**given_flags(vars(args)), "jobs": ()}  # --job chooses what is retried
+    request = RunRequest(
+        flags=flags, command_line=args.command_line, retry=retry, retry_rest=args.all
+    )
     return asyncio.run(run(BatchRef.of(args), request, context))

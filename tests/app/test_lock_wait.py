@@ -36,16 +36,10 @@ def test_a_wait_ends_with_the_lock(tmp_path: Path) -> None:
         lock.release()
 
     async def run_beside() -> int:
-        from batchgen.app.batch_ref import BatchRef
-        from batchgen.cli.parser import build_parser
-        from batchgen.commands.run import request_of, run
-
-        argv = ["run", str(manifest), "--no-download", "--if-locked", "wait=10m"]
-        argv += ["--model", "bytedance/dreamina-4-0/text-to-image", "--quiet"]
-        args = build_parser(argv).parse_args(argv)
-        args.command_line = "batchgen run"
         other = asyncio.create_task(let_go())
-        code = await run(BatchRef.of(args), request_of(args), world.context)
+        code = await world.run(
+            "run", manifest, "--no-download", "--quiet", "--if-locked", "wait=10m"
+        )
         await other
         return code
 

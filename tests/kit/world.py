@@ -13,10 +13,11 @@ from unittest.mock import patch
 
 from batchgen.app.batch_ref import BatchRef
 from batchgen.app.command_context import CommandContext
+from batchgen.app.run_command import run
+from batchgen.app.run_options import RunRequest
 from batchgen.cli.parser import build_parser
-from batchgen.commands.run import request_of, run
-from batchgen.core.errors import LockHeld
 from batchgen.core.model_entry import NoCatalogueEntry, read_entry
+from batchgen.core.run_settings import given_flags
 from batchgen.ledger.group_commit import GroupCommit
 from tests.kit import MODEL
 from tests.kit.fakes import MemoryAPI
@@ -47,20 +48,25 @@ class World:
 
     def batchgen(self, *words: str | Path) -> Done:
         """Run `batchgen run` to its end, and let the time go on that it took."""
+        out, err = io.StringIO(), io.StringIO()
+        with redirect_stdout(out), redirect_stderr(err):
+            try:
+                code = self.do(self.run(*words))
+            except LockHeld as error:
+                self.context.console.print_error(error)
+                code = error.exit_code
+        return Done(code, out.getvalue(), err.getvalue())
+
+    async def run(self, *words: str | Path) -> int:
+        """Run `batchgen run` on the running loop, and return the exit code."""
         argv = [str(word) for word in words]
         if "--model" not in argv:
             argv += ["--model", MODEL]
         args = build_parser(argv).parse_args(argv)
-        args.command_line = "batchgen " + " ".join(argv)
-        out, err = io.StringIO(), io.StringIO()
-        with redirect_stdout(out), redirect_stderr(err):
-            context = self.context
-            try:
-                code = self.do(run(BatchRef.of(args), request_of(args), context))
-            except LockHeld as error:
-                context.console.print_error(error)
-                code = error.exit_code
-        return Done(code, out.getvalue(), err.getvalue())
+        request = RunRequest(
+            flags=given_flags(vars(args)), command_line="batchgen " + " ".join(argv)
+        )
+        return await run(BatchRef.of(args), request, self.context)
 
     def do(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine in virtual time."""

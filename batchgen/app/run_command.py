@@ -2,20 +2,70 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from batchgen.app.batch_ref import BatchRef
 from batchgen.app.batch_run import BatchRun, Narrowing
 from batchgen.app.command_context import CommandContext
 from batchgen.app.known_ledgers import KnownLedgers
 from batchgen.app.lock_wait import LockWait
-from batchgen.app.open_batch import directories_of
+from batchgen.app.open_batch import directories_of, read_settings
 from batchgen.app.other_directories import newest_with
 from batchgen.app.run_file import is_finished
 from batchgen.app.run_options import RunRequest, policy_of
+from batchgen.core.errors import BatchgenError, LockHeld
+from batchgen.core.run_limits import LockedAction
+from batchgen.core.run_settings import RunSettings
+from batchgen.core.stop_reasons import worst
 from batchgen.core.units import local_date
 from batchgen.manifest.settings import ManifestSettings
 from batchgen.system.run_directory import RunDirectory
+
+SKIPPED = "skipped"
+
+
+async def run(ref: BatchRef, request: RunRequest, context: CommandContext) -> int:
+    """Run in every directory that has work left, and return the worst exit code.
+
+    Raises `BatchgenError` if the run cannot begin.
+    """
+    console = context.console
+    settings = request.settings(None)
+    with console:
+        console.configure(settings, context.clock)
+        try:
+            manifest = read_settings(ref)
+            settings = request.settings(manifest)
+            console.configure(settings, context.clock)
+            return await _run_all(located_runs(ref, request, manifest, context))
+        except BatchgenError as error:
+            skips = settings.if_locked.action is LockedAction.SKIP
+            if skips and isinstance(error, LockHeld):
+                return _skipped(error, settings, context)
+            console.log(str(error))
+            raise
+
+
+async def _run_all(batch_runs: Iterable[BatchRun]) -> int:
+    codes = []
+    for batch_run in batch_runs:
+        code = await batch_run.execute()
+        if code is None:
+            continue
+        codes.append(code)
+        if code not in (0, 1) and not batch_run.settings.dry_run:
+            return code
+    return worst(codes) if codes else 0
+
+
+def _skipped(error: LockHeld, settings: RunSettings, context: CommandContext) -> int:
+    """Say that the run was skipped, and return the exit code."""
+    code, text = settings.if_locked.skip_code, f"skipped, nothing was done: {error}"
+    if settings.json:
+        context.console.print_json({"exit_code": code, "reasons": [SKIPPED, error.reason]})
+    speak = context.console.say if code == 0 else context.console.insist
+    speak(text)
+    return code
 
 
 def located_runs(
