@@ -16,6 +16,7 @@ from batchgen.app.command_context import CommandContext
 from batchgen.app.run_command import run
 from batchgen.app.run_options import RunRequest
 from batchgen.cli.parser import build_parser
+from batchgen.core.errors import LockHeld
 from batchgen.core.model_entry import NoCatalogueEntry, read_entry
 from batchgen.core.run_settings import given_flags
 from batchgen.ledger.group_commit import GroupCommit
