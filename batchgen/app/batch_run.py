@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from batchgen.app.batch_ref import BatchRef
 from batchgen.app.command_context import CommandContext
 from batchgen.app.known_ledgers import KnownLedgers, has_paid_jobs
-from batchgen.app.loading import LoadedBatch, entries_to_pin, load, read_records
+from batchgen.app.loading import LoadedBatch, entries_to_pin, load, pin, read_records
 from batchgen.app.lock_wait import LockWait
 from batchgen.app.open_batch import OpenBatch, open_in
 from batchgen.app.pricing import (
@@ -23,7 +23,6 @@ from batchgen.app.pricing import (
 from batchgen.app.remote import Remote, real_api, sandbox_in_process
 from batchgen.app.run_directories import RunDirectories
 from batchgen.app.run_file import (
-    first_jobs,
     mark_finished,
     remember,
     remember_jobs,
@@ -31,28 +30,15 @@ from batchgen.app.run_file import (
 from batchgen.app.run_options import RunRequest, policy_of
 from batchgen.app.run_preparation import Preparation, prepare
 from batchgen.app.run_report import RunReport
+from batchgen.app.run_scope import Narrowing, RunScope
 from batchgen.app.selected_jobs import SelectedJobs
-from batchgen.core.adoption import with_present_names
-from batchgen.core.canonical_input import canonical_text
-from batchgen.core.errors import LockHeld, UsageError
+from batchgen.core.errors import LockHeld
 from batchgen.core.model_entry import ModelEntry
 from batchgen.core.plan import Plan, Records
 from batchgen.core.run_settings import RunSettings
 from batchgen.ledger import RunLedger, RunLock
-from batchgen.models.pinned import PinnedSchemas
 from batchgen.runner.runner import Outcome
-from batchgen.runner.spending import Spending
 from batchgen.system.run_directory import RunDirectory
-
-
-@dataclass(slots=True)
-class Narrowing:
-    """What `--limit` and `--job` leave to the later directories of one command."""
-
-    limit: int | None
-    """Submissions that are still allowed; None: any number."""
-    unknown_jobs: set[str]
-    """Ids of `--job` that no manifest and no ledger has had so far."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -101,17 +87,20 @@ class BatchRun:
             self.open()
             stack.enter_context(self.load())
             if self.settings.dry_run or not self.directory.has_ledger:
-                selected = self._select(self._records())
-                plan = selected.plan(price_of(self.batch.models, self.settings))
+                records = read_records(self.directory, self.loaded.spool)
+                scope = self._scope(records)
+                plan = self._select(scope, scope.meant_jobs()).plan(
+                    price_of(self.batch.models, self.settings)
+                )
                 if self.settings.dry_run:
-                    return self.show_plan(plan)
+                    return self.show_plan(plan, records)
                 if not plan.work_left:
                     retry = self.request.retry is not None
-                    return self._report_of(self._records()).say_nothing_to_do(plan, retry=retry)
+                    return self._report_of(records).say_nothing_to_do(plan, retry=retry)
             await self.begin(stack, lock)
             if not await self.prepare():
                 return self._report_of(self.ledger).say_nothing_to_do(Plan(), retry=True)
-            if self.is_earlier and not self._whole_plan().work_left:
+            if self.is_earlier and not self._scope(self.ledger).whole_plan().work_left:
                 mark_finished(self.directory, policy_of(self.settings))
                 return None
             selected, plan, prices = await self.plan()
@@ -141,60 +130,27 @@ class BatchRun:
             self.context.console.say(note)
         return self.loaded
 
-    def _records(self) -> Records:
-        """Return the records of a directory whose ledger this run does not write to."""
-        records = read_records(self.directory, self.loaded.spool)
-        self.only = self._meant_jobs(records)
-        return records
-
-    def _select(self, records: Records) -> SelectedJobs:
-        selected = SelectedJobs.of(
-            self.loaded.spool, records, self.settings, only=self.only, limit=self.narrowing.limit,
-            matches_state=self.loaded.matches_state,
+    def _scope(self, records: Records) -> RunScope:
+        return RunScope(
+            directory=self.directory, loaded=self.loaded, records=records, settings=self.settings,
+            narrowing=self.narrowing, is_earlier=self.is_earlier,
+            is_retry=self.request.retry is not None,
         )  # fmt: skip
+
+    def _select(self, scope: RunScope, only: frozenset[str] | None) -> SelectedJobs:
+        selected = scope.select(only)
         selection = self.loaded.manifest.selection
         if selection is not None and next(selected.jobs(), None) is None:
             self.context.console.say(f"--select {selection.text!r} matches no row")
         return selected
 
-    def _meant_jobs(self, records: Records) -> frozenset[str] | None:
-        """Return the jobs of `--job`, in an earlier directory among those with which it began.
-
-        Raises `UsageError` in the last directory of a command for an id that is nowhere.
-        """
-        asked = frozenset(self.settings.jobs)
-        if unknown := self.narrowing.unknown_jobs:
-            unknown.difference_update(row.id for row in self.loaded.spool.rows())
-            known = {canonical_text(record.job) for record in records.records()} if unknown else ()
-            unknown.difference_update(known)
-            if unknown and (not self.is_earlier or self.request.retry is not None):
-                names = ", ".join(repr(job) for job in sorted(unknown))
-                raise UsageError(f"--job: neither the manifest nor the ledger has {names}")
-        if not self.is_earlier:
-            return asked or None
-        begun_with = self._begun_with()
-        begun_with |= {record.job for record in records.records()}
-        return begun_with & asked if asked else begun_with
-
-    def _whole_plan(self) -> Plan:
-        """Return the plan of the whole directory, whatever this run selects of it."""
-        only = None
-        if self.is_earlier:
-            only = self._begun_with()
-            only |= {record.job for record in self.ledger.records()}
-        policy = policy_of(self.settings)
-        everything = SelectedJobs(
-            batch=self.loaded.spool, ledger=self.ledger, policy=policy, only=only
-        )
-        return everything.plan()
-
-    def show_plan(self, plan: Plan) -> int | None:
+    def show_plan(self, plan: Plan, records: Records) -> int | None:
         """Print the plan of a dry run; None if an earlier directory has no work left."""
         if self.is_earlier and not plan.work_left:
             return None
         if self.is_earlier:
             self._say_continued()
-        report = self._report_of(self._records())
+        report = self._report_of(records)
         report.show_plan(plan, balance_sentence(self.ref, plan, self.context))
         return 0
 
@@ -205,11 +161,8 @@ class BatchRun:
         return RunReport(
             context=self.context, directory=self.directory, loaded=self.loaded, records=records,
             command_line=self._resuming_command, as_json=self.settings.json,
-            begun_with=self._begun_with() if self.is_earlier else None,
+            begun_with=self._scope(records).begun_with(),
         )  # fmt: skip
-
-    def _begun_with(self) -> frozenset[str]:
-        return with_present_names(first_jobs(self.directory), self.loaded.spool)
 
     @property
     def _resuming_command(self) -> str:
@@ -226,15 +179,13 @@ class BatchRun:
         if lock is None:
             lock = stack.enter_context(self.lock_wait.acquire(self.directory))
         self.directory.remove_leftovers()
-        pinned = PinnedSchemas(self.directory.path)
-        entries = entries_to_pin(self.loaded, self.batch.models, pinned)
+        entries = entries_to_pin(self.loaded, self.batch.models, self.directory)
         self.remote = await stack.enter_async_context(self._remote(entries))
         self.ledger = RunLedger.open(
             self.directory.path, api=self.remote.base.origin, clock=self.context.clock, lock=lock
         )
         stack.push_async_callback(self.ledger.close)
-        for entry in entries:
-            pinned.keep(entry)
+        pin(entries, self.directory)
         manifest = None if self.ref.is_stdin else self.ref.manifest
         remember(self.directory, manifest, self.batch.ref.row_options)
         if self.directories.are_dated:
@@ -253,7 +204,7 @@ class BatchRun:
             output_dir=self.loaded.manifest.settings.output.dir,
             repair=self.settings.repair, retry=self.request.retry, limit=self.narrowing.limit,
         )  # fmt: skip
-        self.only = self._meant_jobs(self.ledger)
+        self.only = self._scope(self.ledger).meant_jobs()
         await prepare(preparation)
         if self.request.retry is None or self.request.retry_rest:
             return True
@@ -262,7 +213,7 @@ class BatchRun:
 
     async def plan(self) -> tuple[SelectedJobs, Plan, PriceOf]:
         """Decide which jobs the run is about, price them, and say so."""
-        selected = self._select(self.ledger)
+        selected = self._select(self._scope(self.ledger), self.only)
         if self.narrowing.limit is not None and selected.within_limit is not None:
             self.narrowing.limit -= len(selected.within_limit)
         models = self.batch.models
@@ -279,10 +230,17 @@ class BatchRun:
         """Submit, poll and download until nothing is left or a reason to stop arrives."""
         from batchgen.app.build_runner import RunnerParts, build_runner  # loads aiohttp
 
+        if self.settings.max_cost and plan.unpriced:
+            require_prices(selected.jobs(), prices, manifest=self.ref.manifest)
+        others = [one for one in self.directories.begun() if one != self.directory]
+        budgets = spending(
+            self.settings.max_cost, own=self.ledger, others=others,
+            now_s=self.context.clock.now_s(), price_of=prices,
+        )  # fmt: skip
         parts = RunnerParts(
             context=self.context, directory=self.directory, loaded=self.loaded,
             settings=self.settings, remote=self.remote, ledger=self.ledger,
-            spending=self._spending(selected, plan, prices),
+            spending=budgets,
         )  # fmt: skip
         api, was_known = self.remote.base.origin, self.known_ledgers.knows(self.directories)
         async with build_runner(parts, plan) as runner:
@@ -292,19 +250,10 @@ class BatchRun:
             self.known_ledgers.forget(self.directories)
         return outcome
 
-    def _spending(self, selected: SelectedJobs, plan: Plan, prices: PriceOf) -> Spending:
-        if self.settings.max_cost and plan.unpriced:
-            require_prices(selected.jobs(), prices, manifest=self.ref.manifest)
-        others = [one for one in self.directories.begun() if one != self.directory]
-        return spending(
-            self.settings.max_cost, own=self.ledger, others=others,
-            now_s=self.context.clock.now_s(), price_of=prices,
-        )  # fmt: skip
-
     def report(self, selected: SelectedJobs, outcome: Outcome) -> int:
         """Write the results, print the summary, and return the exit code."""
         final = selected.plan(left_alone=outcome.left_alone)
         code = self._report_of(self.ledger).end(final, outcome)
-        if not (final if selected.is_whole else self._whole_plan()).work_left:
+        if not (final if selected.is_whole else self._scope(self.ledger).whole_plan()).work_left:
             mark_finished(self.directory, policy_of(self.settings))
         return code

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -212,13 +212,13 @@ def read_records(directory: RunDirectory, batch: Batch) -> RecordIndex:
 
 
 def entries_to_pin(
-    loaded: LoadedBatch, models: ModelRegistry, pinned: PinnedSchemas
+    loaded: LoadedBatch, models: ModelRegistry, directory: RunDirectory
 ) -> list[ModelEntry]:
     """Return each model of a batch with the schema that its rows were checked against.
 
     A model that is pinned already is not asked for again: a run without work calls nobody.
     """
-    schemas = loaded.manifest.schemas
+    pinned, schemas = PinnedSchemas(directory.path), loaded.manifest.schemas
     entries = []
     for model in loaded.models:
         entry = pinned.entry(model) or models.entry_for(model) or ModelEntry(model_id=model)
@@ -227,3 +227,13 @@ def entries_to_pin(
         if entry.input_schema:
             entries.append(entry)
     return entries
+
+
+def pin(entries: Iterable[ModelEntry], directory: RunDirectory) -> None:
+    """Keep the entries in a run directory, each unless its model is there already.
+
+    Raises `LocalIOError`.
+    """
+    pinned = PinnedSchemas(directory.path)
+    for entry in entries:
+        pinned.keep(entry)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from batchgen.app.batch_ref import BatchRef
-from batchgen.app.batch_run import BatchRun, Narrowing
+from batchgen.app.batch_run import BatchRun
 from batchgen.app.command_context import CommandContext
 from batchgen.app.known_ledgers import KnownLedgers
 from batchgen.app.lock_wait import LockWait
@@ -13,6 +13,7 @@ from batchgen.app.open_batch import directories_of, read_settings
 from batchgen.app.other_directories import newest_with
 from batchgen.app.run_file import is_finished
 from batchgen.app.run_options import RunRequest, policy_of
+from batchgen.app.run_scope import Narrowing
 from batchgen.core.errors import BatchgenError, LockHeld
 from batchgen.core.run_limits import LockedAction
 from batchgen.core.run_settings import RunSettings
