@@ -71,7 +71,7 @@ class RunScope:
         return everything.plan()
 
     def begun_with(self) -> frozenset[str] | None:
-        """Return the jobs, by their present names, with which an earlier directory began; None: all."""
+        """Return the jobs, by their present names, with which a directory began; None: all."""
         if not self.is_earlier:
             return None
         return with_present_names(first_jobs(self.directory), self.loaded.spool)
