@@ -77,7 +77,7 @@ def test_the_package_keeps_its_limits() -> None:
     assert structure.circular(package.imports(in_functions=True)) == []
     assert package.shared_names(packages=False) == []
     assert package.class_names_used_twice() == []
-    assert structure.p90(package.function_lines) <= 14
+    assert structure.p90(package.function_lines) <= 15
 
 
 def test_the_ways_through_the_package_stay_short() -> None:
