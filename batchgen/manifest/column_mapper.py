@@ -95,6 +95,8 @@ class ColumnMapper:
         self._mapped: dict[str, str | Template] = {}
         """What settings map -> the column or template that they say."""
         self._used: set[int] = set()
+        self._pointer: Problem | None = None
+        """The problem that says where the header seems to be."""
         self._misspelt: set[str] = set()
         """What columns are probably meant to be, whose names have a typo."""
 
@@ -110,12 +112,17 @@ class ColumnMapper:
         self._find_variables(templates)
         self._find_missing(templates)
         self._find_repeated()
+        if self._pointer is not None:
+            self._plan.problems = [*self._binding.problems, self._pointer]
         self._plan.only_carried = tuple(self._only_carried())
         self._plan.is_plain = not (self._plan.clashes or templates)
         return self._plan
 
     def _problem(self, what: str, where: str | None = None) -> None:
-        self._plan.problems.append(Problem(where or self._place(), what))
+        problem = Problem(where or self._place(), what)
+        self._plan.problems.append(problem)
+        if self._plan.is_wrong_row and self._pointer is None:
+            self._pointer = problem
 
     def _column_fault(self, index: int, what: str) -> None:
         """Add a fault: of the header in a spreadsheet, of each row if rows have their own keys."""
@@ -226,6 +233,8 @@ class ColumnMapper:
             meant = nearest(name, schema.aliases, other_letter=False)
         if meant is None or (meant in self._by_name and name[-1].isdigit()):
             return
+        if self._row_with(lambda one: one == meant):
+            return  # a title such as `Prompts`; the header is below
         column = self._header.names[index]
         self._misspelt.add(self._meaning(meant) or "")
         hint = f"did you mean {meant!r}? rename it, or say --column {meant}={column!r}"
@@ -334,10 +343,15 @@ class ColumnMapper:
         keys = f"the keys are {self._columns()}" if self._by_name else "there are no keys"
         if isinstance(source := self._mapped.get(f"={text}"), str):
             hint = did_you_mean(source, self._by_name)
-            return f"; --column prompt says {source!r}, and {keys}{hint}"
+            return f"; {self._source_of_prompt()} says {source!r}, and {keys}{hint}"
         others = [self._header.names[index] for index in self._by_name.values()]
         key = others[0] if len(others) == 1 else "KEY"
         return f"; {keys}: say which one holds the prompt with --column prompt={key}"
+
+    def _source_of_prompt(self) -> str:
+        text = self._binding.text_parameter
+        words = (word for word in self._settings.columns if self._meaning(word) == f"={text}")
+        return self._settings.place_of_column(next(words, "prompt"))
 
     def _find_repeated(self) -> None:
         """Refuse a name that several columns have, if it is not clear which of them is meant."""

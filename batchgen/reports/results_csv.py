@@ -49,7 +49,7 @@ of a line, because what follows would be a cell of its own that nobody has defus
 
 
 def _line(cells: Iterable[str]) -> str:
-    return ",".join(_quoted(defuse(cell)) for cell in cells) + "\n"
+    return ",".join(_quoted(defuse(cell)) if cell else "" for cell in cells) + "\n"
 
 
 def _quoted(cell: str) -> str:

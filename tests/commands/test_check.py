@@ -10,6 +10,7 @@ import pytest
 
 from batchgen.cli import main
 from tests.kit import MODEL
+from tests.manifest.workbooks import workbook
 
 Check = Callable[..., tuple[int, list[str]]]
 
@@ -22,7 +23,8 @@ def check(
     monkeypatch.chdir(tmp_path)
 
     def run(name: str, text: str, *words: str) -> tuple[int, list[str]]:
-        Path(name).write_text(text, encoding="utf-8")
+        if text:
+            Path(name).write_text(text, encoding="utf-8")
         code = main(["check", name, *words])
         return code, capsys.readouterr().err.splitlines()
 
@@ -110,6 +112,7 @@ def test_json_is_printed_whatever_is_wrong(
 ROWS = ["1,a fox in the snow,red", "2,a dog,blue", "3,a cat,green"]
 ABOVE = {
     "a title": ["Spring campaign"],
+    "a title that is nearly a name": ["Prompts"],
     "a title with a comma": ["Spring, 2026"],
     "a title in a wide sheet": ["Spring campaign,,"],
     "comments and a blank line": ["# made by the shop", "# do not edit", ""],
@@ -133,6 +136,18 @@ def test_a_title_above_the_header_is_one_error_that_names_its_row(
     assert code == 65
     assert len(lines) == 2, lines
     assert f"but row {row} does: say --header-row {row}, or remove" in lines[0]
+
+
+def test_a_title_in_a_workbook_is_answered_in_the_same_way(check: Check) -> None:
+    """Its rows are as wide as the widest, so none of them is ragged."""
+    rows: list[list[str]] = [["Spring campaign"], [], ["id", "prompt"], ["1", "a fox"]]
+    Path("m.xlsx").write_bytes(workbook({"Spring": rows}))
+
+    code, lines = check("m.xlsx", "", "--model", MODEL)
+
+    (problem,) = (line for line in lines if line.startswith("m.xlsx:"))
+    assert code == 65
+    assert "but row 3 does: say --header-row 3" in problem
 
 
 @pytest.mark.parametrize(
@@ -174,6 +189,7 @@ def test_json_without_a_prompt_names_its_keys_once(
 
 
 WRONG_NAMES = [
+    ("m.yaml", "prompts: {file: r.jsonl}\ncolumns: {prompt: captoin}\n", (), "m.yaml:2: columns"),
     ("m.csv", "id,caption\n1,a fox\n2,a dog\n", ("--column", "prompt=captoin"), "'caption'"),
     ("m.csv", "id,caption\n1,a fox\n2,a dog\n", ("--column", "prompt=Text"), "'caption'"),
     ("m.csv", "id,promt\n1,a fox\n2,a dog\n", (), "did you mean 'prompt'"),
@@ -194,6 +210,7 @@ def test_one_wrong_name_is_one_error(
 ) -> None:
     """A column, a key or a template's name: what follows from it is not reported again."""
     Path("r.csv").write_text("name,x\na fox,1\na dog,2\n")
+    Path("r.jsonl").write_text('{"caption": "a fox"}\n{"caption": "a dog"}\n')
 
     code, lines = check(name, text, "--model", MODEL, *words)
 
