@@ -25,8 +25,14 @@ if TYPE_CHECKING:
 MAX_CARDS = 2_000
 """A browser gets slow with more; results.csv has all of them."""
 
-_IMAGES = frozenset({"png", "jpg", "webp", "gif", "avif", "svg", "bmp"})
+_IMAGES = frozenset({"png", "jpg", "webp", "gif", "avif", "bmp"})
+_DRAWINGS = frozenset({"svg"})
+"""Pictures that may hold scripts: shown as an image, which runs none, and never opened."""
 _VIDEOS = frozenset({"mp4", "webm", "mov"})
+_KINDS = {"image": _IMAGES, "drawing": _DRAWINGS, "video": _VIDEOS}
+"""Files that a page shows. All others can be downloaded only: as a document, an HTML, XML or PDF
+file would run without the page's rules."""
+_BUCKETS = frozenset({"s3", "gs", "az"})
 
 
 def write_report(
@@ -66,6 +72,9 @@ def _text(row: ResultRow) -> str:
 
 def _card_file(file: OutputFile) -> dict[str, str]:
     extension = file.path.rpartition(".")[2].lower()
-    kind = "image" if extension in _IMAGES else "video" if extension in _VIDEOS else "file"
+    kind = next((kind for kind, known in _KINDS.items() if extension in known), "file")
     name = file.path.rpartition("/")[2]
-    return {"href": quote(file.path, safe="/:"), "name": name, "kind": kind}
+    scheme, _, rest = file.path.partition("://")
+    # Elsewhere no colon is left, so that it is a path and not an address.
+    href = f"{scheme}://{quote(rest)}" if rest and scheme in _BUCKETS else quote(file.path)
+    return {"href": href, "name": name, "kind": kind}

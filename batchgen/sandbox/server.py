@@ -39,6 +39,7 @@ from batchgen.sandbox.model_catalogue import SandboxCatalogue
 from batchgen.sandbox.request_book import RequestBook, token_fingerprint
 
 HOST = "127.0.0.1"
+OWN_HOSTS = frozenset({HOST, "localhost"})
 MAX_BODY_BYTES = 64 * 2**20
 """Enough for pictures as data URIs; aiohttp's own limit is 1 MiB."""
 SHUTDOWN_S = 0.2
@@ -118,6 +119,7 @@ class Listener:
 
 
 _NOT_FOUND = gateway_error(404)
+_FOREIGN_HOST = gateway_error(403)
 _WRONG_METHOD = gateway_error(405)
 _NO_TOKEN = error(BAD_TOKEN, "the token is missing, expired or revoked")
 
@@ -225,6 +227,8 @@ class Sandbox:
         match parts := path.split("/")[1:]:
             case ["files", request_id, name]:
                 return "file", self._file_call(request, request_id, name, query)
+            case ["sandbox", *_] if not self._is_own_host(request):
+                return "sandbox", _FOREIGN_HOST
             case ["sandbox", "audit"]:
                 return "sandbox", of_json(self.audit.as_json())
             case ["sandbox", "health"]:
@@ -270,6 +274,14 @@ class Sandbox:
             case _, ["v2", "balance"]:
                 return api.balance()
         return _WRONG_METHOD
+
+    def _is_own_host(self, request: web.BaseRequest) -> bool:
+        """Return whether a call names this server; a page in a browser would name its own host.
+
+        The audit has the user's prompts, and its path needs no token.
+        """
+        name, _, port = request.headers.get("Host", "").rpartition(":")
+        return name in OWN_HOSTS and port == self.origin.rpartition(":")[2]
 
     def _file_call(
         self, request: web.BaseRequest, request_id: str, name: str, query: str

@@ -229,3 +229,21 @@ def test_json_of_many_levels_is_a_message(read: Read, name: str, text: str, dept
     schema = OneSchema({"prompt": {"type": "string"}, "stops": {"type": "array"}})
     nested = text.format("[" * depth + "1" + "]" * depth)
     assert problems_of(read, name, nested, schemas=schema)
+
+
+@pytest.mark.parametrize(
+    "id_", ["👨\u200d👩\u200d👧", "क्\u200dष", "می\u200cخواهم", "a\u200db", "a\u00adb", "\u200ea"]
+)
+@pytest.mark.parametrize("column", ["id", "می\u200cخواهم"])
+def test_an_id_and_a_column_may_have_joiners_in_them(read: Read, id_: str, column: str) -> None:
+    """Emoji, Hindi and Persian are written with them; they are no control characters."""
+    seen = read("a.csv", f"prompt,{column}\na,{id_}\n")
+    assert not seen.problems
+    assert seen.jobs[0].id == id_ or column != "id"
+
+
+@pytest.mark.parametrize("char", ["\n", "\x1b", "\x7f", "\x85", "\x9b", "\u2028", "\u2029", "\t"])
+def test_an_id_with_a_line_break_or_a_control_character_is_refused(read: Read, char: str) -> None:
+    """It would be two lines, or none, wherever it is printed."""
+    problems = problems_of(read, "a.jsonl", json.dumps({"prompt": "a", "id": f"a{char}b"}))
+    assert "line break or control character" in problems[0]

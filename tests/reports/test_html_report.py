@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -43,8 +44,31 @@ def test_a_file_is_shown_by_its_kind(tmp_path: Path) -> None:
 
     assert '<img src="outputs/a%201.png"' in page
     assert '<video src="o/b.mp4"' in page
-    assert '<a href="o/c.wav">c.wav</a>' in page
+    assert '<a href="o/c.wav" download>c.wav</a>' in page
     assert '<img src="s3://b/d.png"' in page
+
+
+@pytest.mark.parametrize("extension", ["svg", "SVG", "html", "htm", "xhtml", "xml", "xsl", "pdf",
+                                       "mht", "js", "swf", "bin", "txt", "svgz", ""])  # fmt: skip
+def test_an_active_file_is_never_opened_as_a_document(tmp_path: Path, extension: str) -> None:
+    """It is an image element or a download, so that nothing in it runs outside of the page."""
+    page = page_of(tmp_path, row("a", "p", f"outputs/a.{extension}"))
+
+    links = re.findall(r"<a [^>]*>", page)
+    assert all(link.endswith(" download>") for link in links)
+    assert len(links) == (extension.lower() != "svg")
+
+
+@pytest.mark.parametrize(
+    "path", ["javascript:alert(1)", "javascript://x/a.png", "data:text/html,x", "http://x/a.html",
+             "vbscript:x.png", "file:///etc/passwd", "a:b.png"]
+)  # fmt: skip
+def test_a_path_in_the_ledger_is_not_an_address(tmp_path: Path, path: str) -> None:
+    """Only a bucket's path has a scheme; of anything else the page makes a file name."""
+    page = page_of(tmp_path, row("a", "p", path))
+
+    for href in re.findall(r'(?:href|src)="([^"]*)"', page):
+        assert ":" not in href
 
 
 def test_a_page_with_too_many_jobs_says_how_many_are_left_out(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from batchgen.core.model_entry import ModelEntry
 from tests.kit import MODEL
 
@@ -80,3 +82,22 @@ async def test_many_at_once_are_counted_right(start: Start) -> None:
     assert sorted(positions) == list(range(1, 291))
     assert client.sandbox.audit.calls == {"submit": {"200": 300}, "status": {"200": 300}}
     assert client.sandbox.audit.in_flight_high_water == 300
+
+
+@pytest.mark.parametrize("path", ["audit", "health"])
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [("127.0.0.1:{port}", 200), ("localhost:{port}", 200), ("evil.example:{port}", 403),
+     ("127.0.0.1", 403), ("127.0.0.1:1", 403), ("127.0.0.1.evil.example:{port}", 403), ("", 403)],
+)  # fmt: skip
+async def test_the_audit_answers_to_its_own_host_only(
+    start: Start, path: str, host: str, status: int
+) -> None:
+    """A page in a browser that resolves its own name to this machine reads no prompts."""
+    client = await start()
+    origin = client.sandbox.origin
+    headers = {"Host": host.format(port=origin.rpartition(":")[2])}
+
+    got = await client.call("GET", f"{origin}/sandbox/{path}", token=None, headers=headers)
+
+    assert got.status == status

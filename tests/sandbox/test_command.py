@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import os
 import signal
+import socket
 import subprocess
 import sys
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -177,3 +179,30 @@ async def test_only_loopback_is_bound() -> None:
         listener = one._listener
         assert listener is not None
         assert [address[0] for address in listener._runner.addresses] == ["127.0.0.1"]
+
+
+def test_a_malformed_request_prints_nothing() -> None:
+    """Whatever is sent to the port, no traceback appears on the terminal of the sandbox."""
+    words = [sys.executable, "-m", "batchgen", "sandbox"]
+    with subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            port = int(process.stdout.readline().strip().rpartition(":")[2].removesuffix("/v1"))
+            for raw in (
+                b"GARBAGE\r\n\r\n", b"\0\xff" * 50 + b"\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n",
+                b"GET /v1 HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n",
+                b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\n\r\n",
+            ):  # fmt: skip
+                with socket.create_connection(("127.0.0.1", port)) as connection:
+                    connection.sendall(raw)
+                    connection.settimeout(10)
+                    with suppress(OSError):
+                        while connection.recv(65536):
+                            pass
+        finally:
+            process.terminate()
+            _, err = process.communicate(timeout=20)
+    assert "Traceback" not in err
+    assert "Error" not in err

@@ -254,3 +254,14 @@ def test_settings_that_make_no_sense_are_refused(settings: dict[str, Any]) -> No
     """A wrong setting is an error before anything is started."""
     with pytest.raises(UsageError):
         SandboxConfig(**settings)
+
+
+@pytest.mark.parametrize("depth", [65, 500, 990, 5_000, 100_000])
+async def test_a_nested_body_is_refused(start: Start, depth: int) -> None:
+    """It is not JSON that any model takes, and no error of the server."""
+    client = await start()
+    body = b'{"prompt": "x", "more": ' + b"[" * depth + b"]" * depth + b"}"
+
+    got = await client.call("POST", f"{client.sandbox.base_url}/models/{MODEL}", data=body)
+
+    assert 400 <= got.status < 500
