@@ -16,6 +16,7 @@ from batchgen.app.pricing import (
     PriceOf,
     balance_sentence,
     price_of,
+    prices_of_new_sandbox,
     require_prices,
     sandbox_prices,
     spending,
@@ -32,6 +33,7 @@ from batchgen.app.run_preparation import Preparation, prepare
 from batchgen.app.run_report import RunReport
 from batchgen.app.run_scope import Narrowing, RunScope
 from batchgen.app.selected_jobs import SelectedJobs
+from batchgen.app.storage_host import require_public_storage
 from batchgen.core.errors import LockHeld
 from batchgen.core.model_entry import ModelEntry
 from batchgen.core.plan import Plan, Records
@@ -89,9 +91,12 @@ class BatchRun:
             if self.settings.dry_run or not self.directory.has_ledger:
                 records = read_records(self.directory, self.loaded.spool)
                 scope = self._scope(records)
-                plan = self._select(scope, scope.meant_jobs()).plan(
-                    price_of(self.batch.models, self.settings)
-                )
+                models = self.batch.models
+                if self.settings.dry_run and self.ref.sandbox:
+                    models = await prices_of_new_sandbox(
+                        self.context, self._entries(), self.loaded.models
+                    )
+                plan = self._select(scope, scope.meant_jobs()).plan(price_of(models, self.settings))
                 if self.settings.dry_run:
                     return self.show_plan(plan, records)
                 if not plan.work_left:
@@ -179,7 +184,7 @@ class BatchRun:
         if lock is None:
             lock = stack.enter_context(self.lock_wait.acquire(self.directory))
         self.directory.remove_leftovers()
-        entries = entries_to_pin(self.loaded, self.batch.models, self.directory)
+        entries = self._entries()
         self.remote = await stack.enter_async_context(self._remote(entries))
         self.ledger = RunLedger.open(
             self.directory.path, api=self.remote.base.origin, clock=self.context.clock, lock=lock
@@ -190,6 +195,9 @@ class BatchRun:
         remember(self.directory, manifest, self.batch.ref.row_options)
         if self.directories.are_dated:
             remember_jobs(self.directory, (job.id for job in self.loaded.spool.jobs()))
+
+    def _entries(self) -> list[ModelEntry]:
+        return entries_to_pin(self.loaded, self.batch.models, self.directory)
 
     def _remote(self, entries: Sequence[ModelEntry]) -> AbstractAsyncContextManager[Remote]:
         if self.ref.sandbox:
@@ -242,6 +250,8 @@ class BatchRun:
             settings=self.settings, remote=self.remote, ledger=self.ledger,
             spending=budgets,
         )  # fmt: skip
+        if plan.submissions and not self.settings.no_download:
+            await require_public_storage(self.remote, self.context)
         api, was_known = self.remote.base.origin, self.known_ledgers.knows(self.directories)
         async with build_runner(parts, plan) as runner:
             self.known_ledgers.remember(self.directories, api)  # before anything is paid for

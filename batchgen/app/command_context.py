@@ -6,7 +6,9 @@ else creates a clock, reads the environment or decides which API is meant.
 
 from __future__ import annotations
 
+import asyncio
 import os
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,6 +53,12 @@ class CommandContext:
     def state_dir(self) -> Path | None:
         """The directory of what is remembered for this user; None if there is no place."""
         return environment.state_directory(self.environment)
+
+    async def addresses_of(self, host: str) -> tuple[str, ...]:
+        """Return the addresses of a name on this machine. Raises OSError."""
+        loop = asyncio.get_running_loop()
+        found = await loop.getaddrinfo(host, 443, type=socket.SOCK_STREAM)
+        return tuple(dict.fromkeys(str(address[0]) for *_, address in found))
 
     def client(self, base: ApiBase, token: Secret) -> ModelAPI:
         """Return a client of an API, to be entered before use (`async with`)."""

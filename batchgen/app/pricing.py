@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from batchgen.app.batch_ref import BatchRef
 from batchgen.app.command_context import CommandContext
 from batchgen.app.model_sources import from_a_thread
-from batchgen.app.remote import Remote
+from batchgen.app.remote import Remote, sandbox_in_process
 from batchgen.core.api_base import DEFAULT_BASE_URL
 from batchgen.core.budget import Budget
 from batchgen.core.charges import Charge
@@ -47,6 +47,14 @@ async def sandbox_prices(remote: Remote, models: Iterable[str]) -> ModelRegistry
         answers = [await api.model(model) for model in models]
     entries = {one.model_id: one for one in answers if isinstance(one, ModelEntry)}
     return ModelRegistry(packaged=entries, ask=lambda model: entries.get(model, NOT_IN_SANDBOX))
+
+
+async def prices_of_new_sandbox(
+    context: CommandContext, entries: Sequence[ModelEntry], models: Iterable[str]
+) -> ModelRegistry:
+    """Return the prices that a sandbox run would have, from a sandbox that keeps nothing."""
+    async with sandbox_in_process(context, None, entries) as remote:
+        return await sandbox_prices(remote, models)
 
 
 def balance_sentence(ref: BatchRef, plan: Plan, context: CommandContext) -> str:

@@ -39,19 +39,19 @@ async def real_api(context: CommandContext) -> AsyncIterator[Remote]:
 
 @asynccontextmanager
 async def sandbox_in_process(
-    context: CommandContext, directory: RunDirectory, entries: Iterable[ModelEntry] = ()
+    context: CommandContext, directory: RunDirectory | None, entries: Iterable[ModelEntry] = ()
 ) -> AsyncIterator[Remote]:
     """Serve the sandbox for as long as this is entered; `entries` are models that it must know.
 
     It keeps its jobs in the run directory, which must exist: a sandbox that forgot its jobs with
-    its process would make every resumed run fail.
+    its process would make every resumed run fail. None: it keeps nothing.
     """
     from batchgen.sandbox.config import USUAL_QUEUE_S, SandboxConfig
     from batchgen.sandbox.server import Sandbox
 
     shortest_s, longest_s = USUAL_QUEUE_S
     config = SandboxConfig(
-        journal=directory.sandbox_journal, models=tuple(entries),
+        journal=None if directory is None else directory.sandbox_journal, models=tuple(entries),
         queue_min_s=shortest_s, queue_max_s=longest_s,
     )  # fmt: skip
     async with Sandbox(config) as sandbox:

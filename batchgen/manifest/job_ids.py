@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from batchgen.core.canonical_input import canonical_text
 from batchgen.core.jobs import Where
@@ -37,6 +37,7 @@ class JobIds:
         self._first_equal: tuple[Where, Where] | None = None
         """The first row that repeats another, and the row that it repeats."""
         self._last_equal = -1
+        self._first_seed: str | None = None
         self._file_numbers: dict[str, int] = {}
 
     def claim(self, id_: str, file: str, row: int) -> Where | None:
@@ -73,6 +74,22 @@ class JobIds:
             return f"1 row repeats an earlier row ({first}); it will be generated"
         many = f"{self._equal_rows:,} rows repeat an earlier row"
         return f"{many} (first: {first}); each will be generated"
+
+    def note_copy(self, values: Mapping[str, object], where: Where) -> None:
+        """Note that an input is used once more, if it fixes the seed."""
+        seed = values.get("seed")
+        is_fixed = isinstance(seed, int) and seed >= 0  # -1: the API chooses one
+        if is_fixed and self._first_seed is None:
+            self._first_seed = f"{where}: seed {seed}"
+
+    def note_on_seed(self) -> str | None:
+        """Return a note for the user if copies of one input have a fixed seed."""
+        if not self._first_seed:
+            return None
+        return (
+            f"{self._first_seed} is fixed, so equal copies (repeat, or equal rows) may come out the"
+            " same; leave the seed out to get different ones"
+        )
 
     def _note_equal(self, packed: int, earlier: int) -> None:
         """Count a row that has the name of another row; copies by `repeat` are intended."""

@@ -88,7 +88,10 @@ class Manifest:
     def notes(self) -> tuple[str, ...]:
         """What the user should know; complete after one pass over the rows."""
         rows = self._rows
-        of_rows = () if rows is None else (rows.ids.note_on_equal_rows(), rows.note_on_carried())
+        if rows is None:
+            return self.notes_on_files
+        ids = rows.ids
+        of_rows = (ids.note_on_equal_rows(), ids.note_on_seed(), rows.note_on_carried())
         return (*self.notes_on_files, *filter(None, of_rows))
 
     @property

@@ -458,4 +458,6 @@ class RowDraft:
                 if id_ != own_id and (other := ids.claim(id_, where.file, self._record.row)):
                     what = f"a copy would be called {id_!r}, as {other} is"
                     self._fault_of_word("id", what)
+            if id_ != name:
+                ids.note_copy(values, where)
             yield Job(id=id_, model=model, input=values, where=where, columns=self.columns)
