@@ -21,12 +21,14 @@ _ERROR_WORDS = frozenset({
 _EMPTY_WORDS = frozenset({"nan", "<na>", "nat", "null", "none", "undefined", "n/a"})
 """What programs write for a cell that was empty."""
 _LONGEST = max(map(len, _ERROR_WORDS | _EMPTY_WORDS))
+_FIRST = frozenset({"#", "l", "L", " ", "\t", "\xa0"})
+"""What a cell with an error word begins with."""
 _MAX_NAME = 255
 
 
 def fault_of_cell(given: Given) -> str | None:
     """Return what is wrong with a cell that holds an error word of a spreadsheet."""
-    if isinstance(given, str) and len(given) <= 2 * _LONGEST:
+    if isinstance(given, str) and given[:1] in _FIRST and len(given) <= 2 * _LONGEST:
         word = given.strip()
         if word.casefold() in _ERROR_WORDS:
             return f"{word!r} is what a spreadsheet shows for a cell that it could not compute"

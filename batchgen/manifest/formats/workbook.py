@@ -54,7 +54,8 @@ class WorkbookFile:
         self._options = options
         _refuse_other_files(path, shown)
         with self._book() as book:
-            self._name = self._choose_sheet(book)
+            sheet = self._choose_sheet(book)
+            self._name = sheet.name
             others = [name for name in book.sheet_names if name != self._name]
         self._facts = self._find_facts()
         self._hidden: list[int] = []
@@ -64,10 +65,10 @@ class WorkbookFile:
             names = ", ".join(map(repr, others[:MAX_NAMED]))
             more = f" and {len(others) - MAX_NAMED} more" if len(others) > MAX_NAMED else ""
             self._sheet_note += f"; not from {names}{more}"
-        self._first_column = 0
-        rows = ([_text(cell) for cell in cells] for _, cells in self._header_rows())
+        self._first_column = sheet.start[1] if sheet.start else 0
+        rows = ([_text(cell) for cell in cells] for cells in self._header_rows(sheet))
         self._header = find_header(
-            rows, options, file=shown, first_column=self._find_first_column(),
+            rows, options, file=shown, first_column=self._first_column,
             empty="has an empty sheet",
         )  # fmt: skip
         self._refuse_failed_header()
@@ -129,18 +130,11 @@ class WorkbookFile:
         with self._book() as book:
             yield from self._sheet(book, self._name).iter_rows()
 
-    def _header_rows(self) -> Iterator[tuple[int, Sequence[object]]]:
+    def _header_rows(self, sheet: CalamineSheet) -> Iterator[Sequence[object]]:
         """Yield the rows among which the header is: hidden ones only if they are used."""
         skip = not self._options.include_hidden and self._options.header_row is None
-        for row, cells in enumerate(self._rows(), 1):
-            yield row, () if skip and row in self._facts.hidden else cells
-
-    def _find_first_column(self) -> int:
-        """Return the column in which the values of the sheet begin."""
-        with self._book() as book:
-            start = self._sheet(book, self._name).start
-        self._first_column = start[1] if start else 0
-        return self._first_column
+        for row, cells in enumerate(sheet.iter_rows(), 1):
+            yield () if skip and row in self._facts.hidden else cells
 
     def _find_facts(self) -> SheetFacts:
         try:
@@ -152,7 +146,7 @@ class WorkbookFile:
             raise ManifestError([Problem(self._shown, what)])
         return facts
 
-    def _choose_sheet(self, book: CalamineWorkbook) -> str:
+    def _choose_sheet(self, book: CalamineWorkbook) -> CalamineSheet:
         """Return the wanted sheet, or the first that is shown, has cells and is not empty."""
         tables = [one for one in book.sheets_metadata if str(one.typ).endswith(".WorkSheet")]
         names = [one.name for one in tables]
@@ -160,18 +154,16 @@ class WorkbookFile:
             raise ManifestError([Problem(self._shown, "has no sheet with cells, only charts")])
         if self._options.sheet is None:
             shown = [one.name for one in tables if str(one.visible).endswith(".Visible")] or names
-            return next((name for name in shown if self._has_cells(book, name)), shown[0])
+            sheets = (self._sheet(book, name) for name in shown)
+            found = next(filter(_has_cells, sheets), None)
+            return found or self._sheet(book, shown[0])
         wanted = self._options.sheet.strip().casefold()
-        found = next((name for name in names if name.strip().casefold() == wanted), None)
-        if found is None:
+        named = next((name for name in names if name.strip().casefold() == wanted), None)
+        if named is None:
             hint = did_you_mean(self._options.sheet, names)
             what = f"no sheet {self._options.sheet!r}{hint or ';'} sheets are {', '.join(names)}"
             raise ManifestError([Problem(self._shown, what)])
-        return found
-
-    def _has_cells(self, book: CalamineWorkbook, name: str) -> bool:
-        rows = self._sheet(book, name).iter_rows()
-        return any(cell not in ("", None) for cells in rows for cell in cells)
+        return self._sheet(book, named)
 
     def _refuse_failed_header(self) -> None:
         row = self._header.row or 0
@@ -237,6 +229,10 @@ def _cell_fault(text: str) -> str | None:
     if len(text) > MAX_CELL:
         return f"a cell of more than {MAX_CELL:,} characters"
     return None
+
+
+def _has_cells(sheet: CalamineSheet) -> bool:
+    return any(cell not in ("", None) for cells in sheet.iter_rows() for cell in cells)
 
 
 def _library() -> Any:
