@@ -127,11 +127,24 @@ def test_a_byte_order_mark_beats_the_flag(read: Read) -> None:
     assert seen.prompts == ["лиса"]
 
 
-def test_the_flag_decides_about_every_other_file_and_says_what_else_it_may_be(read: Read) -> None:
-    """Valid UTF-8 that is read as something else is shown in the plan."""
-    seen = read("a.csv", "prompt\nüü\n".encode(), encoding="cp1252")
-    assert seen.prompts == ["Ã¼Ã¼"]
-    assert any("the file is valid UTF-8 too" in note for note in seen.manifest.notes)
+@pytest.mark.parametrize(
+    "encoding", ["cp1252", "koi8-r", "gb18030", "shift_jis", "big5", "latin-1"]
+)
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_file_that_was_saved_as_utf_8_since_is_read_as_that(
+    read: Read, ending: str, encoding: str
+) -> None:
+    """The stored flag would make new jobs of what nobody wrote; the plan says what happened."""
+    text = "Ein größeres Frühstück für Gäste"
+    seen = read(f"a.{ending}", _file(ending, text, "utf-8"), encoding=encoding)
+    assert seen.prompts == [text]
+    assert any("is valid UTF-8, so it is read as that" in note for note in seen.manifest.notes)
+
+
+def test_the_flag_decides_if_utf_8_is_only_chance(read: Read) -> None:
+    """Two characters of two bytes each may be valid in both."""
+    seen = read("a.csv", "prompt\n一一\n".encode("gb18030"), encoding="gb18030")
+    assert seen.prompts == ["一一"]
 
 
 def test_the_flag_is_for_the_files_that_a_manifest_names_too(read: Read) -> None:

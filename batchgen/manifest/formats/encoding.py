@@ -2,8 +2,8 @@
 
 The whole file is scanned once in blocks, so that the decision holds for every row and no later
 byte can stop a run. UTF-16 and UTF-8 can be recognized; other bytes are Windows-1252, which Excel
-writes in Western Europe, if they read like Western text. Anything else needs `--encoding`, which
-decides for every file without a byte order mark.
+writes in Western Europe, if they read like Western text. Anything else needs `--encoding`. A file
+that is plainly UTF-8 is read so even then: it was saved anew since the encoding was named.
 """
 
 from __future__ import annotations
@@ -23,6 +23,12 @@ BLOCK_BYTES = 1 << 20
 SAMPLE_BYTES = 1 << 16
 JUDGED_BYTES = 1 << 13
 """Of the lines with characters beyond ASCII, by which a code page is judged."""
+FEW_BYTES = 8
+"""Beyond ASCII; fewer may be characters of two bytes that are valid UTF-8 by chance."""
+_DOUBLE_BYTE = frozenset({
+    "gb18030", "big5", "big5hkscs", "cp950", "cp932", "cp949", "euc_jp", "johab",
+    "shift_jis_2004", "shift_jisx0213", "euc_jis_2004", "euc_jisx0213",
+})  # fmt: skip
 MAX_COUNTED_BYTES = 1 << 26
 """How far into a file the row of a fault is counted, and not only its line."""
 
@@ -122,13 +128,30 @@ def _in_named(path: Path, shown: str, encoding: str, row_of: Callable[[str], int
         codec = parse_encoding(encoding)
     except ValueError as error:
         raise UsageError(f"--encoding: {error}") from None
+    if not codec.startswith("utf-") and _is_plainly_utf_8(path, codec):
+        what = f"is valid UTF-8, so it is read as that and not as {NAMES.get(codec, codec)}"
+        return EncodedFile(path=path, codec="utf-8", notes=(f"{shown}: {what}",))
     _refuse_broken(path, codec, shown, row_of, "is --encoding right?")
     if codec.startswith(("utf-8", "utf-16")):
         return EncodedFile(path=path, codec=codec)
     note = f"{shown}: read as {NAMES.get(codec, codec)}, as --encoding says{_example(path, codec)}"
-    if not all(map(bytes.isascii, _blocks(path))) and _first_fault(path, "utf-8") is None:
-        note += "; the file is valid UTF-8 too"
     return EncodedFile(path=path, codec=codec, notes=(note,))
+
+
+def _is_plainly_utf_8(path: Path, codec: str) -> bool:
+    """Return whether a file was saved as UTF-8 since its encoding was named.
+
+    Text of another page is valid UTF-8 only if it is a few characters of two bytes each.
+    """
+    if _first_fault(path, "utf-8") is not None:
+        return False
+    few = FEW_BYTES if codec in _DOUBLE_BYTE else 1
+    count = 0
+    for block in _blocks(path):
+        count += 0 if block.isascii() else sum(byte > 0x7F for byte in block)
+        if count >= few:
+            return True
+    return False
 
 
 def _example(path: Path, codec: str) -> str:
