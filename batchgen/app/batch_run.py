@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field
 
+from batchgen.app.api_wait import wait_for_api
 from batchgen.app.batch_ref import BatchRef
 from batchgen.app.command_context import CommandContext
 from batchgen.app.known_ledgers import KnownLedgers, has_paid_jobs
@@ -38,8 +39,9 @@ from batchgen.core.errors import LockHeld
 from batchgen.core.model_entry import ModelEntry
 from batchgen.core.plan import Plan, Records
 from batchgen.core.run_settings import RunSettings
+from batchgen.core.stop_reasons import StopReason
 from batchgen.ledger import RunLedger, RunLock
-from batchgen.runner.runner import Outcome
+from batchgen.runner.runner import Outcome, Runner
 from batchgen.system.run_directory import RunDirectory
 
 
@@ -64,6 +66,9 @@ class BatchRun:
     loaded: LoadedBatch = field(init=False)
     remote: Remote = field(init=False)
     ledger: RunLedger = field(init=False)
+    _opened_s: float = field(init=False)
+    _silent_s: float = field(init=False, default=0.0)
+    """How long the catalogue, which is asked first, gave no answer."""
     only: frozenset[str] | None = field(init=False)
     """The jobs that this run is about; None: all."""
 
@@ -118,6 +123,7 @@ class BatchRun:
 
     def open(self) -> None:
         """Open the manifest, and merge its run settings with the flags."""
+        self._opened_s = self.context.clock.monotonic_s()
         self.batch = open_in(self.ref, self.directory, self.context, live=True)
         self.settings = self.request.settings(self.batch.manifest.settings)
         self.context.console.configure(self.settings, self.context.clock)
@@ -125,6 +131,8 @@ class BatchRun:
     def load(self) -> LoadedBatch:
         """Read and check every row. Raises `ManifestError` if any is wrong and may not be."""
         self.loaded = load(self.batch.manifest, spool_dir=self.directory.path)
+        if self.batch.models.away:
+            self._silent_s = self.context.clock.monotonic_s() - self._opened_s
         try:
             self.loaded.require_valid(skip_invalid=self.settings.skip_invalid)
         except BaseException:
@@ -254,11 +262,29 @@ class BatchRun:
             await require_public_storage(self.remote, self.context)
         api, was_known = self.remote.base.origin, self.known_ledgers.knows(self.directories)
         async with build_runner(parts, plan) as runner:
+            if silence := await self._wait_for_api(runner):
+                return Outcome(reasons=(StopReason.UNREACHABLE,), silence=silence)
             self.known_ledgers.remember(self.directories, api)  # before anything is paid for
             outcome = await runner.run(selected)
         if not was_known and not has_paid_jobs(self.ledger):
             self.known_ledgers.forget(self.directories)
         return outcome
+
+    async def _wait_for_api(self, runner: Runner) -> str:
+        """Return why the API could not be reached in the time that is left for that, or "".
+
+        Only a catalogue that gave no answer is a reason to ask before anything is submitted.
+        """
+        model = next(iter(self.loaded.models), None)
+        if self._silent_s <= 0 or model is None or self.ref.sandbox:
+            return ""
+        left_s = self.settings.wait_for_api_s - self._silent_s
+        async with self.remote.client() as api:
+            return await wait_for_api(
+                api, model, left_s=left_s, why=self.batch.models.away,
+                clock=self.context.clock,
+                is_stopped=lambda: runner.stop.no_submissions,
+            )  # fmt: skip
 
     def report(self, selected: SelectedJobs, outcome: Outcome) -> int:
         """Write the results, print the summary, and return the exit code."""

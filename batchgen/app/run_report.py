@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from batchgen.app.api_wait import unreachable_text
 from batchgen.app.command_context import CommandContext
 from batchgen.app.result_files import rows_of_batch, summary_of, write_result_files
 from batchgen.core.plan import Plan, Records
@@ -83,6 +84,9 @@ class RunReport:
         defect = (StopReason.DEFECT,) if outcome.left_alone else ()
         reasons = list(dict.fromkeys((*outcome.reasons, *breaker, *defect)))
         code = exit_code(reasons, final, invalid=self.loaded.spool.invalid)
+        if StopReason.UNREACHABLE in reasons:
+            origin, environment = self.context.api.origin, self.context.environment
+            console.insist(unreachable_text(origin, outcome.silence, environment))
         if outcome.failure is not None:
             console.insist(str(outcome.failure))
         else:

@@ -218,7 +218,8 @@ class Poller:
         """Tell the rest of the run what the answer means for it."""
         context = self.context
         silent = isinstance(answer, TryAgain) and not answer.answered
-        context.reachability.note(answered=not silent)
+        why = answer.error.message if isinstance(answer, TryAgain) and silent else ""
+        context.reachability.note(answered=not silent, why=why)
         match answer:
             case TryAgain():
                 return

@@ -44,6 +44,8 @@ class Outcome:
     """Models whose submissions were stopped, and why."""
     left_alone: frozenset[str] = frozenset()
     """Jobs that met a defect of this program; nothing more was done about them."""
+    silence: str = ""
+    """Why the API could not be reached, if that ended the run."""
 
 
 class Runner:
@@ -113,6 +115,7 @@ class Runner:
             failure=self._tasks.disk_error,
             stopped_models=self._admission.stopped,
             left_alone=frozenset(self._left_alone),
+            silence=self._context.reachability.why,
         )
 
     def _resume(self, batch: Batch) -> None:

@@ -108,9 +108,12 @@ class Reachability:
         self._clock, self._stop, self._limits = clock, stop, limits
         self._answered_at_s = clock.monotonic_s()
         self._ever_answered = False
+        self.why = ""
+        """Why the last call without an answer had none."""
 
-    def note(self, *, answered: bool) -> None:
-        """Note that a call was answered (with whatever it was), or that it was not."""
+    def note(self, *, answered: bool, why: str = "") -> None:
+        """Note that a call was answered (with whatever it was), or that it was not, and why."""
+        self.why = why or self.why
         now_s = self._clock.monotonic_s()
         if answered:
             self._answered_at_s, self._ever_answered = now_s, True

@@ -120,7 +120,8 @@ class Submission:
             return _NOT_SENT
         answer = await self.context.api.submit(job.model, job.input)
         silent = isinstance(answer, (TryAgain, Doubt)) and answer.error.http_status is None
-        self.context.reachability.note(answered=not silent)
+        why = answer.error.message if isinstance(answer, (TryAgain, Doubt)) and silent else ""
+        self.context.reachability.note(answered=not silent, why=why)
         return answer
 
     def _react(self, job: Job, answer: SubmitAnswer, *, sent_at_s: float) -> None:
