@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from batchgen.app.api_wait import wait_for_api
 from batchgen.app.batch_ref import BatchRef
 from batchgen.app.command_context import CommandContext
-from batchgen.app.known_ledgers import KnownLedgers, has_paid_jobs
 from batchgen.app.loading import LoadedBatch, entries_to_pin, load, pin, read_records
 from batchgen.app.lock_wait import LockWait
 from batchgen.app.open_batch import OpenBatch, open_in
@@ -34,15 +33,16 @@ from batchgen.app.run_preparation import Preparation, prepare
 from batchgen.app.run_report import RunReport
 from batchgen.app.run_scope import Narrowing, RunScope
 from batchgen.app.selected_jobs import SelectedJobs
-from batchgen.app.storage_host import require_public_storage
 from batchgen.core.errors import LockHeld
 from batchgen.core.model_entry import ModelEntry
 from batchgen.core.plan import Plan, Records
 from batchgen.core.run_settings import RunSettings
-from batchgen.core.stop_reasons import StopReason
 from batchgen.ledger import RunLedger, RunLock
-from batchgen.runner.runner import Outcome, Runner
+from batchgen.runner.runner import Outcome
 from batchgen.system.run_directory import RunDirectory
+
+if TYPE_CHECKING:
+    from batchgen.app.known_ledgers import KnownLedgers
 
 
 @dataclass(slots=True, kw_only=True)
@@ -117,8 +117,9 @@ class BatchRun:
             outcome = Outcome(reasons=())
             if plan.work_left:
                 outcome = await self.run(selected, plan, prices)
-            elif has_paid_jobs(self.ledger):
-                self.known_ledgers.remember(self.directories, self.remote.base.origin)
+            else:
+                api = self.remote.base.origin
+                self.known_ledgers.remember_if_paid(self.directories, api, self.ledger)
             return self.report(selected, outcome)
 
     def open(self) -> None:
@@ -245,6 +246,7 @@ class BatchRun:
     async def run(self, selected: SelectedJobs, plan: Plan, prices: PriceOf) -> Outcome:
         """Submit, poll and download until nothing is left or a reason to stop arrives."""
         from batchgen.app.build_runner import RunnerParts, build_runner  # loads aiohttp
+        from batchgen.app.paying_run import PayingRun
 
         if self.settings.max_cost and plan.unpriced:
             require_prices(selected.jobs(), prices, manifest=self.ref.manifest)
@@ -258,33 +260,11 @@ class BatchRun:
             settings=self.settings, remote=self.remote, ledger=self.ledger,
             spending=budgets,
         )  # fmt: skip
-        if plan.submissions and not self.settings.no_download:
-            await require_public_storage(self.remote, self.context)
-        api, was_known = self.remote.base.origin, self.known_ledgers.knows(self.directories)
-        async with build_runner(parts, plan) as runner:
-            if silence := await self._wait_for_api(runner):
-                return Outcome(reasons=(StopReason.UNREACHABLE,), silence=silence)
-            self.known_ledgers.remember(self.directories, api)  # before anything is paid for
-            outcome = await runner.run(selected)
-        if not was_known and not has_paid_jobs(self.ledger):
-            self.known_ledgers.forget(self.directories)
-        return outcome
-
-    async def _wait_for_api(self, runner: Runner) -> str:
-        """Return why the API could not be reached in the time that is left for that, or "".
-
-        Only a catalogue that gave no answer is a reason to ask before anything is submitted.
-        """
-        model = next(iter(self.loaded.models), None)
-        if self._silent_s <= 0 or model is None or self.ref.sandbox:
-            return ""
-        left_s = self.settings.wait_for_api_s - self._silent_s
-        async with self.remote.client() as api:
-            return await wait_for_api(
-                api, model, left_s=left_s, why=self.batch.models.away,
-                clock=self.context.clock,
-                is_stopped=lambda: runner.stop.no_submissions,
-            )  # fmt: skip
+        paying = PayingRun(
+            parts=parts, directories=self.directories, known_ledgers=self.known_ledgers,
+            away=self.batch.models.away, silent_s=self._silent_s,
+        )  # fmt: skip
+        return await paying.run(build_runner(parts, plan), selected, plan)
 
     def report(self, selected: SelectedJobs, outcome: Outcome) -> int:
         """Write the results, print the summary, and return the exit code."""

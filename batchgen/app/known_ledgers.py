@@ -93,10 +93,16 @@ class KnownLedgers:
             others = [one for one in places if one.run_dir != place.run_dir]
             self._write((*others, place))
 
-    def forget(self, directories: RunDirectories) -> None:
-        """Forget this place: nothing was paid for there."""
-        run_dir = place_of(directories)
-        self._write(tuple(one for one in self._read() if one.run_dir != run_dir))
+    def remember_if_paid(self, directories: RunDirectories, api: str, records: Records) -> None:
+        """Remember this place if its ledger has paid jobs, as after it was moved."""
+        if has_paid_jobs(records):
+            self.remember(directories, api)
+
+    def forget_if_unpaid(self, directories: RunDirectories, records: Records) -> None:
+        """Forget this place if nothing was paid for there."""
+        if not has_paid_jobs(records):
+            run_dir = place_of(directories)
+            self._write(tuple(one for one in self._read() if one.run_dir != run_dir))
 
     @property
     def _path(self) -> Path | None:
