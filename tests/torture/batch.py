@@ -110,21 +110,27 @@ class Batch:
             Decision.RESUBMIT: ("--resubmit",),
             Decision.RESUBMIT_THEN_ATTACH: ("--resubmit", "--request-id"),
         }[decision]
+        taken: list[str] = []
         for flag in steps:
             if flag == "--request-id" and found is None:
                 continue
             value = [found] if flag == "--request-id" and found else []
+            if flag == "--resubmit" and job not in self._sheet.jobs:
+                continue  # refused: there is nothing to submit
             where = ["--run-dir", str(run_dir), "--job", job, flag, *value]
             arguments = command("resolve", self._sheet.manifest, *where)
             if code := self._start(arguments, f"resolve {flag}").wait(READER_S):
                 self._blame(f"resolve {flag} of {job} in {run_dir.name} ended with {code}")
                 return
             self._figures.steps[f"resolve {flag}"] += 1
-        key = (run_dir, job)
-        if steps[-1] == "--resubmit" or (steps[-1] == "--request-id" and "--resubmit" in steps):
-            if found is None or steps[-1] == "--resubmit":
-                self._decisions.resubmitted[key] += 1
-        elif steps == ("--give-up",):
+            taken.append(flag)
+        self._note_decision(taken, (run_dir, job))
+
+    def _note_decision(self, taken: list[str], key: tuple[Path, str]) -> None:
+        """Note what the last decision allows or explains."""
+        if taken[-1:] == ["--resubmit"]:
+            self._decisions.resubmitted[key] += 1
+        elif taken[-1:] == ["--give-up"]:
             self._decisions.given_up.add(key)
 
     def _remote_request_of(self, job: str) -> str | None:
@@ -274,10 +280,7 @@ class Batch:
 
     def _explanation(self, job: str, ledger: LedgerView) -> str:
         kind = (ledger.last[job].get("error") or {}).get("kind")
-        prompts = (one.prompt for one in self._sandbox.audit.requests)
-        may_lose = any(job_of(one) == job and self._sheet.is_lossy(one) for one in prompts)
-        row = self._sheet.prompts.get(job, "")
-        if kind == "lost_answer" and (may_lose or self._sheet.is_lossy(row)):
+        if kind == "lost_answer" and self._sheet.is_lossy(job):
             return "the sandbox lost the answer"
         if kind == "crash" and (ledger.run_dir, job) in self._reasons:
             return self._reasons[ledger.run_dir, job]

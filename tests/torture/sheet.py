@@ -54,7 +54,7 @@ class Sheet:
     ) -> None:
         self.path = self.manifest = path
         self._name = f"b{batch:03}"
-        self._added = 0
+        self._words: list[str] = []
         if is_dated:
             self.manifest = path.with_suffix(".yaml")
             run_dir = f"{path.stem}.runs/{{{{ date }}}}"
@@ -69,9 +69,9 @@ class Sheet:
         """The prompts as they are now, by job."""
         return {row.job: row.prompt for row in self._rows}
 
-    def is_lossy(self, prompt: str) -> bool:
-        """Return whether the sandbox loses the answer to this prompt."""
-        return not LOSSY.isdisjoint(prompt.split())
+    def is_lossy(self, job: str) -> bool:
+        """Return whether the sandbox loses the answers of this job, which may have no row now."""
+        return self._words[int(job.rpartition("-j")[2])] in LOSSY
 
     @property
     def jobs(self) -> list[str]:
@@ -107,5 +107,6 @@ class Sheet:
 
     def _extend(self, count: int, chance: Random) -> None:
         words = chance.choices(list(_WEIGHTS), weights=list(_WEIGHTS.values()), k=count)
-        begin, self._added = self._added, self._added + count
+        begin = len(self._words)
+        self._words += words
         self._rows += [Row(f"{self._name}-j{begin + n:04}", word) for n, word in enumerate(words)]
