@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from batchgen.core.errors import TokenMissing, UsageError
@@ -41,3 +43,28 @@ def test_a_token_with_odd_characters_is_refused_without_showing_it(value: str) -
         token({"RUNCOMFY_TOKEN": value})
 
     assert value not in str(refused.value)
+
+
+@pytest.mark.parametrize("length", range(1, 10))
+def test_a_token_that_is_too_short_to_be_one_is_refused(tmp_path: Path, length: int) -> None:
+    """It could not be kept out of messages, because any word may have it in it."""
+    value = "t" * length
+    (tmp_path / "token.json").write_text(f'{{"access_token": "{value}"}}')
+
+    for environment in ({"RUNCOMFY_TOKEN": value}, {"RUNCOMFY_CONFIG_DIR": str(tmp_path)}):
+        if length >= 8:
+            assert token(environment).reveal() == value
+        else:
+            with pytest.raises(TokenMissing, match="fewer than 8 characters") as refused:
+                token(environment)
+            assert refused.value.exit_code == 77
+
+
+@pytest.mark.parametrize("depth", [65, 500, 1_000, 100_000])
+def test_a_nested_token_file_has_no_token(tmp_path: Path, depth: int) -> None:
+    """As a file without one."""
+    text = '{"access_token": ' + "[" * depth + "]" * depth + "}"
+    (tmp_path / "token.json").write_text(text)
+
+    with pytest.raises(TokenMissing, match="no token"):
+        token({"RUNCOMFY_CONFIG_DIR": str(tmp_path)})
