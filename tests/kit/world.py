@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import io
+import threading
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
@@ -16,7 +18,7 @@ from batchgen.app.command_context import CommandContext
 from batchgen.app.run_command import run
 from batchgen.app.run_options import RunRequest
 from batchgen.cli.parser import build_parser
-from batchgen.core.errors import LockHeld
+from batchgen.core.errors import BatchgenError, LockHeld
 from batchgen.core.model_entry import NoCatalogueEntry, read_entry
 from batchgen.core.run_settings import given_flags
 from batchgen.ledger.group_commit import GroupCommit
@@ -68,6 +70,28 @@ class World:
             flags=given_flags(vars(args)), command_line="batchgen " + " ".join(argv)
         )
         return await run(BatchRef.of(args), request, self.context)
+
+    def command(self, *words: str | Path) -> Done:
+        """Run any command to its end, as `cli.main` does."""
+        argv = [str(word) for word in words]
+        args = build_parser(argv).parse_args(argv)
+        args.command_line = "batchgen " + " ".join(argv)
+        out, err = io.StringIO(), io.StringIO()
+        with redirect_stdout(out), redirect_stderr(err), patch.object(asyncio, "run", self._run):
+            context = self.context
+            try:
+                code = importlib.import_module(args.handler).handle(args, context)
+            except BatchgenError as error:
+                context.console.print_error(error)
+                code = error.exit_code
+        return Done(code, out.getvalue(), err.getvalue())
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Take the place of `asyncio.run`; a thread that asks for a price has a loop of its own."""
+        if threading.current_thread() is threading.main_thread():
+            return self.do(work)
+        with asyncio.Runner() as runner:
+            return runner.run(work)
 
     def do(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine in virtual time."""

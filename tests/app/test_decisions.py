@@ -1,0 +1,387 @@
+"""Decisions of the user, money by the day, and rows that a run does not select; in virtual time."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterator, Mapping
+from itertools import permutations
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+
+from batchgen.app import build_runner
+from batchgen.app.command_context import CommandContext
+from batchgen.core.api_answers import Doubt, Gone, PollAnswer, Produced, SubmitAnswer, TryAgain
+from batchgen.core.events import ErrorKind, JobError
+from batchgen.core.jobs import JSONValue
+from batchgen.ledger import RunLedger
+from tests.app.test_money_machine import Disk, public_addresses
+from tests.kit.fakes import MemoryAPI
+from tests.kit.live import Done, write_csv
+from tests.kit.world import DAY_S, World
+
+LOST = Doubt(error=JobError(kind="lost_answer", message="gone"))
+BUSY = TryAgain(error=JobError(kind="not_accepted", message="busy", http_status=429))
+
+
+class Batch:
+    """A spreadsheet in a world, and the commands on it."""
+
+    def __init__(self, path: Path, disk: Disk) -> None:
+        self.world, self.disk = World(), disk
+        self.manifest, self.run_dir = path / "m.csv", path / "m.run"
+        self.rows(a="one")
+
+    @property
+    def api(self) -> MemoryAPI:
+        return self.world.api
+
+    def rows(self, **prompts: str) -> None:
+        write_csv(self.manifest, [f"{job.rstrip('_')},{text}" for job, text in prompts.items()])
+
+    def run(self, *words: str) -> Done:
+        return self.world.batchgen("run", self.manifest, *words)
+
+    def retry(self, *words: str) -> Done:
+        return self.world.command("retry", self.manifest, *words)
+
+    def resolve(self, *words: str, job: str = "a") -> Done:
+        return self.world.command("resolve", self.manifest, "--job", job, *words)
+
+    def lines(self) -> list[dict[str, Any]]:
+        text = (self.run_dir / "ledger.jsonl").read_text(encoding="utf-8")
+        return [json.loads(line) for line in text.splitlines()[1:]]
+
+    def record(self, job: str = "a") -> dict[str, Any]:
+        return [line for line in self.lines() if line["job"] == job][-1]
+
+    def cost(self, usd: float | None) -> None:
+        """Let later jobs cost this."""
+        self.api.on_result = lambda rid: Produced(outputs=(f"https://x/{rid}",), cost_usd=usd)
+
+    def lose(self, *numbers: int) -> None:
+        """Lose the answers of these POSTs, which the API has accepted."""
+        self._on_submit(dict.fromkeys(numbers, LOST))
+
+    def _on_submit(self, answers: Mapping[int, SubmitAnswer]) -> None:
+        seen = sum(self.api.posts.values())
+
+        def answer(_: Mapping[str, JSONValue], _n: int) -> SubmitAnswer | None:
+            found = answers.get(sum(self.api.posts.values()) - seen)
+            if found is LOST:  # it is in the list of jobs at runcomfy.com
+                self.world.api._end_s["found"] = self.world.elapsed_s
+            return found
+
+        self.api.on_submit = answer
+
+
+@pytest.fixture
+def batch(tmp_path: Path) -> Iterator[Batch]:
+    """A batch of one row, whose outputs are stored in memory."""
+    disk = Disk()
+    with (
+        patch.object(build_runner, "store_of", lambda *_, **__: disk),
+        patch.object(CommandContext, "addresses_of", public_addresses),
+    ):
+        yield Batch(tmp_path, disk)
+
+
+DECISIONS: Mapping[str, tuple[str, ...]] = {
+    "found": ("--request-id", "found"), "give up": ("--give-up",), "resubmit": ("--resubmit",),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "order", [*permutations(DECISIONS, 2), *permutations(DECISIONS, 3)], ids=str
+)
+def test_the_last_decision_before_a_run_counts(batch: Batch, order: tuple[str, ...]) -> None:
+    """An earlier one leaves nothing behind that stops this run or another row.
+
+    Once the request was found, the job is in flight, and nothing more can be decided about it.
+    """
+    batch.lose(1)
+    assert batch.run().code == 1
+    batch.rows(a="one", b="two")
+
+    codes = [batch.resolve(*DECISIONS[decision]).code for decision in order]
+    done = batch.run()
+
+    open_until = order.index("found") if "found" in order else len(order) - 1
+    counts = order[open_until]
+    assert codes == [0] * (open_until + 1) + [64] * (len(order) - open_until - 1)
+    assert done.code == 0, done.err
+    assert batch.api.posts["two"] == 1
+    assert batch.api.posts["one"] == (2 if counts == "resubmit" else 1)
+    assert batch.record()["state"] == ("failed" if counts == "give up" else "downloaded")
+    assert batch.run().code == 0
+
+
+@pytest.mark.parametrize("decision", DECISIONS)
+def test_a_decision_can_be_replaced_if_the_post_did_not_leave(batch: Batch, decision: str) -> None:
+    """`retry --in-doubt` while the API turns everything away, and then the request is found."""
+    batch.lose(1)
+    batch.run()
+    batch.api.on_submit = lambda values, n: BUSY
+    assert batch.retry("--in-doubt", "--max-runtime", "10s").code == 75
+    assert batch.record()["state"] == "pending"
+    batch.api.on_submit = lambda values, n: None
+    before = batch.api.posts["one"]
+
+    assert batch.resolve(*DECISIONS[decision]).code == 0
+    assert batch.run().code == 0
+
+    assert batch.api.posts["one"] - before == (decision == "resubmit")
+
+
+@pytest.mark.parametrize("decision", DECISIONS)
+def test_a_submission_without_an_answer_is_in_doubt_for_every_command(
+    batch: Batch, decision: str
+) -> None:
+    """As a process leaves it that was killed after its POST."""
+    batch.lose(1)
+    batch.run()
+    ledger = batch.run_dir / "ledger.jsonl"
+    ledger.write_bytes(b"".join(ledger.read_bytes().splitlines(keepends=True)[:-1]))
+    assert batch.record()["state"] == "submitting"
+
+    status = batch.world.command("status", batch.manifest)
+    batch.world.command("report", batch.manifest)
+    with (batch.run_dir / "results.csv").open(encoding="utf-8") as file:
+        states = [row["state"] for row in csv.DictReader(file)]
+
+    assert "1 in doubt" in status.out
+    assert "look at runcomfy.com" in status.out.lower()
+    assert states == ["in_doubt"]
+    assert batch.resolve(*DECISIONS[decision]).code == 0
+    assert batch.run().code == 0
+
+
+ENDS: Mapping[str, Callable[[str], PollAnswer | None]] = {
+    "expired": lambda rid: Gone(error=JobError(kind=ErrorKind.EXPIRED, message="unknown")),
+    "no_output": lambda rid: Produced(outputs=(), cost_usd=0.03),
+}
+
+
+@pytest.mark.parametrize("kind", ENDS)
+@pytest.mark.parametrize("given_up", [False, True])
+def test_a_job_is_polled_again_by_its_own_request(batch: Batch, kind: str, given_up: bool) -> None:
+    """At no cost, if the API did not know it for a while or had no address yet."""
+    batch.api.on_result = ENDS[kind]
+    assert batch.run().code == 1
+    assert batch.record()["error"]["kind"] == kind
+    if given_up:
+        batch.resolve("--give-up")
+    batch.cost(0.03)
+
+    assert batch.resolve("--request-id", batch.record()["request_id"]).code == 0
+    assert batch.run().code == 0
+
+    assert batch.record()["state"] == "downloaded"
+    assert batch.api.posts["one"] == 1
+
+
+@pytest.mark.parametrize("where", ["another job", "an earlier text of another", "its earlier text"])
+@pytest.mark.parametrize("compacted", [False, True])
+def test_a_request_belongs_to_one_job_and_text(batch: Batch, where: str, compacted: bool) -> None:
+    """Whoever had it at any time."""
+    batch.rows(a="one", b="two")
+    batch.run()
+    taken = batch.record("a" if where == "its earlier text" else "b")["request_id"]
+    batch.lose(*range(1, 5))
+    batch.rows(a="changed", b="two" if where == "another job" else "changed too")
+    batch.run()
+    assert batch.record()["state"] == "in_doubt"
+    if compacted:
+        batch.world.command("ledger", "compact", batch.manifest)
+
+    done = batch.resolve("--request-id", taken)
+
+    assert done.code == 64
+    assert taken in done.err
+
+
+def test_a_job_whose_files_cannot_be_fetched_can_be_given_up(batch: Batch) -> None:
+    """And taken back: it is polled again, and downloaded."""
+    batch.disk.is_away = True
+    assert batch.run().code == 75
+
+    assert batch.resolve("--give-up").code == 0
+    assert batch.run().code == 0
+    batch.disk.is_away = False
+    assert batch.run().code == 0
+    assert batch.record()["state"] == "completed"
+
+    assert batch.resolve("--request-id", batch.record()["request_id"]).code == 0
+    assert batch.run().code == 0
+    assert batch.record()["state"] == "downloaded"
+    assert batch.api.posts["one"] == 1
+
+
+def test_a_job_without_a_row_is_not_resubmitted_and_that_is_said(batch: Batch) -> None:
+    """The next run could not do it."""
+    batch.lose(1)
+    batch.run()
+    batch.rows(b="two")
+
+    done = batch.resolve("--resubmit")
+
+    assert done.code == 64
+    assert "no row" in done.err
+
+
+def test_retry_grants_no_more_than_its_limit(batch: Batch) -> None:
+    """A plain run after it has nothing to submit."""
+    batch.rows(**{name: f"text {name}" for name in "abcde"})
+    batch.api.on_result = ENDS["no_output"]
+    batch.run()
+    batch.retry("--limit", "2")
+    before = sum(batch.api.posts.values())
+
+    batch.run()
+
+    assert before == 7
+    assert sum(batch.api.posts.values()) == before
+
+
+def test_a_paid_output_is_downloaded_before_the_edited_row_is_submitted(batch: Batch) -> None:
+    """With --no-download the new text waits, and the run says that it is not done."""
+    batch.run("--no-download")
+    batch.rows(a="changed")
+
+    waiting = batch.run("--no-download")
+    posts = dict(batch.api.posts)
+    done = batch.run()
+
+    assert waiting.code == 75
+    assert posts == {"one": 1}
+    assert done.code == 0
+    assert [line["request_id"] for line in batch.lines() if line["state"] == "downloaded"] == [
+        "r1", "r2",
+    ]  # fmt: skip
+
+
+def test_a_row_that_is_not_selected_keeps_its_job(batch: Batch) -> None:
+    """A row with the same text is generated; it adopts nothing, and results.csv has both."""
+    rows = ["a,same,x", "b,same,y"]
+    write_csv(batch.manifest, rows, header="id,prompt,style")
+    batch.run("--select", "style = x")
+    first = batch.record()["request_id"]
+    batch.run("--select", "style = y")
+    with (batch.run_dir / "results.csv").open(encoding="utf-8") as file:
+        seen = [(row["job"], row["style"], row["state"]) for row in csv.DictReader(file)]
+    batch.run("--select", "")
+
+    assert batch.record()["request_id"] == first
+    assert batch.record("b")["request_id"] != first
+    assert batch.api.posts["same"] == 2
+    assert seen == [("a", "x", "downloaded"), ("b", "y", "downloaded")]
+
+
+@pytest.mark.parametrize("left_out", ["b,,", "b,other,no"])
+def test_a_row_that_is_wrong_or_switched_off_keeps_its_job(batch: Batch, left_out: str) -> None:
+    """Another row with the same text does not get it."""
+    write_csv(batch.manifest, ["b,same,yes"], header="id,prompt,enabled")
+    batch.run()
+
+    write_csv(batch.manifest, ["a,same,yes", left_out], header="id,prompt,enabled")
+    batch.run("--skip-invalid")
+
+    assert batch.record("b")["request_id"] != batch.record("a")["request_id"]
+
+
+# Money.
+
+
+def test_the_highest_cost_seen_is_reserved_by_later_runs_too(batch: Batch) -> None:
+    """A price of 0.03 and a cost of 0.05: four jobs fit into 0.24, in however many runs."""
+    batch.rows(**{name: f"text {name}" for name in "abcdefgh"})
+    batch.cost(0.05)
+
+    for _ in range(4):
+        batch.run("--max-cost", "0.24/day", "--concurrency", "1")
+
+    assert sum(batch.api.posts.values()) == 4
+
+
+@pytest.mark.parametrize("compacted", [False, True])
+def test_the_highest_cost_survives_an_edit_and_a_compaction(batch: Batch, compacted: bool) -> None:
+    """Even that of an attempt that is long replaced."""
+    batch.cost(0.30)
+    batch.run()
+    batch.cost(0.03)
+    for text in ("two", "three"):
+        batch.rows(a=text)
+        batch.run()
+    if compacted:
+        batch.world.command("ledger", "compact", batch.manifest)
+    batch.rows(a="three", b="new")
+
+    assert batch.run("--max-cost", "0.60").code == 75
+    assert batch.run("--max-cost", "0.70").code == 0
+
+
+CHANGES: Mapping[str, Callable[[Batch], None]] = {
+    "edited": lambda batch: batch.rows(a="changed"),
+    "edited and back": lambda batch: (batch.rows(a="changed"), batch.run(), batch.rows(a="one"))[0],
+    "given another id": lambda batch: batch.rows(other="one"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("compacted", [False, True])
+def test_money_stays_on_its_day(batch: Batch, change: str, compacted: bool) -> None:
+    """Whatever becomes of the job later."""
+    batch.run()
+    batch.world.sleep(DAY_S)
+
+    CHANGES[change](batch)
+    batch.run()
+    if compacted:
+        batch.world.command("ledger", "compact", batch.manifest)
+    spent = sum(batch.api.posts.values()) - 1  # today
+    batch.manifest.write_text(
+        batch.manifest.read_text(encoding="utf-8") + "x,new x\ny,new y\nz,new z\n", encoding="utf-8"
+    )
+    batch.run("--max-cost", "0.06/day")
+
+    assert sum(batch.api.posts.values()) - 1 == 2, f"{spent} were submitted today before"
+
+
+def test_a_doubt_keeps_its_reservation_when_the_row_goes_back(batch: Batch) -> None:
+    """It may have been charged, whatever is shown of the job now."""
+    batch.run()
+    batch.rows(a="changed")
+    batch.lose(1)
+    batch.run()
+    batch.resolve("--give-up")
+    batch.rows(a="one", b="two")
+
+    assert batch.run("--max-cost", "0.06").code == 75
+    assert batch.record()["state"] == "downloaded"
+    assert batch.api.posts["two"] == 0
+
+
+# Defects.
+
+
+@pytest.mark.parametrize("step", ["Accepted", "Started", "Succeeded", "Saved", "Intended"])
+def test_a_defect_on_one_job_does_not_stop_the_others(batch: Batch, step: str) -> None:
+    """That job is left alone, the run says so, and its exit code is not 0."""
+    batch.rows(a="one", b="two", c="three")
+    record = RunLedger.record
+
+    async def broken(ledger: RunLedger, job: str, event: Any) -> Any:
+        if job == "b" and type(event).__name__ == step:
+            raise ZeroDivisionError("a defect")
+        return await record(ledger, job, event)
+
+    with patch.object(RunLedger, "record", broken):
+        done = batch.run()
+
+    assert done.code in (1, 75)
+    assert "'b' is left as the ledger has it" in done.err
+    assert batch.record("a")["state"] == batch.record("c")["state"] == "downloaded"
+    assert batch.run("--in-doubt", "resubmit").code == 0

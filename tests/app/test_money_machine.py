@@ -1,0 +1,596 @@
+"""Any sequence of runs, edits, decisions, faults and days: nothing is paid twice, budgets hold."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+from unittest.mock import patch
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from batchgen.app import build_runner
+from batchgen.app.command_context import CommandContext
+from batchgen.core.api_answers import (
+    Broke,
+    Doubt,
+    Gone,
+    PollAnswer,
+    Produced,
+    RowRefused,
+    SubmitAnswer,
+    Submitted,
+    TryAgain,
+    WasCancelled,
+)
+from batchgen.core.events import ErrorKind, JobError
+from batchgen.core.jobs import JSONValue, fingerprint
+from batchgen.core.units import local_date
+from batchgen.ports import SaveAnswer, SaveLater
+from batchgen.system import crash_points
+from batchgen.system.crash_points import CrashPoint
+from tests.kit import MODEL
+from tests.kit.fakes import MemoryAPI, MemoryStore
+from tests.kit.live import Done
+from tests.kit.time import EPOCH_S
+from tests.kit.world import World
+
+MEMORY = Path("/dev/shm")
+PRICE_USD = 0.03
+SETTLED_S = 0.05
+"""A cost that was reported less than this ago may not have been known when a POST was decided."""
+ROWS = ("a", "b", "c", "d")
+TEXTS: Mapping[str, tuple[str, ...]] = {
+    "a": ("a1", "a2", "a3"), "b": ("b1", "b2"), "c": ("s1", "s2"), "d": ("s1", "s2"),
+}  # fmt: skip
+"""Rows c and d have the same texts: each has its own picture of them."""
+KINDS = (
+    "",
+    "",
+    "lost",
+    "never sent",
+    "refused",
+    "failed",
+    "failed, charged",
+    "no output",
+    "gone",
+    "busy",
+)
+"""What happens to a POST; empty: it succeeds."""
+COSTS = (0.03, 0.03, 0.05, 0.02, 0.3, None)
+BUDGETS = ((), ("0.25",), ("0.12/day",), ("0.40", "0.10/day"), ("0.30/month",))
+KILLS = (
+    CrashPoint.BEFORE_INTENT,
+    CrashPoint.INTENT_DURABLE,
+    CrashPoint.ANSWER_HEARD,
+    CrashPoint.REQUEST_ID_DURABLE,
+    CrashPoint.RESULT_HEARD,
+    CrashPoint.RESULT_DURABLE,
+    CrashPoint.DOWNLOAD_BEGINS,
+)
+
+
+class Killed(BaseException):
+    """The process is gone."""
+
+
+def error(kind: str, **more: Any) -> JobError:
+    return JobError(kind=kind, message=kind, **more)
+
+
+@dataclass(eq=False)
+class Post:
+    """One POST that the API has accepted."""
+
+    text: str
+    at_s: float
+    kind: str
+    cost_usd: float | None
+    price_usd: float
+    request_id: str
+    heard: bool = True
+    """Whether the ledger has its request_id."""
+    decided: bool = False
+    """Whether the user has decided about it while nobody knew what became of it."""
+    ended_at_s: float | None = None
+    """When its end was reported."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it is known to have no output."""
+        return self.ended_at_s is not None and self.kind not in ("", "lost")
+
+    def charge_usd(self, now_s: float) -> float:
+        """Return what it counts in a budget, by what had been reported."""
+        if self.ended_at_s is None or self.ended_at_s > now_s or self.reported_usd is None:
+            return self.price_usd
+        return self.reported_usd
+
+    @property
+    def reported_usd(self) -> float | None:
+        """The cost that the API reports once it has ended."""
+        return None if self.kind in ("failed", "gone", "cancelled") else self.cost_usd
+
+
+@dataclass
+class Account(MemoryAPI):
+    """The API, with an account of what was paid for and when."""
+
+    budgets: tuple[str, ...] = ()
+    script: list[str] = field(default_factory=list)
+    cost_usd: float | None = 0.03
+    paid: list[Post] = field(default_factory=list)
+    lost_free: list[tuple[str, float, float]] = field(default_factory=list)
+    """Text, time and price of each POST whose answer was lost and that was not accepted."""
+    capacity: dict[str, set[str]] = field(default_factory=dict)
+    """By text: the rows that ever had it."""
+    resubmits_doubts: bool = False
+    dead: bool = False
+    wrong: list[str] = field(default_factory=list)
+    now_s: Any = None
+
+    async def submit(self, model: str, values: Mapping[str, JSONValue]) -> SubmitAnswer:
+        if self.dead:
+            raise Killed
+        self._check(str(values["prompt"]))
+        return await super().submit(model, values)
+
+    def _check(self, text: str) -> None:
+        same = [one for one in self.paid if one.text == text]
+        for one in same:
+            one.decided |= self.resubmits_doubts and not one.heard
+        alive = [one for one in same if self._counts(one)]
+        if len(alive) >= len(self.capacity[text]):
+            self.wrong.append(f"{text!r} is submitted again: {alive}")
+        now_s = self.now_s()
+        for budget in self.budgets:
+            limit_usd, _, period = budget.partition("/")
+            today = {"": "", "day": self._date(now_s), "month": self._date(now_s)[:7]}[period]
+            spent_usd = sum(
+                one.charge_usd(now_s) for one in self.paid if self._date(one.at_s).startswith(today)
+            ) + sum(usd for _, at_s, usd in self.lost_free if self._date(at_s).startswith(today))
+            if spent_usd + self.price_usd(now_s) > float(limit_usd) + 1e-6:
+                self.wrong.append(f"{budget}: {spent_usd} + {self.price_usd(now_s)}")
+
+    @staticmethod
+    def _counts(one: Post) -> bool:
+        """Whether a request has an output, or may have one for all that the user has said."""
+        return not (one.is_over or (one.decided and not one.heard))
+
+    @staticmethod
+    def _date(at_s: float) -> str:
+        return local_date(EPOCH_S + at_s)
+
+    def price_usd(self, now_s: float) -> float:
+        """Return what is to be reserved: the price, or the highest cost reported before."""
+        reported = (
+            one.reported_usd or 0.0
+            for one in self.paid
+            if one.ended_at_s is not None and one.ended_at_s < now_s - SETTLED_S
+        )
+        return max((PRICE_USD, *reported))
+
+    def answer(self, values: Mapping[str, JSONValue], _: int) -> SubmitAnswer | None:
+        kind, text, now_s = (
+            self.script.pop(0) if self.script else "",
+            values["prompt"],
+            self.now_s(),
+        )
+        price_usd = self.price_usd(now_s)
+        match kind:
+            case "never sent":
+                self.lost_free.append((str(text), now_s, price_usd))
+                return Doubt(error=error("lost_answer"))
+            case "refused":
+                return RowRefused(error=error("refused", http_status=422))
+            case "busy":
+                return TryAgain(error=error("not_accepted", http_status=429), retry_after_s=1.0)
+        request_id = f"r{len(self.paid) + 1}"
+        post = Post(str(text), now_s, kind, self.cost_usd, price_usd, request_id)
+        post.heard = kind != "lost" and not self.dead
+        self.paid.append(post)
+        self._end_s[request_id] = now_s + self.duration_s
+        return Submitted(request_id=request_id) if post.heard else Doubt(error=error("lost_answer"))
+
+    async def result(self, request_id: str) -> PollAnswer:
+        answer = await super().result(request_id)
+        post = next((one for one in self.paid if one.request_id == request_id), None)
+        if post is None:
+            return answer
+        if isinstance(answer, Produced):
+            answer = self._end_of(post)
+        if isinstance(answer, WasCancelled):
+            post.kind = "cancelled"
+        if isinstance(answer, (Produced, Broke, Gone, WasCancelled)) and post.ended_at_s is None:
+            post.ended_at_s = self.now_s()
+        return answer
+
+    def _end_of(self, post: Post) -> PollAnswer:
+        match post.kind:
+            case "failed":
+                return Broke(error=error(ErrorKind.GENERATION))
+            case "failed, charged":
+                return Broke(error=error(ErrorKind.GENERATION), cost_usd=post.cost_usd)
+            case "no output":
+                return Produced(outputs=(), cost_usd=post.cost_usd)
+            case "gone":
+                return Gone(error=error(ErrorKind.EXPIRED))
+            case _:
+                url = f"https://files.runcomfy.net/{post.request_id}.png"
+                return Produced(outputs=(url,), cost_usd=post.cost_usd)
+
+
+@dataclass
+class Disk(MemoryStore):
+    """Where outputs go; nothing can be fetched while `is_away`."""
+
+    is_away: bool = False
+
+    async def save(self, *args: Any, **more: Any) -> SaveAnswer:
+        if self.is_away:
+            return SaveLater(error=error("host"), hopeless=True)
+        return await super().save(*args, **more)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+
+async def public_addresses(*_: object) -> tuple[str, ...]:
+    """Take the place of a lookup."""
+    return ("93.184.216.34",)
+
+
+@dataclass
+class Row:
+    """A row of the spreadsheet."""
+
+    text: str
+    style: str
+    has_id: bool = True
+    is_there: bool = True
+
+
+class MoneyMachine(RuleBasedStateMachine):
+    """A batch and everything that may happen to it, with an account of what was paid."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.base = Path(tempfile.mkdtemp(dir=MEMORY if MEMORY.is_dir() else None))
+        self.manifest, self.run_dir = self.base / "m.csv", self.base / "m.run"
+        self.api = Account()
+        self.api.on_submit = self.api.answer
+        self.world = World(api=self.api, price_usd=PRICE_USD)
+        self.api.now_s = lambda: (
+            self.world.elapsed_s if self.world.loop is None else self.world.loop.time()
+        )
+        self.disk = Disk()
+        styles = {"a": "x", "b": "y", "c": "x", "d": "y"}
+        self.rows = {name: Row(TEXTS[name][0], styles[name]) for name in ROWS}
+        self.kept: dict[str, tuple[str, str | None]] = {}
+        """By row with an id: its text and the request of what was downloaded for it."""
+        self.begun = False
+        self.log: list[str] = []
+
+    # The spreadsheet.
+
+    def save(self) -> None:
+        lines = ["id,prompt,style"]
+        for name, row in self.rows.items():
+            if row.is_there:
+                lines.append(f"{name if row.has_id else ''},{row.text},{row.style}")
+                self.api.capacity.setdefault(row.text, set()).add(name)
+        self.manifest.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+    @rule(name=st.sampled_from(ROWS), choice=st.integers(0, 2))
+    def edit(self, name: str, choice: int) -> None:
+        texts = TEXTS[name]
+        self.rows[name].text = texts[choice % len(texts)]
+        self.kept.pop(name, None)
+        self.log.append(f"edit {name} to {self.rows[name].text}")
+
+    @rule(name=st.sampled_from(ROWS))
+    def give_or_take_the_id(self, name: str) -> None:
+        self.rows[name].has_id ^= True
+        self.kept.pop(name, None)
+        self.log.append(f"id of {name}: {self.rows[name].has_id}")
+
+    @rule(name=st.sampled_from(ROWS))
+    def remove_or_put_back(self, name: str) -> None:
+        if sum(row.is_there for row in self.rows.values()) > 1 or not self.rows[name].is_there:
+            self.rows[name].is_there ^= True
+            self.kept.clear()
+            self.log.append(f"row {name}: {self.rows[name].is_there}")
+
+    # What the user does.
+
+    @rule(
+        select=st.sampled_from(["", "", "style = x", "style = y"]),
+        flags=st.sampled_from(
+            [(), (), (), ("--no-download",), ("--limit", "1"), ("--changed", "keep")]
+        ),
+        resubmit=st.sampled_from([False, False, False, True]),
+        script=st.lists(st.sampled_from(KINDS), max_size=4),
+        cost_usd=st.sampled_from(COSTS),
+        kill=st.none() | st.tuples(st.sampled_from(KILLS), st.integers(1, 3)),
+        is_away=st.sampled_from([False, False, False, True]),
+    )
+    def run(
+        self,
+        select: str,
+        flags: tuple[str, ...],
+        resubmit: bool,
+        script: list[str],
+        cost_usd: float | None,
+        kill: tuple[CrashPoint, int] | None,
+        is_away: bool,
+    ) -> None:
+        self.api.script, self.api.cost_usd = list(script), cost_usd
+        self.api.resubmits_doubts, self.disk.is_away = resubmit, is_away
+        more = ("--in-doubt", "resubmit") if resubmit else ()
+        self.command("run", *flags, *more, select=select, kill=kill)
+        self.api.resubmits_doubts = False
+
+    @precondition(lambda self: self.begun)
+    @rule(
+        flag=st.sampled_from(["", "--in-doubt", "--cancelled"]),
+        limit=st.sampled_from([(), (), ("--limit", "1")]),
+        script=st.lists(st.sampled_from(KINDS), max_size=3),
+    )
+    def retry(self, flag: str, limit: tuple[str, ...], script: list[str]) -> None:
+        before = self.records()
+        self.api.script, self.disk.is_away = list(script), False
+        if flag == "--in-doubt":
+            for record in before.values():
+                if record["state"] in ("in_doubt", "submitting"):
+                    self.decide(record)
+        self.command("retry", *((flag,) if flag else ()), *limit, select="")
+
+    @precondition(lambda self: self.begun)
+    @rule(
+        name=st.integers(0, 5),
+        decision=st.sampled_from(["--give-up", "--resubmit", "found", "own", "of another job"]),
+        choice=st.integers(0, 9),
+    )
+    def resolve(self, name: int, decision: str, choice: int) -> None:
+        records = self.records()
+        if not records:
+            return
+        job = sorted(records)[name % len(records)]
+        record = records[job]
+        words = [decision]
+        found: Post | None = None
+        if decision == "found":
+            text = self.text_of(record)
+            lost = [one for one in self.api.paid if one.text == text and not one.heard]
+            if not lost:
+                return
+            found = lost[choice % len(lost)]
+            words = ["--request-id", found.request_id]
+        elif decision == "own":
+            words = ["--request-id", record["request_id"] or "r0"]
+        elif decision == "of another job":
+            heard = [one for one in self.api.paid if one.heard and one.text != self.text_of(record)]
+            if not heard:
+                return
+            words = ["--request-id", heard[choice % len(heard)].request_id]
+        done = self.command("resolve", "--job", job, *words)
+        if decision == "of another job":
+            assert done.code == 64, done
+        if done.code == 0 and found is not None:
+            found.heard, found.decided = True, False
+        if done.code == 0 and decision in ("--give-up", "--resubmit"):
+            self.decide(record)
+
+    @precondition(lambda self: self.begun)
+    @rule(command=st.sampled_from(["status", "report", "compact", "cancel", "status --watch"]))
+    def something_else(self, command: str) -> None:
+        if command == "compact":
+            done = self.world.command("ledger", "compact", self.manifest)
+        elif command == "status --watch":
+            return
+        else:
+            done = self.command(command)
+        assert done.code == 0, done
+
+    @rule(hours=st.sampled_from([1, 7, 24, 24 * 31]))
+    def time_passes(self, hours: int) -> None:
+        self.world.sleep(hours * 3600.0)
+        self.log.append(f"{hours} hours")
+
+    # How it is done, and what must be so afterwards.
+
+    def command(
+        self,
+        *words: str,
+        select: str | None = None,
+        kill: tuple[CrashPoint, int] | None = None,
+    ) -> Done:
+        self.save()
+        name, *rest = words
+        line = [name, str(self.manifest), *rest]
+        if select is not None:
+            line += ["--model", MODEL, "--select", select, "--wait-for-api", "5s"]
+            for budget in self.api.budgets:
+                line += ["--max-cost", budget]
+            self.begun = True
+        self.log.append(" ".join(line[:1] + line[2:]) + f" {self.api.script} {kill}")
+        with self._machinery(kill):
+            try:
+                done = self.world.command(*line)
+            except (Killed, AssertionError):  # the loop finds that nobody is left to wait for
+                if not self.api.dead:
+                    raise
+            if self.api.dead:
+                self._after_a_kill()
+                done = Done(-9, "", "")
+        self.log.append(f"  -> {done.code}, posts {len(self.api.paid)}")
+        assert done.code != 70, done.err
+        assert "as the ledger has it" not in done.err, done.err
+        assert not self.api.wrong, self.api.wrong
+        self._check_that_jobs_stay()
+        return done
+
+    @contextmanager
+    def _machinery(self, kill: tuple[CrashPoint, int] | None) -> Iterator[None]:
+        passages = 0
+
+        def hook(point: CrashPoint) -> None:
+            nonlocal passages
+            if threading.current_thread() is not threading.main_thread():
+                return
+            if self.api.dead:
+                raise Killed
+            if kill is not None and point is kill[0]:
+                passages += 1
+                if passages == kill[1]:
+                    self.api.dead = True
+                    self.snapshot = self.ledger.read_bytes() if self.ledger.exists() else b""
+                    raise Killed
+
+        with (
+            patch.object(crash_points, "hook", hook),
+            patch.object(random, "Random", lambda: SEEDED(0)),
+            patch.object(os, "fsync", lambda _: None),  # a kill loses nothing that was written
+            patch.object(os, "fdatasync", lambda _: None),
+            patch.object(build_runner, "store_of", lambda *_, **__: self.disk),
+            patch.object(CommandContext, "addresses_of", public_addresses),
+        ):
+            yield
+
+    def _after_a_kill(self) -> None:
+        """Take back what was written after the moment at which the process was killed."""
+        self.api.dead = False
+        self.ledger.write_bytes(self.snapshot)
+        lines = [json.loads(line) for line in self.snapshot.splitlines()[1:]]
+        known = {line["request_id"] for line in lines}
+        ended = {line["request_id"] for line in lines if line["state"] in ENDED}
+        for one in self.api.paid:
+            one.heard = one.heard and one.request_id in known
+            if one.request_id not in ended:
+                one.ended_at_s = None
+
+    @property
+    def ledger(self) -> Path:
+        return self.run_dir / "ledger.jsonl"
+
+    def records(self) -> dict[str, dict[str, Any]]:
+        """Return the last line of each job that was not adopted."""
+        found: dict[str, dict[str, Any]] = {}
+        if self.ledger.exists():
+            for line in self.ledger.read_bytes().splitlines()[1:]:
+                record = json.loads(line)
+                found[record["job"]] = record
+        return {job: record for job, record in found.items() if "adopted_by" not in record}
+
+    @staticmethod
+    def text_of(record: Mapping[str, Any]) -> str:
+        return PRINTS.get(record["fingerprint"], "")
+
+    def decide(self, record: Mapping[str, Any]) -> None:
+        """The user has decided about every doubt of a job."""
+        for one in self.api.paid:
+            if one.text == self.text_of(record) and not one.heard:
+                one.decided = True
+
+    def _check_that_jobs_stay(self) -> None:
+        """A job whose row stays as it is keeps its own request."""
+        records = self.records()
+        for name, row in self.rows.items():
+            record = records.get(name)
+            if name in self.kept and row.is_there:
+                assert record is not None, (name, self.kept[name])
+                assert (self.text_of(record), record["request_id"]) == self.kept[name]
+            is_done = record is not None and record["state"] == "downloaded"
+            if record is None or not (is_done and row.is_there and row.has_id):
+                continue
+            if self.text_of(record) == row.text:
+                self.kept[name] = row.text, record["request_id"]
+
+    def teardown(self) -> None:
+        try:
+            self._end()
+        except BaseException:
+            print("\n".join(self.log))
+            raise
+        finally:
+            shutil.rmtree(self.base)
+
+    def _end(self) -> None:
+        """Bring the batch to its end: every doubt is given up, and nothing is left to do."""
+        self.api.budgets, self.api.script, self.disk.is_away = (), [], False
+        for _ in range(8):
+            self.time_passes(1)
+            posts = len(self.api.paid)
+            done = self.command("run", select="")
+            if done.code == 0 and len(self.api.paid) == posts:
+                break
+            assert done.code in (0, 1, 75), done
+            for job, record in self.records().items():
+                if record["state"] in ("in_doubt", "failed", "cancelled"):
+                    assert self.command("resolve", "--job", job, "--give-up").code == 0
+                    self.decide(record)
+        else:
+            raise AssertionError("the batch does not come to its end")
+        self._check_that_nothing_is_lost()
+
+    def _check_that_nothing_is_lost(self) -> None:
+        """Every output whose request was on record was downloaded, or left to the user."""
+        collected = {
+            line["request_id"]
+            for line in map(json.loads, self.ledger.read_bytes().splitlines()[1:])
+            if line["state"] == "downloaded" or line.get("given_up")
+        }
+        for one in self.api.paid:
+            if one.heard and one.kind in ("", "lost"):
+                assert one.request_id in collected, one
+
+
+SEEDED = random.Random
+ENDED = ("completed", "downloaded", "failed", "cancelled")
+PRINTS = {fingerprint(MODEL, {"prompt": text}): text for texts in TEXTS.values() for text in texts}
+
+
+class _Budgeted(MoneyMachine):
+    budgets: tuple[str, ...] = ()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.api.budgets = self.budgets
+
+
+def machine_with(budgets: tuple[str, ...]) -> type[MoneyMachine]:
+    return type("MoneyMachine", (_Budgeted,), {"budgets": budgets})
+
+
+@pytest.mark.parametrize("budgets", BUDGETS, ids=" ".join)
+def test_no_sequence_pays_twice(budgets: tuple[str, ...]) -> None:
+    """No input is paid for again without a decision, every budget holds, and every batch ends."""
+    few = settings(max_examples=15, stateful_step_count=12, deadline=None)
+    run_state_machine_as_test(machine_with(budgets), settings=few)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("budgets", BUDGETS, ids=" ".join)
+def test_no_long_sequence_pays_twice(budgets: tuple[str, ...]) -> None:
+    """The same over many more and longer sequences."""
+    many = settings(max_examples=150, stateful_step_count=30, deadline=None)
+    run_state_machine_as_test(machine_with(budgets), settings=many)
