@@ -36,9 +36,10 @@ class PayingRun:
     ) -> Outcome:
         """Submit, poll and download until nothing is left or a reason to stop arrives.
 
-        Raises `ServiceUnreachable` if outputs could never be downloaded here.
+        Raises `TokenMissing`, or `ServiceUnreachable` if outputs could never be downloaded here.
         """
         parts, known = self.parts, self.known_ledgers
+        parts.remote.token()  # a missing one is reported before anything about the network
         if plan.submissions and not parts.settings.no_download:
             await require_public_storage(parts.remote, parts.context)
         was_known = known.knows(self.directories)

@@ -28,7 +28,11 @@ class Remote:
 
     def client(self) -> ModelAPI:
         """Return a client, to be entered before use. Raises `TokenMissing`."""
-        return self.context.client(self.base, self.sandbox_token or self.context.token())
+        return self.context.client(self.base, self.token())
+
+    def token(self) -> Secret:
+        """Return the token for this API. Raises `TokenMissing`."""
+        return self.sandbox_token or self.context.token()
 
 
 @asynccontextmanager

@@ -12,7 +12,7 @@ import pytest
 
 from batchgen.app.command_context import CommandContext
 from batchgen.app.storage_host import STORAGE_HOST
-from batchgen.core.errors import ServiceUnreachable
+from batchgen.core.errors import ServiceUnreachable, TokenMissing
 from tests.kit.live import batchgen, live_sandbox, prompts
 from tests.kit.world import World
 
@@ -54,6 +54,17 @@ def test_a_storage_host_with_a_private_address_stops_the_run_before_it_pays(
     assert stopped.value.exit_code == 69
     for word in (STORAGE_HOST, address, "private", "--no-download"):
         assert word in str(stopped.value)
+
+
+def test_a_missing_token_is_reported_first(tmp_path: Path) -> None:
+    """Of two reasons not to begin, the user hears the one that comes first: 77 before 69."""
+    world, manifest = World(token=""), prompts(tmp_path / "m.csv", 2)
+    names = Names(("10.0.0.5",))
+
+    with names.patched(), pytest.raises(TokenMissing):
+        world.batchgen("run", manifest)
+
+    assert names.asked == []
 
 
 @pytest.mark.parametrize("answer", [("8.8.8.8", "2606:4700::1"), (), OSError("no such name")])

@@ -41,12 +41,13 @@ class World:
     api: MemoryAPI = field(default_factory=MemoryAPI)
     price_usd: float | None = 0.03
     elapsed_s: float = 0.0
+    token: str = "test-token"
     loop: asyncio.AbstractEventLoop | None = None
 
     @property
     def context(self) -> CommandContext:
         """The context that `cli.main` would build."""
-        environment = {"RUNCOMFY_TOKEN": "test-token"}
+        environment = {"RUNCOMFY_TOKEN": self.token}
         return _Context(clock=_Clock(self), environment=environment, world=self)
 
     def batchgen(self, *words: str | Path) -> Done:
