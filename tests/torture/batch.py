@@ -30,8 +30,11 @@ class Batch:
     def __init__(self, sandbox: Live, sheet: Sheet, figures: Figures, *, concurrency: int) -> None:
         self._sandbox, self._sheet, self._figures = sandbox, sheet, figures
         self._arguments = ["run", str(sheet.manifest), "--concurrency", str(concurrency), "--quiet"]
-        self._compacted_bytes = 0
-        """Number of bytes of the newest ledger that a compaction wrote."""
+        self._kept_bytes: dict[Path, int] = {}
+        """By directory: bytes of the ledger that no crash can lose.
+
+        A compaction or a decision of the user reported them as stored, while no run was active.
+        """
         self._reasons: dict[tuple[Path, str], str] = {}
         """By directory and job: what put it in doubt."""
         self._decisions = Decisions()
@@ -61,7 +64,10 @@ class Batch:
         self._run(one, self._narrowed(one, chance))
         self._note_doubts("a kill between intent and answer")
         torn = one.tear and tear(
-            self._ledger, one.tear, one.share, compacted_bytes=self._compacted_bytes
+            self._ledger,
+            one.tear,
+            one.share,
+            kept_bytes=self._kept_bytes.get(self._run_dir, 0),
         )
         if torn:
             self._figures.steps[f"torn: {one.tear}"] += 1
@@ -124,6 +130,7 @@ class Batch:
                 return
             self._figures.steps[f"resolve {flag}"] += 1
             taken.append(flag)
+            self._kept_bytes[run_dir] = (run_dir / "ledger.jsonl").stat().st_size
         self._note_decision(taken, (run_dir, job))
 
     def _note_decision(self, taken: list[str], key: tuple[Path, str]) -> None:
@@ -150,9 +157,9 @@ class Batch:
             renamed = run_dir.with_name(earlier.isoformat())
             run_dir.rename(renamed)
             self._decisions.move(run_dir, renamed)
+            self._kept_bytes[renamed] = self._kept_bytes.pop(run_dir, 0)
             moved = {key: why for key, why in self._reasons.items() if key[0] == run_dir}
             self._reasons |= {(renamed, job): why for (_, job), why in moved.items()}
-        self._compacted_bytes = 0
         self._figures.steps["a day passed"] += 1
 
     def _run(self, one: Round, narrowing: list[str]) -> None:
@@ -221,7 +228,7 @@ class Batch:
             self._blame(f"compaction ended with {code}")
         self._figures.steps["compaction"] += 1
         if self._ledger.stat().st_ino != was:
-            self._compacted_bytes = self._ledger_bytes()
+            self._kept_bytes[self._run_dir] = self._ledger_bytes()
         after = LedgerView.read(self._run_dir).last
         for job in before:
             if any(before[job].get(key) != after.get(job, {}).get(key) for key in _FIXED):

@@ -2,8 +2,8 @@
 
 Only what a disk may lose is cut. A `submitting` line is synced before its POST leaves, so tearing
 one whose POST has left would be a disk that lied, not a crash. The same holds for a line that a
-compaction wrote: it was synced with the whole file, and the lines before it that would tell the
-request_id as well are gone.
+compaction wrote, because it was synced with the whole file, and for a decision of the user, which
+was reported as stored.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from pathlib import Path
 from tests.torture.decisions import Tear
 
 
-def tear(ledger: Path, kind: Tear, share: float, *, compacted_bytes: int = 0) -> bool:
+def tear(ledger: Path, kind: Tear, share: float, *, kept_bytes: int = 0) -> bool:
     """Damage the end of the file; return whether there was something to damage.
 
-    `compacted_bytes` is the number of bytes that a compaction wrote.
+    `kept_bytes` of it were reported as stored, by a compaction or a decision of the user.
     """
     if not ledger.exists():
         return False
@@ -31,7 +31,7 @@ def tear(ledger: Path, kind: Tear, share: float, *, compacted_bytes: int = 0) ->
         return True
     size_bytes = ledger.stat().st_size
     is_intent = json.loads(last).get("state") == "submitting"
-    if kind is Tear.SOME_BYTES and (is_intent or size_bytes <= compacted_bytes):
+    if kind is Tear.SOME_BYTES and (is_intent or size_bytes <= kept_bytes):
         return False
     lost = 1 if kind is Tear.NEWLINE else 2 + int(share * (len(last) - 1))
     os.truncate(ledger, size_bytes - lost)

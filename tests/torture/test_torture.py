@@ -68,7 +68,7 @@ def test_only_what_a_disk_may_lose_is_torn(
     assert (path.read_bytes() != whole) is torn
     assert path.read_bytes().startswith(lines[0].encode() + b"\n")
     path.write_bytes(whole)
-    compacted = {"compacted_bytes": len(whole)}
+    compacted = {"kept_bytes": len(whole)}
     assert tear(path, kind, 0.5, **compacted) is (torn and kind is not Tear.SOME_BYTES)
 
 
