@@ -15,6 +15,9 @@ from tests.kit.waiting import wait_until
 JOBS = 12
 
 
+SLOW = pytest.mark.slow
+
+
 def submitted(sandbox: Live, run_dir: Path) -> bool:
     """Half of the jobs are submitted, none has ended."""
     return len(sandbox.audit.requests) >= JOBS // 2 and run_dir.exists()
@@ -51,8 +54,11 @@ def rename_parent(run_dir: Path) -> Path:
     return parent.rename(parent.with_name("elsewhere")) / run_dir.name
 
 
-@pytest.mark.parametrize("move", [rename, replace, copy_back, rename_parent])
-@pytest.mark.parametrize("moment", [submitted, downloaded])
+@pytest.mark.parametrize(
+    "move",
+    [rename, *(pytest.param(one, marks=SLOW) for one in (replace, copy_back, rename_parent))],
+)
+@pytest.mark.parametrize("moment", [submitted, pytest.param(downloaded, marks=SLOW)])
 def test_a_run_notices_that_its_directory_was_moved(
     moment: Callable[[Live, Path], bool], move: Callable[[Path], Path], tmp_path: Path
 ) -> None:

@@ -132,11 +132,17 @@ FEW_PAIRS = tuple(zip(STATES, (*STATES[1:], STATES[0]), strict=True))
 """Each state of each stream once."""
 
 
+EVERY_COMMAND = [
+    pytest.param(text, pairs, marks=SLOW if pairs is ALL_PAIRS or number % 5 else ())
+    for texts in (RESULTS, DEEDS)
+    for number, text in enumerate(texts)
+    for pairs in (FEW_PAIRS, ALL_PAIRS)
+]
+"""One command in five belongs to the short tests, all of them to the long ones."""
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device here is always full")
-@pytest.mark.parametrize(
-    "pairs", [pytest.param(FEW_PAIRS, id="few"), pytest.param(ALL_PAIRS, id="all", marks=SLOW)]
-)
-@pytest.mark.parametrize("text", [*RESULTS, *DEEDS])
+@pytest.mark.parametrize(("text", "pairs"), EVERY_COMMAND)
 def test_streams_decide_no_exit_code(
     text: str, pairs: Sequence[tuple[str, str]], batch: tuple[Path, Live]
 ) -> None:
@@ -164,9 +170,9 @@ ENDINGS: dict[str, tuple[tuple[str, ...], int]] = {
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device here is always full")
-@pytest.mark.parametrize("flags", FLAGS)
+@pytest.mark.parametrize("flags", [FLAGS[0], *(pytest.param(one, marks=SLOW) for one in FLAGS[1:])])
 @pytest.mark.parametrize("err", sorted(LOST))
-@pytest.mark.parametrize("ending", ["all well", "a job fails"])
+@pytest.mark.parametrize("ending", ["all well", pytest.param("a job fails", marks=SLOW)])
 def test_a_run_does_its_work_without_stderr(
     ending: str, err: str, flags: str, tmp_path: Path
 ) -> None:
