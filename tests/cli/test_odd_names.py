@@ -37,7 +37,9 @@ def run(
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("name", [LATIN + b".csv", LATIN + b"/m.csv"])
+@pytest.mark.parametrize(
+    "name", [LATIN + b".csv", pytest.param(LATIN + b"/m.csv", marks=pytest.mark.slow)]
+)
 def test_a_manifest_whose_name_is_not_utf8(name: bytes, tmp_path: Path) -> None:
     """Every command works, with replacement characters; the second run is free."""
     path = Path(os.fsdecode(os.path.join(os.fsencode(tmp_path), name)))  # noqa: PTH118 - bytes

@@ -122,7 +122,9 @@ def _handles(pid: int, number: signal.Signals) -> bool:
 
 
 @every_signal
-@pytest.mark.parametrize("name", ["results.csv", "report.html"])
+@pytest.mark.parametrize(
+    "name", ["results.csv", pytest.param("report.html", marks=pytest.mark.slow)]
+)
 def test_a_signal_while_the_results_are_written(
     number: signal.Signals, name: str, tmp_path: Path
 ) -> None:
