@@ -21,6 +21,8 @@ class LeapingLoop(asyncio.SelectorEventLoop):
 
     def __init__(self, begun_s: float = 0.0) -> None:
         super().__init__(_Leap(self))
+        # After months a float cannot tell nanoseconds apart, and a timer would never be due.
+        self._clock_resolution = 1e-6
         self.leapt_s = begun_s
         self.busy_threads = 0
 
