@@ -13,6 +13,8 @@ from batchgen.sandbox import SandboxConfig
 from tests.kit import MODEL
 from tests.kit.live import Live, accepted, command, environment, live_sandbox
 
+pytestmark = pytest.mark.slow
+
 QUICK = SandboxConfig(duration_min_s=0.02, duration_max_s=0.1)
 LATIN = b"f\xfcchse"
 

@@ -9,6 +9,8 @@ import pytest
 from tests.kit import MODEL
 from tests.kit.live import batchgen, prompts
 
+pytestmark = pytest.mark.slow
+
 COMMANDS = {
     "run": ("run", "--sandbox"),
     "dry run": ("run", "--sandbox", "--dry-run"),

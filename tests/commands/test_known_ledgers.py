@@ -10,6 +10,8 @@ import pytest
 
 from tests.kit.live import Done, Live, accepted, batchgen, live_sandbox, prompts
 
+pytestmark = pytest.mark.slow
+
 Run = Callable[..., Done]
 
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from batchgen.sandbox import SandboxConfig
 from tests.kit import MODEL
 from tests.kit.live import accepted, batchgen, live_sandbox
+
+pytestmark = pytest.mark.slow
 
 QUICK = {"duration_min_s": 0.02, "duration_max_s": 0.1}
 TEXT = "Title\n\nid,prompt,scale\nx,рыжая лиса в снегу,7\n"
