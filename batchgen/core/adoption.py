@@ -7,38 +7,56 @@ names that an earlier version took as they were written, or computed in another 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 
 from batchgen.core.canonical_input import canonical_text
 from batchgen.core.jobs import Batch, Job
 from batchgen.core.lifecycle import JobRecord, JobState
 from batchgen.core.plan import Records
 
+_OVER = (JobState.PENDING, JobState.DOWNLOADED, JobState.FAILED, JobState.CANCELLED)
+
 
 def adoptions(batch: Batch, records: Records) -> list[tuple[str, str]]:
     """Return pairs of job ids, old and new.
 
     Each pairs a job that no row claims with a row that has its name in other bytes, or else its
-    input, and nothing on record. A row claims the job of its id also if it is not selected, or is
-    wrong at the moment.
+    input (or an earlier one that has an output), and nothing on record for that input. A row claims
+    the job of its id also if it is not selected, or is wrong at the moment.
     """
     without_row = unclaimed(batch, records)
     by_name = _same_names(without_row, batch, records)
-    by_input: dict[str, list[str]] = {}
-    for job_id in sorted(without_row.difference(by_name.values()), reverse=True):
+    pairs = [(old, new) for new, old in by_name.items()]
+    free = without_row.difference(by_name.values())
+    by_input = _by_input(free, records)
+    if not by_input:
+        return pairs
+    for job in batch.jobs():
+        if job.id in by_name or not _may_adopt(job, records):
+            continue
+        candidates = by_input.get(job.fingerprint, [])
+        while candidates:
+            if (old := candidates.pop()) in free:
+                free.remove(old)
+                pairs.append((old, job.id))
+                break
+    return pairs
+
+
+def _by_input(free: Set[str], records: Records) -> dict[str, list[str]]:
+    """Return jobs by what was submitted for them; those that have it as their present input last.
+
+    The others have an output of an earlier input, which is used again.
+    """
+    found: dict[str, list[str]] = {}
+    for job_id, fingerprint in sorted(records.made_before_keys(), reverse=True):
+        if job_id in free and records.made_before(job_id, fingerprint) is not None:
+            found.setdefault(fingerprint, []).append(job_id)
+    for job_id in sorted(free, reverse=True):
         record = records.get(job_id)
         if record is not None and record.state is not JobState.PENDING:
-            by_input.setdefault(record.fingerprint, []).append(job_id)
-    pairs = [(old, new) for new, old in by_name.items()]
-    if by_input:
-        pairs += [
-            (candidates.pop(), job.id)
-            for job in batch.jobs()
-            if job.id not in by_name
-            and _is_new(records.get(job.id))
-            and (candidates := by_input.get(job.fingerprint))
-        ]
-    return pairs
+            found.setdefault(record.fingerprint, []).append(job_id)
+    return found
 
 
 def _same_names(without_row: Iterable[str], batch: Batch, records: Records) -> dict[str, str]:
@@ -71,6 +89,20 @@ def _is_claimed(job: str, left_out: frozenset[str]) -> bool:
 def _is_new(record: JobRecord | None) -> bool:
     """Tell whether nothing was ever accepted for the present input of a job."""
     return record is None or (record.state is JobState.PENDING and not record.attempts)
+
+
+def _may_adopt(job: Job, records: Records) -> bool:
+    """Tell whether the row of this job has nothing for its input, and nothing to wait for.
+
+    It may have had another input under this name, whose request has ended.
+    """
+    record = records.get(job.id)
+    if record is None or _is_new(record):
+        return True
+    if record.fingerprint in ("", job.fingerprint) or records.made_before(job.id, job.fingerprint):
+        return False
+    is_over = record.state in _OVER or (record.state is JobState.COMPLETED and record.given_up)
+    return is_over and not record.granted
 
 
 def record_named(name: str, records: Records) -> JobRecord | None:

@@ -73,6 +73,10 @@ class Records(Protocol):
         """
         ...
 
+    def made_before_keys(self) -> Iterable[tuple[str, str]]:
+        """Return the job and fingerprint of each record that `made_before` may return."""
+        ...
+
 
 SUBMISSIONS = frozenset(
     {D.SUBMIT_NEW, D.SUBMIT_EDITED, D.SUBMIT_AGAIN, D.RETRY, D.RESOLVE_BY_RESUBMIT}

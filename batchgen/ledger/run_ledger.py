@@ -106,6 +106,10 @@ class RunLedger:
         """Return an earlier record of this job with this input and an output."""
         return self._index.made_before(job, fingerprint)
 
+    def made_before_keys(self) -> Iterable[tuple[str, str]]:
+        """Return the job and fingerprint of each record that `made_before` may return."""
+        return self._index.made_before_keys()
+
     def knows_request(self, request_id: str) -> bool:
         """Tell whether any record, of any attempt of any job, has this request_id."""
         return request_id in self._index.request_ids

@@ -292,6 +292,48 @@ def test_a_row_that_is_wrong_or_switched_off_keeps_its_job(batch: Batch, left_ou
     assert batch.record("b")["request_id"] != batch.record("a")["request_id"]
 
 
+@pytest.mark.parametrize("first", ["downloaded", "in doubt", "failed"])
+def test_a_row_takes_back_what_was_made_while_it_had_no_id(batch: Batch, first: str) -> None:
+    """Also if its id has a record of another text: nothing is paid for twice, no money is lost."""
+    if first == "in doubt":
+        batch.lose(1)
+    elif first == "failed":
+        batch.api.on_result = ENDS["no_output"]
+    batch.run()
+    if first == "in doubt":
+        batch.resolve("--give-up")
+    batch.cost(0.03)
+    batch.rows(_="changed")
+    batch.run()
+    batch.rows(a="changed")
+
+    assert batch.run().code == 0
+
+    assert batch.api.posts["changed"] == 1
+    assert batch.record()["state"] == "downloaded"
+    batch.rows(a="changed", b="two")
+    assert batch.run("--max-cost", "0.08").code == 75, "0.03 were spent or reserved twice"
+    batch.rows(a="one")
+    before = batch.api.posts["one"]
+    batch.run()
+    assert batch.api.posts["one"] == before + (first != "downloaded")
+
+
+def test_an_earlier_text_is_used_again_under_another_name(batch: Batch) -> None:
+    """If the row has another name by then, because an id came or went with another text."""
+    batch.run()
+    batch.rows(a="changed")
+    batch.run()
+    batch.rows(_="changed")
+    batch.run()
+    batch.rows(b="one")
+
+    assert batch.run().code == 0
+
+    assert batch.api.posts == {"one": 1, "changed": 1}
+    assert (batch.record("b")["state"], batch.record("b")["request_id"]) == ("downloaded", "r1")
+
+
 # Money.
 
 

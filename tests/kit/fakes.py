@@ -77,6 +77,9 @@ class MemoryLedger:
         is_present = now is not None and now.fingerprint == fingerprint
         return None if is_present else self.made.get((job, fingerprint))
 
+    def made_before_keys(self) -> Iterable[tuple[str, str]]:
+        return self.made
+
     def knows_request(self, request_id: str) -> bool:
         known = [*self.known.values(), *self.made.values()]
         return request_id in self.request_ids or any(r.request_id == request_id for r in known)
