@@ -143,10 +143,12 @@ def test_the_delimiter_is_that_of_the_header_row(read: Read) -> None:
 CELLS = st.text(
     st.characters(exclude_categories=["Cs", "Cc"], include_characters="\n\t"), min_size=1
 ).filter(lambda cell: cell.strip() and len(cell) <= 800)
+MEANT = CELLS.filter(lambda cell: len(cell.strip()) > 12 or cell.strip()[0] not in "#nuLlN<U")
+"""Without what nobody can have meant as a prompt: `nan`, `#REF!`, `Loading...` and their like."""
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(cells=st.lists(st.tuples(CELLS, CELLS), min_size=1, max_size=8))
+@given(cells=st.lists(st.tuples(MEANT, CELLS), min_size=1, max_size=8))
 def test_any_text_comes_through(read: Read, cells: list[tuple[str, str]]) -> None:
     """Text that a csv writer wrote is sent and carried, whatever is in it."""
     text = io.StringIO(newline="")
