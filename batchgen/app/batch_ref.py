@@ -43,5 +43,5 @@ class BatchRef:
 
     @property
     def is_stdin(self) -> bool:
-        """Whether the manifest comes through a pipe, so that it can be read only once."""
+        """Tell whether the manifest comes through a pipe, so that it can be read only once."""
         return self.manifest == "-"

@@ -60,7 +60,7 @@ class BatchRun:
     narrowing: Narrowing
     known_ledgers: KnownLedgers
     is_earlier: bool
-    """Whether this continues a directory that was begun before today's."""
+    """True if the run continues a directory that was begun before today's."""
 
     batch: OpenBatch = field(init=False)
     loaded: LoadedBatch = field(init=False)

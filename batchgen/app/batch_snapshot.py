@@ -84,7 +84,7 @@ class BatchSnapshot:
 def read_snapshot(ref: BatchRef, context: CommandContext) -> BatchSnapshot:
     """Read the batch, or its ledger alone if the manifest cannot be read.
 
-    Raises what reading the manifest raises, if there is no ledger either.
+    If there is no ledger either, an error of reading the manifest is raised.
     """
     try:
         batch = open_newest(ref, context)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunnerParts:
-    """What a runner is built from."""
+    """The parts that a runner is built from."""
 
     context: CommandContext
     directory: RunDirectory

@@ -46,12 +46,12 @@ class CommandContext:
 
     @property
     def cache_dir(self) -> Path | None:
-        """The directory in which model descriptions are cached; None if there is no place."""
+        """Return the cache directory of model descriptions; None if there is no place."""
         return environment.cache_directory(self.environment)
 
     @property
     def state_dir(self) -> Path | None:
-        """The directory of what is remembered for this user; None if there is no place."""
+        """Return the directory of this user's lasting data; None if there is no place."""
         return environment.state_directory(self.environment)
 
     async def addresses_of(self, host: str) -> tuple[str, ...]:

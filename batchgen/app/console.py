@@ -65,7 +65,7 @@ class GuardedStream:
             self._try(lambda stream: stream.flush())
 
     def isatty(self) -> bool:
-        """Whether it is a terminal that is still there."""
+        """Tell whether it is a terminal that is still there."""
         try:
             return self._stream is not None and self._stream.isatty()
         except (OSError, ValueError):
@@ -172,7 +172,7 @@ class Console:
         self.print_lines(json_line(value, self.out.encoding))
 
     def confirm(self, *lines: str) -> None:
-        """Print on stdout what was done; what was asked for is the deed, so a loss is no error."""
+        """Print on stdout what was done; the work counts, so losing this text is not an error."""
         for line in lines:
             self.out.write(_shown(line))
 
@@ -196,7 +196,7 @@ class Console:
             self.print_json(error.as_json())
 
     def is_result_lost(self) -> bool:
-        """Whether a result was printed that did not reach the other end of stdout."""
+        """Tell whether a result was printed that did not reach the other end of stdout."""
         if self._owes_result:
             self.out.flush()
         return self._owes_result and self.out.failure is not None

@@ -53,7 +53,7 @@ class _Version(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownLedgers:
-    """Where the ledgers of one manifest were."""
+    """The places at which the ledgers of one manifest were."""
 
     state_dir: Path | None
     """None: nothing is remembered."""
@@ -67,7 +67,7 @@ class KnownLedgers:
         return cls(state_dir=state_dir if is_real and manifest != "-" else None, manifest=str(path))
 
     def require_present(self, directories: RunDirectories, api: str | None = None) -> None:
-        """Raise `LedgerNotWhereItWas` if there is no ledger where there was one that was paid.
+        """Raise `LedgerNotWhereItWas` if a ledger with paid jobs is no longer at its place.
 
         With `api`, only one whose jobs belong to that API is missed.
         """

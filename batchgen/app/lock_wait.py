@@ -28,7 +28,7 @@ class LockWait:
 
     @property
     def waits(self) -> bool:
-        """Whether a lock that another process holds is waited for."""
+        """Tell whether a lock that another process holds is waited for."""
         return self.if_locked.action is LockedAction.WAIT
 
     async def take(self, directory: RunDirectory) -> RunLock | None:

@@ -38,7 +38,7 @@ class RunDirectories:
 
     @property
     def are_dated(self) -> bool:
-        """Whether each date has a directory of its own."""
+        """Tell whether each date has a directory of its own."""
         return self.after is not None
 
     def on(self, date: str) -> RunDirectory:

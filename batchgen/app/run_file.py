@@ -126,7 +126,7 @@ def mark_finished(directory: RunDirectory, policy: Policy) -> None:
 
 
 def is_finished(directory: RunDirectory, policy: Policy | None = None) -> bool:
-    """Whether it is known that nothing is left to do here, by this policy or any that downloads."""
+    """Tell whether the work here is known to be finished, by this policy or any that downloads."""
     finished = _read(directory).finished
     if finished is None or finished.ledger_bytes != _size_bytes(directory.ledger):
         return False

@@ -26,7 +26,7 @@ class Retry:
     """Only these, in any of the states of `RETRIABLE`; empty: all jobs in `states`."""
 
     def chooses(self, record: JobRecord) -> bool:
-        """Whether this job is meant."""
+        """Tell whether this job is meant."""
         if self.jobs:
             return canonical_text(record.job) in self.jobs and record.state in RETRIABLE
         return record.state in self.states

@@ -62,7 +62,7 @@ class SelectedJobs:
 
     @property
     def is_whole(self) -> bool:
-        """Whether no job of the batch is left out."""
+        """Tell whether no job of the batch is left out."""
         return self.only is None and self.in_state is None and self.within_limit is None
 
     def disposition(self, job: Job) -> Disposition:

@@ -146,7 +146,7 @@ def _verbosity(argv: Sequence[str]) -> int:
 
 
 def _logs_json(argv: Sequence[str]) -> bool:
-    """Whether a program reads stderr, by the words themselves."""
+    """Tell whether a program reads stderr, by the words themselves."""
     return "--log-json" in argv and not any(word.startswith("--log-file") for word in argv)
 
 

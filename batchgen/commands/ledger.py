@@ -164,7 +164,7 @@ async def _repair_locked(
 def _all_rows_known(
     ref: BatchRef, directory: RunDirectory, records: Records, context: CommandContext
 ) -> bool:
-    """Whether every row has a record: then no lost line can lead to another submission."""
+    """Tell whether every row has a record: then no lost line can lead to another submission."""
     manifest = ref.manifest or manifest_of(directory)
     if not manifest or manifest == "-":
         return False

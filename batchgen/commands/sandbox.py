@@ -154,7 +154,7 @@ async def _forward(signals: asyncio.Queue[signal.Signals], child: Process) -> No
 
 
 def _in_foreground() -> bool:
-    """Whether this process belongs to the foreground of a terminal."""
+    """Tell whether this process belongs to the foreground of a terminal."""
     try:
         terminal = os.open("/dev/tty", os.O_RDONLY)
     except OSError:

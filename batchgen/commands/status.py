@@ -172,7 +172,7 @@ class StatusWatcher:
 
     @property
     def _is_settled(self) -> bool:
-        """Whether nothing more can be expected; failures only count if a run left them so."""
+        """Tell whether nothing more can be expected; failures only count if a run left them so."""
         if self._live.left or not self._directory.has_ledger:
             return False
         return self._holder is not None or self._live.exit_code == 0

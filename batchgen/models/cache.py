@@ -35,7 +35,7 @@ class CachedEntry:
 
     @property
     def is_stale(self) -> bool:
-        """Whether the catalogue should be asked again."""
+        """Tell whether the catalogue should be asked again."""
         return not 0 <= self.age_s < STALE_AFTER_S
 
 

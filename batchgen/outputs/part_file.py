@@ -59,7 +59,7 @@ class ResumeNote(msgspec.Struct, kw_only=True, omit_defaults=True, frozen=True):
 
     @property
     def is_useful(self) -> bool:
-        """Whether another process could resume the download, or know the file, by this note."""
+        """Tell whether another process could resume the download, or know the file, by it."""
         return bool(self.name or (self.validator and self.received_bytes))
 
     def without_bytes(self) -> ResumeNote:

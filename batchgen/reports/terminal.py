@@ -33,7 +33,7 @@ class TextStream(Protocol):
         ...
 
     def isatty(self) -> bool:
-        """Whether it is a terminal."""
+        """Tell whether it is a terminal."""
         ...
 
     def fileno(self) -> int:

@@ -82,7 +82,7 @@ class RunDirectory:
 
     @property
     def has_ledger(self) -> bool:
-        """Whether a run has ever begun here."""
+        """Tell whether a run has ever begun here."""
         return self.ledger.exists()
 
     def keeps(self, path: Path) -> bool:
