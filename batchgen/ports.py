@@ -93,6 +93,13 @@ class Ledger(Records, Protocol):
         """
         ...
 
+    async def adopt(self, old: str, new: str) -> JobRecord | None:
+        """Let the job `new` continue the record of the job `old`. Durable, like `record`.
+
+        Return the record of `new` then; None if there is none of `old`.
+        """
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilesSaved:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -71,6 +71,7 @@ class BatchRun:
     """How long the catalogue, which is asked first, gave no answer."""
     only: frozenset[str] | None = field(init=False)
     """The jobs that this run is about; None: all."""
+    _adopt_later: Mapping[str, str] = field(init=False)
 
     async def execute(self) -> int | None:
         """Run, and return the exit code; None if an earlier directory had no work left.
@@ -223,6 +224,7 @@ class BatchRun:
         )  # fmt: skip
         self.only = self._scope(self.ledger).meant_jobs()
         await prepare(preparation)
+        self._adopt_later = preparation.adopt_later
         if self.request.retry is None or self.request.retry_rest:
             return True
         self.only = preparation.granted
@@ -258,7 +260,7 @@ class BatchRun:
         parts = RunnerParts(
             context=self.context, directory=self.directory, loaded=self.loaded,
             settings=self.settings, remote=self.remote, ledger=self.ledger,
-            spending=budgets,
+            spending=budgets, adopt_later=self._adopt_later,
         )  # fmt: skip
         paying = PayingRun(
             parts=parts, directories=self.directories, known_ledgers=self.known_ledgers,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -38,6 +38,8 @@ class RunnerParts:
     remote: Remote
     ledger: RunLedger
     spending: Spending
+    adopt_later: Mapping[str, str]
+    """New job -> the job of the same input that it takes over once its own has ended."""
 
 
 @asynccontextmanager
@@ -67,6 +69,7 @@ async def build_runner(parts: RunnerParts, plan: Plan) -> AsyncIterator[Runner]:
             runner = Runner(
                 api=api, ledger=parts.ledger, outputs=outputs, clock=clock, observer=observer,
                 policy=policy, rng=random.Random(), spending=parts.spending,
+                adopt_later=parts.adopt_later,
                 limits=limits_of(settings, begun_s=clock.monotonic_s(), jobs=to_do),
             )  # fmt: skip
             tally.limited_by = runner.limited_by

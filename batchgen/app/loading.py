@@ -206,7 +206,7 @@ def read_records(directory: RunDirectory, batch: Batch) -> RecordIndex:
     """Return the records of a directory; rows that got an id have the job of their input."""
     records = records_of(directory)
     records.recognise(batch)
-    for old, new in adoptions(batch, records):
+    for old, new in adoptions(batch, records).now:
         records.adopt(old, new)
     return records
 

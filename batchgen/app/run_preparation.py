@@ -6,8 +6,8 @@ the last run, and with what the user asked for.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
@@ -42,6 +42,8 @@ class Preparation:
     """The most jobs that `retry` grants another attempt; None: all that are chosen."""
     granted: frozenset[str] = frozenset()
     """The jobs that got one more attempt by `retry`."""
+    adopt_later: Mapping[str, str] = field(default_factory=dict)
+    """New job -> old job, of rows that take it over once their own job has ended."""
 
 
 async def settle_crashed_submissions(run: Preparation) -> None:
@@ -56,13 +58,14 @@ async def settle_crashed_submissions(run: Preparation) -> None:
 
 async def adopt_jobs(run: Preparation) -> None:
     """Let rows that now have an id keep the job that was made for the same input."""
-    pairs = adoptions(run.batch, run.ledger)
-    for old, new in pairs:
+    found = adoptions(run.batch, run.ledger)
+    run.adopt_later = found.later
+    for old, new in found.now:
         await run.ledger.adopt(old, new)
-    if len(pairs) == 1:
+    if len(found.now) == 1:
         run.console.say("1 row now has an id; its existing job is kept")
-    elif pairs:
-        run.console.say(f"{len(pairs):,} rows now have an id; their existing jobs are kept")
+    elif found.now:
+        run.console.say(f"{len(found.now):,} rows now have an id; their existing jobs are kept")
 
 
 async def reopen_damaged_files(run: Preparation) -> None:

@@ -87,7 +87,7 @@ async def _adopt(batch: OpenBatch, ledger: RunLedger, job: str) -> bool:
         return False  # it has no rows that could be read
     with loaded:
         ledger.recognise(loaded.spool)
-        for old, new in adoptions(loaded.spool, ledger):
+        for old, new in adoptions(loaded.spool, ledger).now:
             await ledger.adopt(old, new)
         return any(one.id == job for one in loaded.spool.jobs()) or job in loaded.spool.left_out()
 

@@ -8,6 +8,7 @@ names that an earlier version took as they were written, or computed in another 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Set
+from dataclasses import dataclass, field
 
 from batchgen.core.canonical_input import canonical_text
 from batchgen.core.jobs import Batch, Job
@@ -17,30 +18,47 @@ from batchgen.core.plan import Records
 _OVER = (JobState.PENDING, JobState.DOWNLOADED, JobState.FAILED, JobState.CANCELLED)
 
 
-def adoptions(batch: Batch, records: Records) -> list[tuple[str, str]]:
-    """Return pairs of job ids, old and new.
+@dataclass(frozen=True, slots=True)
+class Adoptions:
+    """The jobs without a row that rows with another name take over."""
 
-    Each pairs a job that no row claims with a row that has its name in other bytes, or else its
+    now: list[tuple[str, str]] = field(default_factory=list)
+    """Pairs of job ids, old and new."""
+    later: dict[str, str] = field(default_factory=dict)
+    """New job -> old job, of rows whose own job is open: it has to end first."""
+
+
+def adoptions(batch: Batch, records: Records) -> Adoptions:
+    """Decide which rows take over a job.
+
+    A job that no row claims goes to a row that has its name in other bytes, or else its
     input (or an earlier one that has an output), and nothing on record for that input. A row claims
     the job of its id also if it is not selected, or is wrong at the moment.
     """
     without_row = unclaimed(batch, records)
     by_name = _same_names(without_row, batch, records)
-    pairs = [(old, new) for new, old in by_name.items()]
-    free = without_row.difference(by_name.values())
-    by_input = _by_input(free, records)
+    found = Adoptions([(old, new) for new, old in by_name.items()])
+    by_input = _by_input(without_row.difference(by_name.values()), records)
     if not by_input:
-        return pairs
+        return found
+    taken: set[str] = set()
     for job in batch.jobs():
-        if job.id in by_name or not _may_adopt(job, records):
+        if job.id in by_name or job.fingerprint not in by_input or _has_own(job, records):
             continue
-        candidates = by_input.get(job.fingerprint, [])
+        candidates = by_input[job.fingerprint]
         while candidates:
-            if (old := candidates.pop()) in free:
-                free.remove(old)
-                pairs.append((old, job.id))
+            if (old := candidates.pop()) not in taken:
+                taken.add(old)
+                _add(found, old, job, records)
                 break
-    return pairs
+    return found
+
+
+def _add(found: Adoptions, old: str, job: Job, records: Records) -> None:
+    if _is_open(records.get(job.id)):
+        found.later[job.id] = old
+    else:
+        found.now.append((old, job.id))
 
 
 def _by_input(free: Set[str], records: Records) -> dict[str, list[str]]:
@@ -91,18 +109,21 @@ def _is_new(record: JobRecord | None) -> bool:
     return record is None or (record.state is JobState.PENDING and not record.attempts)
 
 
-def _may_adopt(job: Job, records: Records) -> bool:
-    """Tell whether the row of this job has nothing for its input, and nothing to wait for.
-
-    It may have had another input under this name, whose request has ended.
-    """
+def _has_own(job: Job, records: Records) -> bool:
+    """Tell whether the row of this job has something on record for its present input."""
     record = records.get(job.id)
     if record is None or _is_new(record):
-        return True
-    if record.fingerprint in ("", job.fingerprint) or records.made_before(job.id, job.fingerprint):
+        return False
+    is_same = record.fingerprint in ("", job.fingerprint)
+    return is_same or records.made_before(job.id, job.fingerprint) is not None
+
+
+def _is_open(record: JobRecord | None) -> bool:
+    """Tell whether a job is paid for, or may be, and something is still to be done about it."""
+    if record is None or _is_new(record):
         return False
     is_over = record.state in _OVER or (record.state is JobState.COMPLETED and record.given_up)
-    return is_over and not record.granted
+    return record.granted or not is_over
 
 
 def record_named(name: str, records: Records) -> JobRecord | None:

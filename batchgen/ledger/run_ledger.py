@@ -140,12 +140,14 @@ class RunLedger:
         await self._append(record, encode(record))
         return record
 
-    async def adopt(self, old: str, new: str) -> None:
-        """Let the job `new` continue the record of the job `old`."""
+    async def adopt(self, old: str, new: str) -> JobRecord | None:
+        """Let the job `new` continue the record of the job `old`; return its record then."""
         record = self._index.get(old)
-        if record is not None:
-            changed = adopted(record, job=new, ts=self._now(), replaced=self._index.get(new))
-            await asyncio.gather(*(self._append(one, encode(one)) for one in changed))
+        if record is None:
+            return None
+        changed = adopted(record, job=new, ts=self._now(), replaced=self._index.get(new))
+        await asyncio.gather(*(self._append(one, encode(one)) for one in changed))
+        return changed[0]
 
     async def _append(self, record: JobRecord, line: bytes, *, optional: bool = False) -> None:
         """Append a line: the next event sees it at once; it is on disk when this returns."""

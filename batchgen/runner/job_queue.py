@@ -6,13 +6,21 @@ It streams the manifest, so that a million rows are never in memory.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from enum import Enum, auto
 
 from batchgen.core.admission import AdmissionDecision
 from batchgen.core.jobs import Batch, Job
 from batchgen.core.lifecycle import IN_FLIGHT, JobRecord, JobState
-from batchgen.core.plan import SUBMISSIONS, Disposition, Policy, Records, disposition_of
+from batchgen.core.plan import (
+    SUBMISSIONS,
+    TO_COLLECT,
+    Disposition,
+    Policy,
+    Records,
+    disposition,
+    disposition_of,
+)
 
 SKIP_LIMIT = 2_000
 """Rows that need nothing are skipped in slices of this many, so that the loop stays live."""
@@ -74,9 +82,17 @@ class JobQueue:
         decision: Callable[[str], AdmissionDecision],
         *,
         decided: Callable[[str, Callable[[], bool]], bool | None],
+        adopt_later: Mapping[str, str],
     ) -> None:
-        """`decided` guards what is decided about one job: a defect there skips the job."""
+        """Read `jobs` as slots become free.
+
+        `decided` guards what is decided about one job: a defect there skips the job. `adopt_later`
+        names for some jobs another one of the same input: they have no turn before that has ended.
+        """
         self._decided = decided
+        self._adopt_later = adopt_later
+        self._until_ended: dict[str, Job] = {}
+        """Jobs whose turn comes with the end of another job, by that job."""
         self._rows = iter(jobs)
         self._waiting: deque[Job] = deque()
         self._records = records
@@ -88,7 +104,24 @@ class JobQueue:
         return disposition_of(job, self._records, self._policy) in NEEDS_A_TURN
 
     def _is_due(self, job: Job) -> bool:
-        return bool(self._decided(job.id, lambda: self.needs_submission(job)))
+        due = self._decided(job.id, lambda: self.needs_submission(job))
+        return bool(due) and not self._waits_for_other(job)
+
+    def _waits_for_other(self, job: Job) -> bool:
+        """Tell whether the job that this one takes over is still open, and wait for it then."""
+        old = self._adopt_later.get(job.id)
+        record = self._records.get(old) if old is not None else None
+        if old is None or disposition(record, self._policy, fingerprint=None) not in TO_COLLECT:
+            return False
+        self._until_ended[old] = job
+        return True
+
+    def ended(self, job: str) -> bool:
+        """Note the end of a job; return whether another one has its turn because of it."""
+        waiting = self._until_ended.pop(job, None)
+        if waiting is not None:
+            self.put_back(waiting)
+        return waiting is not None
 
     def put_back(self, job: Job) -> None:
         """Give a job another turn, if the plan still submits it then."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -63,7 +63,12 @@ class Runner:
         limits: Limits,
         rng: random.Random,
         spending: Spending | None = None,
+        adopt_later: Mapping[str, str] | None = None,
     ) -> None:
+        """`adopt_later`: job -> the job of the same input that it takes over, if its own is open.
+
+        That is asked again before the job is submitted, because its input is paid for already.
+        """
         self._ledger, self._clock, self._observer = ledger, clock, observer
         self._policy, self._limits = policy, limits
         self._context = context = RunContext(
@@ -87,6 +92,7 @@ class Runner:
         self._downloads = Downloads(
             context, outputs, self._tasks, on_ended=self._settle, on_defect=self._leave_alone
         )
+        self._adopt_later = dict(adopt_later or {})
         self._left_alone: set[str] = set()
         self._wake = asyncio.Event()
         self._in_flight = 0
@@ -97,7 +103,7 @@ class Runner:
         """Work until nothing is left to do or there is a reason to stop."""
         self._queue = JobQueue(
             batch.jobs(), self._ledger, self._policy, self._admission.decision,
-            decided=self._decided,
+            decided=self._decided, adopt_later=self._adopt_later,
         )  # fmt: skip
         self._exhausted = False
         self._resume(batch)
@@ -191,8 +197,9 @@ class Runner:
         if not self._limits.leave_time_for(expected_s, self._clock):
             self.stop.request(StopReason.RUNTIME)
             return False
-        if self._ledger.made_before(job.id, job.fingerprint) is not None:
-            return True  # it is used again, at no cost
+        made_before = self._ledger.made_before(job.id, job.fingerprint) is not None
+        if made_before or job.id in self._adopt_later:
+            return True  # what exists is used again, at no cost
         full = self._spending.reserve(job)
         if full is not None and self._in_flight == 0:
             self._observer.on_note(
@@ -204,7 +211,11 @@ class Runner:
     async def _submit(self, job: Job) -> None:
         accepted, sent_at_s = False, self._clock.monotonic_s()
         try:
-            record = await self._restore(job) or await self._submission.submit(job)
+            record = (
+                await self._restore(job)
+                or await self._adopt(job)
+                or await self._submission.submit(job)
+            )
             accepted = record.state in IN_FLIGHT
         except LocalIOError:
             raise
@@ -267,6 +278,11 @@ class Runner:
             return None
         return await self._ledger.restore(made)
 
+    async def _adopt(self, job: Job) -> JobRecord | None:
+        """Take over the job of the same input that had to wait for this one, if there is one."""
+        old = self._adopt_later.pop(job.id, None)
+        return None if old is None else await self._ledger.adopt(old, job.id)
+
     def _free_slot(self, job: InFlightJob) -> None:
         """Free the slot of a job that has ended or was waited for long enough."""
         if job.is_over:
@@ -289,6 +305,8 @@ class Runner:
         """Decide what follows a step of a job: a download, another submission, or nothing."""
         if job_id in self._left_alone:
             return
+        if self._queue.ended(job_id):
+            self._exhausted = False
         record = self._ledger.get(job_id)
         state = record.state if record is not None else None
         if state is JobState.FAILED:

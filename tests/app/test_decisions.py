@@ -14,11 +14,19 @@ import pytest
 
 from batchgen.app import build_runner
 from batchgen.app.command_context import CommandContext
-from batchgen.core.api_answers import Doubt, Gone, PollAnswer, Produced, SubmitAnswer, TryAgain
+from batchgen.core.api_answers import (
+    Doubt,
+    Gone,
+    PollAnswer,
+    Produced,
+    SubmitAnswer,
+    TryAgain,
+)
 from batchgen.core.events import ErrorKind, JobError
-from batchgen.core.jobs import JSONValue
+from batchgen.core.jobs import JSONValue, fingerprint
 from batchgen.ledger import RunLedger
 from tests.app.test_money_machine import Disk, public_addresses
+from tests.kit import MODEL
 from tests.kit.fakes import MemoryAPI
 from tests.kit.live import Done, write_csv
 from tests.kit.world import DAY_S, World
@@ -332,6 +340,37 @@ def test_an_earlier_text_is_used_again_under_another_name(batch: Batch) -> None:
 
     assert batch.api.posts == {"one": 1, "changed": 1}
     assert (batch.record("b")["state"], batch.record("b")["request_id"]) == ("downloaded", "r1")
+
+
+@pytest.mark.parametrize("own", ["in flight", "not downloaded", "in doubt", "resubmit"])
+@pytest.mark.parametrize("other", ["downloaded", "in flight", "failed"])
+def test_a_row_whose_job_is_open_takes_over_later(batch: Batch, own: str, other: str) -> None:
+    """The new text of the row was made under a name that no row has any more."""
+    if own in ("in doubt", "resubmit"):
+        batch.lose(1)
+    elif own == "in flight":
+        batch.api.duration_s = 100.0
+    run_a = ["--no-download"] if own == "not downloaded" else []
+    batch.run(*run_a, *(["--job-timeout", "5s"] if own == "in flight" else []))
+    if own == "resubmit":
+        batch.resolve("--resubmit")
+    batch.api.duration_s = 200.0 if other == "in flight" else 1.0
+    if other == "failed":
+        batch.api.on_result = ENDS["no_output"]
+    batch.rows(_="changed")
+    batch.run(*run_a, "--max-attempts", "1", "--job-timeout", "5s")
+    before = dict(batch.api.posts)
+    batch.cost(0.03)
+    batch.rows(a="changed")
+
+    flags = ["--in-doubt", "resubmit"] if own == "in doubt" else ["--max-attempts", "1"]
+    done = batch.run(*flags, "--max-cost", "0.07")
+
+    assert (before["changed"], batch.api.posts["changed"]) == (1, 1)
+    assert done.code == (1 if other == "failed" else 0), done.err
+    if other != "failed":
+        assert batch.record()["state"] == "downloaded"
+        assert batch.record()["fingerprint"] == fingerprint(MODEL, {"prompt": "changed"})
 
 
 # Money.

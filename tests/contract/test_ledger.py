@@ -214,6 +214,24 @@ async def test_restoring_forgets_no_money(subject: Subject) -> None:
         assert record.total_cost_usd == pytest.approx(0.08)
 
 
+async def test_a_job_takes_over_the_record_of_another_one(subject: Subject) -> None:
+    """With what was made for earlier inputs of both; the money of both is the new one's."""
+    await subject.record("a", *life("r1", cost_usd=0.03))
+    await subject.record("old", *life("r2", "f2"), *life("r3", "f3", cost_usd=0.05))
+
+    returned = await subject.ledger.adopt("old", "a")
+
+    assert returned == subject.ledger.get("a")
+    assert returned is not None
+    assert (returned.job, returned.request_id, returned.fingerprint) == ("a", "r3", "f3")
+    assert returned.total_cost_usd == pytest.approx(0.11)
+    assert subject.ledger.get("old") is None
+    made = [subject.ledger.made_before("a", fingerprint) for fingerprint in ("f1", "f2")]
+    assert [one and (one.job, one.request_id) for one in made] == [("a", "r1"), ("a", "r2")]
+    assert await subject.ledger.adopt("old", "b") is None
+    assert subject.ledger.get("b") is None
+
+
 async def test_a_full_disk_ends_all_submissions(subject: Subject) -> None:
     """An intent that is not on disk is an error, and so is every later one."""
     await subject.record("a", intent(), Accepted(request_id="r1"))

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from math import inf
 
+from msgspec.structs import replace
+
 from batchgen.core.api_answers import (
     CancelOutcome,
     Ended,
@@ -29,7 +31,7 @@ from batchgen.core.api_answers import (
 from batchgen.core.errors import LocalIOError
 from batchgen.core.events import ErrorKind, Event, Intended, JobError, OutputFile
 from batchgen.core.jobs import Job, JSONValue, Where
-from batchgen.core.lifecycle import PAID_FOR, JobRecord, JobState, apply, restored
+from batchgen.core.lifecycle import PAID_FOR, JobRecord, JobState, adopted, apply, restored
 from batchgen.core.units import timestamp
 from batchgen.ports import FilesSaved, SaveAnswer
 from tests.kit import MODEL, OTHER_MODEL
@@ -87,6 +89,21 @@ class MemoryLedger:
     async def restore(self, made: JobRecord) -> JobRecord:
         record = restored(self.known.get(made.job) or made, made, ts=self._now())
         return await self._put(record)
+
+    async def adopt(self, old: str, new: str) -> JobRecord | None:
+        if (record := self.known.get(old)) is None:
+            return None
+        renamed, _ = adopted(record, job=new, ts=self._now(), replaced=self.known.get(new))
+        del self.known[old]
+        made = {
+            fingerprint: self.made.pop((old, fingerprint)) for fingerprint in self._made_of(old)
+        }
+        await self._put(renamed)
+        self.made |= {(new, key): replace(one, job=new) for key, one in made.items()}
+        return renamed
+
+    def _made_of(self, job: str) -> list[str]:
+        return [fingerprint for owner, fingerprint in self.made if owner == job]
 
     async def record(self, job: str, event: Event) -> JobRecord:
         if error := self.fail_on(job, event):
