@@ -175,7 +175,9 @@ class Rows:
         if is_off or record.is_hidden:
             self._hidden += record.is_hidden
             self._switched_off += 1
-            return self._left_out(row, (), plan, switched_off=True)
+            # It takes no name from another row, and keeps its own: its job is not for others.
+            jobs = () if faults else row.jobs(JobIds())
+            return self._left_out(row, jobs, plan, switched_off=True)
         if faults:
             return self._failed_row(record, row, plan, faults)
         # A row that is not selected takes its id all the same, so that names do not move.

@@ -300,6 +300,22 @@ def test_a_row_that_is_wrong_or_switched_off_keeps_its_job(batch: Batch, left_ou
     assert batch.record("b")["request_id"] != batch.record("a")["request_id"]
 
 
+def test_a_row_without_an_id_keeps_its_job_while_it_is_switched_off(batch: Batch) -> None:
+    """Another row with the same text is generated, and nothing is generated again afterwards."""
+    write_csv(batch.manifest, [",same,yes"], header="id,prompt,enabled")
+    batch.run()
+    first = batch.lines()[-1]
+
+    write_csv(batch.manifest, [",same,no", "a,same,yes"], header="id,prompt,enabled")
+    batch.run()
+    write_csv(batch.manifest, [",same,yes", "a,same,yes"], header="id,prompt,enabled")
+    batch.run()
+
+    assert batch.record(first["job"])["request_id"] == first["request_id"]
+    assert batch.record("a")["request_id"] != first["request_id"]
+    assert batch.api.posts["same"] == 2
+
+
 @pytest.mark.parametrize("first", ["downloaded", "in doubt", "failed"])
 def test_a_row_takes_back_what_was_made_while_it_had_no_id(batch: Batch, first: str) -> None:
     """Also if its id has a record of another text: nothing is paid for twice, no money is lost."""
