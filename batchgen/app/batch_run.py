@@ -105,8 +105,10 @@ class BatchRun:
                 plan = self._select(scope, scope.meant_jobs()).plan(price_of(models, self.settings))
                 if self.settings.dry_run:
                     return self.show_plan(plan, records)
+                retry = self.request.retry is not None
+                if retry and not self.request.retry_rest:
+                    plan = Plan()  # it is about failed jobs only
                 if not plan.work_left:
-                    retry = self.request.retry is not None
                     return self._report_of(records).say_nothing_to_do(plan, retry=retry)
             await self.begin(stack, lock)
             if not await self.prepare():

@@ -392,7 +392,7 @@ class MoneyMachine(RuleBasedStateMachine):
             if not heard:
                 return
             words = ["--request-id", heard[choice % len(heard)].request_id]
-        done = self.command("resolve", "--job", job, *words)
+        done = self.command("resolve", *self.resolve_words(record), *words)
         if decision == "of another job":
             assert done.code == 64, done
         if done.code == 0 and found is not None:
@@ -403,7 +403,7 @@ class MoneyMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.begun)
     @rule(command=st.sampled_from(["status", "report", "compact", "cancel"]))
     def something_else(self, command: str) -> None:
-        if not self.ledger.exists():
+        if not self.ledgers():
             return
         if command == "compact":
             done = self.world.command("ledger", "compact", self.manifest)
@@ -463,7 +463,7 @@ class MoneyMachine(RuleBasedStateMachine):
                 passages += 1
                 if passages == kill[1]:
                     self.api.dead = True
-                    self.snapshot = self.ledger.read_bytes() if self.ledger.exists() else b""
+                    self.snapshot = {one: one.read_bytes() for one in self.ledgers()}
                     raise Killed
 
         with (
@@ -479,8 +479,9 @@ class MoneyMachine(RuleBasedStateMachine):
     def _after_a_kill(self) -> None:
         """Take back what was written after the moment at which the process was killed."""
         self.api.dead = False
-        self.ledger.write_bytes(self.snapshot)
-        lines = [json.loads(line) for line in self.snapshot.splitlines()[1:]]
+        for ledger, content in self.snapshot.items():
+            ledger.write_bytes(content)
+        lines = self.lines()
         known = {line["request_id"] for line in lines}
         ended = {line["request_id"] for line in lines if line["state"] in ENDED}
         for one in self.api.paid:
@@ -488,18 +489,27 @@ class MoneyMachine(RuleBasedStateMachine):
             if one.request_id not in ended:
                 one.ended_at_s = None
 
-    @property
-    def ledger(self) -> Path:
-        return self.run_dir / "ledger.jsonl"
+    def ledgers(self) -> list[Path]:
+        """Return every ledger that exists."""
+        ledger = self.run_dir / "ledger.jsonl"
+        return [ledger] if ledger.exists() else []
+
+    def lines(self) -> list[dict[str, Any]]:
+        """Return the records of every ledger."""
+        return [line for one in self.ledgers() for line in self.lines_of(one)]
+
+    @staticmethod
+    def lines_of(ledger: Path) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in ledger.read_bytes().splitlines()[1:]]
 
     def records(self) -> dict[str, dict[str, Any]]:
         """Return the last line of each job that was not adopted."""
-        found: dict[str, dict[str, Any]] = {}
-        if self.ledger.exists():
-            for line in self.ledger.read_bytes().splitlines()[1:]:
-                record = json.loads(line)
-                found[record["job"]] = record
+        found = {record["job"]: record for record in self.lines()}
         return {job: record for job, record in found.items() if "adopted_by" not in record}
+
+    def resolve_words(self, record: dict[str, Any]) -> tuple[str, ...]:
+        """Return what names the job of a record."""
+        return "--job", record["job"]
 
     @staticmethod
     def text_of(record: Mapping[str, Any]) -> str:
@@ -546,7 +556,8 @@ class MoneyMachine(RuleBasedStateMachine):
             assert done.code in (0, 1, 75), done
             for job, record in self.records().items():
                 if record["state"] in ("in_doubt", "failed", "cancelled"):
-                    assert self.command("resolve", "--job", job, "--give-up").code == 0
+                    done = self.command("resolve", *self.resolve_words(record), "--give-up")
+                    assert done.code == 0, (job, done)
                     self.decide(record)
         else:
             raise AssertionError("the batch does not come to its end")
@@ -556,7 +567,7 @@ class MoneyMachine(RuleBasedStateMachine):
         """Every output whose request was on record was downloaded, or left to the user."""
         collected = {
             line["request_id"]
-            for line in map(json.loads, self.ledger.read_bytes().splitlines()[1:])
+            for line in self.lines()
             if line["state"] == "downloaded" or line.get("given_up")
         }
         for one in self.api.paid:

@@ -1,0 +1,320 @@
+"""A run directory for each day: what is left of earlier ones, for any sequence of days."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from batchgen.app import build_runner
+from batchgen.app.command_context import CommandContext
+from batchgen.core.api_answers import Broke, Doubt, SubmitAnswer
+from batchgen.core.events import JobError
+from batchgen.core.units import local_date
+from tests.app.test_money_machine import ROWS, Disk, MoneyMachine, public_addresses
+from tests.kit import MODEL
+from tests.kit.live import Done, write_csv
+from tests.kit.time import EPOCH_S
+from tests.kit.world import DAY_S, World
+
+DATED = f"model: {MODEL}\nrun_dir: runs/{{{{ date }}}}\nprompts: {{file: p.csv}}\n"
+LOST = Doubt(error=JobError(kind="lost_answer", message="gone"))
+BROKE = Broke(error=JobError(kind="generation", message="no"))
+
+
+class Nights:
+    """A batch with a directory for each day."""
+
+    def __init__(self, path: Path, disk: Disk) -> None:
+        self.world, self.disk, self.base = World(), disk, path
+        self.manifest = path / "m.yaml"
+        self.manifest.write_text(DATED, encoding="utf-8")
+        self.rows(3)
+
+    def rows(self, count: int, begin: int = 0) -> None:
+        write_csv(self.base / "p.csv", [f"r{n},text {n}" for n in range(begin, begin + count)])
+
+    def run(self, *words: str) -> Done:
+        return self.world.batchgen("run", self.manifest, *words)
+
+    def command(self, *words: str) -> Done:
+        return self.world.command(words[0], self.manifest, *words[1:])
+
+    def next_day(self) -> None:
+        self.world.sleep(DAY_S)
+
+    @property
+    def posts(self) -> int:
+        return sum(self.world.api.posts.values())
+
+    def days(self) -> list[Path]:
+        runs = self.base / "runs"
+        return sorted(runs.iterdir()) if runs.exists() else []
+
+    def states(self, day: Path) -> dict[str, str]:
+        text = (day / "ledger.jsonl").read_text(encoding="utf-8")
+        lines = [json.loads(line) for line in text.splitlines()[1:]]
+        return {line["job"]: line["state"] for line in lines}
+
+
+@pytest.fixture
+def nights(tmp_path: Path) -> Iterator[Nights]:
+    """A batch of three rows, whose outputs are stored in memory."""
+    disk = Disk()
+    with (
+        patch.object(build_runner, "store_of", lambda *_, **__: disk),
+        patch.object(CommandContext, "addresses_of", public_addresses),
+    ):
+        yield Nights(tmp_path, disk)
+
+
+LEFT = {
+    "in flight": ("--job-timeout", "2s"),
+    "not downloaded": ("--no-download",),
+    "limited": ("--limit", "2"),
+    "of an empty selection": ("--limit", "2"),
+    "of too small a budget": ("--max-cost", "0.06"),
+}
+
+
+@pytest.mark.parametrize("left", LEFT)
+@pytest.mark.parametrize("gone", [False, True], ids=["rows stay", "rows go"])
+def test_what_a_night_left_is_done_on_the_next_day(nights: Nights, left: str, gone: bool) -> None:
+    """Also if other runs in between selected nothing of it; what is paid for comes in any case."""
+    nights.world.api.duration_s = 100.0 if left == "in flight" else 1.0
+    nights.run(*LEFT[left])
+    if left == "of an empty selection":
+        nights.run("--select", "state = failed")
+    first = nights.days()[0]
+    paid = [job for job, state in nights.states(first).items() if state != "pending"]
+    nights.next_day()
+    if gone:
+        nights.rows(2, begin=10)
+
+    done = nights.run("--select", "")
+
+    states = nights.states(first)
+    assert done.code == 0, done.err
+    assert all(states[job] == "downloaded" for job in paid)
+    if not gone:
+        assert list(states.values()) == ["downloaded"] * 3
+    assert nights.posts == (len(paid) + 2 if gone else 6)
+
+
+def test_a_request_that_was_found_later_is_collected_in_its_night(nights: Nights) -> None:
+    """A night whose doubt waited for the user was finished; the decision opens it again."""
+    nights.rows(1)
+    answers: list[SubmitAnswer] = [LOST]
+    nights.world.api.on_submit = lambda *_: answers.pop() if answers else None
+    nights.run()
+    first = nights.days()[0]
+    nights.next_day()
+    nights.run()
+    nights.next_day()
+    nights.world.api._end_s["found"] = nights.world.elapsed_s
+    assert (
+        nights.command(
+            "resolve", "--run-dir", str(first), "--job", "r0", "--request-id", "found"
+        ).code
+        == 0
+    )
+
+    assert nights.run().code == 0
+
+    assert nights.states(first) == {"r0": "downloaded"}
+    assert nights.posts == 3
+
+
+@pytest.mark.parametrize("command", ["resolve", "retry"])
+def test_a_job_of_an_earlier_night_is_found_or_its_night_is_named(
+    nights: Nights, command: str
+) -> None:
+    """And nothing is made that was not asked for."""
+    nights.rows(1)
+    if command == "resolve":
+        nights.world.api.on_submit = lambda *_: LOST
+        nights.run()
+        nights.world.api.on_submit = lambda *_: None
+    else:
+        nights.world.api.on_result = lambda _: BROKE
+        nights.run("--max-attempts", "1")
+        nights.world.api.on_result = lambda _: None
+    first = nights.days()[0]
+    if command == "resolve":
+        nights.next_day()
+        nights.run()
+        said = nights.command("resolve", "--job", "r0", "--give-up")
+        assert (said.code, first.name in said.err) == (64, True)
+        return
+    nights.next_day()
+    done = nights.command("retry")
+    assert done.code == 0, done.err
+    assert nights.states(first) == {"r0": "downloaded"}
+    assert nights.days() == [first]
+    nights.next_day()
+    posts = nights.posts
+    assert nights.run().code == 0
+    assert nights.posts == posts + 1
+
+
+@pytest.mark.parametrize("narrow", [("--limit", "1"), ("--job", "r2")], ids=lambda words: words[0])
+def test_a_flag_that_narrows_a_run_narrows_all_of_it(
+    nights: Nights, narrow: tuple[str, ...]
+) -> None:
+    """Earlier directories too: at most one job in all, or only the one that is meant."""
+    nights.run("--limit", "1")
+    nights.next_day()
+    before = nights.posts
+
+    nights.run(*narrow)
+
+    assert nights.posts - before == (1 if narrow[0] == "--limit" else 2)  # r2 in both directories
+    if narrow[0] == "--job":
+        assert nights.world.api.posts["text 1"] == 0
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_a_budget_of_a_day_counts_every_directory(nights: Nights, fresh: bool) -> None:
+    """However the run came to it: earlier directories that are continued, and `--fresh`."""
+    for _ in range(2):
+        nights.run("--limit", "1", "--fresh")
+        nights.next_day()
+    nights.rows(3)
+    before = nights.posts
+
+    for words in ((["--fresh"],) if fresh else ()) + ([], []):
+        nights.run("--max-cost", "0.10/day", *words)
+
+    assert nights.posts - before == 3
+
+
+def test_a_directory_of_another_time_zone_is_continued(nights: Nights) -> None:
+    """Its name may be that of a later day: earlier means begun earlier."""
+    nights.world.api.duration_s = 100.0
+    nights.run("--job-timeout", "2s")
+    (first,) = nights.days()
+    later = first.with_name("2099-01-01")
+    first.rename(later)
+
+    assert nights.run("--limit", "1").code == 0
+
+    assert list(nights.states(later).values()) == ["downloaded"] * 3
+    assert nights.posts == 4
+
+
+def test_a_directory_in_which_nothing_was_done_is_not_made(nights: Nights) -> None:
+    """Whatever the command was."""
+    for words in (["run", "--select", "prompt = none"], ["retry"], ["run", "--dry-run"]):
+        assert nights.command(*words).code == 0
+
+    assert nights.days() == []
+
+
+# Any sequence.
+
+
+class NightsMachine(MoneyMachine):
+    """A batch with a directory for each day, and everything that may happen to it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.manifest = self.base / "m.yaml"
+        self.manifest.write_text(DATED, encoding="utf-8")
+
+    def save(self) -> None:
+        lines = ["id,prompt,style"]
+        today = local_date(EPOCH_S + self.world.elapsed_s)
+        dates = {today, *(one.parent.name for one in self.ledgers())}
+        for name, row in self.rows.items():
+            if row.is_there:
+                lines.append(f"{name if row.has_id else ''},{row.text},{row.style}")
+                places = {f"{date} {name}" for date in dates}
+                self.api.capacity.setdefault(row.text, set()).update(places)
+        (self.base / "p.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+    def ledgers(self) -> list[Path]:
+        return sorted((self.base / "runs").glob("*/ledger.jsonl"))
+
+    def lines(self) -> list[dict[str, Any]]:
+        return [line | {"at": one} for one in self.ledgers() for line in self.lines_of(one)]
+
+    def records(self) -> dict[str, dict[str, Any]]:
+        found = {f"{line['at'].parent.name} {line['job']}": line for line in self.lines()}
+        return {job: record for job, record in found.items() if "adopted_by" not in record}
+
+    def _check_that_jobs_stay(self) -> None:
+        pass
+
+    def resolve_words(self, record: dict[str, Any]) -> tuple[str, ...]:
+        return "--job", record["job"], "--run-dir", str(record["at"].parent)
+
+    @rule(
+        narrow=st.sampled_from([("--limit", "1"), ("--limit", "2"), ("--job", "a"), ("--fresh",)]),
+        is_away=st.booleans(),
+    )
+    def run_narrowed(self, narrow: tuple[str, ...], is_away: bool) -> None:
+        """Run without any fault: at most so many POSTs, or only those of one row."""
+        self.api.script, self.disk.is_away = [], is_away
+        before = len(self.api.paid)
+        self.command("run", *narrow, select="")
+        new = self.api.paid[before:]
+        if narrow[0] == "--limit":
+            assert len(new) <= int(narrow[1]), new
+        if narrow[0] == "--job":
+            assert all(one.text.startswith("a") for one in new), new
+
+    @precondition(lambda self: self.begun)
+    @rule(name=st.sampled_from(ROWS), decision=st.sampled_from(["--give-up", "--resubmit"]))
+    def resolve_without_a_date(self, name: str, decision: str) -> None:
+        """The job is found, or the directory that has it is named."""
+        before = self.records()
+        done = self.command("resolve", "--job", name, decision)
+        if done.code == 0:
+            for record in before.values():
+                if record["job"] == name:
+                    self.decide(record)
+        else:
+            assert done.code == 64, done
+
+    @rule()
+    def a_day_passes(self) -> None:
+        self.world.sleep(DAY_S)
+        self.log.append("a day")
+
+
+def nights_with(budgets: tuple[str, ...]) -> type[RuleBasedStateMachine]:
+    def init(self: NightsMachine) -> None:
+        NightsMachine.__init__(self)
+        self.api.budgets = budgets
+
+    return type("NightsMachine", (NightsMachine,), {"__init__": init})
+
+
+BUDGETS: tuple[tuple[str, ...], ...] = ((), ("0.12/day",), ("0.40/month", "0.10/day"))
+
+
+@pytest.mark.parametrize("budgets", BUDGETS, ids=" ".join)
+def test_no_sequence_of_nights_pays_twice(budgets: tuple[str, ...]) -> None:
+    """No row is paid for twice in a directory, and what is paid for in any of them comes."""
+    few = settings(max_examples=12, stateful_step_count=12, deadline=None)
+    run_state_machine_as_test(nights_with(budgets), settings=few)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("budgets", BUDGETS, ids=" ".join)
+def test_no_long_sequence_of_nights_pays_twice(budgets: tuple[str, ...]) -> None:
+    """The same over many more and longer sequences."""
+    many = settings(max_examples=60, stateful_step_count=20, deadline=None)
+    run_state_machine_as_test(nights_with(budgets), settings=many)
