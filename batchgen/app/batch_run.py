@@ -96,19 +96,11 @@ class BatchRun:
             stack.enter_context(self.load())
             if self.settings.dry_run or not self.directory.has_ledger:
                 records = read_records(self.directory, self.loaded.spool)
-                scope = self._scope(records)
-                models = self.batch.models
-                if self.settings.dry_run and self.ref.sandbox:
-                    models = await prices_of_new_sandbox(
-                        self.context, self._entries(), self.loaded.models
-                    )
-                plan = self._select(scope, scope.meant_jobs()).plan(price_of(models, self.settings))
+                plan = await self.plan_of(records)
                 if self.settings.dry_run:
                     return self.show_plan(plan, records)
-                retry = self.request.retry is not None
-                if retry and not self.request.retry_rest:
-                    plan = Plan()  # it is about failed jobs only
                 if not plan.work_left:
+                    retry = self.request.retry is not None
                     return self._report_of(records).say_nothing_to_do(plan, retry=retry)
             await self.begin(stack, lock)
             if not await self.prepare():
@@ -117,6 +109,9 @@ class BatchRun:
                 mark_finished(self.directory, policy_of(self.settings))
                 return None
             selected, plan, prices = await self.plan()
+            if self.is_earlier and not plan.work_left:
+                return None  # what is left there is not meant by the flags of this run
+            self.say_plan(plan)
             outcome = Outcome(reasons=())
             if plan.work_left:
                 outcome = await self.run(selected, plan, prices)
@@ -153,6 +148,15 @@ class BatchRun:
             narrowing=self.narrowing, is_earlier=self.is_earlier,
             is_retry=self.request.retry is not None,
         )  # fmt: skip
+
+    async def plan_of(self, records: Records) -> Plan:
+        """Return the plan of a dry run, or before a directory is made."""
+        if not self.settings.dry_run and self.request.retry and not self.request.retry_rest:
+            return Plan()  # it is about failed jobs, and there are none
+        scope, models = self._scope(records), self.batch.models
+        if self.settings.dry_run and self.ref.sandbox:
+            models = await prices_of_new_sandbox(self.context, self._entries(), self.loaded.models)
+        return self._select(scope, scope.meant_jobs()).plan(price_of(models, self.settings))
 
     def _select(self, scope: RunScope, only: frozenset[str] | None) -> SelectedJobs:
         selected = scope.select(only)
@@ -206,7 +210,7 @@ class BatchRun:
         manifest = None if self.ref.is_stdin else self.ref.manifest
         remember(self.directory, manifest, self.batch.ref.row_options)
         if self.directories.are_dated:
-            remember_jobs(self.directory, (job.id for job in self.loaded.spool.jobs()))
+            remember_jobs(self.directory, self.loaded.spool.switched_on())
 
     def _entries(self) -> list[ModelEntry]:
         return entries_to_pin(self.loaded, self.batch.models, self.directory)
@@ -233,7 +237,7 @@ class BatchRun:
         return bool(preparation.granted)
 
     async def plan(self) -> tuple[SelectedJobs, Plan, PriceOf]:
-        """Decide which jobs the run is about, price them, and say so."""
+        """Decide which jobs the run is about, and price them."""
         selected = self._select(self._scope(self.ledger), self.only)
         if self.narrowing.limit is not None and selected.within_limit is not None:
             self.narrowing.limit -= len(selected.within_limit)
@@ -241,11 +245,13 @@ class BatchRun:
         if self.ref.sandbox:
             models = await sandbox_prices(self.remote, self.loaded.models)
         prices = price_of(models, self.settings)
-        plan = selected.plan(prices)
+        return selected, selected.plan(prices), prices
+
+    def say_plan(self, plan: Plan) -> None:
+        """Print what the run is going to do."""
         if self.is_earlier:
             self._say_continued()
         self._report_of(self.ledger).say_plan(plan)
-        return selected, plan, prices
 
     async def run(self, selected: SelectedJobs, plan: Plan, prices: PriceOf) -> Outcome:
         """Submit, poll and download until nothing is left or a reason to stop arrives."""
@@ -274,6 +280,7 @@ class BatchRun:
         """Write the results, print the summary, and return the exit code."""
         final = selected.plan(left_alone=outcome.left_alone)
         code = self._report_of(self.ledger).end(final, outcome)
-        if not (final if selected.is_whole else self._scope(self.ledger).whole_plan()).work_left:
+        is_whole = selected.is_whole and self.loaded.manifest.selection is None
+        if not (final if is_whole else self._scope(self.ledger).whole_plan()).work_left:
             mark_finished(self.directory, policy_of(self.settings))
         return code

@@ -11,7 +11,7 @@ from batchgen.app.selected_jobs import SelectedJobs
 from batchgen.core.adoption import with_present_names
 from batchgen.core.canonical_input import canonical_text
 from batchgen.core.errors import UsageError
-from batchgen.core.plan import Plan, Records
+from batchgen.core.plan import Plan, Records, disposition
 from batchgen.core.run_settings import RunSettings
 from batchgen.system.run_directory import RunDirectory
 
@@ -63,12 +63,21 @@ class RunScope:
         )  # fmt: skip
 
     def whole_plan(self) -> Plan:
-        """Return the plan of the whole directory, whatever this run selects of it."""
+        """Return the plan of the whole directory, whatever this run selects of it.
+
+        A row that is not selected was not checked; it counts as unchanged.
+        """
+        own, policy = self._own_jobs(), policy_of(self.settings)
         everything = SelectedJobs(
-            batch=self.loaded.spool, ledger=self.records, policy=policy_of(self.settings),
-            only=self._own_jobs(),
-        )  # fmt: skip
-        return everything.plan()
+            batch=self.loaded.spool, ledger=self.records, policy=policy, only=own
+        )
+        plan = everything.plan()
+        for job in self.loaded.spool.unselected():
+            if own is None or job in own:
+                record = self.records.get(job)
+                fingerprint = record.fingerprint if record is not None else ""
+                plan.add(disposition(record, policy, fingerprint=fingerprint))
+        return plan
 
     def begun_with(self) -> frozenset[str] | None:
         """Return the jobs, by their present names, with which a directory began; None: all."""

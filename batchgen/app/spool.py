@@ -115,6 +115,10 @@ class Spool:
         """Return the id of every row that is not selected, although it is switched on."""
         return (row.id for row in self.rows() if row.left_out and not row.switched_off)
 
+    def switched_on(self) -> Iterable[str]:
+        """Return the id of every row that a run can select."""
+        return (row.id for row in self.rows() if not (row.problems or row.switched_off))
+
     def close(self) -> None:
         """Remove the file; what a full disk did not take is no longer needed."""
         with suppress(OSError):

@@ -85,6 +85,7 @@ LEFT = {
     "not downloaded": ("--no-download",),
     "limited": ("--limit", "2"),
     "of an empty selection": ("--limit", "2"),
+    "not selected": ("--select", "prompt = text 1"),
     "of too small a budget": ("--max-cost", "0.06"),
 }
 
@@ -111,6 +112,22 @@ def test_what_a_night_left_is_done_on_the_next_day(nights: Nights, left: str, go
     if not gone:
         assert list(states.values()) == ["downloaded"] * 3
     assert nights.posts == (len(paid) + 2 if gone else 6)
+
+
+def test_a_selection_keeps_its_night_open_and_repeats_nothing(nights: Nights) -> None:
+    """The selection is stored there: as long as it applies, later runs say nothing about it."""
+    nights.run("--select", "prompt = text 1")
+    nights.next_day()
+
+    second = nights.run()
+    listed = nights.command("runs").out
+    third = nights.run("--select", "")
+
+    assert (second.code, third.code) == (0, 0)
+    assert "continued" not in second.err
+    assert "work left" in listed
+    assert "2027-01-15 still has work left; it is continued first" in third.err
+    assert nights.posts == 6
 
 
 def test_a_request_that_was_found_later_is_collected_in_its_night(nights: Nights) -> None:
