@@ -21,7 +21,7 @@ from batchgen.manifest.templates import Template
 from batchgen.system.run_directory import SANDBOX_SUFFIX, RunDirectory
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
-_NO_DATE = "0000-00-00"
+_NO_DATE = "{{ date }}"
 _PLACEHOLDER = "\ue000"
 """Stands for the date while the template of `run_dir` is split; no path has this character."""
 

@@ -45,7 +45,7 @@ def handle(args: argparse.Namespace, context: CommandContext) -> int:
     consequence = _CONSEQUENCES[type(chosen[0])]
     if record.state is JobState.COMPLETED:
         consequence = _LEFT_REMOTE
-    context.console.confirm(f"job {args.job!r} is {record.state.value}: {consequence}")
+    context.console.confirm(f"job {record.job!r} is {record.state.value}: {consequence}")
     return 0
 
 
@@ -59,7 +59,7 @@ async def _resolve(ref: BatchRef, job: str, decision: Decision, lock_wait: LockW
     ledger = RunLedger.open_existing(directory.path, clock=clock, lock=lock)
     try:
         await ledger.doubt_crashed_submissions()
-        has_row = await _adopt(batch, ledger, job)
+        job, has_row = await _adopt(batch, ledger, job)
         if ledger.get(job) is None and (record := record_named(job, ledger)):
             job = record.job
         if fault := _fault(ledger.get(job), job, decision):
@@ -79,17 +79,22 @@ async def _resolve(ref: BatchRef, job: str, decision: Decision, lock_wait: LockW
         await ledger.close()
 
 
-async def _adopt(batch: OpenBatch, ledger: RunLedger, job: str) -> bool:
-    """Let rows with a new id keep their jobs, as every run does; return whether `job` has a row."""
+async def _adopt(batch: OpenBatch, ledger: RunLedger, job: str) -> tuple[str, bool]:
+    """Let rows with a new id keep their jobs, as every run does.
+
+    Return what `job` is called then, and whether it has a row.
+    """
     try:
         loaded = load(batch.manifest, spool_dir=batch.directory.path)
     except ManifestError:
-        return False  # it has no rows that could be read
+        return job, False  # it has no rows that could be read
     with loaded:
         ledger.recognise(loaded.spool)
         for old, new in adoptions(loaded.spool, ledger).now:
             await ledger.adopt(old, new)
-        return any(one.id == job for one in loaded.spool.jobs()) or job in loaded.spool.left_out()
+            job = new if old == job else job
+        has_row = any(one.id == job for one in loaded.spool.jobs())
+        return job, has_row or job in loaded.spool.left_out()
 
 
 def _fault(record: JobRecord | None, job: str, decision: Decision) -> str:
