@@ -68,6 +68,11 @@ GET_TIMEOUT_S = 20.0
 POST_TIMEOUT_S = 90.0
 """Read timeouts as in the vendor's own clients (ComfyUI partner nodes)."""
 
+_TIMEOUTS = {
+    "GET": aiohttp.ClientTimeout(total=GET_TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
+    "POST": aiohttp.ClientTimeout(total=POST_TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
+}
+
 
 class ModelAPI:
     """One session with one API, for one token; used inside `async with`."""
@@ -161,15 +166,12 @@ class ModelAPI:
         headers = {"Authorization": f"Bearer {self._token.reveal()}"}
         if body is not None:
             headers["Content-Type"] = "application/json"
-        timeout = aiohttp.ClientTimeout(
-            total=POST_TIMEOUT_S if method == "POST" else GET_TIMEOUT_S,
-            connect=CONNECT_TIMEOUT_S,
-        )
         session = self._gets if method == "GET" else self._posts
         try:
             async with session.request(
-                method, url, data=body, headers=headers, timeout=timeout, allow_redirects=False
-            ) as response:
+                method, url, data=body, headers=headers, timeout=_TIMEOUTS[method],
+                allow_redirects=False,
+            ) as response:  # fmt: skip
                 raw = await _read_bounded(response)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             # Connecting failed, TLS included: no byte of the request has left.
@@ -186,10 +188,12 @@ class ModelAPI:
             payload = decode_json(raw)
         except BadJSON:
             payload = None
-        text = self._token.redact(raw[:MAX_TEXT_BYTES].decode("utf-8", "replace"))
+        text = raw[:MAX_TEXT_BYTES].decode("utf-8", "replace")
+        if self._token.is_in(raw):
+            payload, text = self._token.redact_all(payload), self._token.redact(text)
         return Reply(
             http_status=response.status,
-            payload=self._token.redact_all(payload),
+            payload=payload,
             text=text[:600],
             retry_after_s=retry_after_s(response, now_s=self._clock.now_s()),
         )

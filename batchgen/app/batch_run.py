@@ -96,12 +96,11 @@ class BatchRun:
             stack.enter_context(self.load())
             if self.settings.dry_run or not self.directory.has_ledger:
                 records = read_records(self.directory, self.loaded.spool)
-                plan = await self.plan_of(records)
                 if self.settings.dry_run:
-                    return self.show_plan(plan, records)
-                if not plan.work_left:
+                    return self.show_plan(await self.plan_of(records), records)
+                if not self.has_new_jobs(records):
                     retry = self.request.retry is not None
-                    return self._report_of(records).say_nothing_to_do(plan, retry=retry)
+                    return self._report_of(records).say_nothing_to_do(Plan(), retry=retry)
             await self.begin(stack, lock)
             if not await self.prepare():
                 return self._report_of(self.ledger).say_nothing_to_do(Plan(), retry=True)
@@ -150,13 +149,18 @@ class BatchRun:
         )  # fmt: skip
 
     async def plan_of(self, records: Records) -> Plan:
-        """Return the plan of a dry run, or before a directory is made."""
-        if not self.settings.dry_run and self.request.retry and not self.request.retry_rest:
-            return Plan()  # it is about failed jobs, and there are none
+        """Return the plan of a dry run."""
         scope, models = self._scope(records), self.batch.models
-        if self.settings.dry_run and self.ref.sandbox:
+        if self.ref.sandbox:
             models = await prices_of_new_sandbox(self.context, self._entries(), self.loaded.models)
         return self._select(scope, scope.meant_jobs()).plan(price_of(models, self.settings))
+
+    def has_new_jobs(self, records: Records) -> bool:
+        """Tell whether there is anything to do in a directory in which no run has begun."""
+        if self.request.retry is not None and not self.request.retry_rest:
+            return False  # it is about failed jobs
+        scope = self._scope(records)
+        return next(self._select(scope, scope.meant_jobs()).jobs(), None) is not None
 
     def _select(self, scope: RunScope, only: frozenset[str] | None) -> SelectedJobs:
         selected = scope.select(only)

@@ -78,7 +78,7 @@ class BatchSnapshot:
         """Write results.csv and report.html. Raises `LocalIOError`."""
         self.directory.create()
         columns: Sequence[str] = () if self.loaded is None else self.loaded.manifest.columns
-        write_result_files(self.directory, columns, self.rows)
+        write_result_files(self.directory, columns, self.rows())
 
 
 def read_snapshot(ref: BatchRef, context: CommandContext) -> BatchSnapshot:

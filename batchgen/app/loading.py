@@ -166,6 +166,7 @@ def _spooled(job: Job) -> SpooledRow:
         as_text(job.where.file),
         job.where.row,
         dict(job.columns),
+        fingerprint=job.fingerprint,
     )
 
 

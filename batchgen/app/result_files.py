@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from batchgen.app.spool import Spool
-from batchgen.core.lifecycle import JobRecord
 from batchgen.core.plan import Records
-from batchgen.core.summary import Summary, summarise
-from batchgen.reports.html_report import write_report
+from batchgen.core.summary import Summary
+from batchgen.reports.html_report import MAX_CARDS, Card, card_of, write_report
 from batchgen.reports.results_csv import ResultRow, write_results
 from batchgen.reports.status_text import state_phrases
 from batchgen.system.run_directory import RunDirectory
@@ -52,28 +51,36 @@ def rows_of_ledger(records: Records) -> Iterator[ResultRow]:
 
 def summary_of(rows: Iterable[ResultRow]) -> Summary:
     """Return the totals of all rows of the results: everybody who counts jobs counts these."""
-    invalid = 0
-
-    def records() -> Iterator[JobRecord | None]:
-        nonlocal invalid
-        for row in rows:
-            if row.problems:
-                invalid += 1
-            else:
-                yield row.record
-
-    summary = summarise(records())
-    summary.invalid = invalid
+    summary = Summary()
+    for row in rows:
+        _add(summary, row)
     return summary
 
 
+def _add(summary: Summary, row: ResultRow) -> None:
+    if row.problems:
+        summary.invalid += 1
+    else:
+        summary.count(row.record)
+
+
 def write_result_files(
-    directory: RunDirectory, columns: Sequence[str], rows: Callable[[], Iterable[ResultRow]]
-) -> None:
-    """Write both files; `rows` is called for each pass. Raises `LocalIOError`."""
-    write_results(directory.results, columns, rows())
-    summary = summary_of(rows())
+    directory: RunDirectory, columns: Sequence[str], rows: Iterable[ResultRow]
+) -> Summary:
+    """Write both files in one pass, and return the totals. Raises `LocalIOError`."""
+    summary = Summary()
+    cards: list[Card] = []
+
+    def counted() -> Iterator[ResultRow]:
+        for row in rows:
+            _add(summary, row)
+            if len(cards) < MAX_CARDS:
+                cards.append(card_of(row))
+            yield row
+
+    write_results(directory.results, columns, counted())
     facts = ", ".join(state_phrases(summary))
     write_report(
-        directory.page, title=directory.title, facts=facts, rows=rows(), total=summary.jobs
+        directory.page, title=directory.title, facts=facts, cards=cards, total=summary.jobs
     )
+    return summary

@@ -11,6 +11,7 @@ from batchgen.app.command_context import CommandContext
 from batchgen.app.result_files import rows_of_batch, summary_of, write_result_files
 from batchgen.core.plan import Plan, Records
 from batchgen.core.stop_reasons import StopReason, exit_code, reason_texts
+from batchgen.core.summary import Summary
 from batchgen.core.units import count_text
 from batchgen.reports.plan_text import plan_json, plan_sentence, plan_table, price_sentence
 from batchgen.reports.results_csv import ResultRow
@@ -89,16 +90,14 @@ class RunReport:
             console.insist(unreachable_text(origin, outcome.silence, environment))
         if outcome.failure is not None:
             console.insist(str(outcome.failure))
-        else:
-            self._write_result_files()
-        self._say_summary(code, reasons)
+        summary = self._write_result_files() if outcome.failure is None else None
+        self._say_summary(summary or summary_of(self._rows()), code, reasons)
         if code not in (0, 1):
             console.insist(self._how_to_resume(reasons, left=final.work_left))
         return code
 
-    def _say_summary(self, code: int, reasons: Sequence[StopReason]) -> None:
+    def _say_summary(self, summary: Summary, code: int, reasons: Sequence[StopReason]) -> None:
         console = self.context.console
-        summary = summary_of(self._rows())
         if self.as_json:
             console.print_json(summary_json(summary, code, reason_texts(reasons, code)))
         speak = console.say if code == 0 else console.insist
@@ -108,8 +107,8 @@ class RunReport:
     def _plan_sentence(self, plan: Plan) -> str:
         return plan_sentence(plan, invalid=self.loaded.spool.invalid)
 
-    def _write_result_files(self) -> None:
-        write_result_files(self.directory, self.loaded.manifest.columns, self._rows)
+    def _write_result_files(self) -> Summary:
+        return write_result_files(self.directory, self.loaded.manifest.columns, self._rows())
 
     def _rows(self) -> Iterator[ResultRow]:
         return rows_of_batch(self.loaded.spool, self.records, self.begun_with)

@@ -37,13 +37,16 @@ class SpooledRow(msgspec.Struct, frozen=True, array_like=True):
     """Whether the run does not select it; then it is no job."""
     switched_off: bool = False
     """Whether it is left out by its own `enabled` column."""
+    fingerprint: str = ""
+    """That of its job."""
 
     def job(self) -> Job:
         """Return the row as a job."""
         where = Where(file=self.file, row=self.row)
         return Job(
-            id=self.id, model=self.model, input=self.input, where=where, columns=self.columns
-        )
+            id=self.id, model=self.model, input=self.input, where=where, columns=self.columns,
+            fingerprint=self.fingerprint,
+        )  # fmt: skip
 
 
 class Spool:

@@ -84,12 +84,11 @@ class _ReplyStatus:
 
     http: int
     code: int | None
-    message: str
+    reply: Reply
 
     def error(self, kind: ErrorKind) -> JobError:
-        return JobError(
-            kind=kind, message=self.message, http_status=self.http, error_code=self.code
-        )
+        message = _error_message(self.reply)
+        return JobError(kind=kind, message=message, http_status=self.http, error_code=self.code)
 
 
 def _status_of(reply: Reply) -> _ReplyStatus:
@@ -98,7 +97,7 @@ def _status_of(reply: Reply) -> _ReplyStatus:
     http = reply.http_status
     if code is not None and 400 <= (family := int(str(code)[:3])) <= 599:
         http = family
-    return _ReplyStatus(http, code, _error_message(reply))
+    return _ReplyStatus(http, code, reply)
 
 
 def error_code(payload: object) -> int | None:

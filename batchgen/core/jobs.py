@@ -44,11 +44,12 @@ class Job:
     where: Where
     columns: Mapping[str, str] = field(default_factory=dict)
     """The cells of the row as in the spreadsheet, by column name, for the results."""
+    fingerprint: str = ""
+    """Digest of model and input, computed unless given; an edited row has another one."""
 
-    @property
-    def fingerprint(self) -> str:
-        """Digest of model and input; an edited row has another one."""
-        return fingerprint(self.model, self.input)
+    def __post_init__(self) -> None:
+        if not self.fingerprint:
+            object.__setattr__(self, "fingerprint", fingerprint(self.model, self.input))
 
     @property
     def first_fingerprint(self) -> str:

@@ -66,6 +66,10 @@ class Records(Protocol):
         """
         ...
 
+    def is_downloaded(self, job: str, fingerprint: str) -> bool:
+        """Tell whether the output of this very input is on disk. Cheap: no record is read."""
+        ...
+
     def made_before(self, job: str, fingerprint: str) -> JobRecord | None:
         """Return the record of an earlier attempt with this input that has an output.
 
@@ -149,10 +153,12 @@ def _of_unchanged(record: JobRecord, policy: Policy, *, has_row: bool) -> Dispos
 
 def disposition_of(job: Job, records: Records, policy: Policy) -> Disposition:
     """Decide what to do with the job of a row, as the records are now."""
+    fingerprint = job.fingerprint
+    if records.is_downloaded(job.id, fingerprint):
+        return D.DONE
     record = records.get(job.id)
     if record is None:
         return D.SUBMIT_NEW
-    fingerprint = job.fingerprint
     made_before = records.made_before(job.id, fingerprint) is not None
     return disposition(record, policy, fingerprint=fingerprint, made_before=made_before)
 

@@ -9,6 +9,9 @@ from functools import cached_property
 SHORTEST = 8
 """Characters. A shorter text may occur in any word, so it could not be kept out of anything."""
 
+_SEARCHED_BYTES = 1 << 16
+"""A longer text is taken apart instead of being searched as a whole."""
+
 REDACTED = "[token]"
 """What is written in place of the token."""
 
@@ -33,6 +36,15 @@ class Secret:
         HTML, hex or base64 may write it.
         """
         return self._pattern.sub(REDACTED, text) if len(self._value) >= SHORTEST else text
+
+    def is_in(self, raw: bytes) -> bool:
+        """Tell whether the token may be in a JSON text.
+
+        In a text without a backslash each value stands as it is.
+        """
+        if b"\\" in raw or len(raw) > _SEARCHED_BYTES or len(self._value) < SHORTEST:
+            return True
+        return self._pattern.search(raw.decode("utf-8", "replace")) is not None
 
     def redact_all(self, value: object) -> object:
         """Return a JSON value with every string in it redacted, keys too."""

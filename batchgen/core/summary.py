@@ -93,6 +93,14 @@ class Summary:
     oldest_uncollected: str | None = None
     """The end of the job that has waited longest for its download; RFC 3339."""
 
+    def count(self, record: JobRecord | None) -> None:
+        """Count one job by its record; None: a job that has none."""
+        share = JobShare.of(record)
+        self.add(share)
+        since, oldest = share.uncollected_since, self.oldest_uncollected
+        if since and (oldest is None or since < oldest):  # moments of one form sort as text
+            self.oldest_uncollected = since
+
     def add(self, share: JobShare, sign: int = 1) -> None:
         """Count one job, or with `sign` -1 take back what it added.
 
@@ -130,11 +138,7 @@ def summarise(records: Iterable[JobRecord | None], *, invalid: int = 0) -> Summa
     """Return the summary of these records; None stands for a job without a record."""
     summary = Summary(invalid=invalid)
     for record in records:
-        share = JobShare.of(record)
-        summary.add(share)
-        since, oldest = share.uncollected_since, summary.oldest_uncollected
-        if since and (oldest is None or since < oldest):  # moments of one form sort as text
-            summary.oldest_uncollected = since
+        summary.count(record)
     return summary
 
 

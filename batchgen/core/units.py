@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 
 
 def timestamp(now_s: float) -> str:
     """Return the moment in UTC, like `2026-11-22T02:00:01.123Z`."""
-    moment = datetime.fromtimestamp(now_s, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
+    whole_s, rest_us = divmod(round(now_s * 1_000_000), 1_000_000)
+    return f"{_second(whole_s)}.{rest_us // 1000:03d}Z"
+
+
+@lru_cache(maxsize=16)  # a run writes hundreds of records within one second
+def _second(whole_s: int) -> str:
+    return f"{datetime.fromtimestamp(whole_s, UTC):%Y-%m-%dT%H:%M:%S}"
 
 
 def local_date(now_s: float) -> str:

@@ -117,6 +117,7 @@ class LineReader:
 _STATES = tuple(JobState)
 _CODES = {state: code for code, state in enumerate(_STATES)}
 _IS_PAID_FOR = bytes(state in PAID_FOR for state in _STATES)
+_DOWNLOADED = _CODES[JobState.DOWNLOADED]
 _ADOPTED = len(_STATES)
 """In place of the code of a state: this name was adopted, its last line says nothing any more."""
 _NOT_ON_DISK = -1
@@ -260,6 +261,15 @@ class RecordIndex:
         """Return the record of a job, if there is one."""
         row = self._rows.get(job)
         return None if row is None else self._record(row)
+
+    def is_downloaded(self, job: str, fingerprint: str) -> bool:
+        """Tell whether the output of this very input is on disk, without reading the record."""
+        row = self._rows.get(job)
+        return (
+            row is not None
+            and self._codes[row] == _DOWNLOADED
+            and self._hashes[row] == hash(fingerprint)
+        )
 
     def records(self, *states: JobState) -> Iterator[JobRecord]:
         """Yield the records in these states (default: all), in the order of their first lines."""

@@ -98,6 +98,10 @@ class RunLedger:
         """Return the record of a job, if there is one."""
         return self._index.get(job)
 
+    def is_downloaded(self, job: str, fingerprint: str) -> bool:
+        """Tell whether the output of this very input is on disk."""
+        return self._index.is_downloaded(job, fingerprint)
+
     def records(self, *states: JobState) -> Iterable[JobRecord]:
         """Return the records in these states (default: every record)."""
         return self._index.records(*states)

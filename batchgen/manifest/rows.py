@@ -449,7 +449,8 @@ class RowDraft:
     ) -> Iterator[Job]:
         model = self._binding.model
         where = Where(file=self._record.header.file, row=self._record.row)
-        name = fingerprint(model, values) if own_id is None else own_id
+        digest = fingerprint(model, values)
+        name = digest if own_id is None else own_id
         if combination:
             name += suffix([(one.key, one.text) for one in combination])
         for number in range(1, repeat + 1):
@@ -462,4 +463,7 @@ class RowDraft:
                     self._fault_of_word("id", what)
             if id_ != name:
                 ids.note_copy(values, where)
-            yield Job(id=id_, model=model, input=values, where=where, columns=self.columns)
+            yield Job(
+                id=id_, model=model, input=values, where=where, columns=self.columns,
+                fingerprint=digest,
+            )  # fmt: skip

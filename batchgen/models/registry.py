@@ -68,6 +68,7 @@ class ModelRegistry:
         self._away: NoCatalogueEntry | None = None
         self._failures: dict[str, list[str]] = {}
         self._old_prices: dict[str, None] = {}
+        self._priced: dict[str, ModelEntry | None] = {}
 
     def schema_for(self, model_id: str) -> Schema | None:
         """Return the input schema of a model, None if none is known."""
@@ -93,12 +94,18 @@ class ModelRegistry:
 
     def estimate_usd(self, model_id: str, values: Mapping[str, JSONValue]) -> float | None:
         """Return what one job will cost; None if that cannot be known."""
+        if model_id not in self._priced:
+            self._priced[model_id] = self._priced_entry(model_id)
+        entry = self._priced[model_id]
+        return None if entry is None else estimate_usd(entry, values)
+
+    def _priced_entry(self, model_id: str) -> ModelEntry | None:
+        """Return the entry with the price, and with the schema that decides if it has none."""
         entry = self._price_entry(model_id)
-        if entry is None:
-            return None
+        if entry is None or entry.input_schema:
+            return entry
         described = self._schema_entry(model_id)
-        schema = entry.input_schema or (described.entry.input_schema if described else None)
-        return estimate_usd(replace(entry, input_schema=schema), values)
+        return replace(entry, input_schema=described.entry.input_schema if described else None)
 
     def entry_for(self, model_id: str) -> ModelEntry | None:
         """Return what a run directory should keep of a model.

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 MAX_CARDS = 2_000
 """A browser gets slow with more; results.csv has all of them."""
 
+Card = dict[str, object]
+"""What the template shows of one job."""
+
 _IMAGES = frozenset({"png", "jpg", "webp", "gif", "avif", "bmp"})
 _DRAWINGS = frozenset({"svg"})
 """Pictures that may hold scripts: shown as an image, which runs none, and never opened."""
@@ -35,13 +38,12 @@ file would run without the page's rules."""
 _BUCKETS = frozenset({"s3", "gs", "az"})
 
 
-def write_report(
-    path: Path, *, title: str, facts: str, rows: Iterable[ResultRow], total: int
-) -> None:
-    """Replace the page. Raises `LocalIOError`."""
-    cards = (_card(row) for row in islice(rows, MAX_CARDS))
+def write_report(path: Path, *, title: str, facts: str, cards: Iterable[Card], total: int) -> None:
+    """Replace the page, which shows no more than `MAX_CARDS`. Raises `LocalIOError`."""
     hidden = max(0, total - MAX_CARDS)
-    page = _template().generate(title=title, facts=facts, cards=cards, hidden=hidden)
+    page = _template().generate(
+        title=title, facts=facts, cards=islice(cards, MAX_CARDS), hidden=hidden
+    )
     replace_file(path, lambda file: file.writelines(page))
 
 
@@ -53,7 +55,7 @@ def _template() -> Template:
     return Environment(autoescape=True).from_string(source)
 
 
-def _card(row: ResultRow) -> dict[str, object]:
+def card_of(row: ResultRow) -> Card:
     """Return what the template shows of one job."""
     cells = result_cells(row)
     return {

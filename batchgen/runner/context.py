@@ -25,12 +25,18 @@ class RunContext:
         jitter: Callable[[], float],
         on_stop: Callable[[], None] = lambda: None,
     ) -> None:
-        self.api = PacedAPI(api, clock, limits.rate_per_s)
+        self._paced = PacedAPI(api, clock, limits.rate_per_s) if limits.rate_per_s else None
+        self.api: GenerationAPI = self._paced or api
         self.ledger, self.clock, self.observer = ledger, clock, observer
         self.limits, self.jitter = limits, jitter
         self.stop = Stop(on_stop)
         self.reachability = Reachability(clock, self.stop, limits)
         self.pause = SubmissionPause(clock, jitter)
+
+    @property
+    def is_paced(self) -> bool:
+        """True if the last call had to wait because of `--rate`."""
+        return self._paced is not None and self._paced.waited_s > 0
 
     async def record(self, job: str, event: Event) -> JobRecord:
         """Make an event durable, then tell the observer; raise `LocalIOError` on a disk error."""

@@ -164,7 +164,7 @@ class Runner:
             return "the API (held after a lost answer)"
         if self._context.pause.left_s or self._window.narrowed:
             return "the API (rate limit)"
-        if self._context.api.waited_s > 0:
+        if self._context.is_paced:
             return "--rate"
         return "concurrency" if self._in_flight >= self._limits.concurrency else ""
 

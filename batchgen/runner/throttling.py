@@ -60,7 +60,7 @@ class SubmissionPause:
 class PacedAPI:
     """A `GenerationAPI` whose calls, polls included, start at the rate that the user allows."""
 
-    def __init__(self, api: GenerationAPI, clock: Clock, per_s: float | None) -> None:
+    def __init__(self, api: GenerationAPI, clock: Clock, per_s: float) -> None:
         self._api = api
         self._clock = clock
         self._rate = RateLimiter(per_s=per_s)

@@ -397,7 +397,8 @@ class MoneyMachine(RuleBasedStateMachine):
             assert done.code == 64, done
         if done.code == 0 and found is not None:
             found.heard, found.decided = True, False
-        if done.code == 0 and decision in ("--give-up", "--resubmit"):
+        is_wrong = decision == "own" and record["request_id"] is None  # as the API will say
+        if done.code == 0 and (decision in ("--give-up", "--resubmit") or is_wrong):
             self.decide(record)
 
     @precondition(lambda self: self.begun)

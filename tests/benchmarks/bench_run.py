@@ -54,8 +54,9 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=4000)
     parser.add_argument("--concurrency", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--sandbox", action="store_true", help="against the (slower) sandbox")
     args = parser.parse_args()
-    server, environment = start_sandbox("--duration", "0-0")
+    server, environment = start_sandbox("--duration", "0-0") if args.sandbox else start_server()
     ratios = []
     try:
         with tempfile.TemporaryDirectory() as directory:
@@ -90,9 +91,20 @@ def start_sandbox(
     *options: str, quiet: bool = False
 ) -> tuple[subprocess.Popen[str], dict[str, str]]:
     """A stand-in in a process of its own, with room for everything, and what to set for it."""
+    return _server(
+        ["batchgen", "sandbox", "--capacity", "100000", "--balance", "1000000000", *options],
+        quiet=quiet,
+    )
+
+
+def start_server() -> tuple[subprocess.Popen[str], dict[str, str]]:
+    """A server that is faster than any client, in a process of its own."""
+    return _server(["tests.benchmarks.fast_server"], quiet=False)
+
+
+def _server(words: list[str], *, quiet: bool) -> tuple[subprocess.Popen[str], dict[str, str]]:
     server = subprocess.Popen(
-        [sys.executable, "-m", "batchgen", "sandbox", "--capacity", "100000",
-         "--balance", "1000000000", *options],
+        [sys.executable, "-m", *words],
         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL if quiet else None, text=True,
     )  # fmt: skip
     assert server.stdout is not None

@@ -71,6 +71,11 @@ class MemoryLedger:
     def get(self, job: str) -> JobRecord | None:
         return self.known.get(job)
 
+    def is_downloaded(self, job: str, fingerprint: str) -> bool:
+        record = self.known.get(job)
+        is_same = record is not None and record.fingerprint == fingerprint
+        return is_same and record is not None and record.state is JobState.DOWNLOADED
+
     def records(self, *states: JobState) -> Iterable[JobRecord]:
         return [r for r in self.known.values() if not states or r.state in states]
 

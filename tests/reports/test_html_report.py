@@ -10,7 +10,7 @@ import pytest
 from batchgen.core.events import OutputFile
 from batchgen.core.lifecycle import JobRecord, JobState
 from batchgen.reports import html_report
-from batchgen.reports.html_report import write_report
+from batchgen.reports.html_report import card_of, write_report
 from batchgen.reports.results_csv import ResultRow
 
 HOSTILE = "<script>alert(1)</script>\"'"
@@ -25,7 +25,13 @@ def row(job: str, prompt: str, *paths: str) -> ResultRow:
 
 def page_of(path: Path, *rows: ResultRow) -> str:
     """Write the page of these rows and read it."""
-    write_report(path / "report.html", title=HOSTILE, facts=HOSTILE, rows=rows, total=len(rows))
+    write_report(
+        path / "report.html",
+        title=HOSTILE,
+        facts=HOSTILE,
+        cards=map(card_of, rows),
+        total=len(rows),
+    )
     return (path / "report.html").read_text(encoding="utf-8")
 
 
