@@ -246,12 +246,12 @@ def test_a_kill_during_compaction_leaves_one_whole_ledger(point: CrashPoint, sce
     """The old one or the new one: the same records, and nothing to do for the next run."""
     scene.die(P.REQUEST_ID_DURABLE, 2)
     ledger = scene.run_dir / "ledger.jsonl"
-    before, records = ledger.read_bytes(), LedgerView.read(scene.run_dir).last
+    before, records = ledger.stat().st_ino, LedgerView.read(scene.run_dir).last
 
     scene.die(point, 1, "ledger", "compact", *scene.arguments[1:4])
 
     assert LedgerView.read(scene.run_dir).last == records
-    assert (ledger.read_bytes() == before) is (point is P.COMPACTION_WRITTEN)
+    assert (ledger.stat().st_ino == before) is (point is P.COMPACTION_WRITTEN)
     ends_well(scene, doubts=0)
 
 
