@@ -11,7 +11,7 @@ from enum import Enum, auto
 
 from batchgen.core.admission import AdmissionDecision
 from batchgen.core.jobs import Batch, Job
-from batchgen.core.lifecycle import IN_FLIGHT, JobRecord, JobState
+from batchgen.core.lifecycle import IN_FLIGHT, PAID_FOR, JobRecord, JobState
 from batchgen.core.plan import (
     SUBMISSIONS,
     TO_COLLECT,
@@ -99,8 +99,15 @@ class JobQueue:
         self._policy = policy
         self._decision = decision
 
-    def needs_submission(self, job: Job) -> bool:
-        """Return whether the plan submits this job, by what the ledger says now."""
+    def needs_submission(self, job: Job, record: JobRecord | None = None) -> bool:
+        """Return whether the plan submits this job, by what the ledger says now.
+
+        `record` is that of the job if the caller has it: what was made for this very input needs
+        no other look at the ledger.
+        """
+        is_made = record is not None and record.state in PAID_FOR
+        if is_made and record is not None and record.fingerprint == job.fingerprint:
+            return False
         return disposition_of(job, self._records, self._policy) in NEEDS_A_TURN
 
     def _is_due(self, job: Job) -> bool:

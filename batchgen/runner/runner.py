@@ -229,7 +229,7 @@ class Runner:
         if accepted:
             self._poll_loop.add(record, job, sent_at_s=sent_at_s)
         else:
-            self._settle(job.id, job)
+            self._settle(job.id, job, record)
 
     async def _doubt(self, job: Job, error: Exception) -> None:
         """After a defect of a submission: put the job in doubt if its POST may have left."""
@@ -299,15 +299,15 @@ class Runner:
                 self._admission.succeeded(model)
             else:
                 self._admission.failed(model, record.error.kind)
-        self._settle(record.job, job.row)
+        self._settle(record.job, job.row, record)
 
-    def _settle(self, job_id: str, row: Job | None) -> None:
+    def _settle(self, job_id: str, row: Job | None, record: JobRecord | None = None) -> None:
         """Decide what follows a step of a job: a download, another submission, or nothing."""
         if job_id in self._left_alone:
             return
         if self._queue.ended(job_id):
             self._exhausted = False
-        record = self._ledger.get(job_id)
+        record = record or self._ledger.get(job_id)
         state = record.state if record is not None else None
         if state is JobState.FAILED:
             self._failures += 1
@@ -316,7 +316,7 @@ class Runner:
                 self.stop.request(StopReason.FAILURES)
         if state is JobState.COMPLETED and self._policy.download:
             self._downloads.add(job_id, row)
-        elif row is not None and self._queue.needs_submission(row):
+        elif row is not None and self._queue.needs_submission(row, record):
             self._queue.put_back(row)
             self._exhausted = False
 

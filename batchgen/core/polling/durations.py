@@ -10,7 +10,7 @@ jobs seem quick.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from itertools import accumulate, pairwise
 
@@ -124,7 +124,7 @@ def _plan(ended: Sequence[Interval], alive_s: Sequence[float]) -> PollPlan:
     far_s = max(AT_ONCE_S, *known)
     seen = [*ended, *((age_s, far_s * HORIZON) for age_s in alive_s)]
     ages_s = _grid(seen, far_s)
-    mass = _fit(ages_s, [cells(ages_s, after_s, by_s) for after_s, by_s in seen], far_s)
+    mass = _fit(ages_s, Counter(cells(ages_s, *one) for one in seen), far_s)
     middles = [(low + high) / 2 for low, high in pairwise(ages_s)]
     mean_s = sum(share * middle for share, middle in zip(mass, middles, strict=True))
     return cheapest_polls(ages_s, mass, lag_calls_per_s=LAG_WEIGHT / max(mean_s, AT_ONCE_S))
@@ -144,8 +144,8 @@ def _grid(seen: Sequence[Interval], far_s: float) -> list[float]:
     return ages_s
 
 
-def _fit(ages_s: Sequence[float], seen: Sequence[tuple[int, int]], far_s: float) -> list[float]:
-    """Return the chance of an end in each cell."""
+def _fit(ages_s: Sequence[float], seen: Counter[tuple[int, int]], far_s: float) -> list[float]:
+    """Return the chance of an end in each cell; `seen` counts the intervals by their cells."""
     weights = [_weight(low, high, far_s) for low, high in pairwise(ages_s)]
     spread = _shared(weights, seen)
     mass = spread
@@ -153,7 +153,7 @@ def _fit(ages_s: Sequence[float], seen: Sequence[tuple[int, int]], far_s: float)
         sharper = _shared(mass, seen)
         mass = [(1 - EVEN_SHARE) * a + EVEN_SHARE * b for a, b in zip(sharper, spread, strict=True)]
     # Rule of succession: one more end, anywhere, counts as if it had been seen.
-    whole, count = sum(weights), len(seen)
+    whole, count = sum(weights), seen.total()
     return [(count * a + b / whole) / (count + 1) for a, b in zip(mass, weights, strict=True)]
 
 
@@ -165,7 +165,7 @@ def _weight(low_s: float, high_s: float, far_s: float) -> float:
     return max(high_s - low_s, AT_ONCE_S / 2) * min(1.0, far_s / max(high_s, far_s)) ** 2
 
 
-def _shared(weights: Sequence[float], found: Sequence[tuple[int, int]]) -> list[float]:
+def _shared(weights: Sequence[float], found: Counter[tuple[int, int]]) -> list[float]:
     """Split one share of each interval over its cells by their weights.
 
     This takes one pass over the intervals and one over the cells: a cell gets its weight times the
@@ -173,8 +173,9 @@ def _shared(weights: Sequence[float], found: Sequence[tuple[int, int]]) -> list[
     """
     before = [0.0, *accumulate(weights)]
     steps = [0.0] * (len(weights) + 1)
-    for first, past in found:
-        covered = before[past] - before[first]
-        steps[first] += 1 / covered / len(found)
-        steps[past] -= 1 / covered / len(found)
+    total = found.total()
+    for (first, past), count in found.items():
+        share = count / (before[past] - before[first]) / total
+        steps[first] += share
+        steps[past] -= share
     return [max(0.0, a * b) for a, b in zip(weights, accumulate(steps), strict=False)]

@@ -191,4 +191,5 @@ class Forecasts:
 
     def of(self, model: str) -> Forecast:
         """Return the forecast of this model, a new one if there is none."""
-        return self._of.setdefault(model, Forecast())
+        found = self._of.get(model)
+        return self._of.setdefault(model, Forecast()) if found is None else found
