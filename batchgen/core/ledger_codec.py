@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -60,6 +61,7 @@ _header_decoder = msgspec.json.Decoder(LedgerHeader)
 _input_decoder = msgspec.json.Decoder(SubmittingLine)
 _IF_KNOWN = ("submitted_at", "finished_at", "price_usd", "cost_usd", "error", "adopted_by")
 _IF_SET = ("earlier_cost_usd", "earlier_price_usd", "charges", "given_up", "granted", "files")
+_known, _set = attrgetter(*_IF_KNOWN), attrgetter(*_IF_SET)
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
@@ -102,12 +104,9 @@ def encode(
     if values is not None:
         line["input"] = values
     line["fingerprint"] = record.fingerprint
-    for key in _IF_KNOWN:
-        if (value := getattr(record, key)) is not None:
-            line[key] = value
-    for key in _IF_SET:
-        if value := getattr(record, key):
-            line[key] = value
+    known = zip(_IF_KNOWN, _known(record), strict=True)
+    line.update((key, value) for key, value in known if value is not None)
+    line.update((key, value) for key, value in zip(_IF_SET, _set(record), strict=True) if value)
     return _encoder.encode(line) + b"\n"
 
 

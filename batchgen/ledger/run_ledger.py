@@ -130,11 +130,9 @@ class RunLedger:
     async def record(self, job: str, event: Event) -> JobRecord:
         """Apply an event and append the new record; it is durable when this returns."""
         record = apply(self._index.get(job), event, job=job, ts=self._now())
-        if isinstance(event, Intended):
-            line = encode(record, values=event.input)
-            await self._append(record, line, optional=True)
-        else:
-            await self._append(record, encode(record))
+        intends = isinstance(event, Intended)
+        line = encode(record, values=event.input if isinstance(event, Intended) else None)
+        await self._append(record, line, optional=intends)
         return record
 
     async def restore(self, made: JobRecord) -> JobRecord:
