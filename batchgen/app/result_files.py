@@ -34,7 +34,9 @@ def rows_of_batch(
         has_row.add(row.id)
         if record is not None or not row.switched_off:
             yield ResultRow(job=row.id, columns=row.columns, record=record)
-    yield from (row for row in rows_of_ledger(records) if row.job not in has_row)
+    for job in records.jobs():
+        if job not in has_row:
+            yield ResultRow(job=job, columns={}, record=records.get(job))
 
 
 def _ids_of_jobs(spool: Spool, records: Records) -> frozenset[str]:

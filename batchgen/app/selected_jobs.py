@@ -81,6 +81,10 @@ class SelectedJobs:
         within_limit = self.within_limit is None or job.id in self.within_limit
         return within_limit or self.disposition(job) not in SUBMISSIONS
 
+    def ids(self) -> Iterable[str]:
+        """Return the id of every selected job."""
+        return (job.id for job in self.jobs())
+
     def left_out(self) -> Iterable[str]:
         """Return the id of every row that can be no job of this run."""
         return self.batch.left_out()

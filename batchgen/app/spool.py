@@ -110,6 +110,10 @@ class Spool:
         """Return every valid job in the manifest's order."""
         return (row.job() for row in self.rows() if not (row.problems or row.left_out))
 
+    def ids(self) -> Iterable[str]:
+        """Return the id of every valid job in the manifest's order."""
+        return (row.id for row in self.rows() if not (row.problems or row.left_out))
+
     def left_out(self) -> Iterable[str]:
         """Return the id of every row that is not selected or not valid."""
         return (row.id for row in self.rows() if row.id and (row.problems or row.left_out))

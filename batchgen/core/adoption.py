@@ -89,9 +89,9 @@ def _same_names(without_row: Iterable[str], batch: Batch, records: Records) -> d
 
 def unclaimed(batch: Batch, records: Records) -> set[str]:
     """Return the jobs on record that no row of the manifest has any more."""
-    found = {record.job for record in records.records()}
+    found = set(records.jobs())
     if found:
-        found.difference_update(job.id for job in batch.jobs())
+        found.difference_update(batch.ids())
     if not found:
         return found
     left_out = frozenset(batch.left_out())

@@ -87,6 +87,10 @@ class Batch(Protocol):
         """Return every valid job."""
         ...
 
+    def ids(self) -> Iterable[str]:
+        """Return the id of every valid job. Cheaper than the jobs."""
+        ...
+
     def left_out(self) -> Iterable[str]:
         """Return the id of every row that is not a job of this run: not selected, or wrong."""
         ...

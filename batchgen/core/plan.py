@@ -59,6 +59,10 @@ class Records(Protocol):
         """Return the record of a job; None if nothing was ever submitted for it."""
         ...
 
+    def jobs(self) -> Iterable[str]:
+        """Return the jobs on record, in the order of their first records. Reads no record."""
+        ...
+
     def records(self, *states: JobState) -> Iterable[JobRecord]:
         """Return the records in one of these states (none named: all), by their first records.
 

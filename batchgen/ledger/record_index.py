@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -270,6 +270,10 @@ class RecordIndex:
             and self._codes[row] == _DOWNLOADED
             and self._hashes[row] == hash(fingerprint)
         )
+
+    def jobs(self) -> Iterable[str]:
+        """Return the jobs, in the order of their first lines."""
+        return self._rows.keys()
 
     def records(self, *states: JobState) -> Iterator[JobRecord]:
         """Yield the records in these states (default: all), in the order of their first lines."""

@@ -102,6 +102,10 @@ class RunLedger:
         """Tell whether the output of this very input is on disk."""
         return self._index.is_downloaded(job, fingerprint)
 
+    def jobs(self) -> Iterable[str]:
+        """Return the jobs on record."""
+        return self._index.jobs()
+
     def records(self, *states: JobState) -> Iterable[JobRecord]:
         """Return the records in these states (default: every record)."""
         return self._index.records(*states)

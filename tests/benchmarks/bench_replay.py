@@ -21,24 +21,27 @@ from pathlib import Path
 from statistics import median
 
 from batchgen.core.events import Accepted, Intended, OutputFile, Saved, Succeeded
+from batchgen.core.jobs import fingerprint
 from batchgen.core.ledger_codec import encode, encode_header
 from batchgen.core.lifecycle import apply
 from batchgen.core.units import timestamp
+from tests.kit import MODEL
 
 IN_FLIGHT = 64
 """Jobs whose records are mixed, as with this concurrency."""
 
 
-def history(n: int) -> list[bytes]:
-    """Return the four lines of one job."""
-    job, begun_s = f"{n * 2654435761 % 2**64:016x}", 1_795_000_000 + n * 0.3
+def history(n: int, name: str = "", prompt: str = "") -> list[bytes]:
+    """Return the four lines of one job, that of a row with this id and prompt if they are given."""
+    job, begun_s = name or f"{n * 2654435761 % 2**64:016x}", 1_795_000_000 + n * 0.3
     request_id = f"9b2e7f7e-0e3e-4a75-b9f6-{n:012x}"
     url = f"https://playgrounds-storage-public.runcomfy.net/outputs/{n:012x}/image-1.png"
     file = OutputFile(path=f"outputs/{job}-1.png", bytes=1_234_567, sha256=f"{n:064x}")
+    values = {"prompt": prompt or f"A lighthouse at dusk, oil painting, number {n}"}
     intent = Intended(
-        model="bytedance/dreamina-4-0/text-to-image",
-        input={"prompt": f"A lighthouse at dusk, oil painting, number {n}", "width×height": "2K"},
-        fingerprint=job,
+        model=MODEL,
+        input=values,
+        fingerprint=fingerprint(MODEL, values),
         price_usd=0.03,
     )
     record = apply(None, intent, job=job, ts=timestamp(begun_s))

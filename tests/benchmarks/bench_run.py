@@ -11,8 +11,6 @@ machines are noisy.
 from __future__ import annotations
 
 import argparse
-import os
-import re
 import statistics
 import subprocess
 import sys
@@ -20,6 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.benchmarks.fast_server import start, start_server
 from tests.kit import MODEL
 
 BARE = """
@@ -91,26 +90,10 @@ def start_sandbox(
     *options: str, quiet: bool = False
 ) -> tuple[subprocess.Popen[str], dict[str, str]]:
     """A stand-in in a process of its own, with room for everything, and what to set for it."""
-    return _server(
+    return start(
         ["batchgen", "sandbox", "--capacity", "100000", "--balance", "1000000000", *options],
         quiet=quiet,
     )
-
-
-def start_server() -> tuple[subprocess.Popen[str], dict[str, str]]:
-    """A server that is faster than any client, in a process of its own."""
-    return _server(["tests.benchmarks.fast_server"], quiet=False)
-
-
-def _server(words: list[str], *, quiet: bool) -> tuple[subprocess.Popen[str], dict[str, str]]:
-    server = subprocess.Popen(
-        [sys.executable, "-m", *words],
-        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL if quiet else None, text=True,
-    )  # fmt: skip
-    assert server.stdout is not None
-    lines = [server.stdout.readline() for _ in range(2)]
-    found = dict(re.findall(r"export (\w+)=(\S+)", "".join(lines)))
-    return server, {**os.environ, **found}
 
 
 def _timed(command: list[str], environment: dict[str, str]) -> float:

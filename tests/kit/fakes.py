@@ -52,6 +52,9 @@ class Jobs:
     def jobs(self) -> Iterable[Job]:
         return iter(self.all)
 
+    def ids(self) -> Iterable[str]:
+        return (one.id for one in self.jobs())
+
     def left_out(self) -> Iterable[str]:
         return ()
 
@@ -75,6 +78,9 @@ class MemoryLedger:
         record = self.known.get(job)
         is_same = record is not None and record.fingerprint == fingerprint
         return is_same and record is not None and record.state is JobState.DOWNLOADED
+
+    def jobs(self) -> Iterable[str]:
+        return self.known.keys()
 
     def records(self, *states: JobState) -> Iterable[JobRecord]:
         return [r for r in self.known.values() if not states or r.state in states]
