@@ -111,13 +111,12 @@ class BatchRun:
             if self.is_earlier and not plan.work_left:
                 return None  # what is left there is not meant by the flags of this run
             self.say_plan(plan)
-            outcome = Outcome(reasons=())
             if plan.work_left:
                 outcome = await self.run(selected, plan, prices)
-            else:
-                api = self.remote.base.origin
-                self.known_ledgers.remember_if_paid(self.directories, api, self.ledger)
-            return self.report(selected, outcome)
+                return self.report(selected, selected.plan(left_alone=outcome.left_alone), outcome)
+            api = self.remote.base.origin
+            self.known_ledgers.remember_if_paid(self.directories, api, self.ledger)
+            return self.report(selected, plan, Outcome(reasons=()))
 
     def open(self) -> None:
         """Open the manifest, and merge its run settings with the flags."""
@@ -280,9 +279,11 @@ class BatchRun:
         )  # fmt: skip
         return await paying.run(build_runner(parts, plan), selected, plan)
 
-    def report(self, selected: SelectedJobs, outcome: Outcome) -> int:
-        """Write the results, print the summary, and return the exit code."""
-        final = selected.plan(left_alone=outcome.left_alone)
+    def report(self, selected: SelectedJobs, final: Plan, outcome: Outcome) -> int:
+        """Write the results, print the summary, and return the exit code.
+
+        `final` is the plan for the selected jobs as they are now.
+        """
         code = self._report_of(self.ledger).end(final, outcome)
         is_whole = selected.is_whole and self.loaded.manifest.selection is None
         if not (final if is_whole else self._scope(self.ledger).whole_plan()).work_left:

@@ -135,7 +135,10 @@ def _read_rows(loaded: LoadedBatch) -> None:
             loaded.problems.add_good_row(row.where.file)
             loaded.good_rows += row.where != last
             last = row.where
-            loaded.spool.add(_spooled(row))
+            if loaded.spool.keeps:
+                loaded.spool.add(_spooled(row))
+            else:
+                loaded.spool.count_valid()
     if loaded.problems.has(Cause.REPEATED_ID):
         loaded.problems.say_more(Cause.REPEATED_ID, loaded.manifest.hint_at_unique_ids())
     if not (loaded.spool.valid or loaded.problems or loaded.manifest.selection):

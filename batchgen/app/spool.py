@@ -45,7 +45,7 @@ class SpooledRow(msgspec.Struct, frozen=True, array_like=True):
         where = Where(file=self.file, row=self.row)
         return Job(
             id=self.id, model=self.model, input=self.input, where=where, columns=self.columns,
-            fingerprint=self.fingerprint,
+            known_fingerprint=self.fingerprint,
         )  # fmt: skip
 
 
@@ -57,7 +57,7 @@ class Spool:
 
         Raises `LocalIOError` if no file can be made there.
         """
-        self._keep = keep
+        self.keeps = keep
         self._encoder = msgspec.json.Encoder()
         self._decoder = msgspec.json.Decoder(SpooledRow)
         with _reported():
@@ -67,7 +67,7 @@ class Spool:
 
     def add(self, row: SpooledRow) -> None:
         """Append a row. Raises `LocalIOError` if the disk is full."""
-        if self._keep:
+        if self.keeps:
             self._write(row)
         if row.left_out:
             return
@@ -75,6 +75,10 @@ class Spool:
             self.invalid += 1
         else:
             self.valid += 1
+
+    def count_valid(self) -> None:
+        """Count a job without keeping it."""
+        self.valid += 1
 
     def _write(self, row: SpooledRow) -> None:
         with _reported():

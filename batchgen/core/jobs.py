@@ -44,12 +44,16 @@ class Job:
     where: Where
     columns: Mapping[str, str] = field(default_factory=dict)
     """The cells of the row as in the spreadsheet, by column name, for the results."""
-    fingerprint: str = ""
-    """Digest of model and input, computed unless given; an edited row has another one."""
+    known_fingerprint: str = field(default="", compare=False)
+    """The fingerprint, if it was computed before."""
 
-    def __post_init__(self) -> None:
-        if not self.fingerprint:
-            object.__setattr__(self, "fingerprint", fingerprint(self.model, self.input))
+    @property
+    def fingerprint(self) -> str:
+        """Digest of model and input; an edited row has another one."""
+        if not self.known_fingerprint:
+            digest = fingerprint(self.model, self.input)
+            object.__setattr__(self, "known_fingerprint", digest)
+        return self.known_fingerprint
 
     @property
     def first_fingerprint(self) -> str:

@@ -72,15 +72,17 @@ def _original(name: str, added: Container[str]) -> str:
 
 
 _FORMULA = re.compile(r"'*[=+\-@\t\r]")
+_MAY_RUN = frozenset("'=+-@\t\r")
+"""What a cell begins with that could run, or that `defuse` has made harmless."""
 _DEFUSED = re.compile(r"'+[=+\-@\t\r]")
 _NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?")
 
 
 def defuse(cell: str) -> str:
     """Return the cell as text, with an apostrophe if it could run; plain numbers stay numbers."""
-    if _FORMULA.match(cell) and not _NUMBER.fullmatch(cell):
-        return "'" + cell
-    return cell
+    if cell[:1] not in _MAY_RUN or not _FORMULA.match(cell) or _NUMBER.fullmatch(cell):
+        return cell
+    return "'" + cell
 
 
 def restore(cell: str) -> str:

@@ -449,8 +449,8 @@ class RowDraft:
     ) -> Iterator[Job]:
         model = self._binding.model
         where = Where(file=self._record.header.file, row=self._record.row)
-        digest = fingerprint(model, values)
-        name = digest if own_id is None else own_id
+        digest = fingerprint(model, values) if own_id is None else ""
+        name = own_id or digest
         if combination:
             name += suffix([(one.key, one.text) for one in combination])
         for number in range(1, repeat + 1):
@@ -465,5 +465,5 @@ class RowDraft:
                 ids.note_copy(values, where)
             yield Job(
                 id=id_, model=model, input=values, where=where, columns=self.columns,
-                fingerprint=digest,
+                known_fingerprint=digest,
             )  # fmt: skip

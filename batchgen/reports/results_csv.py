@@ -49,7 +49,10 @@ of a line, because what follows would be a cell of its own that nobody has defus
 
 
 def _line(cells: Iterable[str]) -> str:
-    return ",".join(_quoted(defuse(cell)) if cell else "" for cell in cells) + "\n"
+    safe = [defuse(cell) if cell else "" for cell in cells]
+    if _SPECIAL.search("".join(safe)):
+        safe = [_quoted(cell) for cell in safe]
+    return ",".join(safe) + "\n"
 
 
 def _quoted(cell: str) -> str:
