@@ -189,7 +189,7 @@ class ModelAPI:
         except BadJSON:
             payload = None
         text = raw[:MAX_TEXT_BYTES].decode("utf-8", "replace")
-        if self._token.is_in(raw):
+        if self._token.may_be_in(raw):
             payload, text = self._token.redact_all(payload), self._token.redact(text)
         return Reply(
             http_status=response.status,

@@ -19,6 +19,9 @@ _UNSEEN = r"[\s\x00-\x1f\x7f-\x9f\xad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufe
 """What is not seen, or is taken out before a text is shown: a token may be split by it."""
 
 
+_UNSEEN_ASCII = bytes((*range(0x21), 0x7F))
+
+
 class Secret:
     """A token that `str`, `repr`, `format` and tracebacks do not show."""
 
@@ -37,14 +40,18 @@ class Secret:
         """
         return self._pattern.sub(REDACTED, text) if len(self._value) >= SHORTEST else text
 
-    def is_in(self, raw: bytes) -> bool:
-        """Tell whether the token may be in a JSON text.
+    def may_be_in(self, raw: bytes) -> bool:
+        """Tell whether the token may be in a JSON text; False only if it certainly is not.
 
-        In a text without a backslash each value stands as it is.
+        This looks at the bytes: in a short ASCII text without any escape, each value stands as it
+        is.
         """
-        if b"\\" in raw or len(raw) > _SEARCHED_BYTES or len(self._value) < SHORTEST:
+        if len(raw) > _SEARCHED_BYTES or not raw.isascii():
             return True
-        return self._pattern.search(raw.decode("utf-8", "replace")) is not None
+        if b"\\" in raw or b"%" in raw or b"&#" in raw:
+            return True
+        seen = raw.translate(None, _UNSEEN_ASCII).lower()
+        return any(form in seen for form in self._forms)
 
     def redact_all(self, value: object) -> object:
         """Return a JSON value with every string in it redacted, keys too."""
@@ -55,6 +62,13 @@ class Secret:
         if isinstance(value, dict):
             return {self.redact(key): self.redact_all(item) for key, item in value.items()}
         return value
+
+    @cached_property
+    def _forms(self) -> tuple[bytes, ...]:
+        """The token as it is, in hex and in base64; in lower case, without what is not seen."""
+        raw = self._value.encode()
+        forms = (raw, raw.hex().encode(), *(form.encode() for form in _base64_forms(raw)))
+        return tuple(form.translate(None, _UNSEEN_ASCII).lower() for form in forms)
 
     @cached_property
     def _pattern(self) -> re.Pattern[str]:
