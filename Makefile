@@ -41,8 +41,8 @@ format: $(VENV)/dev.stamp ## Bring the code into its form
 docs: $(VENV)/dev.stamp ## Write the pages of docs/ that are made from code
 	$(BIN)/python -m tests.write_settings_page
 
-bench: $(VENV)/dev.stamp ## Benchmarks: ratios against bare loops, in one run each
-	$(BIN)/python -m tests.benchmarks.bench_run
+bench: $(VENV)/dev.stamp ## Benchmarks: ratios against rivals, in one run each (half an hour; ONLY=start)
+	$(BIN)/python -m tests.benchmarks $(if $(ONLY),--only $(ONLY)) $(if $(JSON),--json $(JSON))
 
 clean: ## Remove what these targets made
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis jobs/*.run jobs/*.run.sandbox

@@ -16,13 +16,15 @@ import asyncio
 import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from statistics import median
 
 from batchgen.ledger.group_commit import GroupCommit
 from batchgen.system.files import sync_file
 from tests.benchmarks.bench_replay import history
+from tests.benchmarks.figures import Figure, interleaved, ratios
 
 LINE = history(7)[1]
 BATCH = 1_000
@@ -120,6 +122,30 @@ def measure(path: Path, rounds: int, flush_s: float) -> None:
             line += f", {rate / median(one[0] for one in batches):.2f} of the bare batches"
             line += f", {rate / median(waits):.2f} of the tasks without a disk"
         print(line)
+
+
+def _bare_rate(path: Path, lines: int, sync: Sync) -> float:
+    return bare(path, lines, BATCH, sync)[0]
+
+
+def _rate(path: Path, lines: int, sync: Sync) -> float:
+    return asyncio.run(ours(path, lines, BATCH, sync))[0]
+
+
+def figures(quick: bool) -> Iterator[Figure]:
+    """Yield what many writers reach of bare batches, on this disk and on one that flushes."""
+    rounds = 1 if quick else 5
+    with tempfile.TemporaryDirectory(dir=Path.cwd()) as directory:
+        path = Path(directory) / "ledger.jsonl"
+        for flush_ms in (0, 2, 10):
+            sync, lines = flushing(flush_ms / 1e3), 20_000 if quick or flush_ms else 200_000
+            batches, writers = interleaved(
+                rounds,
+                partial(_bare_rate, path, lines, sync),
+                partial(_rate, path, lines, sync),
+            )
+            name = f"durable appends, 1,000 writers, a sync of +{flush_ms} ms"
+            yield Figure(name, "batches of 1,000 lines", ratios(writers, batches), 0.5)
 
 
 def main() -> None:

@@ -20,17 +20,18 @@ import os
 import resource
 import shutil
 import socketserver
-import statistics
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
+from tests.benchmarks.figures import Figure
 from tests.kit import MODEL
 
 MB = 1_000_000
@@ -192,8 +193,22 @@ def _timed(steps: list[list[str]], environment: dict[str, str]) -> Took:
     return Took(time.perf_counter() - began_s, peak_bytes)
 
 
-def compare(load: Load, rounds: int, base: Path) -> float:
-    """One line a round; the median ratio of throughputs, ours over curl's."""
+def figures(quick: bool) -> Iterator[Figure]:
+    """Yield the throughput against curl, sha256sum and sync, if curl is installed."""
+    if shutil.which("curl") is None:
+        return
+    rounds, loads = 3, (Load(2_000, MB), Load(4, 500 * MB))
+    if quick:
+        rounds, loads = 1, (Load(50, MB), Load(2, 20 * MB))
+    with tempfile.TemporaryDirectory() as directory:
+        for load in loads:
+            found = compare(load, rounds, Path(directory), say=lambda _: None)
+            name = f"downloads of {load}, bytes per second"
+            yield Figure(name, "curl --parallel, sha256sum, sync", tuple(found), 1.2)
+
+
+def compare(load: Load, rounds: int, base: Path, say: Callable[[str], None] = print) -> list[float]:
+    """Say a line a round; return the ratios of throughputs, ours over curl's."""
     ratios = []
     root = base / "files"
     root.mkdir()
@@ -210,15 +225,14 @@ def compare(load: Load, rounds: int, base: Path) -> float:
                 os.sync()  # what one side left to be written is not the other's burden
             theirs, ours = took[with_curl], took[with_batchgen]
             ratios.append(theirs.wall_s / ours.wall_s)
-            print(
+            say(
                 f"{load}, round {number + 1}:"
                 f" curl {load.total_bytes / MB / theirs.wall_s:,.0f} MB/s,"
                 f" batchgen {load.total_bytes / MB / ours.wall_s:,.0f} MB/s"
-                f" (peak {ours.peak_bytes / MB:,.0f} MB), ratio {ratios[-1]:.2f}",
-                flush=True,
+                f" (peak {ours.peak_bytes / MB:,.0f} MB), ratio {ratios[-1]:.2f}"
             )
     shutil.rmtree(root)
-    return statistics.median(ratios)
+    return ratios
 
 
 def main() -> None:
@@ -240,7 +254,8 @@ def main() -> None:
     loads = [Load(round(2_000 * args.scale), 1 * MB), Load(4, round(500 * MB * args.scale))]
     with tempfile.TemporaryDirectory(dir=args.directory) as directory:
         for load in loads:
-            print(f"{load}: median ratio {compare(load, args.rounds, Path(directory)):.2f}")
+            found = compare(load, args.rounds, Path(directory))
+            print(f"{load}: median ratio {median(found):.2f}")
 
 
 if __name__ == "__main__":

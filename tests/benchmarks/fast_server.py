@@ -15,7 +15,10 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from batchgen.sandbox import SandboxConfig
 from tests.kit import MODEL
@@ -80,12 +83,20 @@ def catalogue_entry() -> bytes:
             return bytes(answer.read())
 
 
-def start_server() -> tuple[subprocess.Popen[str], dict[str, str]]:
-    """A server that is faster than any client, in a process of its own."""
-    return start(["tests.benchmarks.fast_server"])
+@contextmanager
+def serving() -> Iterator[dict[str, str]]:
+    """Serve from a process of its own; the environment for its clients, in an empty home."""
+    server, environment = start(["tests.benchmarks.fast_server"])
+    with tempfile.TemporaryDirectory() as home:
+        try:
+            yield {**environment, "HOME": home}
+        finally:
+            server.terminate()
+            server.wait()
 
 
 def start(words: list[str], *, quiet: bool = False) -> tuple[subprocess.Popen[str], dict[str, str]]:
+    """Start a server that prints two lines to copy; return it with what they set."""
     server = subprocess.Popen(
         [sys.executable, "-m", *words],
         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL if quiet else None, text=True,
