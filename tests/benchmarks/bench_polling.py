@@ -246,7 +246,7 @@ def _measured(
         assert ticket.finished_at is not None
         lag_s = learned[name] - ticket.finished_at
         lags.append(lag_s)
-        shares.append(lag_s / (ticket.finished_at - ticket.accepted_at))
+        shares.append(lag_s / (ticket.finished_at - ticket.ready_at))
         counts.append(calls[name])
     return Measured(
         calls=statistics.mean(counts), lag_s=statistics.mean(lags), share=statistics.mean(shares)
