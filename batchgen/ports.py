@@ -13,9 +13,8 @@ from typing import Protocol
 
 from batchgen.core.api_answers import CancelOutcome, PollAnswer, SubmitAnswer
 from batchgen.core.events import Event, JobError, OutputFile
-from batchgen.core.jobs import JSONValue
-from batchgen.core.lifecycle import JobRecord
-from batchgen.core.plan import Records
+from batchgen.core.json_reader import JSONValue
+from batchgen.core.lifecycle import JobRecord, Records
 
 
 class Clock(Protocol):

@@ -13,7 +13,8 @@ import pytest
 
 from batchgen.app.spool import Spool, SpooledRow
 from batchgen.core.events import Intended
-from batchgen.ledger import RunLedger, replay
+from batchgen.ledger.replay import replay
+from batchgen.ledger.run_ledger import RunLedger
 from batchgen.system.clock import SystemClock
 from batchgen.system.run_directory import RunDirectory
 

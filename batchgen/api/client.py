@@ -42,8 +42,7 @@ from batchgen.core.api_decoding import (
 )
 from batchgen.core.errors import defect_sentence
 from batchgen.core.events import ErrorKind, JobError
-from batchgen.core.jobs import JSONValue
-from batchgen.core.json_reader import BadJSON, decode_json
+from batchgen.core.json_reader import BadJSON, JSONValue, decode_json
 from batchgen.core.model_entry import ModelEntry, ModelPage, read_entry, read_page
 from batchgen.core.secret import Secret
 from batchgen.net.http_get import CONNECT_TIMEOUT_S, retry_after_s

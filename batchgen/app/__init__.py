@@ -4,7 +4,7 @@ command_context    clock, environment and console, built once by the command lin
 batch_ref          the batch that a command is about
 run_directories    its run directories; run_file: what such a directory remembers
 open_batch         an open manifest; loading: every row read, checked and spooled
-located_runs       the runs of one command; batch_run: one of them, step by step
-build_runner       the wiring of a run; output_store, pricing, remote: its parts
+run_command        the runs of one command; batch_run: one of them, step by step
+paying_run         the part of a run that pays, wired; output_store, pricing, remote: its parts
 batch_snapshot     a batch as it is now, for commands that only read
 """

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from batchgen.app.batch_ref import BatchRef
-from batchgen.app.command_context import CommandContext
 from batchgen.app.loading import LoadedBatch, entries_to_pin, load, pin, read_records
 from batchgen.app.lock_wait import LockWait
 from batchgen.app.open_batch import OpenBatch, open_in
@@ -21,8 +19,7 @@ from batchgen.app.pricing import (
     sandbox_prices,
     spending,
 )
-from batchgen.app.remote import Remote, real_api, sandbox_in_process
-from batchgen.app.run_directories import RunDirectories
+from batchgen.app.remote import Remote, remote_of
 from batchgen.app.run_file import (
     mark_finished,
     remember,
@@ -32,17 +29,21 @@ from batchgen.app.run_options import RunRequest, policy_of
 from batchgen.app.run_preparation import Preparation, prepare
 from batchgen.app.run_report import RunReport
 from batchgen.app.run_scope import Narrowing, RunScope
-from batchgen.app.selected_jobs import SelectedJobs
 from batchgen.core.errors import LockHeld
-from batchgen.core.model_entry import ModelEntry
-from batchgen.core.plan import Plan, Records
-from batchgen.core.run_settings import RunSettings
-from batchgen.ledger import RunLedger, RunLock
+from batchgen.core.plan import Plan
+from batchgen.ledger.run_ledger import RunLedger
 from batchgen.runner.runner import Outcome
-from batchgen.system.run_directory import RunDirectory
 
 if TYPE_CHECKING:
+    from batchgen.app.batch_ref import BatchRef
+    from batchgen.app.command_context import CommandContext
     from batchgen.app.known_ledgers import KnownLedgers
+    from batchgen.app.run_directories import RunDirectories
+    from batchgen.app.selected_jobs import SelectedJobs
+    from batchgen.core.lifecycle import Records
+    from batchgen.core.run_settings import RunSettings
+    from batchgen.ledger.lock import RunLock
+    from batchgen.system.run_directory import RunDirectory
 
 
 @dataclass(slots=True, kw_only=True)
@@ -151,7 +152,8 @@ class BatchRun:
         """Return the plan of a dry run."""
         scope, models = self._scope(records), self.batch.models
         if self.ref.sandbox:
-            models = await prices_of_new_sandbox(self.context, self._entries(), self.loaded.models)
+            entries = entries_to_pin(self.loaded, models, self.directory)
+            models = await prices_of_new_sandbox(self.context, entries, self.loaded.models)
         return self._select(scope, scope.meant_jobs()).plan(price_of(models, self.settings))
 
     def has_new_jobs(self, records: Records) -> bool:
@@ -203,8 +205,10 @@ class BatchRun:
         if lock is None:
             lock = stack.enter_context(self.lock_wait.acquire(self.directory))
         self.directory.remove_leftovers()
-        entries = self._entries()
-        self.remote = await stack.enter_async_context(self._remote(entries))
+        entries = entries_to_pin(self.loaded, self.batch.models, self.directory)
+        self.remote = await stack.enter_async_context(
+            remote_of(self.context, self.directory, entries, is_sandbox=self.ref.sandbox)
+        )
         self.ledger = RunLedger.open(
             self.directory.path, api=self.remote.base.origin, clock=self.context.clock, lock=lock
         )
@@ -214,14 +218,6 @@ class BatchRun:
         remember(self.directory, manifest, self.batch.ref.row_options)
         if self.directories.are_dated:
             remember_jobs(self.directory, self.loaded.spool.switched_on())
-
-    def _entries(self) -> list[ModelEntry]:
-        return entries_to_pin(self.loaded, self.batch.models, self.directory)
-
-    def _remote(self, entries: Sequence[ModelEntry]) -> AbstractAsyncContextManager[Remote]:
-        if self.ref.sandbox:
-            return sandbox_in_process(self.context, self.directory, entries)
-        return real_api(self.context)
 
     async def prepare(self) -> bool:
         """Settle what is to be settled before the plan; False if `retry` finds nothing to retry."""
@@ -258,8 +254,7 @@ class BatchRun:
 
     async def run(self, selected: SelectedJobs, plan: Plan, prices: PriceOf) -> Outcome:
         """Submit, poll and download until nothing is left or a reason to stop arrives."""
-        from batchgen.app.build_runner import RunnerParts, build_runner  # loads aiohttp
-        from batchgen.app.paying_run import PayingRun
+        from batchgen.app.paying_run import PayingRun  # loads aiohttp
 
         if self.settings.max_cost and plan.unpriced:
             require_prices(selected.jobs(), prices, manifest=self.ref.manifest)
@@ -268,16 +263,13 @@ class BatchRun:
             self.settings.max_cost, own=self.ledger, others=others,
             now_s=self.context.clock.now_s(), price_of=prices,
         )  # fmt: skip
-        parts = RunnerParts(
-            context=self.context, directory=self.directory, loaded=self.loaded,
-            settings=self.settings, remote=self.remote, ledger=self.ledger,
-            spending=budgets, adopt_later=self._adopt_later,
-        )  # fmt: skip
         paying = PayingRun(
-            parts=parts, directories=self.directories, known_ledgers=self.known_ledgers,
+            context=self.context, directory=self.directory, directories=self.directories,
+            loaded=self.loaded, settings=self.settings, remote=self.remote, ledger=self.ledger,
+            spending=budgets, adopt_later=self._adopt_later, known_ledgers=self.known_ledgers,
             away=self.batch.models.away, silent_s=self._silent_s,
         )  # fmt: skip
-        return await paying.run(build_runner(parts, plan), selected, plan)
+        return await paying.run(selected, plan)
 
     def report(self, selected: SelectedJobs, final: Plan, outcome: Outcome) -> int:
         """Write the results, print the summary, and return the exit code.

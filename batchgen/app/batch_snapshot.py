@@ -22,9 +22,11 @@ from batchgen.app.run_directories import default_directories
 from batchgen.app.run_file import first_jobs
 from batchgen.core.adoption import with_present_names
 from batchgen.core.errors import BatchgenError, ManifestNotFound
-from batchgen.core.summary import Summary, time_left_s
+from batchgen.core.summary import Summary
+from batchgen.core.time_left import time_left_s
 from batchgen.core.units import seconds
-from batchgen.ledger import RecordIndex, replay
+from batchgen.ledger.record_index import RecordIndex
+from batchgen.ledger.replay import replay
 from batchgen.reports.results_csv import ResultRow
 from batchgen.system.run_directory import RunDirectory
 

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, Self, TextIO
 
 from batchgen.core.errors import BatchgenError, LocalIOError, ManifestError
 from batchgen.core.events import Event
+from batchgen.core.exit_codes import worst
 from batchgen.core.lifecycle import JobRecord
 from batchgen.core.run_settings import RunSettings
-from batchgen.core.stop_reasons import worst
 from batchgen.core.units import count_text
 from batchgen.reports.event_log import EventLog
 from batchgen.reports.progress import Progress, Tally, make_progress

@@ -19,8 +19,7 @@ import msgspec
 from batchgen.app.run_directories import RunDirectories
 from batchgen.core.api_base import same_api
 from batchgen.core.errors import LedgerNotWhereItWas
-from batchgen.core.lifecycle import JobState
-from batchgen.core.plan import Records
+from batchgen.core.lifecycle import JobState, Records
 from batchgen.system.files import replacing
 from batchgen.system.run_directory import RunDirectory
 

@@ -17,8 +17,9 @@ from batchgen.core.model_entry import ModelEntry
 from batchgen.core.problem_list import ProblemList
 from batchgen.core.schema.values import InvalidValue
 from batchgen.core.units import as_text, count_text
-from batchgen.ledger import RecordIndex, replay
 from batchgen.ledger.lock import at_work
+from batchgen.ledger.record_index import RecordIndex
+from batchgen.ledger.replay import replay
 from batchgen.manifest.header import BadRow, LeftOut
 from batchgen.manifest.manifest import Manifest
 from batchgen.manifest.settings import ManifestSettings

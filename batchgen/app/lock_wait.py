@@ -13,7 +13,7 @@ from batchgen.app.signals import signals_noted
 from batchgen.core.errors import LockHeld
 from batchgen.core.run_limits import IfLocked, LockedAction
 from batchgen.core.units import duration_text
-from batchgen.ledger import RunLock, holder_in
+from batchgen.ledger.lock import RunLock, holder_in
 from batchgen.system.run_directory import RunDirectory
 
 TRY_EVERY_S = 1.0

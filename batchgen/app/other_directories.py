@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from batchgen.app.run_directories import RunDirectories
 from batchgen.core.lifecycle import JobRecord
-from batchgen.ledger import replay
+from batchgen.ledger.replay import replay
 from batchgen.system.run_directory import RunDirectory
 
 

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING
 
 from batchgen.core.api_base import ApiBase
 from batchgen.core.events import Accepted, Event, Intended, OutputFile, Started, Succeeded
-from batchgen.core.jobs import Batch, JSONValue
-from batchgen.core.lifecycle import IN_FLIGHT, PAID_FOR, JobRecord, JobState
-from batchgen.core.plan import Records
-from batchgen.ledger import inputs_of
+from batchgen.core.jobs import Batch
+from batchgen.core.json_reader import JSONValue
+from batchgen.core.lifecycle import IN_FLIGHT, PAID_FOR, JobRecord, JobState, Records
+from batchgen.ledger.replay import inputs_of
 from batchgen.net.url_policy import UrlPolicy
 from batchgen.outputs.answers import Unreachable, save_later
-from batchgen.outputs.destination import destination_of
 from batchgen.outputs.file_names import FileNameClaims
+from batchgen.outputs.output_dir import destination_of
 from batchgen.outputs.sidecar import sidecar
 from batchgen.outputs.store import Store
 from batchgen.ports import Clock, FilesSaved, Observer, OutputStore, SaveAnswer

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, TypeAlias
 
-from batchgen.app.batch_ref import BatchRef
 from batchgen.app.command_context import CommandContext
 from batchgen.app.model_sources import from_a_thread
 from batchgen.app.remote import Remote, sandbox_in_process
@@ -12,23 +12,27 @@ from batchgen.core.api_base import DEFAULT_BASE_URL
 from batchgen.core.budget import Budget
 from batchgen.core.charges import Charge
 from batchgen.core.errors import ManifestError, Problem, TokenMissing
-from batchgen.core.jobs import Job
 from batchgen.core.lifecycle import IN_FLIGHT, JobRecord
 from batchgen.core.model_entry import ModelEntry, NoCatalogueEntry
-from batchgen.core.plan import Plan
 from batchgen.core.run_limits import Allowance, Period
-from batchgen.core.run_settings import RunSettings
 from batchgen.core.units import local_date, seconds
-from batchgen.ledger import RunLedger, replay
+from batchgen.ledger.replay import replay
 from batchgen.models.registry import ModelRegistry
 from batchgen.runner.spending import Spending
-from batchgen.system.run_directory import RunDirectory
+
+if TYPE_CHECKING:
+    from batchgen.app.batch_ref import BatchRef
+    from batchgen.core.jobs import Job
+    from batchgen.core.plan import Plan
+    from batchgen.core.run_settings import RunSettings
+    from batchgen.ledger.run_ledger import RunLedger
+    from batchgen.system.run_directory import RunDirectory
 
 NOT_IN_SANDBOX = NoCatalogueEntry(why="the sandbox does not have it", reached=True)
 
 _RUN = Period.RUN
 
-PriceOf = Callable[[Job], float | None]
+PriceOf: TypeAlias = "Callable[[Job], float | None]"
 
 
 def price_of(models: ModelRegistry, settings: RunSettings) -> PriceOf:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -33,6 +33,16 @@ class Remote:
     def token(self) -> Secret:
         """Return the token for this API. Raises `TokenMissing`."""
         return self.sandbox_token or self.context.token()
+
+
+def remote_of(
+    context: CommandContext, directory: RunDirectory, entries: Iterable[ModelEntry],
+    *, is_sandbox: bool,
+) -> AbstractAsyncContextManager[Remote]:  # fmt: skip
+    """Give the API of a run: the sandbox in this process, or the one that is called."""
+    if is_sandbox:
+        return sandbox_in_process(context, directory, entries)
+    return real_api(context)
 
 
 @asynccontextmanager

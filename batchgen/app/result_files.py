@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from batchgen.app.spool import Spool
-from batchgen.core.plan import Records
+from batchgen.core.lifecycle import Records
 from batchgen.core.summary import Summary
 from batchgen.reports.html_report import MAX_CARDS, Card, card_of, write_report
 from batchgen.reports.results_csv import ResultRow, write_results

@@ -15,9 +15,9 @@ from batchgen.app.run_file import is_finished
 from batchgen.app.run_options import RunRequest, policy_of
 from batchgen.app.run_scope import Narrowing
 from batchgen.core.errors import BatchgenError, LockHeld
+from batchgen.core.exit_codes import worst
 from batchgen.core.run_limits import LockedAction
 from batchgen.core.run_settings import RunSettings
-from batchgen.core.stop_reasons import worst
 from batchgen.core.units import local_date
 from batchgen.manifest.settings import ManifestSettings
 from batchgen.system.run_directory import RunDirectory

@@ -14,7 +14,7 @@ from pathlib import Path
 from batchgen.app.batch_ref import BatchRef
 from batchgen.core.errors import ManifestError, Problem, UsageError
 from batchgen.core.schema.values import InvalidValue
-from batchgen.ledger import begun_at
+from batchgen.ledger.replay import begun_at
 from batchgen.manifest.file_access import refuse_directory
 from batchgen.manifest.settings import ManifestSettings
 from batchgen.manifest.templates import Template

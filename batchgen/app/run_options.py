@@ -11,7 +11,7 @@ from batchgen.core.lifecycle import JobRecord, JobState
 from batchgen.core.plan import Policy
 from batchgen.core.run_settings import RunSettings, merge
 from batchgen.manifest.settings import ManifestSettings
-from batchgen.outputs.destination import fault_of_output_dir
+from batchgen.outputs.output_dir import fault_of_output_dir
 from batchgen.runner.stopping import Limits
 
 RETRIABLE = (JobState.FAILED, JobState.IN_DOUBT, JobState.CANCELLED)

@@ -18,8 +18,8 @@ from batchgen.core.errors import SHOWN_PROBLEMS, LocalIOError
 from batchgen.core.events import FilesLost, Granted
 from batchgen.core.jobs import Batch
 from batchgen.core.units import count_text, timestamp
-from batchgen.ledger import RunLedger
-from batchgen.outputs.destination import destination_of
+from batchgen.ledger.run_ledger import RunLedger
+from batchgen.outputs.output_dir import destination_of
 from batchgen.outputs.verify import BadFile, bad_files
 from batchgen.system.files import set_aside_name
 

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 from batchgen.app.api_wait import unreachable_text
 from batchgen.app.command_context import CommandContext
 from batchgen.app.result_files import rows_of_batch, summary_of, write_result_files
-from batchgen.core.plan import Plan, Records
-from batchgen.core.stop_reasons import StopReason, exit_code, reason_texts
+from batchgen.core.exit_codes import exit_code, reason_texts
+from batchgen.core.lifecycle import Records
+from batchgen.core.plan import Plan
+from batchgen.core.stop_reasons import StopReason
 from batchgen.core.summary import Summary
 from batchgen.core.units import count_text
 from batchgen.reports.plan_text import plan_json, plan_sentence, plan_table, price_sentence

@@ -11,7 +11,8 @@ from batchgen.app.selected_jobs import SelectedJobs
 from batchgen.core.adoption import with_present_names
 from batchgen.core.canonical_input import canonical_text
 from batchgen.core.errors import UsageError
-from batchgen.core.plan import Plan, Records, disposition
+from batchgen.core.lifecycle import Records
+from batchgen.core.plan import Plan, disposition
 from batchgen.core.run_settings import RunSettings
 from batchgen.system.run_directory import RunDirectory
 

@@ -9,14 +9,13 @@ from itertools import islice
 from batchgen.app.run_options import policy_of
 from batchgen.core.adoption import unclaimed
 from batchgen.core.jobs import Batch, Job
-from batchgen.core.lifecycle import JobState
+from batchgen.core.lifecycle import JobState, Records
 from batchgen.core.plan import (
     SUBMISSIONS,
     TO_COLLECT,
     Disposition,
     Plan,
     Policy,
-    Records,
     disposition,
     disposition_of,
 )

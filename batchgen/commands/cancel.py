@@ -15,7 +15,7 @@ from batchgen.app.remote import real_api, sandbox_in_process
 from batchgen.core.errors import ServiceUnreachable, TokenMissing
 from batchgen.core.lifecycle import IN_FLIGHT
 from batchgen.core.units import count_text
-from batchgen.ledger import RunLedger
+from batchgen.ledger.run_ledger import RunLedger
 from batchgen.runner.stopping import Cancellations, cancel_all
 
 NOT_CONFIRMED = 75

@@ -15,14 +15,13 @@ from batchgen.app.open_batch import locate, open_in
 from batchgen.app.run_file import manifest_of
 from batchgen.core.errors import BatchgenError, LedgerDamaged, UsageError
 from batchgen.core.ledger_codec import Position
-from batchgen.core.lifecycle import JobRecord, JobState
-from batchgen.core.plan import Records
+from batchgen.core.lifecycle import JobRecord, JobState, Records
 from batchgen.core.units import count_text, size_text, timestamp
-from batchgen.ledger import RunLock, replay, require_ledger
 from batchgen.ledger.compact import compact
 from batchgen.ledger.damage import DamageReport, examine
+from batchgen.ledger.lock import RunLock
 from batchgen.ledger.repair import Repaired, repair
-from batchgen.ledger.replay import job_lines
+from batchgen.ledger.replay import job_lines, replay, require_ledger
 from batchgen.outputs.verify import BadFile, bad_files
 from batchgen.reports.terminal import escaped, tame
 from batchgen.system.run_directory import RunDirectory

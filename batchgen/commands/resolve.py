@@ -17,7 +17,8 @@ from batchgen.core.adoption import adoptions, record_named
 from batchgen.core.errors import ManifestError, UsageError
 from batchgen.core.events import Attached, GivenUp, Granted
 from batchgen.core.lifecycle import JobRecord, JobState
-from batchgen.ledger import RunLedger, owners_of_request
+from batchgen.ledger.replay import owners_of_request
+from batchgen.ledger.run_ledger import RunLedger
 from batchgen.system.run_directory import RunDirectory
 
 Decision = Attached | GivenUp | Granted

@@ -26,8 +26,8 @@ from batchgen.core.errors import BatchgenError, LocalIOError
 from batchgen.core.run_settings import merge
 from batchgen.core.summary import LiveSummary
 from batchgen.core.units import duration_text
-from batchgen.ledger import follow
 from batchgen.ledger.lock import at_work, work_sentence
+from batchgen.ledger.replay import follow
 from batchgen.reports.status_text import status_lines, summary_json
 from batchgen.reports.terminal import visible
 from batchgen.reports.watch_view import JsonLines, PlainLines, Screen, WatchFrame, WatchView

@@ -12,8 +12,7 @@ from dataclasses import dataclass, field
 
 from batchgen.core.canonical_input import canonical_text
 from batchgen.core.jobs import Batch, Job
-from batchgen.core.lifecycle import JobRecord, JobState
-from batchgen.core.plan import Records
+from batchgen.core.lifecycle import JobRecord, JobState, Records
 
 _OVER = (JobState.PENDING, JobState.DOWNLOADED, JobState.FAILED, JobState.CANCELLED)
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from batchgen.core.jobs import JSONValue
+if TYPE_CHECKING:
+    from batchgen.core.json_reader import JSONValue
 
 
 class ErrorKind(StrEnum):

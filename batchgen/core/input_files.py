@@ -10,7 +10,8 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from batchgen.core.jobs import Job, JSONValue
+from batchgen.core.jobs import Job
+from batchgen.core.json_reader import JSONValue
 from batchgen.core.schema.inputs import Schema
 from batchgen.core.schema.properties import Property
 

@@ -10,13 +10,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 import msgspec
 
 from batchgen.core.canonical_input import canonical, literal
-
-JSONValue: TypeAlias = "bool | int | float | str | list[JSONValue] | dict[str, JSONValue] | None"
+from batchgen.core.json_reader import JSONValue
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,9 +8,11 @@ the depth is counted in the bytes, before anything is decoded.
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
+
+JSONValue: TypeAlias = "bool | int | float | str | list[JSONValue] | dict[str, JSONValue] | None"
 
 MAX_DEPTH = 64
 """Levels of a value; real schemas and answers have about ten."""

@@ -14,7 +14,8 @@ from typing import Any
 
 import msgspec
 
-from batchgen.core.jobs import JSONValue, fingerprint
+from batchgen.core.jobs import fingerprint
+from batchgen.core.json_reader import JSONValue
 from batchgen.core.lifecycle import JobRecord
 
 FORMAT_NAME = "batchgen"

@@ -13,7 +13,9 @@ A test compares the drawing in ARCHITECTURE.md with the table.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
+from typing import Protocol
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -216,6 +218,40 @@ class JobRecord(Struct, frozen=True, kw_only=True, gc=False):
         """The charges of every attempt."""
         present = self.present_charge
         return (*self.earlier_charges, *((present,) if present.usd or present.request_id else ()))
+
+
+class Records(Protocol):
+    """The records of all jobs."""
+
+    def get(self, job: str) -> JobRecord | None:
+        """Return the record of a job; None if nothing was ever submitted for it."""
+        ...
+
+    def jobs(self) -> Iterable[str]:
+        """Return the jobs on record, in the order of their first records. Reads no record."""
+        ...
+
+    def records(self, *states: JobState) -> Iterable[JobRecord]:
+        """Return the records in one of these states (none named: all), by their first records.
+
+        Cheap if there are few of them.
+        """
+        ...
+
+    def is_downloaded(self, job: str, fingerprint: str) -> bool:
+        """Tell whether the output of this very input is on disk. Cheap: no record is read."""
+        ...
+
+    def made_before(self, job: str, fingerprint: str) -> JobRecord | None:
+        """Return the record of an earlier attempt with this input that has an output.
+
+        None if this is the present input: then the present record says what there is.
+        """
+        ...
+
+    def made_before_keys(self) -> Iterable[tuple[str, str]]:
+        """Return the job and fingerprint of each record that `made_before` may return."""
+        ...
 
 
 def _with_earlier(record: JobRecord, charges: tuple[Charge, ...]) -> JobRecord:

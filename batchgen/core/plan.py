@@ -9,11 +9,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
 
 from batchgen.core.events import ErrorKind
 from batchgen.core.jobs import Job
-from batchgen.core.lifecycle import JobRecord, JobState
+from batchgen.core.lifecycle import JobRecord, JobState, Records
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,40 +49,6 @@ class Disposition(StrEnum):
 
 
 D = Disposition
-
-
-class Records(Protocol):
-    """The records of all jobs."""
-
-    def get(self, job: str) -> JobRecord | None:
-        """Return the record of a job; None if nothing was ever submitted for it."""
-        ...
-
-    def jobs(self) -> Iterable[str]:
-        """Return the jobs on record, in the order of their first records. Reads no record."""
-        ...
-
-    def records(self, *states: JobState) -> Iterable[JobRecord]:
-        """Return the records in one of these states (none named: all), by their first records.
-
-        Cheap if there are few of them.
-        """
-        ...
-
-    def is_downloaded(self, job: str, fingerprint: str) -> bool:
-        """Tell whether the output of this very input is on disk. Cheap: no record is read."""
-        ...
-
-    def made_before(self, job: str, fingerprint: str) -> JobRecord | None:
-        """Return the record of an earlier attempt with this input that has an output.
-
-        None if this is the present input: then the present record says what there is.
-        """
-        ...
-
-    def made_before_keys(self) -> Iterable[tuple[str, str]]:
-        """Return the job and fingerprint of each record that `made_before` may return."""
-        ...
 
 
 SUBMISSIONS = frozenset(

@@ -23,7 +23,7 @@ from batchgen.core.errors import LedgerDamaged, LedgerMissing, LocalIOError
 from batchgen.core.ledger_codec import Position, decode, scan
 from batchgen.core.lifecycle import JobRecord, JobState
 from batchgen.ledger.replay import Replay, replay
-from batchgen.ledger.torn_tail import cut_torn_tail
+from batchgen.ledger.run_ledger import cut_torn_tail
 from batchgen.system.crash_points import CrashPoint, reached
 from batchgen.system.files import remove_leftovers, replacing
 from batchgen.system.run_directory import RunDirectory

@@ -18,7 +18,7 @@ from batchgen.core.lifecycle import JobRecord
 from batchgen.ledger.damage import DamagedLine, DamageReport, examine
 from batchgen.ledger.record_index import RecordIndex
 from batchgen.ledger.replay import replay
-from batchgen.ledger.torn_tail import cut_torn_tail
+from batchgen.ledger.run_ledger import cut_torn_tail
 from batchgen.system.files import remove_leftovers, replacing, set_aside_name
 from batchgen.system.run_directory import RunDirectory
 

@@ -10,16 +10,21 @@ from batchgen.core.api_base import same_api
 from batchgen.core.errors import LedgerForeign, LocalIOError
 from batchgen.core.events import AnswerLost, Event, Intended
 from batchgen.core.jobs import Batch
-from batchgen.core.ledger_codec import encode, encode_header
+from batchgen.core.ledger_codec import BadLine, decode, encode, encode_header
 from batchgen.core.lifecycle import CRASHED, JobRecord, JobState, adopted, apply, restored
 from batchgen.core.units import timestamp
 from batchgen.ledger.disk_reserve import DiskReserve
 from batchgen.ledger.group_commit import GroupCommit
 from batchgen.ledger.lock import RunLock
 from batchgen.ledger.replay import Replay, replay, require_ledger
-from batchgen.ledger.torn_tail import cut_torn_tail
 from batchgen.ports import Clock
-from batchgen.system.files import remove_leftovers, replacing
+from batchgen.system.files import (
+    remove_leftovers,
+    replacing,
+    set_aside_name,
+    sync_directory,
+    sync_file,
+)
 from batchgen.system.run_directory import RunDirectory
 
 
@@ -176,6 +181,44 @@ class RunLedger:
 
     def _now(self) -> str:
         return timestamp(self._clock.now_s())
+
+
+def cut_torn_tail(replayed: Replay, now: str) -> Path:
+    """Move the bytes behind the last newline into a file of their own; return its path.
+
+    A tail that is a whole record lost only its newline. It may be the only trace of a job that
+    was paid for, so it is put back as a line. Only for the holder of the lock: to a reader, the
+    line that is being written is a torn tail too. Raises OSError.
+    """
+    path, good_bytes = replayed.path, replayed.position.offset
+    with path.open("r+b") as file:
+        file.seek(good_bytes)
+        torn = file.read()
+        aside = set_aside_name(path, "torn", now)
+        with aside.open("xb") as copy:
+            copy.write(torn)
+            copy.flush()
+            sync_file(copy.fileno())
+        sync_directory(path.parent)
+        file.truncate(good_bytes)
+        is_whole = replayed.header is not None and _is_record(torn)
+        if is_whole:
+            file.seek(good_bytes)
+            file.write(torn + b"\n")
+        file.flush()
+        sync_file(file.fileno())
+    replayed.size_bytes = good_bytes
+    if is_whole:
+        replayed.read_on()
+    return aside
+
+
+def _is_record(line: bytes) -> bool:
+    try:
+        decode(line)
+    except BadLine:
+        return False
+    return True
 
 
 def _check_origin(replayed: Replay, api: str) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from batchgen.core.errors import Problem
-from batchgen.core.jobs import JSONValue
+from batchgen.core.json_reader import JSONValue
 from batchgen.core.schema.values import Given
 from batchgen.core.spreadsheet import OUR_WORDS
 from batchgen.core.suggest import did_you_mean, nearest

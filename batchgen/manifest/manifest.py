@@ -23,13 +23,9 @@ from batchgen.core.problem_list import ProblemList
 from batchgen.core.schema.inputs import Schema
 from batchgen.core.suggest import did_you_mean
 from batchgen.manifest.file_access import confined, is_pipe, spooled
+from batchgen.manifest.formats import format_of
 from batchgen.manifest.formats.inline_rows import FileEntry, entries_of
-from batchgen.manifest.formats.row_source import (
-    RowSource,
-    format_of,
-    open_rows,
-    read_settings_tree,
-)
+from batchgen.manifest.formats.row_source import RowSource, open_rows, read_settings_tree
 from batchgen.manifest.formats.yaml_tree import Listed
 from batchgen.manifest.header import (
     BadRow,

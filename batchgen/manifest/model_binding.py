@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from batchgen.core.errors import ManifestError, Problem
-from batchgen.core.jobs import JSONValue
-from batchgen.core.json_reader import BadJSON, decode_json
+from batchgen.core.json_reader import BadJSON, JSONValue, decode_json
 from batchgen.core.model_entry import SchemaOrigin
 from batchgen.core.schema.coercion import coerce
 from batchgen.core.schema.inputs import InputFault, Schema

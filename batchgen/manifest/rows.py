@@ -12,7 +12,8 @@ from functools import lru_cache
 
 from batchgen.core.canonical_input import canonical_text
 from batchgen.core.errors import Cause, Problem
-from batchgen.core.jobs import Job, JSONValue, Where, fingerprint
+from batchgen.core.jobs import Job, Where, fingerprint
+from batchgen.core.json_reader import JSONValue
 from batchgen.core.model_entry import is_model_id
 from batchgen.core.schema.coercion import coerce
 from batchgen.core.schema.inputs import InputFault

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from batchgen.core.jobs import JSONValue
+from batchgen.core.json_reader import JSONValue
 from batchgen.core.schema.values import Given, InvalidValue, text_of
-from batchgen.manifest.formats.row_source import FORMATS
+from batchgen.manifest.formats import FORMATS
 
 Read = Callable[[Given], JSONValue]
 

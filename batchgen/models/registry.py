@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeAlias
 
-from batchgen.core.jobs import JSONValue
+from batchgen.core.json_reader import JSONValue
 from batchgen.core.model_entry import ModelEntry, NoCatalogueEntry, SchemaOrigin, estimate_usd
 from batchgen.core.schema.inputs import Schema
 from batchgen.models.cache import CachedEntry, CatalogueCache, age_text

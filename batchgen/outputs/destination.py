@@ -1,19 +1,11 @@
-"""Destinations of whole files: what each of them offers, and which one `output.dir` means."""
+"""A destination of whole files: what a directory and a bucket offer alike."""
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
-from urllib.parse import urlsplit
 
 from batchgen.core.events import OutputFile
-from batchgen.outputs.local_directory import LocalDirectory
-from batchgen.system.run_directory import RunDirectory
-
-"""Directory in the run directory for what is on its way: resume notes, and parts for a bucket."""
-SCHEMES = ("s3", "gs", "az")
-EXTRA = "stores"
 
 
 class Destination(Protocol):
@@ -69,30 +61,3 @@ class Destination(Protocol):
     def read(self, path: str, limit_bytes: int) -> bytes | None:
         """Return the first bytes of a file; None if there is none."""
         ...
-
-
-def destination_of(run_dir: Path, output_dir: str | None) -> Destination:
-    """Return the destination that `output.dir` names."""
-    if output_dir and "://" in output_dir:
-        from batchgen.outputs.bucket import Bucket
-
-        return Bucket(url=output_dir, parts=RunDirectory(run_dir).downloads)
-    path = run_dir / output_dir if output_dir else RunDirectory(run_dir).outputs
-    return LocalDirectory(run_dir=run_dir, path=path)
-
-
-def fault_of_output_dir(output_dir: str | None) -> str | None:
-    """Return why `output.dir` cannot be a destination, as a sentence; None if it can be tried."""
-    if not output_dir or "://" not in output_dir:
-        return None
-    place = urlsplit(output_dir)
-    if place.scheme not in SCHEMES:
-        ways = ", ".join(f"{scheme}://" for scheme in SCHEMES)
-        return f"{output_dir!r} is no place for files; give a directory, or a bucket as {ways}"
-    if place.query or place.fragment or "@" in place.netloc:
-        return "more than bucket and prefix; credentials and settings come from the environment"
-    if not place.netloc:
-        return f"{output_dir!r} names no bucket; write it like {place.scheme}://bucket/prefix"
-    if find_spec("obstore") is None:
-        return f"object stores need an extra: pip install 'batchgen[{EXTRA}]'"
-    return None

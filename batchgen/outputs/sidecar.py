@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import msgspec
 
 from batchgen.core.events import OutputFile
-from batchgen.core.jobs import JSONValue
+from batchgen.core.json_reader import JSONValue
 from batchgen.core.lifecycle import JobRecord
 
 MARKER = b'{\n  "sidecar": "batchgen"'

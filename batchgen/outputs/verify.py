@@ -16,10 +16,10 @@ from pathlib import Path
 
 from batchgen.core.errors import LocalIOError
 from batchgen.core.events import OutputFile
-from batchgen.core.lifecycle import JobState
-from batchgen.core.plan import Records
+from batchgen.core.lifecycle import JobState, Records
 from batchgen.outputs.answers import Unreachable
-from batchgen.outputs.destination import SCHEMES, Destination, destination_of, fault_of_output_dir
+from batchgen.outputs.destination import Destination
+from batchgen.outputs.output_dir import SCHEMES, destination_of, fault_of_output_dir
 
 _AT_ONCE = 256
 """Files that are handed to the threads together; keeps memory flat over a million."""

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from batchgen.core.jobs import JSONValue
+from batchgen.core.json_reader import JSONValue
 from batchgen.core.model_entry import ModelEntry
 from batchgen.reports.parameter_text import SAMPLE_PROMPT, Parameter, parameters_of
 from batchgen.reports.terminal import tame, visible

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeGuard, cast
 
-from batchgen.core.jobs import JSONValue
+from batchgen.core.json_reader import JSONValue
 from batchgen.core.model_entry import ModelEntry
 from batchgen.core.schema.inputs import SIZE_KEY, Schema
 from batchgen.core.schema.properties import Kind, Property

@@ -25,7 +25,7 @@ from batchgen.core.events import (
     Succeeded,
 )
 from batchgen.core.lifecycle import JobRecord
-from batchgen.core.summary import RECENT_JOBS, time_left_s
+from batchgen.core.time_left import RECENT_JOBS, time_left_s
 from batchgen.core.units import duration_text
 from batchgen.reports.terminal import TextStream, tame
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Self
 
-from batchgen.core.stop_reasons import reason_texts
+from batchgen.core.exit_codes import reason_texts
 from batchgen.core.summary import Summary
 from batchgen.core.units import count_text, duration_text
 from batchgen.reports.status_text import state_phrases, status_lines, summary_json

@@ -11,13 +11,12 @@ from enum import Enum, auto
 
 from batchgen.core.admission import AdmissionDecision
 from batchgen.core.jobs import Batch, Job
-from batchgen.core.lifecycle import IN_FLIGHT, PAID_FOR, JobRecord, JobState
+from batchgen.core.lifecycle import IN_FLIGHT, PAID_FOR, JobRecord, JobState, Records
 from batchgen.core.plan import (
     SUBMISSIONS,
     TO_COLLECT,
     Disposition,
     Policy,
-    Records,
     disposition,
     disposition_of,
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from batchgen.core.api_answers import CancelOutcome, PollAnswer, SubmitAnswer
-from batchgen.core.jobs import JSONValue
+from batchgen.core.json_reader import JSONValue
 from batchgen.core.throttle import Backoff, RateLimiter
 from batchgen.ports import Clock, GenerationAPI
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
-from batchgen.core.jobs import JSONValue
+from batchgen.core.json_reader import JSONValue
 from batchgen.sandbox.faults.table import ending_of
 from batchgen.sandbox.remote_queue import TicketState
 

@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from batchgen.core.errors import LocalIOError
-from batchgen.core.jobs import JSONValue, first_fingerprint
+from batchgen.core.jobs import first_fingerprint
+from batchgen.core.json_reader import JSONValue
 from batchgen.sandbox.faults.kinds import Fault, chance
 from batchgen.sandbox.http_answer import Answer
 from batchgen.sandbox.model_catalogue import Model, SandboxCatalogue

@@ -18,7 +18,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from batchgen.app import build_runner
+from batchgen.app import paying_run
 from batchgen.app.command_context import CommandContext
 from batchgen.core.api_answers import Broke, Doubt, SubmitAnswer
 from batchgen.core.events import JobError
@@ -74,7 +74,7 @@ def nights(tmp_path: Path) -> Iterator[Nights]:
     """A batch of three rows, whose outputs are stored in memory."""
     disk = Disk()
     with (
-        patch.object(build_runner, "store_of", lambda *_, **__: disk),
+        patch.object(paying_run, "store_of", lambda *_, **__: disk),
         patch.object(CommandContext, "addresses_of", public_addresses),
     ):
         yield Nights(tmp_path, disk)
@@ -303,7 +303,7 @@ class NightsMachine(MoneyMachine):
                 if record["job"] == name:
                     self.decide(record)
         else:
-            assert done.code == (64 if before else 65), done
+            assert done.code == (64 if self.ledgers() else 65), done
 
     @rule()
     def a_day_passes(self) -> None:

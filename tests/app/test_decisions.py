@@ -12,7 +12,7 @@ from unittest.mock import patch
 
 import pytest
 
-from batchgen.app import build_runner
+from batchgen.app import paying_run
 from batchgen.app.command_context import CommandContext
 from batchgen.core.api_answers import (
     Doubt,
@@ -23,8 +23,9 @@ from batchgen.core.api_answers import (
     TryAgain,
 )
 from batchgen.core.events import ErrorKind, JobError
-from batchgen.core.jobs import JSONValue, fingerprint
-from batchgen.ledger import RunLedger
+from batchgen.core.jobs import fingerprint
+from batchgen.core.json_reader import JSONValue
+from batchgen.ledger.run_ledger import RunLedger
 from tests.app.test_money_machine import Disk, public_addresses
 from tests.kit import MODEL
 from tests.kit.fakes import MemoryAPI
@@ -91,7 +92,7 @@ def batch(tmp_path: Path) -> Iterator[Batch]:
     """A batch of one row, whose outputs are stored in memory."""
     disk = Disk()
     with (
-        patch.object(build_runner, "store_of", lambda *_, **__: disk),
+        patch.object(paying_run, "store_of", lambda *_, **__: disk),
         patch.object(CommandContext, "addresses_of", public_addresses),
     ):
         yield Batch(tmp_path, disk)

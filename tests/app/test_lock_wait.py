@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from batchgen.ledger import RunLock
+from batchgen.ledger.lock import RunLock
 from tests.kit.live import prompts
 from tests.kit.world import World
 

@@ -25,7 +25,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from batchgen.app import build_runner
+from batchgen.app import paying_run
 from batchgen.app.command_context import CommandContext
 from batchgen.core.api_answers import (
     Broke,
@@ -40,7 +40,8 @@ from batchgen.core.api_answers import (
     WasCancelled,
 )
 from batchgen.core.events import ErrorKind, JobError
-from batchgen.core.jobs import JSONValue, fingerprint
+from batchgen.core.jobs import fingerprint
+from batchgen.core.json_reader import JSONValue
 from batchgen.core.units import local_date
 from batchgen.ports import SaveAnswer, SaveLater
 from batchgen.system import crash_points
@@ -472,7 +473,7 @@ class MoneyMachine(RuleBasedStateMachine):
             patch.object(random, "Random", lambda: SEEDED(0)),
             patch.object(os, "fsync", lambda _: None),  # a kill loses nothing that was written
             patch.object(os, "fdatasync", lambda _: None),
-            patch.object(build_runner, "store_of", lambda *_, **__: self.disk),
+            patch.object(paying_run, "store_of", lambda *_, **__: self.disk),
             patch.object(CommandContext, "addresses_of", public_addresses),
         ):
             yield
@@ -556,7 +557,8 @@ class MoneyMachine(RuleBasedStateMachine):
                 break
             assert done.code in (0, 1, 75), done
             for job, record in self.records().items():
-                if record["state"] in ("in_doubt", "failed", "cancelled"):
+                is_open = record["state"] in ("in_doubt", "failed", "cancelled")
+                if is_open and job in self.records():  # or else it was adopted just now
                     done = self.command("resolve", *self.resolve_words(record), "--give-up")
                     assert done.code == 0, (job, done)
                     self.decide(record)

@@ -11,7 +11,7 @@ from unittest.mock import patch
 import pytest
 
 from batchgen.app.command_context import CommandContext
-from batchgen.app.storage_host import STORAGE_HOST
+from batchgen.app.paying_run import STORAGE_HOST
 from batchgen.core.errors import ServiceUnreachable, TokenMissing
 from tests.kit.live import batchgen, live_sandbox, prompts
 from tests.kit.world import World

@@ -42,12 +42,13 @@ from batchgen.core.api_answers import (
 )
 from batchgen.core.api_base import parse_base_url
 from batchgen.core.events import Accepted, Event, Intended, Succeeded
-from batchgen.core.jobs import Job, JSONValue
+from batchgen.core.jobs import Job
+from batchgen.core.json_reader import JSONValue
 from batchgen.core.lifecycle import JobRecord
 from batchgen.core.polling.forecast import Forecast, Forecasts, PollObservations
 from batchgen.core.polling.poll_plan import PollPlan, cheapest_polls
 from batchgen.core.secret import Secret
-from batchgen.ledger import RunLedger
+from batchgen.ledger.run_ledger import RunLedger
 from batchgen.ports import Clock, GenerationAPI, Ledger
 from batchgen.runner.context import RunContext
 from batchgen.runner.poller import InFlightJob, Poller

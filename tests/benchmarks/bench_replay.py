@@ -67,7 +67,7 @@ def lines_of(jobs: int) -> Iterator[bytes]:
 
 def ours(path: Path) -> int:
     """Replay a ledger with the program; return the number of jobs."""
-    from batchgen.ledger import replay
+    from batchgen.ledger.replay import replay
 
     return len(replay(path).index)
 

@@ -29,7 +29,7 @@ from batchgen.core.events import JobError, OutputFile
 from batchgen.core.ledger_codec import encode, encode_header
 from batchgen.core.lifecycle import JobRecord, JobState
 from batchgen.core.summary import LiveSummary, Summary, summarise
-from batchgen.ledger import RecordIndex
+from batchgen.ledger.record_index import RecordIndex
 from batchgen.manifest.settings import RowOptions
 from batchgen.reports.watch_view import PlainLines, WatchFrame
 from batchgen.sandbox import SandboxConfig

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from batchgen.commands.check import distinct_inputs
 from batchgen.core.input_files import MediaRules
-from batchgen.core.jobs import Job, JSONValue, Where
+from batchgen.core.jobs import Job, Where
+from batchgen.core.json_reader import JSONValue
 from batchgen.core.schema.inputs import Schema
 
 

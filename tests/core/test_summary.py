@@ -7,10 +7,11 @@ import random
 import pytest
 
 from batchgen.core.events import JobError, OutputFile
+from batchgen.core.exit_codes import exit_code
 from batchgen.core.lifecycle import JobRecord, JobState, adopted
 from batchgen.core.plan import Plan, Policy, disposition
-from batchgen.core.stop_reasons import exit_code
-from batchgen.core.summary import LiveSummary, summarise, time_left_s
+from batchgen.core.summary import LiveSummary, summarise
+from batchgen.core.time_left import time_left_s
 
 TS = "2026-11-22T02:00:01.123Z"
 

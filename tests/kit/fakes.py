@@ -30,7 +30,8 @@ from batchgen.core.api_answers import (
 )
 from batchgen.core.errors import LocalIOError
 from batchgen.core.events import ErrorKind, Event, Intended, JobError, OutputFile
-from batchgen.core.jobs import Job, JSONValue, Where
+from batchgen.core.jobs import Job, Where
+from batchgen.core.json_reader import JSONValue
 from batchgen.core.lifecycle import PAID_FOR, JobRecord, JobState, adopted, apply, restored
 from batchgen.core.units import timestamp
 from batchgen.ports import FilesSaved, SaveAnswer

@@ -12,7 +12,7 @@ HOLD = """
 import os, sys
 from pathlib import Path
 from batchgen.system.clock import SystemClock
-from batchgen.ledger import RunLock
+from batchgen.ledger.lock import RunLock
 RunLock.acquire(Path(sys.argv[1]), now_s=SystemClock().now_s() - 3 * 3600 - 600)
 if sys.argv[2:] == ["fork"] and os.fork():
     os._exit(0)

@@ -16,10 +16,11 @@ from batchgen.core.ledger_codec import decode, encode
 from batchgen.core.ledger_salvage import SalvagedFields, put_back
 from batchgen.core.lifecycle import JobRecord, JobState, adopted, apply
 from batchgen.core.plan import SUBMISSIONS, Disposition, Policy, disposition
-from batchgen.ledger import RecordIndex, replay
 from batchgen.ledger.compact import compact
 from batchgen.ledger.damage import examine
+from batchgen.ledger.record_index import RecordIndex
 from batchgen.ledger.repair import Repaired, repair
+from batchgen.ledger.replay import replay
 from batchgen.system.run_directory import RunDirectory
 from tests.ledger.histories import API, History, events_of_a_job, histories, history_of
 

@@ -12,9 +12,10 @@ import pytest
 
 from batchgen.core.errors import LocalIOError
 from batchgen.core.events import Accepted
-from batchgen.ledger import RunLedger, replay
 from batchgen.ledger.disk_reserve import RESERVE_BYTES, DiskReserve
 from batchgen.ledger.group_commit import GroupCommit
+from batchgen.ledger.replay import replay
+from batchgen.ledger.run_ledger import RunLedger
 from batchgen.system.clock import SystemClock
 from batchgen.system.run_directory import RunDirectory
 from tests.kit.disks import fill, remount, small_disk

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from batchgen.core.errors import LocalIOError, LockHeld
-from batchgen.ledger import LockHolder, ProcessState, RunLock, holder_in
+from batchgen.ledger.lock import LockHolder, ProcessState, RunLock, holder_in
 from batchgen.system.clock import SystemClock
 from batchgen.system.run_directory import RunDirectory
 from tests.kit.holding import held

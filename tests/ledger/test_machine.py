@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from batchgen.core.lifecycle import PAID_FOR, JobRecord, JobState
-from batchgen.ledger import RunLedger, replay
 from batchgen.ledger.compact import compact
+from batchgen.ledger.replay import replay
+from batchgen.ledger.run_ledger import RunLedger
 from batchgen.system.clock import SystemClock
 from batchgen.system.run_directory import RunDirectory
 from tests.ledger.histories import API, JOBS, possible_events

@@ -23,7 +23,8 @@ from batchgen.core.events import (
     Succeeded,
 )
 from batchgen.core.lifecycle import JobState
-from batchgen.ledger import RunLedger, replay
+from batchgen.ledger.replay import replay
+from batchgen.ledger.run_ledger import RunLedger
 from batchgen.system.clock import SystemClock
 from batchgen.system.run_directory import RunDirectory
 from tests.kit.disks import file_limit
@@ -248,7 +249,7 @@ HOLD = """
 import sys, time
 from pathlib import Path
 from batchgen.system.clock import SystemClock
-from batchgen.ledger import RunLedger
+from batchgen.ledger.run_ledger import RunLedger
 ledger = RunLedger.open(Path(sys.argv[1]), api=None, clock=SystemClock())
 print("held", flush=True)
 time.sleep(60)

@@ -15,7 +15,7 @@ import pytest
 from batchgen.core.errors import LocalIOError
 from batchgen.core.events import OutputFile
 from batchgen.outputs.bucket import Bucket
-from batchgen.outputs.destination import fault_of_output_dir
+from batchgen.outputs.output_dir import fault_of_output_dir
 from batchgen.ports import FilesSaved, SaveLater
 from batchgen.sandbox import SandboxConfig
 from tests.kit import MODEL

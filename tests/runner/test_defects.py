@@ -10,10 +10,11 @@ import pytest
 from batchgen.core.api_answers import PollAnswer, SubmitAnswer
 from batchgen.core.budget import Budget
 from batchgen.core.events import AnswerLost, Event, Intended, JobError
+from batchgen.core.exit_codes import exit_code
 from batchgen.core.jobs import Job
 from batchgen.core.lifecycle import JobRecord, JobState
 from batchgen.core.plan import Disposition, Plan
-from batchgen.core.stop_reasons import StopReason, exit_code
+from batchgen.core.stop_reasons import StopReason
 from batchgen.ports import SaveAnswer
 from batchgen.runner.spending import Spending
 from batchgen.runner.stopping import Limits

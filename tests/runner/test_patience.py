@@ -21,7 +21,7 @@ from batchgen.core.api_answers import (
     TryAgain,
 )
 from batchgen.core.events import ErrorKind, JobError
-from batchgen.core.jobs import JSONValue
+from batchgen.core.json_reader import JSONValue
 from batchgen.core.lifecycle import JobRecord, JobState
 from batchgen.core.units import timestamp
 from batchgen.ports import LinkExpired, SaveAnswer, SaveLater

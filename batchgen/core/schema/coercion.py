@@ -16,8 +16,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from urllib.parse import urlsplit
 
-from batchgen.core.jobs import JSONValue
-from batchgen.core.json_reader import BadJSON, decode_json
+from batchgen.core.json_reader import BadJSON, JSONValue, decode_json
 from batchgen.core.schema.properties import Kind, Property
 from batchgen.core.schema.values import (
     Given,

@@ -13,7 +13,7 @@ from typing import cast
 
 import jsonschema_rs
 
-from batchgen.core.jobs import JSONValue
+from batchgen.core.json_reader import JSONValue
 from batchgen.core.schema.properties import Kind, Property, read_property, strict
 from batchgen.core.schema.values import listed, shown
 

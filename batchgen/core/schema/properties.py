@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from batchgen.core.jobs import JSONValue
+from batchgen.core.json_reader import JSONValue
 
 MAX_DEPTH = 20
 """Levels of a schema that are read; real ones have three."""

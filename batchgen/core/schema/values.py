@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import msgspec
 
-if TYPE_CHECKING:
-    from batchgen.core.jobs import JSONValue
+from batchgen.core.json_reader import JSONValue
 
 SHOWN_CHOICES = 16
 """Of the values of an enum in one message."""
