@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from math import inf
 
 MAX_RETRY_AFTER_S = 3600.0
 """A server is left alone for at most an hour, whatever it asks for."""
@@ -43,6 +44,34 @@ class Backoff:
         step = self.first_s * self.factor ** min(max(failures, 1) - 1, 30)
         delay_s = min(step, self.max_s) * (0.5 + jitter / 2)
         return max(delay_s, min(retry_after_s, MAX_RETRY_AFTER_S)) if retry_after_s else delay_s
+
+
+HEALTHY_S = 15.0
+"""Time for which whoever has answered counts as healthy, whatever fails meanwhile."""
+UNLUCKY_FAILURES = 5
+"""More failures in a row than that are no bad luck: whoever answered is in trouble."""
+
+
+@dataclass(slots=True)
+class DeliveryHealth:
+    """Whether files are delivered at present, by what became of all downloads of a run."""
+
+    _failures: int = 0
+    """Number of tries in a row, of any download, that brought nothing."""
+    _delivered_at_s: float = -inf
+
+    def delivered(self, now_s: float) -> None:
+        """Note that a try brought something: that ends a series of failures."""
+        self._failures = 0
+        self._delivered_at_s = now_s
+
+    def failed(self) -> None:
+        """Note that a try brought nothing."""
+        self._failures += 1
+
+    def is_good(self, now_s: float) -> bool:
+        """Tell whether a failure is bad luck, so that a long pause would be for nothing."""
+        return self._failures <= UNLUCKY_FAILURES and now_s - self._delivered_at_s < HEALTHY_S
 
 
 def read_retry_after(value: str | None, *, now_s: float) -> float | None:

@@ -13,8 +13,8 @@ from functools import partial
 from batchgen.core.api_answers import Gone, Produced, TryAgain
 from batchgen.core.events import Failed, Saved
 from batchgen.core.jobs import Job
-from batchgen.core.throttle import Backoff
-from batchgen.ports import FilesSaved, LinkExpired, OutputStore, SaveLater
+from batchgen.core.throttle import Backoff, DeliveryHealth
+from batchgen.ports import FilesSaved, LinkExpired, OutputStore, SaveAnswer, SaveLater
 from batchgen.runner.context import RunContext
 from batchgen.runner.tasks import TaskGroup
 from batchgen.system.crash_points import CrashPoint, reached
@@ -38,6 +38,7 @@ class Downloads:
         self._context, self._outputs, self._tasks = context, outputs, tasks
         self._on_ended, self._on_defect = on_ended, on_defect
         self._backoff = Backoff()
+        self._health = DeliveryHealth()
         self._waiting: deque[tuple[str, Job | None]] = deque()
         self._under_way = 0
 
@@ -84,6 +85,10 @@ class Downloads:
         renewed, fruitless = False, 0
         while True:
             answer = await self._outputs.save(job, urls, known)
+            if isinstance(answer, FilesSaved) or _has_bytes(answer):
+                self._health.delivered(self._context.clock.monotonic_s())
+            else:
+                self._health.failed()
             if isinstance(answer, FilesSaved):
                 await self._context.record(job, Saved(files=answer.files))
                 self._outputs.settled(job)
@@ -114,6 +119,20 @@ class Downloads:
             await self._context.clock.sleep(self._delay_s(answer, fruitless))
 
     def _delay_s(self, answer: SaveLater, fruitless: int) -> float:
-        return self._backoff.delay_s(
-            fruitless, jitter=self._context.jitter(), retry_after_s=answer.retry_after_s
+        """Return the pause before the next try.
+
+        An error of a host that has just delivered other files is bad luck: the pauses grow only if
+        nothing is delivered any more, or if the host cannot be reached.
+        """
+        is_unlucky = answer.error.http_status is not None and self._health.is_good(
+            self._context.clock.monotonic_s()
         )
+        return self._backoff.delay_s(
+            1 if is_unlucky else fruitless,
+            jitter=self._context.jitter(),
+            retry_after_s=answer.retry_after_s,
+        )
+
+
+def _has_bytes(answer: SaveAnswer) -> bool:
+    return isinstance(answer, SaveLater) and bool(answer.received_bytes)

@@ -27,7 +27,7 @@ from batchgen.core.lifecycle import JobRecord, JobState
 from batchgen.core.polling.forecast import Forecast, Forecasts, PollObservations
 from batchgen.core.polling.poll_plan import PollPace
 from batchgen.core.stop_reasons import StopReason
-from batchgen.core.throttle import Backoff
+from batchgen.core.throttle import HEALTHY_S, Backoff
 from batchgen.runner.context import RunContext
 from batchgen.system.crash_points import CrashPoint, reached
 
@@ -64,9 +64,6 @@ class InFlightJob:
 
 
 EXPLORING = PollPace(share=0.06, min_s=0.1, max_s=10.0)
-
-HEALTHY_S = 15.0
-"""Time for which the API counts as healthy after an answered call, whichever job it was about."""
 
 HEALTHY_FAILURES = 2
 """While the API is healthy, the backoff goes no further than after so many failures: a second."""

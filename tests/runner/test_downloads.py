@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
 from batchgen.core.events import JobError
 from batchgen.core.lifecycle import JobRecord, JobState
 from batchgen.ports import LinkExpired, SaveAnswer, SaveLater
 from batchgen.runner.stopping import Limits
-from tests.kit.fakes import MemoryStore
-from tests.runner.world import RunnerWorld, many
+from tests.kit.fakes import MemoryAPI, MemoryStore
+from tests.runner.world import RunnerWorld, many, now_s
 
 
 def test_downloads_hold_no_slot() -> None:
@@ -75,6 +77,43 @@ def test_a_download_that_makes_progress_goes_on() -> None:
     world.run(many(1))
 
     assert world.ledger.states() == {"j0": "downloaded"}
+
+
+@pytest.mark.parametrize("down_s", [1.0, 3.0])
+@pytest.mark.parametrize("http_status", [None, 503])
+def test_an_outage_of_seconds_uses_up_no_tries(down_s: float, http_status: int | None) -> None:
+    """Downloads that fail together wait longer and longer, also right after others succeeded."""
+    error = JobError(kind="download", message="x", http_status=http_status)
+
+    def down(name: str, n: int) -> SaveAnswer | None:
+        return SaveLater(error=error) if 12.0 < now_s() < 12.0 + down_s else None
+
+    api = MemoryAPI(duration_s=11.0)
+    world = RunnerWorld(api=api, store=MemoryStore(on_save=down), limits=Limits(concurrency=40))
+
+    world.run(many(40))
+
+    assert world.store.tries.total() > 40 + 3, "the outage was in the midst of the downloads"
+    assert set(world.ledger.states().values()) == {"downloaded"}
+
+
+@pytest.mark.parametrize("http_status", [None, 503])
+@pytest.mark.parametrize("others", [0, 3])
+def test_a_file_that_fails_alone_is_soon_left(http_status: int | None, others: int) -> None:
+    """If its host answers and delivers other files, its five tries take two seconds."""
+    error = JobError(kind="download", message="x", http_status=http_status)
+
+    def one(name: str, n: int) -> SaveAnswer | None:
+        return SaveLater(error=error) if name == "j0" else None
+
+    api = MemoryAPI(duration_s=1.0)
+    world = RunnerWorld(api=api, store=MemoryStore(on_save=one))
+
+    world.run(many(1 + others))
+
+    assert world.ledger.states()["j0"] == "completed"
+    assert world.store.tries["j0"] == 6
+    assert (world.took_s < 5.0) == (others > 0 and http_status is not None)
 
 
 def test_what_is_nearest_to_being_deleted_comes_first() -> None:
