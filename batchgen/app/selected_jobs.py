@@ -54,9 +54,7 @@ class SelectedJobs:
             selected = replace(selected, in_state=frozenset(ids))
         if limit is None:
             return selected
-        submissions = (
-            job.id for job in selected.jobs() if selected.disposition(job) in SUBMISSIONS
-        )
+        submissions = (job.id for job in selected.jobs() if selected.needs_submission(job))
         return replace(selected, within_limit=frozenset(islice(submissions, limit)))
 
     @property
@@ -77,8 +75,21 @@ class SelectedJobs:
             return False
         if self.in_state is not None and job.id not in self.in_state:
             return False
-        within_limit = self.within_limit is None or job.id in self.within_limit
-        return within_limit or self.disposition(job) not in SUBMISSIONS
+        return not self._is_beyond_limit(job)
+
+    def _is_beyond_limit(self, job: Job) -> bool:
+        if self.within_limit is None or job.id in self.within_limit:
+            return False
+        return self.needs_submission(job)
+
+    def needs_submission(self, job: Job) -> bool:
+        """Tell whether a run would submit this job, now or once its open request is collected."""
+        kind = self.disposition(job)
+        if kind not in TO_COLLECT or self.policy.keep_changed:
+            return kind in SUBMISSIONS
+        record = self.ledger.get(job.id)
+        is_same = record is None or record.fingerprint in ("", job.fingerprint)
+        return not (is_same or self.ledger.made_before(job.id, job.fingerprint))
 
     def ids(self) -> Iterable[str]:
         """Return the id of every selected job."""
@@ -122,6 +133,9 @@ class SelectedJobs:
             record = self.ledger.get(job_id)
             kind = disposition(record, self.policy, fingerprint=None)
             if kind in TO_COLLECT:
+                plan.not_selected[kind] += 1
+        for job in self.batch.jobs() if self.within_limit is not None else ():
+            if self._is_beyond_limit(job) and (kind := self.disposition(job)) in TO_COLLECT:
                 plan.not_selected[kind] += 1
 
 

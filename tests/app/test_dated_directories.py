@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -22,11 +22,9 @@ from batchgen.app import paying_run
 from batchgen.app.command_context import CommandContext
 from batchgen.core.api_answers import Broke, Doubt, SubmitAnswer
 from batchgen.core.events import JobError
-from batchgen.core.units import local_date
-from tests.app.test_money_machine import ROWS, Disk, MoneyMachine, public_addresses
+from tests.app.test_money_machine import ENDED, KINDS, ROWS, Disk, MoneyMachine, public_addresses
 from tests.kit import MODEL
 from tests.kit.live import Done, write_csv
-from tests.kit.time import EPOCH_S
 from tests.kit.world import DAY_S, World
 
 DATED = f"model: {MODEL}\nrun_dir: runs/{{{{ date }}}}\nprompts: {{file: p.csv}}\n"
@@ -247,19 +245,8 @@ class NightsMachine(MoneyMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.manifest = self.base / "m.yaml"
+        self.manifest, self.sheet = self.base / "m.yaml", self.base / "p.csv"
         self.manifest.write_text(DATED, encoding="utf-8")
-
-    def save(self) -> None:
-        lines = ["id,prompt,style"]
-        today = local_date(EPOCH_S + self.world.elapsed_s)
-        dates = {today, *(one.parent.name for one in self.ledgers())}
-        for name, row in self.rows.items():
-            if row.is_there:
-                lines.append(f"{name if row.has_id else ''},{row.text},{row.style}")
-                places = {f"{date} {name}" for date in dates}
-                self.api.capacity.setdefault(row.text, set()).update(places)
-        (self.base / "p.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
     def ledgers(self) -> list[Path]:
         return sorted((self.base / "runs").glob("*/ledger.jsonl"))
@@ -268,11 +255,13 @@ class NightsMachine(MoneyMachine):
         return [line | {"at": one} for one in self.ledgers() for line in self.lines_of(one)]
 
     def records(self) -> dict[str, dict[str, Any]]:
-        found = {f"{line['at'].parent.name} {line['job']}": line for line in self.lines()}
+        found = {f"{self.place_of(line)} {line['job']}": line for line in self.lines()}
         return {job: record for job, record in found.items() if "adopted_by" not in record}
 
-    def _check_that_jobs_stay(self) -> None:
-        pass
+    @staticmethod
+    def place_of(record: Mapping[str, Any]) -> str:
+        day: Path = record["at"].parent
+        return day.name
 
     def resolve_words(self, record: dict[str, Any]) -> tuple[str, ...]:
         return "--job", record["job"], "--run-dir", str(record["at"].parent)
@@ -305,10 +294,38 @@ class NightsMachine(MoneyMachine):
         else:
             assert done.code == (64 if self.ledgers() else 65), done
 
-    @rule()
-    def a_day_passes(self) -> None:
-        self.world.sleep(DAY_S)
-        self.log.append("a day")
+    @precondition(lambda self: self.begun)
+    @rule(
+        choice=st.integers(0, 9),
+        flags=st.sampled_from([(), ("--no-download",), ("--limit", "1"), ("--changed", "keep")]),
+        script=st.lists(st.sampled_from(KINDS), max_size=3),
+    )
+    def run_on_a_date(self, choice: int, flags: tuple[str, ...], script: list[str]) -> None:
+        """Run in one directory only, of whatever day."""
+        days = self.ledgers()
+        if not days:
+            return
+        day = days[choice % len(days)].parent.name
+        self.api.script, self.disk.is_away = list(script), False
+        before = len(self.api.paid)
+        self.command("run", "--date", day, *flags, select="")
+        assert {one.place for one in self.api.paid[before:]} <= {day}
+
+    @rule(hours=st.sampled_from([24, 24, 48]))
+    def days_pass(self, hours: int) -> None:
+        self.time_passes(hours)
+
+    def _check_that_nothing_is_lost(self) -> None:
+        """Also in every directory nothing is left to do of a row that it began with."""
+        super()._check_that_nothing_is_lost()
+        records = {(self.place_of(one), one["job"]): one for one in self.records().values()}
+        for ledger in self.ledgers():
+            begun_with = (ledger.parent / "jobs.jsonl").read_text(encoding="utf-8").splitlines()
+            for name in {json.loads(line) for line in begun_with} & self.stays:
+                record = records.get((ledger.parent.name, name))
+                assert record is not None, (ledger.parent.name, name)
+                assert record["state"] in (*ENDED, "in_doubt"), record
+                assert record["state"] != "completed" or record.get("given_up"), record
 
 
 def nights_with(budgets: tuple[str, ...]) -> type[RuleBasedStateMachine]:
@@ -319,7 +336,7 @@ def nights_with(budgets: tuple[str, ...]) -> type[RuleBasedStateMachine]:
     return type("NightsMachine", (NightsMachine,), {"__init__": init})
 
 
-BUDGETS: tuple[tuple[str, ...], ...] = ((), ("0.12/day",), ("0.40/month", "0.10/day"))
+BUDGETS: tuple[tuple[str, ...], ...] = ((), ("0.12/day",), ("0.40/month", "0.10/day"), ("0.25",))
 
 
 @pytest.mark.parametrize("budgets", BUDGETS, ids=" ".join)

@@ -19,6 +19,7 @@ from batchgen.core.api_answers import (
     Gone,
     PollAnswer,
     Produced,
+    RowRefused,
     SubmitAnswer,
     TryAgain,
 )
@@ -34,6 +35,8 @@ from tests.kit.world import DAY_S, World
 
 LOST = Doubt(error=JobError(kind="lost_answer", message="gone"))
 BUSY = TryAgain(error=JobError(kind="not_accepted", message="busy", http_status=429))
+
+REFUSED = RowRefused(error=JobError(kind=ErrorKind.REFUSED, message="no", http_status=422))
 
 
 class Batch:
@@ -270,6 +273,40 @@ def test_a_paid_output_is_downloaded_before_the_edited_row_is_submitted(batch: B
     assert [line["request_id"] for line in batch.lines() if line["state"] == "downloaded"] == [
         "r1", "r2",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("state", ["not downloaded", "in flight"])
+@pytest.mark.parametrize("changed", ["edited", "edited and back"])
+def test_a_row_whose_old_output_is_to_be_collected_counts_in_the_limit(
+    batch: Batch, state: str, changed: str
+) -> None:
+    """It needs a submission as soon as that is done; without a place in the limit it has none."""
+    batch.run()
+    batch.rows(a="two")
+    batch.api.duration_s = 100.0
+    words = ("--no-download",) if state == "not downloaded" else ("--job-timeout", "5s")
+    batch.run(*words)
+    batch.rows(b="new", a="three" if changed == "edited" else "one", c="newer")
+
+    done = batch.run("--limit", "1", "--job-timeout", "10m")
+
+    assert done.code == 0, done.err
+    assert batch.api.posts == {"one": 1, "two": 1, "new": 1}
+    downloaded = [one["request_id"] for one in batch.lines() if one["state"] == "downloaded"]
+    assert downloaded[:2] == ["r1", "r2"]
+
+
+def test_what_is_collected_beyond_the_limit_counts_as_left(batch: Batch) -> None:
+    """A file that could not be fetched: exit 75, although its row has no place in the limit."""
+    batch.run("--no-download")
+    batch.rows(b="new", a="changed")
+    batch.api.on_submit = lambda values, n: REFUSED
+    batch.disk.is_away = True
+
+    assert batch.run("--limit", "1").code == 75
+
+    assert batch.record()["state"] == "completed"
+    assert batch.record("b")["state"] == "failed"
 
 
 def test_a_row_that_is_not_selected_keeps_its_job(batch: Batch) -> None:

@@ -8,7 +8,7 @@ import random
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -75,6 +75,8 @@ KINDS = (
 )
 """What happens to a POST; empty: it succeeds."""
 COSTS = (0.03, 0.03, 0.05, 0.02, 0.3, None)
+NARROWING = {"--no-download", "--limit", "--job", "--fresh", "--date"}
+"""Flags with which a run leaves something open and ends well."""
 BUDGETS = ((), ("0.25",), ("0.12/day",), ("0.40", "0.10/day"), ("0.30/month",))
 KILLS = (
     CrashPoint.BEFORE_INTENT,
@@ -105,6 +107,8 @@ class Post:
     cost_usd: float | None
     price_usd: float
     request_id: str
+    place: str = ""
+    """The run directory that it belongs to."""
     heard: bool = True
     """Whether the ledger has its request_id."""
     decided: bool = False
@@ -138,13 +142,15 @@ class Account(MemoryAPI):
     cost_usd: float | None = 0.03
     paid: list[Post] = field(default_factory=list)
     lost_free: list[tuple[str, float, float]] = field(default_factory=list)
-    """Text, time and price of each POST whose answer was lost and that was not accepted."""
+    """Place, time and price of each POST whose answer was lost and that was not accepted."""
     capacity: dict[str, set[str]] = field(default_factory=dict)
     """By text: the rows that ever had it."""
     resubmits_doubts: bool = False
     dead: bool = False
     wrong: list[str] = field(default_factory=list)
     now_s: Any = None
+    place_of: Callable[[str], str] = lambda text: ""
+    """Returns the run directory in which this text is being submitted."""
 
     async def submit(self, model: str, values: Mapping[str, JSONValue]) -> SubmitAnswer:
         if self.dead:
@@ -153,19 +159,27 @@ class Account(MemoryAPI):
         return await super().submit(model, values)
 
     def _check(self, text: str) -> None:
-        same = [one for one in self.paid if one.text == text]
+        place = self.place_of(text)
+        same = [one for one in self.paid if (one.text, one.place) == (text, place)]
         for one in same:
             one.decided |= self.resubmits_doubts and not one.heard
         alive = [one for one in same if self._counts(one)]
         if len(alive) >= len(self.capacity[text]):
-            self.wrong.append(f"{text!r} is submitted again: {alive}")
+            self.wrong.append(f"{text!r} is submitted again in {place!r}: {alive}")
         now_s = self.now_s()
         for budget in self.budgets:
             limit_usd, _, period = budget.partition("/")
             today = {"": "", "day": self._date(now_s), "month": self._date(now_s)[:7]}[period]
+            here = {place} if not period else self._places()
             spent_usd = sum(
-                one.charge_usd(now_s) for one in self.paid if self._date(one.at_s).startswith(today)
-            ) + sum(usd for _, at_s, usd in self.lost_free if self._date(at_s).startswith(today))
+                one.charge_usd(now_s)
+                for one in self.paid
+                if one.place in here and self._date(one.at_s).startswith(today)
+            ) + sum(
+                usd
+                for at, at_s, usd in self.lost_free
+                if at in here and self._date(at_s).startswith(today)
+            )
             if spent_usd + self.price_usd(now_s) > float(limit_usd) + 1e-6:
                 self.wrong.append(f"{budget}: {spent_usd} + {self.price_usd(now_s)}")
 
@@ -173,6 +187,9 @@ class Account(MemoryAPI):
     def _counts(one: Post) -> bool:
         """Whether a request has an output, or may have one for all that the user has said."""
         return not (one.is_over or (one.decided and not one.heard))
+
+    def _places(self) -> set[str]:
+        return {*(one.place for one in self.paid), *(at for at, _, _ in self.lost_free)}
 
     @staticmethod
     def _date(at_s: float) -> str:
@@ -196,14 +213,15 @@ class Account(MemoryAPI):
         price_usd = self.price_usd(now_s)
         match kind:
             case "never sent":
-                self.lost_free.append((str(text), now_s, price_usd))
+                self.lost_free.append((self.place_of(str(text)), now_s, price_usd))
                 return Doubt(error=error("lost_answer"))
             case "refused":
                 return RowRefused(error=error("refused", http_status=422))
             case "busy":
                 return TryAgain(error=error("not_accepted", http_status=429), retry_after_s=1.0)
         request_id = f"r{len(self.paid) + 1}"
-        post = Post(str(text), now_s, kind, self.cost_usd, price_usd, request_id)
+        place = self.place_of(str(text))
+        post = Post(str(text), now_s, kind, self.cost_usd, price_usd, request_id, place)
         post.heard = kind != "lost" and not self.dead
         self.paid.append(post)
         self._end_s[request_id] = now_s + self.duration_s
@@ -277,8 +295,10 @@ class MoneyMachine(RuleBasedStateMachine):
         super().__init__()
         self.base = Path(tempfile.mkdtemp(dir=MEMORY if MEMORY.is_dir() else None))
         self.manifest, self.run_dir = self.base / "m.csv", self.base / "m.run"
+        self.sheet = self.manifest
         self.api = Account()
         self.api.on_submit = self.api.answer
+        self.api.place_of = self.submitting
         self.world = World(api=self.api, price_usd=PRICE_USD)
         self.api.now_s = lambda: (
             self.world.elapsed_s if self.world.loop is None else self.world.loop.time()
@@ -286,8 +306,10 @@ class MoneyMachine(RuleBasedStateMachine):
         self.disk = Disk()
         styles = {"a": "x", "b": "y", "c": "x", "d": "y"}
         self.rows = {name: Row(TEXTS[name][0], styles[name]) for name in ROWS}
-        self.kept: dict[str, tuple[str, str | None]] = {}
-        """By row with an id: its text and the request of what was downloaded for it."""
+        self.kept: dict[str, dict[str, tuple[str, str | None]]] = {}
+        """By row with an id, and by directory: its text and the request that was downloaded."""
+        self.stays = set(ROWS)
+        """The rows that were there all the time, with their ids."""
         self.begun = False
         self.log: list[str] = []
 
@@ -299,7 +321,7 @@ class MoneyMachine(RuleBasedStateMachine):
             if row.is_there:
                 lines.append(f"{name if row.has_id else ''},{row.text},{row.style}")
                 self.api.capacity.setdefault(row.text, set()).add(name)
-        self.manifest.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        self.sheet.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
     @rule(name=st.sampled_from(ROWS), choice=st.integers(0, 2))
     def edit(self, name: str, choice: int) -> None:
@@ -312,6 +334,7 @@ class MoneyMachine(RuleBasedStateMachine):
     def give_or_take_the_id(self, name: str) -> None:
         self.rows[name].has_id ^= True
         self.kept.pop(name, None)
+        self.stays.discard(name)
         self.log.append(f"id of {name}: {self.rows[name].has_id}")
 
     @rule(name=st.sampled_from(ROWS))
@@ -319,6 +342,7 @@ class MoneyMachine(RuleBasedStateMachine):
         if sum(row.is_there for row in self.rows.values()) > 1 or not self.rows[name].is_there:
             self.rows[name].is_there ^= True
             self.kept.clear()
+            self.stays.discard(name)
             self.log.append(f"row {name}: {self.rows[name].is_there}")
 
     # What the user does.
@@ -347,8 +371,10 @@ class MoneyMachine(RuleBasedStateMachine):
         self.api.script, self.api.cost_usd = list(script), cost_usd
         self.api.resubmits_doubts, self.disk.is_away = resubmit, is_away
         more = ("--in-doubt", "resubmit") if resubmit else ()
-        self.command("run", *flags, *more, select=select, kill=kill)
+        done = self.command("run", *flags, *more, select=select, kill=kill)
         self.api.resubmits_doubts = False
+        if done.code in (0, 1) and not (select or set(flags) & NARROWING):
+            self._check_that_nothing_is_open()
 
     @precondition(lambda self: self.begun)
     @rule(
@@ -398,6 +424,7 @@ class MoneyMachine(RuleBasedStateMachine):
             assert done.code == 64, done
         if done.code == 0 and found is not None:
             found.heard, found.decided = True, False
+            found.place = self.place_of(record)
         is_wrong = decision == "own" and record["request_id"] is None  # as the API will say
         if done.code == 0 and (decision in ("--give-up", "--resubmit") or is_wrong):
             self.decide(record)
@@ -481,6 +508,7 @@ class MoneyMachine(RuleBasedStateMachine):
     def _after_a_kill(self) -> None:
         """Take back what was written after the moment at which the process was killed."""
         self.api.dead = False
+        self.world.sleep(1.0)
         for ledger, content in self.snapshot.items():
             ledger.write_bytes(content)
         lines = self.lines()
@@ -523,19 +551,39 @@ class MoneyMachine(RuleBasedStateMachine):
             if one.text == self.text_of(record) and not one.heard:
                 one.decided = True
 
+    @staticmethod
+    def place_of(record: Mapping[str, Any]) -> str:
+        """Return the directory of a record."""
+        return ""
+
+    def submitting(self, text: str) -> str:
+        """Return the directory in which a text is being submitted."""
+        intents = [
+            record
+            for record in self.records().values()
+            if record["state"] == "submitting" and self.text_of(record) == text
+        ]  # those of a run that was killed are older
+        return self.place_of(max(intents, key=lambda record: str(record["ts"])))
+
     def _check_that_jobs_stay(self) -> None:
         """A job whose row stays as it is keeps its own request."""
-        records = self.records()
+        records = {(self.place_of(one), one["job"]): one for one in self.records().values()}
         for name, row in self.rows.items():
-            record = records.get(name)
-            if name in self.kept and row.is_there:
-                assert record is not None, (name, self.kept[name])
-                assert (self.text_of(record), record["request_id"]) == self.kept[name]
-            is_done = record is not None and record["state"] == "downloaded"
-            if record is None or not (is_done and row.is_there and row.has_id):
-                continue
-            if self.text_of(record) == row.text:
-                self.kept[name] = row.text, record["request_id"]
+            for place, kept in self.kept.get(name, {}).items() if row.is_there else ():
+                record = records.get((place, name))
+                assert record is not None, (place, name, kept)
+                assert (self.text_of(record), record["request_id"]) == kept, (place, name, kept)
+        for (place, name), record in records.items():
+            row = self.rows.get(name, Row("", ""))
+            is_kept = row.is_there and row.has_id and self.text_of(record) == row.text
+            if is_kept and record["state"] == "downloaded":
+                self.kept.setdefault(name, {})[place] = row.text, record["request_id"]
+
+    def _check_that_nothing_is_open(self) -> None:
+        """After a run of everything that says that it has come to its end, nothing is open."""
+        for record in self.records().values():
+            is_open = record["state"] in OPEN and not record.get("given_up")
+            assert not is_open, record
 
     def teardown(self) -> None:
         try:
@@ -579,6 +627,7 @@ class MoneyMachine(RuleBasedStateMachine):
 
 
 SEEDED = random.Random
+OPEN = ("submitting", "in_queue", "in_progress", "completed")
 ENDED = ("completed", "downloaded", "failed", "cancelled")
 PRINTS = {fingerprint(MODEL, {"prompt": text}): text for texts in TEXTS.values() for text in texts}
 
