@@ -53,6 +53,8 @@ class BatchRun:
     ref: BatchRef
     directory: RunDirectory
     directories: RunDirectories
+    series: RunDirectories
+    """All directories that share the budgets of a day or month."""
     request: RunRequest
     settings: RunSettings
     """By the manifest as it was before the lock was taken; `open` merges them again."""
@@ -258,9 +260,8 @@ class BatchRun:
 
         if self.settings.max_cost and plan.unpriced:
             require_prices(selected.jobs(), prices, manifest=self.ref.manifest)
-        others = [one for one in self.directories.begun() if one != self.directory]
         budgets = spending(
-            self.settings.max_cost, own=self.ledger, others=others,
+            self.settings.max_cost, own=self.ledger, others=self.series.others(self.directory),
             now_s=self.context.clock.now_s(), price_of=prices,
         )  # fmt: skip
         paying = PayingRun(

@@ -73,6 +73,18 @@ def directories_of(ref: BatchRef, settings: ManifestSettings | None) -> RunDirec
     return default_directories(ref) if settings is None else named_directories(ref, settings)
 
 
+def series_of(ref: BatchRef, settings: ManifestSettings | None) -> RunDirectories:
+    """Return the directories that share budgets and requests with those of a batch.
+
+    With `--run-dir` it is about one directory, which may be one of the dated ones of its manifest.
+    """
+    directories = directories_of(ref, settings)
+    if ref.run_dir is None or settings is None:
+        return directories
+    series = named_directories(replace(ref, run_dir=None), settings)
+    return series if series.includes(directories.newest()) else directories
+
+
 def read_settings(ref: BatchRef) -> ManifestSettings | None:
     """Return what a manifest says besides its rows; None if it has only rows or is a pipe."""
     path = Path(ref.manifest)

@@ -9,7 +9,7 @@ from batchgen.app.batch_run import BatchRun
 from batchgen.app.command_context import CommandContext
 from batchgen.app.known_ledgers import KnownLedgers
 from batchgen.app.lock_wait import LockWait
-from batchgen.app.open_batch import directories_of, read_settings
+from batchgen.app.open_batch import directories_of, read_settings, series_of
 from batchgen.app.other_directories import newest_with
 from batchgen.app.run_file import is_finished
 from batchgen.app.run_options import RunRequest, policy_of
@@ -91,7 +91,7 @@ def located_runs(
         return BatchRun(
             ref=ref, directory=directory, directories=directories, request=request,
             settings=settings, context=context, lock_wait=lock_wait, narrowing=narrowing,
-            known_ledgers=known,
+            known_ledgers=known, series=series_of(ref, manifest),
             is_earlier=is_earlier,
         )  # fmt: skip
 

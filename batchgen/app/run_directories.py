@@ -6,6 +6,7 @@ pattern.
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from glob import escape
@@ -80,6 +81,17 @@ class RunDirectories:
             return begun[-1]
         dated = self.dated()
         return dated[-1][1] if dated else self.on(_NO_DATE)
+
+    def others(self, directory: RunDirectory) -> list[RunDirectory]:
+        """Return the directories in which a run has begun, but for this one, however spelled."""
+        place = os.path.realpath(directory.path)
+        return [one for one in self.begun() if os.path.realpath(one.path) != place]
+
+    def includes(self, directory: RunDirectory) -> bool:
+        """Tell whether a directory, which need not exist, is that of a date."""
+        place = os.path.realpath(directory.path)
+        dates = _DATE.findall(place) if self.are_dated else ()
+        return any(os.path.realpath(self.on(date).path) == place for date in dates)
 
     @property
     def _suffix(self) -> str:

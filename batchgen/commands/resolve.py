@@ -9,7 +9,7 @@ from batchgen.app.batch_ref import BatchRef
 from batchgen.app.command_context import CommandContext
 from batchgen.app.loading import load
 from batchgen.app.lock_wait import LockWait
-from batchgen.app.open_batch import OpenBatch, locate, open_in
+from batchgen.app.open_batch import OpenBatch, locate, open_in, read_settings, series_of
 from batchgen.app.other_directories import hint_at_others
 from batchgen.app.run_directories import RunDirectories
 from batchgen.app.run_options import RETRIABLE
@@ -74,7 +74,8 @@ async def _resolve(ref: BatchRef, job: str, decision: Decision, lock_wait: LockW
                 " again; put the row back, or use --request-id RID or --give-up"
             )
         if isinstance(decision, Attached):
-            _require_free(decision.request_id, ledger.get(job), directory, directories)
+            series = directories if ref.run_dir is None else series_of(ref, read_settings(ref))
+            _require_free(decision.request_id, ledger.get(job), directory, series)
         return await ledger.record(job, decision)
     finally:
         await ledger.close()
@@ -130,11 +131,11 @@ def _require_free(
     request_id: str,
     record: JobRecord | None,
     directory: RunDirectory,
-    directories: RunDirectories,
+    series: RunDirectories,
 ) -> None:
     """Raise `UsageError` if a request is that of another job, or of another text of this job."""
     job, fingerprint = ("", "") if record is None else (record.job, record.fingerprint)
-    for one in (directory, *(other for other in directories.begun() if other != directory)):
+    for one in (directory, *series.others(directory)):
         for owner, text in sorted(owners_of_request(one.ledger, request_id)):
             if one != directory or owner != job:
                 raise UsageError(f"request {request_id} belongs to job {owner!r} in {one} already")

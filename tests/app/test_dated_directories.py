@@ -215,6 +215,49 @@ def test_a_budget_of_a_day_counts_every_directory(nights: Nights, fresh: bool) -
     assert nights.posts - before == 3
 
 
+@pytest.mark.parametrize("day", ["yesterday", "today", "tomorrow"])
+@pytest.mark.parametrize("period", ["day", "month"])
+def test_a_budget_counts_every_directory_although_one_is_named(
+    nights: Nights, day: str, period: str
+) -> None:
+    """`--run-dir` chooses where to work, not which money counts; another series is another one."""
+    nights.run("--limit", "1")
+    nights.next_day()
+    nights.run("--fresh", "--limit", "2")
+    before = nights.posts
+    place = {"tomorrow": nights.base / "runs/2027-01-17"}.get(day) or sorted(nights.days())[
+        0 if day == "yesterday" else 1
+    ]
+
+    nights.run(
+        "--run-dir", str(place), "--max-cost", f"{0.09 if period == 'day' else 0.12}/{period}"
+    )
+
+    assert nights.posts - before == 1
+    assert len(nights.days()) == (3 if day == "tomorrow" else 2)
+    nights.run("--run-dir", str(nights.base / "elsewhere"), "--max-cost", f"0.06/{period}")
+    assert nights.posts - before == 3
+
+
+def test_a_request_of_another_day_is_refused_although_a_directory_is_named(nights: Nights) -> None:
+    """A request belongs to one job of one directory."""
+    nights.rows(1)
+    nights.world.api.on_submit = lambda *_: LOST
+    nights.run()
+    nights.world.api.on_submit = lambda *_: None
+    nights.next_day()
+    nights.run()
+    first, second = nights.days()
+    line = (second / "ledger.jsonl").read_text(encoding="utf-8").splitlines()[-1]
+
+    done = nights.command(
+        "resolve", "--run-dir", str(first), "--job", "r0",
+        "--request-id", json.loads(line)["request_id"],
+    )  # fmt: skip
+
+    assert (done.code, second.name in done.err) == (64, True)
+
+
 def test_a_directory_of_another_time_zone_is_continued(nights: Nights) -> None:
     """Its name may be that of a later day: earlier means begun earlier."""
     nights.world.api.duration_s = 100.0
@@ -299,17 +342,21 @@ class NightsMachine(MoneyMachine):
         choice=st.integers(0, 9),
         flags=st.sampled_from([(), ("--no-download",), ("--limit", "1"), ("--changed", "keep")]),
         script=st.lists(st.sampled_from(KINDS), max_size=3),
+        by_name=st.booleans(),
     )
-    def run_on_a_date(self, choice: int, flags: tuple[str, ...], script: list[str]) -> None:
+    def run_on_a_date(
+        self, choice: int, flags: tuple[str, ...], script: list[str], *, by_name: bool
+    ) -> None:
         """Run in one directory only, of whatever day."""
         days = self.ledgers()
         if not days:
             return
-        day = days[choice % len(days)].parent.name
+        place = days[choice % len(days)].parent
+        words = ("--run-dir", str(place)) if by_name else ("--date", place.name)
         self.api.script, self.disk.is_away = list(script), False
         before = len(self.api.paid)
-        self.command("run", "--date", day, *flags, select="")
-        assert {one.place for one in self.api.paid[before:]} <= {day}
+        self.command("run", *words, *flags, select="")
+        assert {one.place for one in self.api.paid[before:]} <= {place.name}
 
     @rule(hours=st.sampled_from([24, 24, 48]))
     def days_pass(self, hours: int) -> None:

@@ -494,9 +494,10 @@ def test_a_doubt_keeps_its_reservation_when_the_row_goes_back(batch: Batch) -> N
     batch.resolve("--give-up")
     batch.rows(a="one", b="two")
 
-    assert batch.run("--max-cost", "0.06").code == 75
-    assert batch.record()["state"] == "downloaded"
-    assert batch.api.posts["two"] == 0
+    for _ in range(2):
+        assert batch.run("--max-cost", "0.06").code == 75
+        assert batch.record()["state"] == "downloaded"
+        assert batch.api.posts["two"] == 0
 
 
 # Defects.

@@ -605,8 +605,8 @@ class MoneyMachine(RuleBasedStateMachine):
                 break
             assert done.code in (0, 1, 75), done
             for job, record in self.records().items():
-                is_open = record["state"] in ("in_doubt", "failed", "cancelled")
-                if is_open and job in self.records():  # or else it was adopted just now
+                is_there = job in self.records()  # a decision lets rows with another name adopt
+                if record["state"] in ("in_doubt", "failed", "cancelled") and is_there:
                     done = self.command("resolve", *self.resolve_words(record), "--give-up")
                     assert done.code == 0, (job, done)
                     self.decide(record)
