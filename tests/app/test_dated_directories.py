@@ -328,10 +328,9 @@ class NightsMachine(MoneyMachine):
     @rule(name=st.sampled_from(ROWS), decision=st.sampled_from(["--give-up", "--resubmit"]))
     def resolve_without_a_date(self, name: str, decision: str) -> None:
         """The job is found, or the directory that has it is named."""
-        before = self.records()
         done = self.command("resolve", "--job", name, decision)
         if done.code == 0:
-            for record in before.values():
+            for record in self.records().values():  # by its name after rows have adopted jobs
                 if record["job"] == name:
                     self.decide(record)
         else:

@@ -15,13 +15,14 @@ COMMANDS = ["run", "check", "status", "report", "runs", "retry", "cancel"]
 
 
 @pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("format_", ["", "csv", "yaml", "xlsx", "json", "txt"])
 def test_a_directory_in_place_of_a_manifest_is_answered_with_what_is_in_it(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, format_: str
 ) -> None:
-    """For every command: 66, and the manifests that could be meant."""
+    """For every command, whatever format it is said to have: 66, and what could be meant."""
     prompts(tmp_path / "heroes.csv", 1)
 
-    assert main([name, str(tmp_path)]) == 66
+    assert main([name, str(tmp_path), *(["--format", format_] if format_ else [])]) == 66
 
     err = capsys.readouterr().err
     assert "is a directory" in err
