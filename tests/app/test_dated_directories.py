@@ -270,6 +270,9 @@ def test_a_directory_of_another_time_zone_is_continued(nights: Nights) -> None:
 
     assert list(nights.states(later).values()) == ["downloaded"] * 3
     assert nights.posts == 4
+    shown = nights.command("status").out
+    assert "1 downloaded" in shown, "the directory that was begun last, in which the run worked"
+    assert "2 pending" in shown
 
 
 def test_a_directory_in_which_nothing_was_done_is_not_made(nights: Nights) -> None:
