@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from batchgen.core.jobs import first_fingerprint
 from batchgen.core.ledger_codec import decode_input
-from batchgen.core.lifecycle import JobRecord, JobState
+from batchgen.core.lifecycle import JobRecord
 
 _ODD_ENDS = re.compile(r'"\s|\s"|\ufeff')
 """A text that begins or ends with a blank, or has U+FEFF in it."""
@@ -30,9 +30,13 @@ class EarlierFingerprints:
         """Note that these two name the same input."""
         self._present[earlier] = present
 
-    def learn_from(self, line: bytes, record: JobRecord) -> None:
-        """Learn from the line of a record, if it has an input that earlier versions named so."""
-        if record.state is not JobState.SUBMITTING or not _is_unusual(line):
+    def __bool__(self) -> bool:
+        """Tell whether any is known."""
+        return bool(self._present)
+
+    def learn_from(self, line: bytes) -> None:
+        """Learn from a `submitting` line, if it has an input that earlier versions named so."""
+        if not _is_unusual(line):
             return
         sent = decode_input(line)
         if sent is None:

@@ -194,21 +194,26 @@ class RecordIndex:
 
     def _put(self, record: JobRecord, offset: int) -> None:
         row = self._rows.get(record.job)
-        if row is None:
-            if record.adopted_by is None:
-                self._add_row(record, offset)
-            return
         if record.adopted_by is not None:
-            self._close(row, record)
-            return
+            if row is not None:
+                self._close(row, record)
+        elif row is None:
+            self._add_row(record, offset)
+        else:
+            self._replace(row, record, offset)
+
+    def _replace(self, row: int, record: JobRecord, offset: int) -> None:
         fingerprint_hash = hash(record.fingerprint)
-        if fingerprint_hash != self._hashes[row]:
+        is_edited = fingerprint_hash != self._hashes[row]
+        if is_edited:
             self._end = max(self._end, offset)  # while reading: every earlier line is whole
             self._keep_output(row)
+            self._hashes[row] = fingerprint_hash
         self._offsets[row] = offset
         self._codes[row] = _CODES[record.state]
-        self._hashes[row] = fingerprint_hash
-        self._learn(row, record)
+        # Most lines of a job say nothing new about its model and its money.
+        if is_edited or record.cost_usd is not None or record.charges or not self._models[row]:
+            self._learn(row, record)
 
     def _add_row(self, record: JobRecord, offset: int) -> None:
         row = self._rows[record.job] = len(self._jobs)
@@ -243,7 +248,10 @@ class RecordIndex:
     def _learn(self, row: int, record: JobRecord) -> None:
         """Note the model of a job, and its costs if they are the highest of their models."""
         if record.model:
-            self._models[row] = self._model_names.setdefault(record.model, len(self._model_names))
+            number = self._model_names.get(record.model)
+            if number is None:
+                number = self._model_names[record.model] = len(self._model_names)
+            self._models[row] = number
         if record.cost_usd is not None and self._models[row]:
             model = record.model or list(self._model_names)[self._models[row]]
             self._learn_cost(model, record.cost_usd, record.job)

@@ -24,7 +24,7 @@ from batchgen.core.ledger_codec import (
     decode_input,
     scan,
 )
-from batchgen.core.lifecycle import JobRecord
+from batchgen.core.lifecycle import JobRecord, JobState
 from batchgen.ledger.earlier_fingerprints import EarlierFingerprints
 from batchgen.ledger.record_index import LineReader, RecordIndex
 from batchgen.system.files import open_regular
@@ -112,8 +112,9 @@ class Replay:
                 if line.strip():  # a blank line, as editors add them, loses nothing
                     self._take_bad_line(line, str(error))
             else:
-                earlier.learn_from(line, record)
-                on_record(earlier.of(record), position.offset)
+                if record.state is JobState.SUBMITTING:
+                    earlier.learn_from(line)
+                on_record(earlier.of(record) if earlier else record, position.offset)
         self.index.set_end(position.offset)
 
     def _blocks(self) -> Iterator[bytes]:
