@@ -391,7 +391,7 @@ BUDGETS: tuple[tuple[str, ...], ...] = ((), ("0.12/day",), ("0.40/month", "0.10/
 @pytest.mark.parametrize("budgets", BUDGETS, ids=" ".join)
 def test_no_sequence_of_nights_pays_twice(budgets: tuple[str, ...]) -> None:
     """No row is paid for twice in a directory, and what is paid for in any of them comes."""
-    few = settings(max_examples=12, stateful_step_count=12, deadline=None)
+    few = settings(max_examples=9, stateful_step_count=12, deadline=None)
     run_state_machine_as_test(nights_with(budgets), settings=few)
 
 
