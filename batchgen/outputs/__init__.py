@@ -8,7 +8,7 @@ publish           from `.part` to the final name
 file_type         what a file is, by its first bytes
 completeness      whether a file ends where its format says
 file_names        safe names, and that no two jobs get one
-destination       where whole files go: a `local_directory`, or a `bucket` of an object store
+destination       where whole files go: a `local_directory`, or a `bucket`; output_dir says which
 sidecar           the JSON beside an output
 verify            files compared with the ledger
 
