@@ -160,10 +160,11 @@ class BatchRun:
 
     def has_new_jobs(self, records: Records) -> bool:
         """Tell whether there is anything to do in a directory in which no run has begun."""
+        scope = self._scope(records)
+        only = scope.meant_jobs()  # an id that is nowhere is an error
         if self.request.retry is not None and not self.request.retry_rest:
             return False  # it is about failed jobs
-        scope = self._scope(records)
-        return next(self._select(scope, scope.meant_jobs()).jobs(), None) is not None
+        return next(self._select(scope, only).jobs(), None) is not None
 
     def _select(self, scope: RunScope, only: frozenset[str] | None) -> SelectedJobs:
         selected = scope.select(only)
@@ -229,8 +230,9 @@ class BatchRun:
             output_dir=self.loaded.manifest.settings.output.dir,
             repair=self.settings.repair, retry=self.request.retry, limit=self.narrowing.limit,
         )  # fmt: skip
-        self.only = self._scope(self.ledger).meant_jobs()
+        self._scope(self.ledger).meant_jobs()  # an id that is nowhere is an error before any change
         await prepare(preparation)
+        self.only = self._scope(self.ledger).meant_jobs()  # by the names that jobs have now
         self._adopt_later = preparation.adopt_later
         if self.request.retry is None or self.request.retry_rest:
             return True

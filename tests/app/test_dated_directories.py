@@ -112,6 +112,29 @@ def test_what_a_night_left_is_done_on_the_next_day(nights: Nights, left: str, go
     assert nights.posts == (len(paid) + 2 if gone else 6)
 
 
+@pytest.mark.parametrize("left", ["in flight", "not downloaded"])
+@pytest.mark.parametrize("name", ["", "new"], ids=["id goes", "other id"])
+def test_what_a_night_left_is_done_although_its_row_has_another_name(
+    nights: Nights, left: str, name: str
+) -> None:
+    """In the run that finds the name, also if nothing else is left there."""
+    nights.rows(1)
+    nights.world.api.duration_s = 100.0 if left == "in flight" else 1.0
+    nights.run(*LEFT[left])
+    nights.next_day()
+    write_csv(nights.base / "p.csv", [f"{name},text 0"])
+
+    done = nights.run("--job-timeout", "10m")
+
+    first, *_ = nights.days()
+    assert done.code == 0, done.err
+    assert "downloaded" in nights.states(first).values()
+    assert nights.posts == 2
+    posts = nights.posts
+    assert nights.run().code == 0
+    assert nights.posts == posts
+
+
 def test_a_selection_keeps_its_night_open_and_repeats_nothing(nights: Nights) -> None:
     """The selection is stored there: as long as it applies, later runs say nothing about it."""
     nights.run("--select", "prompt = text 1")
