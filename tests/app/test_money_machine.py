@@ -146,6 +146,8 @@ class Account(MemoryAPI):
     capacity: dict[str, set[str]] = field(default_factory=dict)
     """By text: the rows that ever had it."""
     resubmits_doubts: bool = False
+    cancels: bool = False
+    """While `cancel` looks at results, of which it records only that a job was cancelled."""
     dead: bool = False
     wrong: list[str] = field(default_factory=list)
     now_s: Any = None
@@ -236,7 +238,10 @@ class Account(MemoryAPI):
             answer = self._end_of(post)
         if isinstance(answer, WasCancelled):
             post.kind = "cancelled"
-        if isinstance(answer, (Produced, Broke, Gone, WasCancelled)) and post.ended_at_s is None:
+        is_end = isinstance(answer, WasCancelled) or (
+            isinstance(answer, (Produced, Broke, Gone)) and not self.cancels
+        )
+        if is_end and post.ended_at_s is None:
             post.ended_at_s = self.now_s()
         return answer
 
@@ -442,7 +447,9 @@ class MoneyMachine(RuleBasedStateMachine):
         if command == "compact":
             done = self.world.command("ledger", "compact", self.manifest)
         else:
+            self.api.cancels = command == "cancel"
             done = self.command(command)
+            self.api.cancels = False
         assert done.code in ((0, 75) if command == "cancel" else (0,)), done
 
     @rule(hours=st.sampled_from([1, 7, 24, 24 * 31]))
