@@ -12,7 +12,14 @@ import argparse
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tests.benchmarks import bench_append, bench_downloads, bench_noop, bench_run, bench_start
+from tests.benchmarks import (
+    bench_append,
+    bench_downloads,
+    bench_makespan,
+    bench_noop,
+    bench_run,
+    bench_start,
+)
 from tests.benchmarks.figures import HEAD, Figure, json_of, line_of
 
 BENCHES: dict[str, Callable[[bool], Iterator[Figure]]] = {
@@ -20,6 +27,7 @@ BENCHES: dict[str, Callable[[bool], Iterator[Figure]]] = {
     "run": bench_run.figures,
     "noop": bench_noop.figures,
     "append": bench_append.figures,
+    "makespan": bench_makespan.figures,
     "downloads": bench_downloads.figures,
 }
 
