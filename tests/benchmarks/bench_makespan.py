@@ -3,9 +3,10 @@
     python -m tests.benchmarks.bench_makespan [CAP:JOBS:SECONDS ...]
 
 The sandbox lets no job wait and has room for the cap; jobs have a fixed length, and the run
-downloads nothing. Ideal is the same jobs on CAP slots that are refilled in no time, CEIL(JOBS / CAP)
-x SECONDS. The makespan is measured from the first accepted job to the end of the last, in the sandbox's own
-audit, so that it shows what the run does with its slots and not how long Python takes to start.
+downloads nothing. Ideal is the same jobs on CAP slots that are refilled in no time:
+CEIL(JOBS / CAP) times SECONDS. The makespan is measured from the first accepted job to the end of
+the last, in the sandbox's own audit: it shows what the run does with its slots, not how fast Python
+starts.
 """
 
 from __future__ import annotations
