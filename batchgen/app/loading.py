@@ -20,6 +20,7 @@ from batchgen.core.units import as_text, count_text
 from batchgen.ledger.lock import at_work
 from batchgen.ledger.record_index import RecordIndex
 from batchgen.ledger.replay import replay
+from batchgen.ledger.reviews_file import read_reviews
 from batchgen.manifest.header import BadRow, LeftOut
 from batchgen.manifest.manifest import Manifest
 from batchgen.manifest.settings import ManifestSettings
@@ -30,8 +31,9 @@ from batchgen.system.run_directory import RunDirectory
 
 DEFAULT_NAME = "{{ id }}-{{ index }}"
 
-_INDEX = "\ue000"
-"""Stands for the number of an output until it is known; no file name keeps this character."""
+_INDEX, _TAKE = "\ue000", "\ue001"
+"""They stand for the numbers of an output and of its take until those are known; no file name
+keeps these characters."""
 
 
 class FileNames:
@@ -56,15 +58,24 @@ class FileNames:
             return None
         values = {variable(name): cell for name, cell in job.columns.items() if cell}
         try:
-            self._names[job.id] = self._template.render(values | {"id": job.id, "index": _INDEX})
+            self._names[job.id] = self._template.render(
+                values | {"id": job.id, "index": _INDEX, "take": _TAKE}
+            )
         except InvalidValue as error:
             return Problem(where=f"{job.where}: {self._where}", what=str(error))
         return None
 
-    def __call__(self, job: str, index: int) -> str:
-        """Return the name of one output, without extension, not yet made safe."""
+    def __call__(self, job: str, index: int, take: int = 1) -> str:
+        """Return the name of one output, without extension, not yet made safe.
+
+        From the second take on, the take is part of it, whether the template says so or not.
+        """
         name = self._names.get(job)
-        return f"{job}-{index}" if name is None else name.replace(_INDEX, str(index))
+        if name is None:
+            return f"{job}-{index}" if take == 1 else f"{job}-take{take}-{index}"
+        if take > 1 and _TAKE not in name:
+            name = f"{name}-take{_TAKE}"
+        return name.replace(_INDEX, str(index)).replace(_TAKE, str(take))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -204,6 +215,7 @@ def records_of(directory: RunDirectory) -> RecordIndex:
     records = replay(directory.ledger).index
     if before is None and at_work(directory.path) is None:
         records.doubt_crashed()
+    records.set_verdicts(read_reviews(directory.path))
     return records
 
 

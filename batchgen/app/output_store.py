@@ -8,7 +8,7 @@ the manifest that are still the same, or else from the ledger.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -97,16 +97,28 @@ def store_of(
 ) -> Store:
     """Return the store of a batch, to be entered before use."""
     output = loaded.manifest.settings.output
+
+    def name_of(job: str, index: int) -> str:
+        record = records.get(job)
+        return loaded.names(job, index, 1 if record is None else record.take)
+
     return Store(
         run_dir=directory.path,
         destination=destination_of(directory.path, output.dir),
         url_policy=UrlPolicy.for_outputs(api, output.hosts),
-        name_of=loaded.names,
-        names=FileNameClaims(f.path for record in records.records(*PAID_FOR) for f in record.files),
+        name_of=name_of,
+        names=FileNameClaims(_paths(records)),
         clock=clock,
         on_defect=on_defect,
         prepares=download,
     )
+
+
+def _paths(records: Records) -> Iterator[str]:
+    """Yield the path of every file of the present takes, and of the takes before them."""
+    for record in records.records(*PAID_FOR):
+        yield from (file.path for file in record.files)
+        yield from (file.path for take in record.takes for file in take.files)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from batchgen.app.spool import Spool
-from batchgen.core.lifecycle import Records
+from batchgen.core.lifecycle import JobRecord, Records
 from batchgen.core.summary import Summary
 from batchgen.reports.html_report import MAX_CARDS, Card, card_of, write_report
-from batchgen.reports.results_csv import ResultRow, write_results
+from batchgen.reports.results_csv import ResultRow, takes_of, write_results
 from batchgen.reports.status_text import state_phrases
 from batchgen.system.run_directory import RunDirectory
 
@@ -33,10 +33,17 @@ def rows_of_batch(
             continue
         has_row.add(row.id)
         if record is not None or not row.switched_off:
-            yield ResultRow(job=row.id, columns=row.columns, record=record)
+            yield _row(row.id, row.columns, record, records)
     for job in records.jobs():
         if job not in has_row:
-            yield ResultRow(job=job, columns={}, record=records.get(job))
+            yield _row(job, {}, records.get(job), records)
+
+
+def _row(
+    job: str, columns: Mapping[str, str], record: JobRecord | None, records: Records
+) -> ResultRow:
+    takes = takes_of(record, records.verdict, records.verdict_on)
+    return ResultRow(job=job, columns=columns, record=record, takes=takes)
 
 
 def _ids_of_jobs(spool: Spool, records: Records) -> frozenset[str]:
@@ -48,7 +55,7 @@ def _ids_of_jobs(spool: Spool, records: Records) -> frozenset[str]:
 
 def rows_of_ledger(records: Records) -> Iterator[ResultRow]:
     """Yield every job of the ledger in the order of their first records, without its row."""
-    return (ResultRow(job=record.job, columns={}, record=record) for record in records.records())
+    return (_row(record.job, {}, record, records) for record in records.records())
 
 
 def summary_of(rows: Iterable[ResultRow]) -> Summary:

@@ -40,6 +40,7 @@ class Finished(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     ledger_bytes: int
+    reviews_bytes: int = -1
     policy: Policy
 
 
@@ -121,7 +122,11 @@ def manifest_of(directory: RunDirectory) -> Path | None:
 
 def mark_finished(directory: RunDirectory, policy: Policy) -> None:
     """Record that by this policy nothing is left to do here. Raises `LocalIOError`."""
-    finished = Finished(ledger_bytes=_size_bytes(directory.ledger), policy=policy)
+    finished = Finished(
+        ledger_bytes=_size_bytes(directory.ledger),
+        reviews_bytes=_size_bytes(directory.reviews),
+        policy=policy,
+    )
     _write(directory, msgspec.structs.replace(_read(directory), finished=finished))
 
 
@@ -129,6 +134,8 @@ def is_finished(directory: RunDirectory, policy: Policy | None = None) -> bool:
     """Tell whether the work here is known to be finished, by this policy or any that downloads."""
     finished = _read(directory).finished
     if finished is None or finished.ledger_bytes != _size_bytes(directory.ledger):
+        return False
+    if finished.reviews_bytes != _size_bytes(directory.reviews):
         return False
     return finished.policy.download if policy is None else finished.policy == policy
 

@@ -60,6 +60,8 @@ class Intended(Struct, frozen=True, kw_only=True):
     model: str
     input: Mapping[str, JSONValue]
     fingerprint: str
+    take: int = 1
+    """The number of the output that is requested, among those of this input."""
     price_usd: float | None = None
     """The price that is reserved for it; None if no price is known."""
 

@@ -61,7 +61,9 @@ _record_decoder = msgspec.json.Decoder(JobRecord)
 _header_decoder = msgspec.json.Decoder(LedgerHeader)
 _input_decoder = msgspec.json.Decoder(SubmittingLine)
 _IF_KNOWN = ("submitted_at", "finished_at", "price_usd", "cost_usd", "error", "adopted_by")
-_IF_SET = ("earlier_cost_usd", "earlier_price_usd", "charges", "given_up", "granted", "files")
+_IF_SET = (
+    "earlier_cost_usd", "earlier_price_usd", "charges", "given_up", "granted", "files", "takes",
+)  # fmt: skip
 _known, _set = attrgetter(*_IF_KNOWN), attrgetter(*_IF_SET)
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
@@ -100,6 +102,8 @@ def encode(
         "request_id": record.request_id,
         "outputs": record.outputs,
     }
+    if record.take > 1:
+        line["take"] = record.take
     if (named := model or record.model) is not None:
         line["model"] = named
     if values is not None:

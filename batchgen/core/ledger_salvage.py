@@ -17,7 +17,7 @@ import msgspec
 
 from batchgen.core.events import Accepted, AnswerLost, ErrorKind, Intended, JobError
 from batchgen.core.ledger_codec import BadLine, decode
-from batchgen.core.lifecycle import PAID_FOR, JobRecord, JobState, apply
+from batchgen.core.lifecycle import PAID_FOR, REDONE, JobRecord, JobState, apply
 
 SMALLEST_LINE_BYTES = 80
 """Fewer bytes than the shortest record: a hole of this size may have been a whole one."""
@@ -27,6 +27,7 @@ _JOB, _STATE, _REQUEST, _FINGERPRINT = (
     re.compile(b'"' + key + _TEXT) for key in (b"job", b"state", b"request_id", b"fingerprint")
 )
 _PRICE = re.compile(rb'"price_usd"\s*:\s*(\d+(?:\.\d+)?(?:e-?\d+)?)')
+_TAKE = re.compile(rb'"take"\s*:\s*(\d{1,9})\b')
 _HOLE = re.compile(rb"\x00{%d,}" % SMALLEST_LINE_BYTES)
 
 
@@ -40,6 +41,8 @@ class SalvagedFields:
     request_id: str | None = None
     fingerprint: str = ""
     price_usd: float | None = None
+    take: int | None = None
+    """None also in the line of a first take, which does not name it."""
     is_harmless: bool = False
     """It was never a record: valid JSON that names no job, or plain text."""
     has_hole: bool = False
@@ -54,13 +57,14 @@ class SalvagedFields:
 def salvage(line: bytes) -> SalvagedFields:
     """Read what can still be read of a damaged line; never raises."""
     jobs = tuple(name for text in _JOB.findall(line) if (name := _text(text)) is not None)
-    price = _PRICE.search(line)
+    price, take = _PRICE.search(line), _TAKE.search(line)
     return SalvagedFields(
         jobs=jobs,
         state=_first(_STATE, line),
         request_id=_first(_REQUEST, line),
         fingerprint=_first(_FINGERPRINT, line) or "",
         price_usd=float(price[1]) if price else None,
+        take=int(take[1]) if take else None,
         is_harmless=not jobs and (_is_json(line) or _was_never_record(line)),
         has_hole=_HOLE.search(line) is not None,
     )
@@ -100,7 +104,8 @@ def put_back(
     price_usd = salvaged.price_usd
     if price_usd is None and before is not None:
         price_usd = before.price_usd
-    intent = Intended(model="", input={}, fingerprint=fingerprint, price_usd=price_usd)
+    take = _take(before, salvaged) if before and before.fingerprint == fingerprint else 1
+    intent = Intended(model="", input={}, fingerprint=fingerprint, take=take, price_usd=price_usd)
     submitting = apply(before, intent, job=job, ts=ts)
     if found is not None:
         return apply(submitting, Accepted(request_id=found), job=job, ts=ts)
@@ -116,10 +121,24 @@ def _may_be_submission(before: JobRecord | None, salvaged: SalvagedFields) -> bo
     if before is None:
         return True
     if before.state in PAID_FOR:
-        return salvaged.fingerprint != before.fingerprint
+        return salvaged.fingerprint != before.fingerprint or _is_next_take(before, salvaged)
     return before.state in (JobState.PENDING, JobState.FAILED, JobState.CANCELLED) or (
         before.state is JobState.IN_DOUBT and salvaged.request_id is not None
     )
+
+
+def _is_next_take(before: JobRecord, salvaged: SalvagedFields) -> bool:
+    """Tell whether a lost line, of an input that is on disk, can be that of its next take."""
+    if before.state not in REDONE:
+        return False
+    is_other_state = salvaged.state not in (None, *PAID_FOR)
+    return is_other_state if salvaged.take is None else salvaged.take > before.take
+
+
+def _take(before: JobRecord, salvaged: SalvagedFields) -> int:
+    """Return the take that the lost attempt was for, among those that could follow."""
+    is_next = before.state in PAID_FOR or (salvaged.take or 0) > before.take
+    return before.take + 1 if is_next and before.state in REDONE else before.take
 
 
 def _fingerprint(before: JobRecord | None, salvaged: SalvagedFields) -> str:

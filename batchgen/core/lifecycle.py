@@ -2,7 +2,8 @@
 
 - Which state follows which is decided in `TRANSITIONS` and nowhere else. The money rules are rows
   of it: only `Intended` leads to a POST, so a lost answer, a failed download or a completed job
-  never does. `apply` lets it leave a state that was paid for only if the input has changed.
+  never does. `apply` lets it leave a state that was paid for only if the input has changed, or for
+  the next take of a job that is on disk (`core/reviews.py` says when the user has asked for one).
 - An event that the table does not allow is a defect of this program (`IllegalTransition`). It is
   raised, never ignored.
 - A record says everything that is known of the present attempt of a job. So the last line of a job
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import StrEnum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -41,6 +42,9 @@ from batchgen.core.events import (
     Started,
     Succeeded,
 )
+
+if TYPE_CHECKING:
+    from batchgen.core.reviews import Verdict
 
 
 class JobState(StrEnum):
@@ -132,6 +136,27 @@ class IllegalTransition(Exception):
     """An event in a state that has no row for it: a defect of this program."""
 
 
+REDONE = frozenset({S.DOWNLOADED, S.FAILED, S.CANCELLED})
+"""The states out of which another take may be submitted, if the user asks for it. What is in doubt
+waits for its own decision, and what is not on disk yet is fetched first."""
+
+
+# Other keys than those of a record: what is left of a damaged line is read by its keys.
+_TAKE_KEYS = {"take": "n", "outputs": "urls", "submitted_at": "at", "cost_usd": "usd"}
+
+
+class Take(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename=_TAKE_KEYS):
+    """One output that was requested for a job before the present one, of the same input."""
+
+    take: int
+    ended: str
+    """The state in which it ended."""
+    submitted_at: str | None = None
+    outputs: tuple[str, ...] = ()
+    files: tuple[OutputFile, ...] = ()
+    cost_usd: float | None = None
+
+
 class JobRecord(Struct, frozen=True, kw_only=True, gc=False):
     """Everything known of one job after its last event; a line of the ledger is one record."""
 
@@ -140,7 +165,11 @@ class JobRecord(Struct, frozen=True, kw_only=True, gc=False):
     job: str
     state: JobState
     attempt: int = 1
-    """Number of this POST, from 1, among those that were accepted or are in doubt."""
+    """Number of this POST, from 1, among those of this take that were accepted or are in doubt."""
+    take: int = 1
+    """Number of the output that was requested, from 1, among those of this input."""
+    takes: tuple[Take, ...] = ()
+    """The earlier takes of this input."""
     request_id: str | None = None
     outputs: tuple[str, ...] = ()
     model: str | None = None
@@ -169,6 +198,28 @@ class JobRecord(Struct, frozen=True, kw_only=True, gc=False):
     """The user allows one more attempt."""
     adopted_by: str | None = None
     """The job that took over this record; this name is then free again."""
+
+    @property
+    def has_output(self) -> bool:
+        """Tell whether this input has an output, of this take or of an earlier one."""
+        return self.state in PAID_FOR or self.good_take is not None
+
+    @property
+    def good_take(self) -> Take | None:
+        """The last earlier take that is on disk, if any."""
+        return next((one for one in reversed(self.takes) if one.files), None)
+
+    @property
+    def present_take(self) -> Take:
+        """This take as it is now."""
+        return Take(
+            take=self.take,
+            ended=self.state.value,
+            submitted_at=self.submitted_at,
+            outputs=self.outputs,
+            files=self.files,
+            cost_usd=self.cost_usd,
+        )
 
     @property
     def attempts(self) -> int:
@@ -243,10 +294,23 @@ class Records(Protocol):
         ...
 
     def made_before(self, job: str, fingerprint: str) -> JobRecord | None:
-        """Return the record of an earlier attempt with this input that has an output.
+        """Return the last record with this earlier input, if that has an output.
 
-        None if this is the present input: then the present record says what there is.
+        It may be that of a later take, which has failed. None if this is the present input: then
+        the present record says what there is.
         """
+        ...
+
+    def verdict(self, record: JobRecord) -> Verdict | None:
+        """Return the last verdict on the take of this record, as far as it is known here."""
+        ...
+
+    def verdict_on(self, job: str, take: Take) -> Verdict | None:
+        """Return the last verdict on an earlier take of a job."""
+        ...
+
+    def has_verdict(self, job: str) -> bool:
+        """Tell whether there is any verdict on this job. Cheap: no record is read."""
         ...
 
     def made_before_keys(self) -> Iterable[tuple[str, str]]:
@@ -287,7 +351,7 @@ def apply(record: JobRecord | None, event: Event, *, job: str, ts: str) -> JobRe
     """Return the record of `job` after an event at the time `ts`; `record` None: there was none.
 
     Raises `IllegalTransition` for an event that the table does not allow, and for another
-    submission of an input that already has an output.
+    submission of an input that already has an output, unless it is its next take.
     """
     before = S.PENDING if record is None else record.state
     state = TRANSITIONS[before].get(type(event))
@@ -317,12 +381,17 @@ def _begin_attempt(record: JobRecord | None, event: Intended, *, job: str, ts: s
     )
     if record is None:
         return begun
-    same_input = record.fingerprint == event.fingerprint
-    if same_input and record.state in PAID_FOR:
-        message = f"job {job!r} is {record.state.value} for this very input"
+    if record.fingerprint != event.fingerprint:
+        return _with_earlier(begun, record.all_charges)
+    if event.take == record.take + 1 and record.state in REDONE:
+        takes = (*record.takes, record.present_take)
+        return _with_earlier(replace(begun, take=event.take, takes=takes), record.all_charges)
+    if record.state in PAID_FOR or event.take != record.take:
+        message = f"job {job!r} is {record.state.value} for this very input (take {record.take})"
         raise IllegalTransition(message)
-    attempt = record.attempts + 1 if same_input else 1
-    return _with_earlier(replace(begun, attempt=attempt), record.all_charges)
+    attempt = record.attempts + 1
+    same_take = replace(begun, attempt=attempt, take=record.take, takes=record.takes)
+    return _with_earlier(same_take, record.all_charges)
 
 
 def _attach(record: JobRecord, request_id: str) -> JobRecord:

@@ -13,6 +13,7 @@ from enum import StrEnum
 from batchgen.core.events import ErrorKind
 from batchgen.core.jobs import Job
 from batchgen.core.lifecycle import JobRecord, JobState, Records
+from batchgen.core.reviews import Verdict, asks_for_redo, is_unwanted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +35,7 @@ class Disposition(StrEnum):
     SUBMIT_EDITED = "edited"  #: The row has changed, and its old request has ended.
     SUBMIT_AGAIN = "failed, tried again"  #: The API reported a failure; attempts are left.
     RETRY = "tried again on request"  #: The user allowed one more attempt.
+    REDO = "redo"  #: The user wants another take of the same input.
     RESOLVE_BY_RESUBMIT = "in doubt, submitted again"  #: The policy allows it.
     COLLECT = "in flight"  #: Paid for: it is polled to its end before anything else.
     DOWNLOAD = "to download"  #: Succeeded; files are missing.
@@ -43,6 +45,7 @@ class Disposition(StrEnum):
     HELD = "in doubt"  #: Waits for a decision of the user.
     FAILED = "failed"  #: Not submitted again unless the user asks or the row changes.
     GIVEN_UP = "given up"  #: The user accepted how it ended.
+    REJECTED = "rejected"  #: The user does not want this output, so it is not generated again.
     CANCELLED = "cancelled"  #: Not submitted again unless the user asks.
     DEFECT = "left alone after a defect of batchgen"  #: The others continue.
     NOT_KNOWN = "in a state that only a later version knows"  #: Left alone.
@@ -52,7 +55,7 @@ D = Disposition
 
 
 SUBMISSIONS = frozenset(
-    {D.SUBMIT_NEW, D.SUBMIT_EDITED, D.SUBMIT_AGAIN, D.RETRY, D.RESOLVE_BY_RESUBMIT}
+    {D.SUBMIT_NEW, D.SUBMIT_EDITED, D.SUBMIT_AGAIN, D.RETRY, D.REDO, D.RESOLVE_BY_RESUBMIT}
 )
 """Decisions that cost money."""
 
@@ -72,17 +75,43 @@ def disposition(
     *,
     fingerprint: str | None,
     made_before: bool = False,
+    verdict: Verdict | None = None,
 ) -> Disposition:
     """Decide what to do with the job that has this record.
 
     `fingerprint` is that of the row as it is now. None: the manifest has no such row any more, so
     the job can only be collected and downloaded. `made_before` says that an earlier attempt of
-    this job with exactly this input has an output.
+    this job with exactly this input has an output. `verdict` is the last one on the present take.
     """
     if record is None:
         return D.SUBMIT_NEW
     has_row = fingerprint is not None
-    differs = has_row and record.fingerprint not in ("", fingerprint) and not policy.keep_changed
+    is_same = record.fingerprint in ("", fingerprint)
+    differs = has_row and not is_same and not policy.keep_changed
+    is_open = _of_open(record, policy, differs=differs)
+    if is_open is not None:
+        return is_open
+    if record.granted and has_row and record.state in _GRANTABLE:
+        return D.RESTORE if made_before else D.RETRY
+    if not differs and is_unwanted(record, verdict):
+        return D.REJECTED
+    if record.state in (JobState.SUBMITTING, JobState.IN_DOUBT):
+        allowed = policy.resubmit_doubts and record.attempts < policy.max_attempts
+        if not (allowed and has_row):
+            return D.HELD
+        return D.RESTORE if made_before else D.RESOLVE_BY_RESUBMIT
+    if differs:
+        return D.RESTORE if made_before else D.SUBMIT_EDITED
+    if is_same and asks_for_redo(record, verdict):
+        return D.REDO
+    return _of_unchanged(record, policy, has_row=has_row)
+
+
+_GRANTABLE = frozenset({JobState.FAILED, JobState.CANCELLED, JobState.IN_DOUBT})
+
+
+def _of_open(record: JobRecord, policy: Policy, *, differs: bool) -> Disposition | None:
+    """Decide about a job that is paid for and not collected yet; None: it is no such job."""
     match record.state:
         case JobState.UNKNOWN:
             return D.NOT_KNOWN
@@ -92,16 +121,8 @@ def disposition(
             if policy.download:
                 return D.DOWNLOAD
             return D.WAITS if differs else D.DONE
-        case JobState.FAILED | JobState.CANCELLED | JobState.IN_DOUBT if record.granted and has_row:
-            return D.RESTORE if made_before else D.RETRY
-        case JobState.SUBMITTING | JobState.IN_DOUBT:
-            allowed = policy.resubmit_doubts and record.attempts < policy.max_attempts
-            if not (allowed and has_row):
-                return D.HELD
-            return D.RESTORE if made_before else D.RESOLVE_BY_RESUBMIT
-    if differs:
-        return D.RESTORE if made_before else D.SUBMIT_EDITED
-    return _of_unchanged(record, policy, has_row=has_row)
+        case _:
+            return None
 
 
 def _of_unchanged(record: JobRecord, policy: Policy, *, has_row: bool) -> Disposition:
@@ -123,13 +144,17 @@ def _of_unchanged(record: JobRecord, policy: Policy, *, has_row: bool) -> Dispos
 def disposition_of(job: Job, records: Records, policy: Policy) -> Disposition:
     """Decide what to do with the job of a row, as the records are now."""
     fingerprint = job.fingerprint
-    if records.is_downloaded(job.id, fingerprint):
+    reviewed = records.has_verdict(job.id)
+    if records.is_downloaded(job.id, fingerprint) and not reviewed:
         return D.DONE
     record = records.get(job.id)
     if record is None:
         return D.SUBMIT_NEW
     made_before = records.made_before(job.id, fingerprint) is not None
-    return disposition(record, policy, fingerprint=fingerprint, made_before=made_before)
+    verdict = records.verdict(record) if reviewed else None
+    return disposition(
+        record, policy, fingerprint=fingerprint, made_before=made_before, verdict=verdict
+    )
 
 
 def may_generate_again(record: JobRecord, policy: Policy) -> bool:

@@ -26,9 +26,11 @@ from batchgen.core.lifecycle import (
     PAID_FOR,
     JobRecord,
     JobState,
+    Take,
     adopted,
     apply,
 )
+from batchgen.core.reviews import Verdict
 from batchgen.ledger.earlier_fingerprints import EarlierFingerprints
 from batchgen.ledger.request_ids import RequestIds
 from batchgen.system.files import open_regular
@@ -149,6 +151,12 @@ class RecordIndex:
         self._held: dict[str, JobRecord] = {}
         self._made_before: dict[str, dict[str, int | JobRecord]] = {}
         """By job and fingerprint."""
+        self._with_takes: set[str] = set()
+        """Jobs of which more than one take was ever requested."""
+        self._heirs: dict[str, str] = {}
+        """Names that were adopted, each with the job that has its record now."""
+        self._verdicts: dict[str, dict[int, Verdict]] = {}
+        """By job and take, the last one."""
         self.highest_usd: dict[str, float] = {}
         """By model: the highest cost that the API ever reported."""
         self.costliest: dict[str, str] = {}
@@ -226,8 +234,10 @@ class RecordIndex:
 
     def _keep_output(self, row: int) -> None:
         """Keep the present record of a job that gets another input, if it has an output."""
-        if _IS_PAID_FOR[self._codes[row]]:
+        if _IS_PAID_FOR[self._codes[row]] or self._jobs[row] in self._with_takes:
             before, begin = self._record(row), self._offsets[row]
+            if not before.has_output:
+                return
             made = self._made_before.setdefault(before.job, {})
             made[before.fingerprint] = before if begin == _NOT_ON_DISK else begin
         elif self._jobs[row] in self._made_before:  # it was used again, and is no more
@@ -240,6 +250,11 @@ class RecordIndex:
         del self._rows[record.job]
         self._held.pop(record.job, None)
         heir = record.adopted_by or ""
+        self._heirs[record.job] = heir
+        if verdicts := self._verdicts.pop(record.job, None):
+            self._verdicts[heir] = verdicts | self._verdicts.get(heir, {})
+        if record.job in self._with_takes:
+            self._with_takes.add(heir)
         if made := self._made_before.pop(record.job, None):
             self._made_before[heir] = made | self._made_before.get(heir, {})
         if (new_row := self._rows.get(heir)) is not None and not self._models[new_row]:
@@ -247,6 +262,8 @@ class RecordIndex:
 
     def _learn(self, row: int, record: JobRecord) -> None:
         """Note the model of a job, and its costs if they are the highest of their models."""
+        if record.takes:
+            self._with_takes.add(record.job)
         if record.model:
             number = self._model_names.get(record.model)
             if number is None:
@@ -289,6 +306,34 @@ class RecordIndex:
         for row, code in enumerate(self._codes):
             if code in wanted:
                 yield self._record(row)
+
+    def set_verdicts(self, verdicts: Iterable[Verdict]) -> None:
+        """Know these verdicts, in their order, and no others.
+
+        One on a job that was adopted is about the job that has its record now.
+        """
+        self._verdicts = {}
+        for verdict in verdicts:
+            job, seen = verdict.job, {verdict.job}
+            while job not in self._rows and (heir := self._heirs.get(job)) and heir not in seen:
+                job = heir
+                seen.add(job)
+            self._verdicts.setdefault(job, {})[verdict.take] = verdict
+
+    def verdict(self, record: JobRecord) -> Verdict | None:
+        """Return the last verdict on the take of this record."""
+        found = self._verdicts.get(record.job, {}).get(record.take)
+        return found if found is not None and found.is_about(record) else None
+
+    def verdict_on(self, job: str, take: Take) -> Verdict | None:
+        """Return the last verdict on an earlier take of a job."""
+        found = self._verdicts.get(job, {}).get(take.take)
+        is_same = found is not None and found.submitted_at in (None, take.submitted_at or "")
+        return found if is_same else None
+
+    def has_verdict(self, job: str) -> bool:
+        """Tell whether there is any verdict on this job."""
+        return job in self._verdicts
 
     def made_before(self, job: str, fingerprint: str) -> JobRecord | None:
         """Return an earlier record of this job with this input and an output.

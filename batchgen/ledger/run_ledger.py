@@ -11,12 +11,14 @@ from batchgen.core.errors import LedgerForeign, LocalIOError
 from batchgen.core.events import AnswerLost, Event, Intended
 from batchgen.core.jobs import Batch
 from batchgen.core.ledger_codec import BadLine, decode, encode, encode_header
-from batchgen.core.lifecycle import CRASHED, JobRecord, JobState, adopted, apply, restored
+from batchgen.core.lifecycle import CRASHED, JobRecord, JobState, Take, adopted, apply, restored
+from batchgen.core.reviews import Verdict
 from batchgen.core.units import timestamp
 from batchgen.ledger.disk_reserve import DiskReserve
 from batchgen.ledger.group_commit import GroupCommit
 from batchgen.ledger.lock import RunLock
 from batchgen.ledger.replay import Replay, replay, require_ledger
+from batchgen.ledger.reviews_file import read_reviews
 from batchgen.ports import Clock
 from batchgen.system.files import (
     remove_leftovers,
@@ -35,6 +37,7 @@ class RunLedger:
         self, lock: RunLock, replayed: Replay, commit: GroupCommit, clock: Clock, notes: list[str]
     ) -> None:
         self._lock = lock
+        self._run_dir = replayed.path.parent
         self._index = replayed.index
         self._commit = commit
         self._clock = clock
@@ -97,7 +100,9 @@ class RunLedger:
             replayed = replay(path)
         reserve = DiskReserve.take(run_dir)
         commit = GroupCommit(path, size_bytes=replayed.position.offset, reserve=reserve)
-        return cls(lock, replayed, commit, clock, notes)
+        ledger = cls(lock, replayed, commit, clock, notes)
+        ledger.read_reviews()
+        return ledger
 
     def get(self, job: str) -> JobRecord | None:
         """Return the record of a job, if there is one."""
@@ -122,6 +127,22 @@ class RunLedger:
     def made_before_keys(self) -> Iterable[tuple[str, str]]:
         """Return the job and fingerprint of each record that `made_before` may return."""
         return self._index.made_before_keys()
+
+    def verdict(self, record: JobRecord) -> Verdict | None:
+        """Return the last verdict on the take of this record."""
+        return self._index.verdict(record)
+
+    def verdict_on(self, job: str, take: Take) -> Verdict | None:
+        """Return the last verdict on an earlier take of a job."""
+        return self._index.verdict_on(job, take)
+
+    def has_verdict(self, job: str) -> bool:
+        """Tell whether there is any verdict on this job."""
+        return self._index.has_verdict(job)
+
+    def read_reviews(self) -> None:
+        """Know the verdicts as they are now. Raises `LocalIOError`."""
+        self._index.set_verdicts(read_reviews(self._run_dir))
 
     def knows_request(self, request_id: str) -> bool:
         """Tell whether any record, of any attempt of any job, has this request_id."""

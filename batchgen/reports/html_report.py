@@ -63,7 +63,7 @@ def card_of(row: ResultRow) -> Card:
         "state": cells["state"],
         "text": _text(row),
         "error": cells["error"],
-        "files": [_card_file(file) for file in (row.record.files if row.record else ())],
+        "files": [_card_file(file) for file in (row.shown.files if row.shown else ())],
     }
 
 

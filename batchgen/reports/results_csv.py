@@ -6,17 +6,33 @@ The same state gives the same bytes.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from batchgen.core.lifecycle import JobRecord, JobState
+from batchgen.core.events import OutputFile
+from batchgen.core.lifecycle import JobRecord, JobState, Take
+from batchgen.core.reviews import Verdict
 from batchgen.core.spreadsheet import RESULT_COLUMNS, carried_names, defuse
 from batchgen.system.files import replace_file
 
 INVALID = "invalid"
 """In place of a state, for a wrong row."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakeRow:
+    """One take of a job, as the results and the page show it."""
+
+    take: int
+    state: str
+    files: tuple[OutputFile, ...] = ()
+    outputs: tuple[str, ...] = ()
+    cost_usd: float | None = None
+    submitted_at: str | None = None
+    verdict: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +45,21 @@ class ResultRow:
     record: JobRecord | None
     problems: tuple[str, ...] = ()
     """Mistakes in the row; a row with mistakes was never a job."""
+    takes: tuple[TakeRow, ...] = ()
+    """Every take of the present input, the present one last; none if nothing was submitted."""
+
+    @property
+    def take(self) -> TakeRow | None:
+        """The present take: the one that state, error and verdict are about."""
+        if self.takes:
+            return self.takes[-1]
+        return None if self.record is None else _take_row(self.record.present_take, None)
+
+    @property
+    def shown(self) -> TakeRow | None:
+        """The take whose files are shown: the last one on disk, or else the present one."""
+        good = (one for one in reversed(self.takes) if one.files)
+        return next(good, self.take)
 
 
 def write_results(path: Path, columns: Sequence[str], rows: Iterable[ResultRow]) -> None:
@@ -69,7 +100,37 @@ def result_cells(row: ResultRow) -> dict[str, str]:
         cells["state"], cells["attempts"] = JobState.PENDING.value, "0"
     else:
         cells.update(_cells_of_record(row.record))
+    if (shown := row.shown) is not None:
+        cells["outputs"] = "\n".join(shown.outputs)
+        cells["files"] = "\n".join(file.path for file in shown.files)
+    if (take := row.take) is not None:
+        cells["verdict"], cells["note"] = take.verdict, take.note
     return cells
+
+
+def takes_of(
+    record: JobRecord | None,
+    verdict: Callable[[JobRecord], Verdict | None],
+    verdict_on: Callable[[str, Take], Verdict | None],
+) -> tuple[TakeRow, ...]:
+    """Return the takes of a job, each with the last verdict on it."""
+    if record is None:
+        return ()
+    earlier = (_take_row(one, verdict_on(record.job, one)) for one in record.takes)
+    return (*earlier, _take_row(record.present_take, verdict(record)))
+
+
+def _take_row(take: Take, verdict: Verdict | None) -> TakeRow:
+    return TakeRow(
+        take=take.take,
+        state=take.ended,
+        files=take.files,
+        outputs=take.outputs,
+        cost_usd=take.cost_usd,
+        submitted_at=take.submitted_at,
+        verdict=verdict.verdict.value if verdict is not None else "",
+        note=verdict.note if verdict is not None else "",
+    )
 
 
 def _cells_of_record(record: JobRecord) -> dict[str, str]:
@@ -84,5 +145,5 @@ def _cells_of_record(record: JobRecord) -> dict[str, str]:
         "error": f"{record.error.kind}: {record.error.message}" if record.error else "",
         "submitted_at": record.submitted_at or "",
         "finished_at": record.finished_at or "",
-        "take": "1",
+        "take": str(record.take),
     }

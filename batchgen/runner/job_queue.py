@@ -105,6 +105,7 @@ class JobQueue:
         no other look at the ledger.
         """
         is_made = record is not None and record.state in PAID_FOR
+        is_made = is_made and not self._records.has_verdict(job.id)
         if is_made and record is not None and record.fingerprint == job.fingerprint:
             return False
         return disposition_of(job, self._records, self._policy) in NEEDS_A_TURN

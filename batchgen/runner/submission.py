@@ -37,6 +37,7 @@ from batchgen.core.events import (
 )
 from batchgen.core.jobs import Job
 from batchgen.core.lifecycle import JobRecord
+from batchgen.core.reviews import take_to_submit
 from batchgen.core.stop_reasons import StopReason
 from batchgen.core.throttle import Backoff, ConcurrencyWindow
 from batchgen.runner.context import RunContext
@@ -105,10 +106,14 @@ class Submission:
         return record
 
     async def _post(self, job: Job) -> SubmitAnswer:
+        ledger = self.context.ledger
+        record = ledger.get(job.id)
+        verdict = None if record is None else ledger.verdict(record)
         intent = Intended(
             model=job.model,
             input=job.input,
             fingerprint=job.fingerprint,
+            take=take_to_submit(record, verdict, fingerprint=job.fingerprint),
             price_usd=self.spending.price_usd(job),
         )
         holds = -1 if self.admission.held else self.admission.holds

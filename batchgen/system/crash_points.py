@@ -48,6 +48,10 @@ class CrashPoint(StrEnum):
     told yet, so both are right."""
     COMPACTION_WRITTEN = "compaction-written"
     """The compacted ledger is whole beside the old one, which is still the ledger."""
+    REVIEW_WRITTEN = "review-written"
+    """Verdicts are in the file and may not be durable; nobody was told that they are stored."""
+    REVIEW_DURABLE = "review-durable"
+    """The verdicts are durable, and the user was not told yet."""
     COMPACTION_RENAMED = "compaction-renamed"
     """The compacted ledger has replaced the old one; its name may not be durable yet."""
 

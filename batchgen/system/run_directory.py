@@ -26,6 +26,16 @@ class RunDirectory:
         return self.path / "ledger.jsonl"
 
     @property
+    def reviews(self) -> Path:
+        """The verdicts of the user, append-only."""
+        return self.path / "reviews.jsonl"
+
+    @property
+    def workbook(self) -> Path:
+        """The results as a workbook with thumbnails."""
+        return self.path / "results.xlsx"
+
+    @property
     def lock(self) -> Path:
         """The file whose lock makes a run the only writer."""
         return self.path / "ledger.lock"
@@ -89,7 +99,10 @@ class RunDirectory:
         """Return whether a path is that of one of these files, and not of an output."""
         if not path.is_relative_to(self.path):
             return False
-        files = (self.run_file, self.jobs_file, self.results, self.page, self.sandbox_journal)
+        files = (
+            self.run_file, self.jobs_file, self.results, self.workbook, self.page,
+            self.sandbox_journal,
+        )  # fmt: skip
         first = path.relative_to(self.path).parts[:1]
         names = {one.name for one in (*files, self.schemas, self.downloads)}
         return any(name in names or name.startswith(("ledger.", "reviews.")) for name in first)

@@ -32,7 +32,8 @@ from batchgen.core.errors import LocalIOError
 from batchgen.core.events import ErrorKind, Event, Intended, JobError, OutputFile
 from batchgen.core.jobs import Job, Where
 from batchgen.core.json_reader import JSONValue
-from batchgen.core.lifecycle import PAID_FOR, JobRecord, JobState, adopted, apply, restored
+from batchgen.core.lifecycle import JobRecord, JobState, Take, adopted, apply, restored
+from batchgen.core.reviews import Verdict
 from batchgen.core.units import timestamp
 from batchgen.ports import FilesSaved, SaveAnswer
 from tests.kit import MODEL, OTHER_MODEL
@@ -71,6 +72,7 @@ class MemoryLedger:
     fail_on: Callable[[str, Event], Exception | None] = lambda job, event: None
     disk_is_full: bool = False
     request_ids: set[str] = field(default_factory=set)
+    verdicts: dict[str, Verdict] = field(default_factory=dict)
 
     def get(self, job: str) -> JobRecord | None:
         return self.known.get(job)
@@ -90,6 +92,16 @@ class MemoryLedger:
         now = self.known.get(job)
         is_present = now is not None and now.fingerprint == fingerprint
         return None if is_present else self.made.get((job, fingerprint))
+
+    def verdict(self, record: JobRecord) -> Verdict | None:
+        found = self.verdicts.get(record.job)
+        return found if found is not None and found.is_about(record) else None
+
+    def verdict_on(self, job: str, take: Take) -> Verdict | None:
+        return None
+
+    def has_verdict(self, job: str) -> bool:
+        return job in self.verdicts
 
     def made_before_keys(self) -> Iterable[tuple[str, str]]:
         return self.made
@@ -128,7 +140,7 @@ class MemoryLedger:
 
     async def _put(self, record: JobRecord) -> JobRecord:
         before = self.known.get(record.job)
-        if before and before.state in PAID_FOR and before.fingerprint != record.fingerprint:
+        if before and before.has_output and before.fingerprint != record.fingerprint:
             self.made[before.job, before.fingerprint] = before
         self.known[record.job] = record
         self.request_ids.update(filter(None, [record.request_id]))
