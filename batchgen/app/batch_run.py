@@ -279,6 +279,7 @@ class BatchRun:
 
         `final` is the plan for the selected jobs as they are now.
         """
+        self.ledger.read_reviews()  # some may have been given during the run
         code = self._report_of(self.ledger).end(final, outcome)
         is_whole = selected.is_whole and self.loaded.manifest.selection is None
         if not (final if is_whole else self._scope(self.ledger).whole_plan()).work_left:

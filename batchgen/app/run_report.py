@@ -12,6 +12,7 @@ from batchgen.app.result_files import rows_of_batch, summary_of, write_result_fi
 from batchgen.core.exit_codes import exit_code, reason_texts
 from batchgen.core.lifecycle import Records
 from batchgen.core.plan import Plan
+from batchgen.core.reviews import seed_sentence
 from batchgen.core.stop_reasons import StopReason
 from batchgen.core.summary import Summary
 from batchgen.core.units import count_text
@@ -49,7 +50,7 @@ class RunReport:
     def say_plan(self, plan: Plan) -> None:
         """Print what the run is going to do, and what that is expected to cost."""
         self.context.console.say(self._plan_sentence(plan))
-        if sentence := price_sentence(plan):
+        for sentence in filter(None, (price_sentence(plan), _seeds(plan))):
             self.context.console.say(sentence)
 
     def show_plan(self, plan: Plan, balance: str) -> None:
@@ -57,11 +58,13 @@ class RunReport:
         console = self.context.console
         if self.as_json:
             console.print_json(plan_json(plan))
+            if sentence := _seeds(plan):
+                console.say(sentence)
             return
         console.print_lines(
             self._plan_sentence(plan),
             *plan_table(plan),
-            *filter(None, (price_sentence(plan), balance)),
+            *filter(None, (price_sentence(plan), _seeds(plan), balance)),
             "nothing was submitted (dry run)",
         )
 
@@ -120,3 +123,8 @@ class RunReport:
         first = next((advice for reason, advice in _ADVICE.items() if reason in reasons), "")
         resume = f"{first}to resume, run: {self.command_line}"
         return f"{why}: {count_text(left, 'job')} left; {resume}"
+
+
+def _seeds(plan: Plan) -> str:
+    """Return the warning about jobs to redo whose row fixes a seed; empty if there are none."""
+    return seed_sentence(plan.fixed_seeds) if plan.fixed_seeds else ""

@@ -77,7 +77,8 @@ class RunScope:
             if own is None or job in own:
                 record = self.records.get(job)
                 fingerprint = record.fingerprint if record is not None else ""
-                plan.add(disposition(record, policy, fingerprint=fingerprint))
+                verdict = self.records.verdict(record) if record is not None else None
+                plan.add(disposition(record, policy, fingerprint=fingerprint, verdict=verdict))
         return plan
 
     def begun_with(self) -> frozenset[str] | None:

@@ -113,6 +113,7 @@ class SelectedJobs:
         for job in self.jobs():
             kind = self._after_defect(job) if job.id in left_alone else self.disposition(job)
             plan.add(kind, price_of(job) if kind in SUBMISSIONS else None)
+            plan.fixed_seeds += kind is Disposition.REDO and "seed" in job.input
         if self.in_state is None:
             self._count_removed(plan)
         return plan

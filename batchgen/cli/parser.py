@@ -91,6 +91,15 @@ def _add_status(parser: Parser) -> None:
         help="show it again every so often, until no run is active (2)")  # fmt: skip
 
 
+def _add_review(parser: Parser) -> None:
+    add_batch_flags(parser)
+    add = parser.add_argument
+    add("file", metavar="F",
+        help="verdicts: review.csv, an edited results.csv or results.xlsx, JSON lines,"
+        " or - for CSV from stdin")  # fmt: skip
+    add("--json", action="store_true", help="print the counts as JSON")
+
+
 def _add_runs(parser: Parser) -> None:
     add_batch_flags(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -157,6 +166,7 @@ _COMMANDS: dict[str, tuple[str, Callable[[Parser], None]]] = {
     "check": ("Check every row; sends and writes nothing.", _add_check),
     "status": ("Show counts by state, cost, and failures by cause.", _add_status),
     "report": ("Write results.csv and report.html again; no network.", add_batch_flags),
+    "review": ("Store verdicts (keep, redo, reject) on what was made.", _add_review),
     "runs": ("List the run directories of a manifest and how each run ended.", _add_runs),
     "ledger": ("Verify, repair, compact or show the ledger of a run directory.", _add_ledger),
     "models": ("List the known models, or show one.", _add_models),

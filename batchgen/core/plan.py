@@ -185,6 +185,8 @@ class Plan:
     """The expected cost of the submissions whose price is known."""
     unpriced: int = 0
     """Submissions without a known price."""
+    fixed_seeds: int = 0
+    """Jobs to redo whose row fixes a seed."""
 
     @property
     def jobs(self) -> int:

@@ -7,6 +7,7 @@ says nothing of the one that an edited row makes, although both are the first ta
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from enum import StrEnum
 
 from msgspec import Struct
@@ -39,6 +40,17 @@ class Verdict(Struct, frozen=True, kw_only=True, gc=False):
         return self.take == record.take and same_post
 
 
+def verdicts_by_take(verdicts: Iterable[Verdict]) -> Callable[[JobRecord], Verdict | None]:
+    """Return a function that gives the last verdict on the take of a record."""
+    last = {(one.job, one.take): one for one in verdicts}
+
+    def of(record: JobRecord) -> Verdict | None:
+        found = last.get((record.job, record.take))
+        return found if found is not None and found.is_about(record) else None
+
+    return of
+
+
 def asks_for_redo(record: JobRecord, verdict: Verdict | None) -> bool:
     """Tell whether the user asked for the next take, and no intent of it has used that up.
 
@@ -65,3 +77,9 @@ def take_to_submit(record: JobRecord | None, verdict: Verdict | None, *, fingerp
     if record is None or record.fingerprint != fingerprint:
         return 1
     return record.take + 1 if asks_for_redo(record, verdict) else record.take
+
+
+def seed_sentence(jobs: int) -> str:
+    """Return what to say of another take of rows that fix a seed."""
+    rows = "the row fixes" if jobs == 1 else f"{jobs:,} of the rows fix"
+    return f"redo: {rows} a seed, so the picture may come out the same; change or remove it"

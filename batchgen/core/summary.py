@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from batchgen.core.exit_codes import exit_code
 from batchgen.core.lifecycle import CRASHED, IN_FLIGHT, JobRecord, JobState
 from batchgen.core.plan import Disposition, Plan, Policy, disposition
+from batchgen.core.reviews import Verdict
 from batchgen.core.time_left import RECENT_JOBS, time_left_s
 from batchgen.core.units import seconds
 
@@ -129,6 +130,7 @@ class LiveSummary:
         *,
         unselected: Iterable[str] = (),
         invalid: int = 0,
+        verdict: Callable[[JobRecord], Verdict | None] = lambda _: None,
     ) -> None:
         """Begin with the rows of the manifest: job to fingerprint, and how many are invalid.
 
@@ -137,6 +139,7 @@ class LiveSummary:
         were still as it was submitted.
         """
         self._rows = rows
+        self._verdict = verdict
         self._policy = policy or Policy()
         self._invalid = invalid
         self._summary = Summary(invalid=invalid)
@@ -189,7 +192,8 @@ class LiveSummary:
         if record.adopted_by is not None:  # another job took it over, so its row is new again
             return self._first.get(record.job)
         fingerprint = record.fingerprint if self._rows is None else self._rows.get(record.job)
-        kind = disposition(record, self._policy, fingerprint=fingerprint)
+        verdict = self._verdict(record)
+        kind = disposition(record, self._policy, fingerprint=fingerprint, verdict=verdict)
         return JobShare.of(record)._replace(disposition=kind)
 
     def _put(self, job: str, share: JobShare | None) -> None:
