@@ -17,6 +17,7 @@ from batchgen.app.result_files import (
     rows_of_ledger,
     summary_of,
     write_result_files,
+    write_results_workbook,
 )
 from batchgen.app.run_directories import default_directories
 from batchgen.app.run_file import first_jobs
@@ -28,6 +29,7 @@ from batchgen.core.units import seconds
 from batchgen.ledger.record_index import RecordIndex
 from batchgen.ledger.replay import replay
 from batchgen.reports.results_csv import ResultRow
+from batchgen.reports.results_xlsx import MAX_ROWS
 from batchgen.system.run_directory import RunDirectory
 
 
@@ -76,11 +78,17 @@ class BatchSnapshot:
         ended = (moment for moment in moments if moment is not None)
         return time_left_s(ended, summary.unfinished, now_s=now_s)
 
-    def write_result_files(self) -> None:
-        """Write results.csv and report.html. Raises `LocalIOError`."""
+    def write_result_files(self, *, xlsx: bool = False) -> int:
+        """Write the results and the page; with `xlsx` the workbook however many rows there are.
+
+        Return how many rows did not fit into the workbook. Raises `LocalIOError`.
+        """
         self.directory.create()
         columns: Sequence[str] = () if self.loaded is None else self.loaded.manifest.columns
-        write_result_files(self.directory, columns, self.rows())
+        summary = write_result_files(self.directory, columns, self.rows())
+        if not xlsx or summary.jobs <= MAX_ROWS:
+            return 0
+        return write_results_workbook(self.directory, columns, self.rows())
 
 
 def read_snapshot(ref: BatchRef, context: CommandContext) -> BatchSnapshot:

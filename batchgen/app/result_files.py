@@ -1,15 +1,17 @@
-"""The files that people read after a run: results.csv and report.html."""
+"""The files that people read after a run: results.csv, results.xlsx and report.html."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 from batchgen.app.spool import Spool
 from batchgen.core.lifecycle import JobRecord, Records
 from batchgen.core.summary import Summary
 from batchgen.reports.html_report import MAX_CARDS, Card, card_of, write_report
 from batchgen.reports.results_csv import ResultRow, takes_of, write_results
+from batchgen.reports.results_xlsx import MAX_ROWS, PICTURE_PX, write_workbook
 from batchgen.reports.status_text import state_phrases
+from batchgen.reports.thumbnails import Thumbnails
 from batchgen.system.run_directory import RunDirectory
 
 
@@ -73,18 +75,33 @@ def _add(summary: Summary, row: ResultRow) -> None:
         summary.count(row.record)
 
 
+WORKBOOK_S = 30.0
+"""Time at the end of a run for thumbnails; `report` takes as long as it needs."""
+
+
 def write_result_files(
-    directory: RunDirectory, columns: Sequence[str], rows: Iterable[ResultRow]
+    directory: RunDirectory,
+    columns: Sequence[str],
+    rows: Iterable[ResultRow],
+    *,
+    has_time: Callable[[], bool] = lambda: True,
 ) -> Summary:
-    """Write both files in one pass, and return the totals. Raises `LocalIOError`."""
+    """Write all files in one pass, and return the totals. Raises `LocalIOError`.
+
+    The workbook is left as it is if there are more rows than `MAX_ROWS`. Thumbnails are made for
+    as long as `has_time` says.
+    """
     summary = Summary()
     cards: list[Card] = []
+    few: list[ResultRow] = []
 
     def counted() -> Iterator[ResultRow]:
         for row in rows:
             _add(summary, row)
             if len(cards) < MAX_CARDS:
                 cards.append(card_of(row))
+            if len(few) <= MAX_ROWS:
+                few.append(row)
             yield row
 
     write_results(directory.results, columns, counted())
@@ -92,4 +109,42 @@ def write_result_files(
     write_report(
         directory.page, title=directory.title, facts=facts, cards=cards, total=summary.jobs
     )
+    if len(few) <= MAX_ROWS:
+        write_results_workbook(directory, columns, few, has_time=has_time)
     return summary
+
+
+def write_results_workbook(
+    directory: RunDirectory,
+    columns: Sequence[str],
+    rows: Iterable[ResultRow],
+    *,
+    has_time: Callable[[], bool] = lambda: True,
+) -> int:
+    """Write results.xlsx, and return how many rows did not fit. Raises `LocalIOError`."""
+    summary = Summary()
+
+    def counted() -> Iterator[ResultRow]:
+        for row in rows:
+            _add(summary, row)
+            yield row
+
+    def facts() -> Iterator[tuple[str, str | float]]:
+        yield "batch", directory.title
+        yield "jobs", summary.jobs
+        for state, count in sorted(summary.states.items()):
+            yield f"jobs {state.value}", count
+        if summary.invalid:
+            yield "jobs invalid", summary.invalid
+        yield "files", summary.files
+        yield "cost in USD", round(summary.cost_usd, 6)
+        for (kind, message), count in summary.errors.most_common(_SHOWN_ERRORS):
+            yield f"{count:,} {kind}", message
+
+    pictures = Thumbnails(run_dir=directory.path, size_px=PICTURE_PX, has_time=has_time)
+    return write_workbook(
+        directory.workbook, columns, counted(), summary=facts, picture_of=pictures
+    )
+
+
+_SHOWN_ERRORS = 50

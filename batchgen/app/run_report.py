@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from batchgen.app.api_wait import unreachable_text
 from batchgen.app.command_context import CommandContext
-from batchgen.app.result_files import rows_of_batch, summary_of, write_result_files
+from batchgen.app.result_files import WORKBOOK_S, rows_of_batch, summary_of, write_result_files
 from batchgen.core.exit_codes import exit_code, reason_texts
 from batchgen.core.lifecycle import Records
 from batchgen.core.plan import Plan
 from batchgen.core.reviews import seed_sentence
-from batchgen.core.stop_reasons import StopReason
+from batchgen.core.stop_reasons import SIGNALS, StopReason
 from batchgen.core.summary import Summary
 from batchgen.core.units import count_text
 from batchgen.reports.plan_text import plan_json, plan_sentence, plan_table, price_sentence
@@ -32,6 +32,9 @@ _ADVICE = {
     StopReason.BALANCE: "add balance at runcomfy.com; then ",
 }
 """What the user can do before resuming, for the first of these reasons that applies."""
+
+HURRIED_S = 1.0
+"""Time for thumbnails after a signal, which ends a run within 5 s."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +98,8 @@ class RunReport:
             console.insist(unreachable_text(origin, outcome.silence, environment))
         if outcome.failure is not None:
             console.insist(str(outcome.failure))
-        summary = self._write_result_files() if outcome.failure is None else None
+        is_hurried = any(reason in SIGNALS for reason in reasons)
+        summary = self._write_result_files(is_hurried) if outcome.failure is None else None
         self._say_summary(summary or summary_of(self._rows()), code, reasons)
         if code not in (0, 1):
             console.insist(self._how_to_resume(reasons, left=final.work_left))
@@ -112,8 +116,13 @@ class RunReport:
     def _plan_sentence(self, plan: Plan) -> str:
         return plan_sentence(plan, invalid=self.loaded.spool.invalid)
 
-    def _write_result_files(self) -> Summary:
-        return write_result_files(self.directory, self.loaded.manifest.columns, self._rows())
+    def _write_result_files(self, is_hurried: bool) -> Summary:
+        clock, begun_s = self.context.clock, self.context.clock.monotonic_s()
+        left_s = HURRIED_S if is_hurried else WORKBOOK_S
+        return write_result_files(
+            self.directory, self.loaded.manifest.columns, self._rows(),
+            has_time=lambda: clock.monotonic_s() - begun_s < left_s,
+        )  # fmt: skip
 
     def _rows(self) -> Iterator[ResultRow]:
         return rows_of_batch(self.loaded.spool, self.records, self.begun_with)

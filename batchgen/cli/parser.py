@@ -100,6 +100,12 @@ def _add_review(parser: Parser) -> None:
     add("--json", action="store_true", help="print the counts as JSON")
 
 
+def _add_report(parser: Parser) -> None:
+    add_batch_flags(parser)
+    parser.add_argument("--xlsx", action="store_true",
+        help="write results.xlsx also for more than 5,000 rows")  # fmt: skip
+
+
 def _add_runs(parser: Parser) -> None:
     add_batch_flags(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -165,7 +171,7 @@ _COMMANDS: dict[str, tuple[str, Callable[[Parser], None]]] = {
     "cancel": ("Cancel what is still queued remotely.", _add_cancel),
     "check": ("Check every row; sends and writes nothing.", _add_check),
     "status": ("Show counts by state, cost, and failures by cause.", _add_status),
-    "report": ("Write results.csv and report.html again; no network.", add_batch_flags),
+    "report": ("Write the results and the page again; no network.", _add_report),
     "review": ("Store verdicts (keep, redo, reject) on what was made.", _add_review),
     "runs": ("List the run directories of a manifest and how each run ended.", _add_runs),
     "ledger": ("Verify, repair, compact or show the ledger of a run directory.", _add_ledger),

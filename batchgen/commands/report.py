@@ -1,4 +1,4 @@
-"""`batchgen report`: write results.csv and report.html again."""
+"""`batchgen report`: write results.csv, results.xlsx and report.html again."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from batchgen.app.command_context import CommandContext
 
 
 def handle(args: argparse.Namespace, context: CommandContext) -> int:
-    """Write both files without network or token, and print where the page is."""
+    """Write all of them without network or token, and print where the page is."""
     with read_snapshot(BatchRef.of(args), context) as snapshot:
         if snapshot.note:
             context.console.say(snapshot.note)
-        snapshot.write_result_files()
+        if left_out := snapshot.write_result_files(xlsx=args.xlsx):
+            context.console.insist(f"results.xlsx: {left_out:,} rows did not fit into a sheet")
     context.console.confirm(str(snapshot.directory.page))
     return 0
