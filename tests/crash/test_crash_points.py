@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 from collections import Counter
@@ -79,8 +80,11 @@ CASES = [
     Case(P.LINE_WRITTEN, 2, left="in_queue", accepted=1),
 ]
 
-NOT_OF_A_RUN = {P.COMPACTION_WRITTEN, P.COMPACTION_RENAMED}
+OF_COMPACTION = {P.COMPACTION_WRITTEN, P.COMPACTION_RENAMED}
 """Passed by `batchgen ledger compact` only."""
+OF_REVIEW = {P.REVIEW_WRITTEN, P.REVIEW_DURABLE}
+"""Passed by `batchgen review` only."""
+NOT_OF_A_RUN = OF_COMPACTION | OF_REVIEW
 
 
 @pytest.fixture(scope="module")
@@ -241,7 +245,67 @@ def test_a_file_that_a_crash_left_unrecorded_stays_the_only_one(scene: Scene) ->
     assert len(scene.final_files()) == len(scene.rows)
 
 
-@pytest.mark.parametrize("point", sorted(NOT_OF_A_RUN), ids=str)
+def review(scene: Scene, *verdicts: str) -> list[str]:
+    """Write a file of verdicts, and return the command that stores them."""
+    path = scene.folder / "review.csv"
+    path.write_text("job,take,verdict\n" + "".join(f"{one}\n" for one in verdicts))
+    target = ["--run-dir", str(scene.run_dir), "--model", MODEL]
+    return ["review", str(scene.folder / "batch.csv"), str(path), *target]
+
+
+def takes(scene: Scene, job: str) -> list[tuple[int, str]]:
+    """Return take and state of each line of a job, in order."""
+    lines = (scene.run_dir / "ledger.jsonl").read_text().splitlines()[1:]
+    records = [json.loads(line) for line in lines if line.endswith("}")]
+    return [(one.get("take", 1), one["state"]) for one in records if one["job"] == job]
+
+
+@pytest.mark.parametrize("point", sorted(OF_REVIEW), ids=str)
+def test_a_kill_during_a_review_stores_all_or_asks_again(point: P, scene: Scene) -> None:
+    """The same command again stores the same verdict, and the redo is paid for once."""
+    assert scene.resume() == 0
+    words = review(scene, "j2,1,redo")
+    scene.die(point, 1, *words)
+    assert cli.main(words) == 0
+
+    assert scene.resume() == 0
+    assert scene.resume() == 0
+    assert scene.accepted()[scene.rows["j2"]] == 2
+    assert takes(scene, "j2")[-1] == (2, "downloaded")
+
+
+@pytest.mark.parametrize(
+    ("point", "paid", "left"),
+    [
+        (P.BEFORE_INTENT, 2, (2, "downloaded")),
+        (P.INTENT_DURABLE, 1, (2, "in_doubt")),
+        (P.ANSWER_HEARD, 2, (2, "in_doubt")),
+        pytest.param(P.REQUEST_ID_DURABLE, 2, (2, "downloaded"), marks=pytest.mark.slow),
+        pytest.param(P.RESULT_DURABLE, 2, (2, "downloaded"), marks=pytest.mark.slow),
+        pytest.param(P.FILE_RENAMED, 2, (2, "downloaded"), marks=pytest.mark.slow),
+        pytest.param(P.LINE_HALF_WRITTEN, 2, (2, "downloaded"), marks=pytest.mark.slow),
+    ],
+    ids=str,
+)
+def test_a_kill_during_a_redo_pays_for_one_take(
+    point: P, paid: int, left: tuple[int, str], scene: Scene
+) -> None:
+    """Its intent uses the redo up: whatever happens then, nothing is submitted in its place."""
+    assert scene.resume() == 0
+    before = {path.name: path.read_bytes() for path in scene.final_files()}
+    assert cli.main(review(scene, "j2,1,redo")) == 0
+    scene.die(point, 1)
+
+    code = int(left[1] == "in_doubt")
+    assert [scene.resume(), scene.resume()] == [code, code]
+    assert scene.accepted()[scene.rows["j2"]] == paid
+    assert takes(scene, "j2")[-1] == left
+    after = {path.name: path.read_bytes() for path in scene.final_files()}
+    assert {name: after[name] for name in before} == before
+    assert ("j2-take2-1.png" in after) is (not code)
+
+
+@pytest.mark.parametrize("point", sorted(OF_COMPACTION), ids=str)
 def test_a_kill_during_compaction_leaves_one_whole_ledger(point: CrashPoint, scene: Scene) -> None:
     """The old one or the new one: the same records, and nothing to do for the next run."""
     scene.die(P.REQUEST_ID_DURABLE, 2)
