@@ -142,7 +142,10 @@ waits for its own decision, and what is not on disk yet is fetched first."""
 
 
 # Other keys than those of a record: what is left of a damaged line is read by its keys.
-_TAKE_KEYS = {"take": "n", "outputs": "urls", "submitted_at": "at", "cost_usd": "usd"}
+_TAKE_KEYS = {
+    "take": "n", "request_id": "request", "outputs": "urls", "submitted_at": "at",
+    "cost_usd": "usd",
+}  # fmt: skip
 
 
 class Take(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename=_TAKE_KEYS):
@@ -151,6 +154,7 @@ class Take(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rena
     take: int
     ended: str
     """The state in which it ended."""
+    request_id: str | None = None
     submitted_at: str | None = None
     outputs: tuple[str, ...] = ()
     files: tuple[OutputFile, ...] = ()
@@ -215,6 +219,7 @@ class JobRecord(Struct, frozen=True, kw_only=True, gc=False):
         return Take(
             take=self.take,
             ended=self.state.value,
+            request_id=self.request_id,
             submitted_at=self.submitted_at,
             outputs=self.outputs,
             files=self.files,

@@ -87,6 +87,7 @@ KILLS = (
     CrashPoint.RESULT_DURABLE,
     CrashPoint.DOWNLOAD_BEGINS,
 )
+REVIEW_KILLS = (CrashPoint.REVIEW_WRITTEN, CrashPoint.REVIEW_DURABLE)
 
 
 class Killed(BaseException):
@@ -145,6 +146,8 @@ class Account(MemoryAPI):
     """Place, time and price of each POST whose answer was lost and that was not accepted."""
     capacity: dict[str, set[str]] = field(default_factory=dict)
     """By text: the rows that ever had it."""
+    redone: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Text and place of each request of which the user wants another take."""
     resubmits_doubts: bool = False
     cancels: bool = False
     """While `cancel` looks at results, of which it records only that a job was cancelled."""
@@ -166,7 +169,8 @@ class Account(MemoryAPI):
         for one in same:
             one.decided |= self.resubmits_doubts and not one.heard
         alive = [one for one in same if self._counts(one)]
-        if len(alive) >= len(self.capacity[text]):
+        takes = sum(one == (text, place) for one in self.redone.values())
+        if len(alive) >= len(self.capacity[text]) + takes:
             self.wrong.append(f"{text!r} is submitted again in {place!r}: {alive}")
         now_s = self.now_s()
         for budget in self.budgets:
@@ -440,6 +444,26 @@ class MoneyMachine(RuleBasedStateMachine):
             self.decide(record)
 
     @precondition(lambda self: self.begun)
+    @rule(
+        name=st.integers(0, 5),
+        verdict=st.sampled_from(["redo", "redo", "redo", "keep", "reject"]),
+        kill=st.none() | st.sampled_from(REVIEW_KILLS),
+    )
+    def review(self, name: int, verdict: str, kill: CrashPoint | None) -> None:
+        """Give a verdict on a take that is on disk."""
+        records = [one for one in self.records().values() if one["state"] == "downloaded"]
+        if not records or self.place_of(records[0]):
+            return
+        record = sorted(records, key=lambda one: str(one["job"]))[name % len(records)]
+        if verdict == "redo":
+            self.api.redone[record["request_id"]] = self.text_of(record), ""
+        path = self.base / "review.csv"
+        path.write_text(f"job,take,verdict\n{record['job']},{record.get('take', 1)},{verdict}\n")
+        more = (kill, 1) if kill is not None else None
+        done = self.command("review", str(path), kill=more)
+        assert done.code in (0, 65, -9), done  # 65: a row with another name has adopted it
+
+    @precondition(lambda self: self.begun)
     @rule(command=st.sampled_from(["status", "report", "compact", "cancel"]))
     def something_else(self, command: str) -> None:
         if not self.ledgers():
@@ -582,6 +606,8 @@ class MoneyMachine(RuleBasedStateMachine):
         records = {(self.place_of(one), one["job"]): one for one in self.records().values()}
         for name, row in self.rows.items():
             for place, kept in self.kept.get(name, {}).items() if row.is_there else ():
+                if kept[1] in self.api.redone:
+                    continue
                 record = records.get((place, name))
                 assert record is not None, (place, name, kept)
                 assert (self.text_of(record), record["request_id"]) == kept, (place, name, kept)
@@ -633,6 +659,8 @@ class MoneyMachine(RuleBasedStateMachine):
             for line in self.lines()
             if line["state"] == "downloaded" or line.get("given_up")
         }
+        for line in self.lines():
+            collected.update(take.get("request") for take in line.get("takes", ()))
         for one in self.api.paid:
             if one.heard and one.kind in ("", "lost"):
                 assert one.request_id in collected, one

@@ -64,6 +64,7 @@ class Decision(StrEnum):
 
 
 COMPACTION = (CrashPoint.COMPACTION_WRITTEN, CrashPoint.COMPACTION_RENAMED)
+NOT_OF_A_RUN = (*COMPACTION, CrashPoint.REVIEW_WRITTEN, CrashPoint.REVIEW_DURABLE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +112,7 @@ def round_of(seed: int, batch: int, number: int, points: Sequence[CrashPoint]) -
         end=ends[0],
         after_s=4.0 if ends[0] is End.POINT else after_s,
         grace_s=chance.uniform(0.0, 0.5),
-        point=chance.choice([one for one in points if one not in COMPACTION]),
+        point=chance.choice([one for one in points if one not in NOT_OF_A_RUN]),
         passage=int(chance.paretovariate(0.7)),
         beside=chance.choice(("status", "report")) if rarely else "",
         beside_after_s=chance.uniform(0.0, 1.2),
