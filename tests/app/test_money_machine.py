@@ -615,7 +615,10 @@ class MoneyMachine(RuleBasedStateMachine):
             row = self.rows.get(name, Row("", ""))
             is_kept = row.is_there and row.has_id and self.text_of(record) == row.text
             if is_kept and record["state"] == "downloaded":
-                self.kept.setdefault(name, {})[place] = row.text, record["request_id"]
+                now = row.text, record["request_id"]
+                kept = self.kept.setdefault(name, {})
+                if kept.get(place, ("", ""))[1] in ("", *self.api.redone):
+                    kept[place] = now
 
     def _check_that_nothing_is_open(self) -> None:
         """After a run of everything that says that it has come to its end, nothing is open."""
