@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from batchgen.app.spool import Spool, SpooledRow
 from batchgen.core.adoption import adoptions
@@ -22,12 +22,14 @@ from batchgen.ledger.record_index import RecordIndex
 from batchgen.ledger.replay import replay
 from batchgen.ledger.reviews_file import read_reviews
 from batchgen.manifest.header import BadRow, LeftOut
-from batchgen.manifest.manifest import Manifest
-from batchgen.manifest.settings import ManifestSettings
 from batchgen.manifest.templates import Template, variable
 from batchgen.models.pinned import PinnedSchemas
-from batchgen.models.registry import ModelRegistry
-from batchgen.system.run_directory import RunDirectory
+
+if TYPE_CHECKING:
+    from batchgen.manifest.manifest import Manifest
+    from batchgen.manifest.settings import ManifestSettings
+    from batchgen.models.registry import ModelRegistry
+    from batchgen.system.run_directory import RunDirectory
 
 DEFAULT_NAME = "{{ id }}-{{ index }}"
 

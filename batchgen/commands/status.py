@@ -11,11 +11,10 @@ import asyncio
 import signal
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from batchgen.app.batch_ref import BatchRef
 from batchgen.app.batch_snapshot import read_snapshot
-from batchgen.app.command_context import CommandContext
 from batchgen.app.known_ledgers import KnownLedgers
 from batchgen.app.loading import LoadedBatch, load
 from batchgen.app.open_batch import locate, open_in
@@ -23,16 +22,18 @@ from batchgen.app.run_directories import RunDirectories, default_directories
 from batchgen.app.run_options import policy_of
 from batchgen.app.signals import SignalExit, handled_signals, signals_noted
 from batchgen.core.errors import BatchgenError, LocalIOError
-from batchgen.core.reviews import verdicts_by_take
 from batchgen.core.run_settings import merge
 from batchgen.core.summary import LiveSummary
 from batchgen.core.units import duration_text
 from batchgen.ledger.lock import at_work, work_sentence
 from batchgen.ledger.replay import follow
-from batchgen.ledger.reviews_file import read_reviews
+from batchgen.ledger.reviews_file import read_verdicts
 from batchgen.reports.status_text import status_lines, summary_json
 from batchgen.reports.terminal import visible
 from batchgen.reports.watch_view import JsonLines, PlainLines, Screen, WatchFrame, WatchView
+
+if TYPE_CHECKING:
+    from batchgen.app.command_context import CommandContext
 
 IDLE_S = 10.0
 """The watch ends once no run has been at work for this long."""
@@ -212,11 +213,11 @@ class StatusWatcher:
 
     def _live_summary(self) -> LiveSummary:
         if self._loaded is None:
-            return LiveSummary(None, verdict=verdicts_by_take(read_reviews(self._directory.path)))
+            return LiveSummary(None, verdict=read_verdicts(self._directory.path))
         spool = self._loaded.spool
         policy = policy_of(merge({}, self._loaded.manifest.settings.run))
         rows = {job.id: job.fingerprint for job in spool.jobs()}
         return LiveSummary(
             rows, policy, unselected=spool.unselected(), invalid=spool.invalid,
-            verdict=verdicts_by_take(read_reviews(self._directory.path)),
+            verdict=read_verdicts(self._directory.path),
         )  # fmt: skip

@@ -11,14 +11,15 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from batchgen.core.errors import LocalIOError
-from batchgen.core.reviews import Verdict
+from batchgen.core.lifecycle import JobRecord
+from batchgen.core.reviews import Verdict, verdicts_by_take
 from batchgen.system.crash_points import CrashPoint, reached
 from batchgen.system.files import open_regular, sync_directory, sync_file
 from batchgen.system.run_directory import RunDirectory
@@ -32,6 +33,11 @@ def read_reviews(run_dir: Path) -> list[Verdict]:
     """Return every verdict, in the order in which they were given. Raises `LocalIOError`."""
     path = RunDirectory(run_dir).reviews
     return [verdict for line in _lines(path) if (verdict := _verdict(line)) is not None]
+
+
+def read_verdicts(run_dir: Path) -> Callable[[JobRecord], Verdict | None]:
+    """Return a function that gives the last verdict on the take of a record, as read now."""
+    return verdicts_by_take(read_reviews(run_dir))
 
 
 def _lines(path: Path) -> Iterator[bytes]:
