@@ -187,7 +187,7 @@ class Console:
             for line in str(error).splitlines():
                 self.err.write(f"{tame(line)}\n")
             problems = count_text(error.total, "problem")
-            self._print(f"{problems}; nothing was submitted{error.way_out}")
+            self._print(f"{problems}; {error.consequence}{error.way_out}")
         else:
             for number, line in enumerate(str(error).splitlines() or [""]):
                 self.err.write(f"{tame(line)}\n" if number else f"batchgen: {tame(line)}\n")

@@ -55,7 +55,9 @@ def read_verdicts(file: str, snapshot: BatchSnapshot, *, now: str) -> FoundVerdi
     for row in _rows(file):
         reading.take(row)
     if reading.problems:
-        raise ManifestError(reading.problems)
+        error = ManifestError(reading.problems)
+        error.consequence = "no verdict was stored"
+        raise error
     found = reading.found
     if reading.lone_notes:
         found.notes.append(f"{reading.lone_notes:,} rows have a note and no verdict: left out")

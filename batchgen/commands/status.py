@@ -27,7 +27,7 @@ from batchgen.core.summary import LiveSummary
 from batchgen.core.units import duration_text
 from batchgen.ledger.lock import at_work, work_sentence
 from batchgen.ledger.replay import follow
-from batchgen.ledger.reviews_file import read_verdicts
+from batchgen.ledger.reviews_file import verdicts_of
 from batchgen.reports.status_text import status_lines, summary_json
 from batchgen.reports.terminal import visible
 from batchgen.reports.watch_view import JsonLines, PlainLines, Screen, WatchFrame, WatchView
@@ -213,11 +213,11 @@ class StatusWatcher:
 
     def _live_summary(self) -> LiveSummary:
         if self._loaded is None:
-            return LiveSummary(None, verdict=read_verdicts(self._directory.path))
+            return LiveSummary(None, verdict=verdicts_of(self._directory.path))
         spool = self._loaded.spool
         policy = policy_of(merge({}, self._loaded.manifest.settings.run))
         rows = {job.id: job.fingerprint for job in spool.jobs()}
         return LiveSummary(
             rows, policy, unselected=spool.unselected(), invalid=spool.invalid,
-            verdict=read_verdicts(self._directory.path),
+            verdict=verdicts_of(self._directory.path),
         )  # fmt: skip

@@ -89,6 +89,7 @@ class ManifestError(BatchgenError):
 
     exit_code = 65
     reason = "bad manifest"
+    consequence = "nothing was submitted"
     way_out = ""
     """What the user can do besides correcting the rows."""
 

@@ -35,7 +35,7 @@ def read_reviews(run_dir: Path) -> list[Verdict]:
     return [verdict for line in _lines(path) if (verdict := _verdict(line)) is not None]
 
 
-def read_verdicts(run_dir: Path) -> Callable[[JobRecord], Verdict | None]:
+def verdicts_of(run_dir: Path) -> Callable[[JobRecord], Verdict | None]:
     """Return a function that gives the last verdict on the take of a record, as read now."""
     return verdicts_by_take(read_reviews(run_dir))
 
