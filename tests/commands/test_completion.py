@@ -35,7 +35,7 @@ def test_bash_completes_commands_flags_choices_and_files(tmp_path: Path) -> None
         return set(done.stdout.split())
 
     assert (script.code, script.err) == (0, "")
-    assert completed("batchgen re") == {"report", "resolve", "retry"}
+    assert completed("batchgen re") == {"report", "resolve", "retry", "review"}
     assert completed("batchgen run --max-r") == {"--max-runtime"}
     assert completed("batchgen run --in-doubt r") == {"resubmit"}
     assert "--port" in completed("batchgen sandbox --p")
