@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Self
 
 from batchgen.app.batch_ref import BatchRef
@@ -18,6 +19,7 @@ from batchgen.app.result_files import (
     summary_of,
     write_result_files,
     write_results_workbook,
+    write_sheet,
 )
 from batchgen.app.run_directories import default_directories
 from batchgen.app.run_file import first_jobs
@@ -89,6 +91,13 @@ class BatchSnapshot:
         if not xlsx or summary.jobs <= MAX_ROWS:
             return 0
         return write_results_workbook(self.directory, columns, self.rows())
+
+    def write_contact_sheet(self, path: Path) -> int:
+        """Write one picture of the batch; return how many pictures are on it.
+
+        Raises `UsageError` for a file that is an output itself, and `LocalIOError`.
+        """
+        return write_sheet(self.directory, self.rows(), path)
 
 
 def read_snapshot(ref: BatchRef, context: CommandContext) -> BatchSnapshot:

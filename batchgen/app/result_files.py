@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 from batchgen.app.spool import Spool
+from batchgen.core.errors import UsageError
 from batchgen.core.lifecycle import JobRecord, Records
 from batchgen.core.summary import Summary
+from batchgen.reports.contact_sheet import write_contact_sheet
 from batchgen.reports.html_report import MAX_CARDS, Card, card_of, write_report
 from batchgen.reports.results_csv import ResultRow, takes_of, write_results
 from batchgen.reports.results_xlsx import MAX_ROWS, PICTURE_PX, write_workbook
 from batchgen.reports.status_text import state_phrases
-from batchgen.reports.thumbnails import Thumbnails
+from batchgen.reports.thumbnails import Thumbnails, picture_of
 from batchgen.system.run_directory import RunDirectory
 
 
@@ -148,3 +152,21 @@ def write_results_workbook(
 
 
 _SHOWN_ERRORS = 50
+
+
+def write_sheet(directory: RunDirectory, rows: Iterable[ResultRow], path: Path) -> int:
+    """Write the contact sheet of these rows; return how many pictures are on it.
+
+    Raises `UsageError` for a file that is an output itself, and `LocalIOError`.
+    """
+    summary, place = Summary(), os.path.realpath(path)
+    pictures: list[tuple[str, Path]] = []
+    for row in rows:
+        _add(summary, row)
+        files = (file.path for take in row.takes for file in take.files)
+        if any(os.path.realpath(directory.path / name) == place for name in files):
+            raise UsageError(f"{path} is an output of this batch; name another file")
+        if (picture := picture_of(row, directory.path)) is not None:
+            pictures.append((row.job, picture))
+    facts = ", ".join(state_phrases(summary))
+    return write_contact_sheet(path, pictures, title=directory.title, facts=facts)

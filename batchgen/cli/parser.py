@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from batchgen import __version__
 from batchgen.cli.shared_flags import (
@@ -104,6 +105,8 @@ def _add_report(parser: Parser) -> None:
     add_batch_flags(parser)
     parser.add_argument("--xlsx", action="store_true",
         help="write results.xlsx also for more than 5,000 rows")  # fmt: skip
+    parser.add_argument("--contact-sheet", type=Path, metavar="FILE.jpg",
+        help="also write one picture of the batch, of at most 1 MB")  # fmt: skip
 
 
 def _add_runs(parser: Parser) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from batchgen.app.batch_ref import BatchRef
 from batchgen.app.batch_snapshot import read_snapshot
 from batchgen.app.command_context import CommandContext
+from batchgen.core.errors import UsageError
+from batchgen.core.units import count_text
 
 
 def handle(args: argparse.Namespace, context: CommandContext) -> int:
@@ -16,5 +19,15 @@ def handle(args: argparse.Namespace, context: CommandContext) -> int:
             context.console.say(snapshot.note)
         if left_out := snapshot.write_result_files(xlsx=args.xlsx):
             context.console.insist(f"results.xlsx: {left_out:,} rows did not fit into a sheet")
+        if args.contact_sheet is not None:
+            shown = snapshot.write_contact_sheet(_jpeg(args.contact_sheet))
+            context.console.say(f"{args.contact_sheet}: {count_text(shown, 'picture')}")
     context.console.confirm(str(snapshot.directory.page))
     return 0
+
+
+def _jpeg(path: Path) -> Path:
+    """Return the path of a contact sheet. Raises `UsageError` if it is not that of a JPEG."""
+    if path.suffix.lower() not in (".jpg", ".jpeg"):
+        raise UsageError(f"--contact-sheet: {path} is not the name of a JPEG; end it with .jpg")
+    return path

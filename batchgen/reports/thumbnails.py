@@ -56,10 +56,16 @@ class Thumbnails:
 
     def __call__(self, row: ResultRow) -> bytes | None:
         """Return the thumbnail of the first picture of the take that is shown."""
-        shown = row.shown
-        for file in shown.files if shown is not None else ():
-            path = self.run_dir / file.path
-            is_picture = "://" not in file.path and path.suffix.lower() in _ENDINGS
-            if is_picture and self.has_time() and path.is_file():
-                return thumbnail(path, self.size_px)
-        return None
+        path = picture_of(row, self.run_dir) if self.has_time() else None
+        return None if path is None else thumbnail(path, self.size_px)
+
+
+def picture_of(row: ResultRow, run_dir: Path) -> Path | None:
+    """Return the first picture, on disk, of the take that is shown."""
+    shown = row.shown
+    for file in shown.files if shown is not None else ():
+        path = run_dir / file.path
+        is_picture = "://" not in file.path and path.suffix.lower() in _ENDINGS
+        if is_picture and path.is_file():
+            return path
+    return None
