@@ -145,7 +145,7 @@ def write_results_workbook(
         for (kind, message), count in summary.errors.most_common(_SHOWN_ERRORS):
             yield f"{count:,} {kind}", message
 
-    pictures = Thumbnails(run_dir=directory.path, size_px=PICTURE_PX, has_time=has_time)
+    pictures = Thumbnails(directory=directory, size_px=PICTURE_PX, has_time=has_time)
     return write_workbook(
         directory.workbook, columns, counted(), summary=facts, picture_of=pictures
     )
@@ -167,6 +167,6 @@ def write_sheet(directory: RunDirectory, rows: Iterable[ResultRow], path: Path) 
         if any(os.path.realpath(directory.path / name) == place for name in files):
             raise UsageError(f"{path} is an output of this batch; name another file")
         if (picture := picture_of(row, directory.path)) is not None:
-            pictures.append((row.job, picture))
+            pictures.append((row.job, directory.path / picture.path))
     facts = ", ".join(state_phrases(summary))
     return write_contact_sheet(path, pictures, title=directory.title, facts=facts)

@@ -81,6 +81,11 @@ class RunDirectory:
         return self.path / "report.html"
 
     @property
+    def thumbnails(self) -> Path:
+        """Small pictures of the outputs, made once each."""
+        return self.path / "report"
+
+    @property
     def sandbox_journal(self) -> Path:
         """The jobs of the sandbox in this process, so that a sandbox run resumes too."""
         return self.path / "sandbox.jsonl"
@@ -104,7 +109,7 @@ class RunDirectory:
             self.sandbox_journal,
         )  # fmt: skip
         first = path.relative_to(self.path).parts[:1]
-        names = {one.name for one in (*files, self.schemas, self.downloads)}
+        names = {one.name for one in (*files, self.schemas, self.downloads, self.thumbnails)}
         return any(name in names or name.startswith(("ledger.", "reviews.")) for name in first)
 
     def create(self) -> None:
@@ -116,7 +121,7 @@ class RunDirectory:
 
     def remove_leftovers(self) -> None:
         """Remove the unfinished files of processes that were killed."""
-        for directory in (self.path, self.schemas, self.downloads, self.outputs):
+        for directory in (self.path, self.schemas, self.downloads, self.outputs, self.thumbnails):
             remove_dead_leftovers(directory)
 
     def __str__(self) -> str:

@@ -17,6 +17,7 @@ from batchgen.core.spreadsheet import RESULT_COLUMNS
 from batchgen.reports.results_csv import ResultRow, TakeRow, result_cells
 from batchgen.reports.results_xlsx import MAX_CELL, write_workbook
 from batchgen.reports.thumbnails import Thumbnails, thumbnail
+from batchgen.system.run_directory import RunDirectory
 
 openpyxl = pytest.importorskip("openpyxl")
 
@@ -39,7 +40,7 @@ def row(job: str, *paths: str, verdict: str = "", **columns: str) -> ResultRow:
 def write(path: Path, rows: list[ResultRow], columns: tuple[str, ...] = ("prompt",)) -> Any:
     write_workbook(
         path / "results.xlsx", columns, rows, summary=lambda: [("jobs", len(rows))],
-        picture_of=Thumbnails(run_dir=path, size_px=120),
+        picture_of=Thumbnails(directory=RunDirectory(path), size_px=120),
     )  # fmt: skip
     return openpyxl.load_workbook(path / "results.xlsx")
 
@@ -140,3 +141,41 @@ def test_the_same_state_gives_the_same_bytes(tmp_path: Path) -> None:
 def test_no_rows(tmp_path: Path) -> None:
     """An empty batch has a workbook too."""
     assert write(tmp_path, []).worksheets[0].max_row == 1
+
+
+def test_a_thumbnail_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Later runs read it, also if there is no time to make any."""
+    made = []
+    monkeypatch.setattr(
+        "batchgen.reports.thumbnails.thumbnail",
+        lambda path, size_px: made.append(path.name) or thumbnail(path, size_px),
+    )
+    shown = with_digest(tmp_path, "a" * 64)
+    pictures = Thumbnails(directory=RunDirectory(tmp_path), size_px=60)
+    late = Thumbnails(directory=RunDirectory(tmp_path), size_px=60, has_time=lambda: False)
+
+    first = pictures(shown)
+
+    assert first is not None
+    assert (pictures(shown), late(shown)) == (first, first)
+    assert made == ["a.png"]
+
+
+@pytest.mark.parametrize("digest", ["", "0", "../../out", "/tmp/x", "A" * 64, "a" * 63 + "/"])
+def test_a_digest_in_a_ledger_is_no_path(tmp_path: Path, digest: str) -> None:
+    """What is not a digest is kept nowhere."""
+    run_dir = tmp_path / "deep" / "run"
+    run_dir.mkdir(parents=True)
+    pictures = Thumbnails(directory=RunDirectory(run_dir), size_px=60)
+
+    assert pictures(with_digest(run_dir, digest)) is not None
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["a.png"]
+
+
+def with_digest(run_dir: Path, digest: str) -> ResultRow:
+    """Return a row with one picture, recorded with this digest."""
+    Image.new("RGB", (90, 40), "teal").save(run_dir / "a.png")
+    file = OutputFile(path="a.png", bytes=1, sha256=digest)
+    record = JobRecord(ts="t", job="a", state=JobState.DOWNLOADED, files=(file,))
+    take = TakeRow(take=1, state="downloaded", files=(file,))
+    return ResultRow(job="a", columns={}, record=record, takes=(take,))
