@@ -7,6 +7,7 @@ names that an earlier version took as they were written, or computed in another 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass, field
 
@@ -14,6 +15,8 @@ from batchgen.core.canonical_input import canonical_text
 from batchgen.core.jobs import Batch, Job
 from batchgen.core.lifecycle import JobRecord, JobState, Records
 
+_DIGEST = re.compile("[0-9a-f]{16}")
+"""The name of a row without an id."""
 _OVER = (JobState.PENDING, JobState.DOWNLOADED, JobState.FAILED, JobState.CANCELLED)
 
 
@@ -98,9 +101,15 @@ def unclaimed(batch: Batch, records: Records) -> set[str]:
 
 
 def _is_claimed(job: str, left_out: frozenset[str]) -> bool:
-    """Tell whether a row that is left out has this job: `id`, or `id~...` for a copy of it."""
-    ends = (end for end, letter in enumerate(job) if letter == "~")
-    return job in left_out or any(job[:end] in left_out for end in ends)
+    """Tell whether a row that is left out has this job: `id`, or `id~...` for a copy of it.
+
+    All jobs of a row without an id are known: a copy of a digest may be that of another row, and is
+    claimed only under its own name.
+    """
+    names = (job[:end] for end, letter in enumerate(job) if letter == "~")
+    return job in left_out or any(
+        name in left_out and not _DIGEST.fullmatch(name) for name in names
+    )
 
 
 def _is_new(record: JobRecord | None) -> bool:

@@ -354,6 +354,20 @@ def test_a_row_without_an_id_keeps_its_job_while_it_is_switched_off(batch: Batch
     assert batch.api.posts["same"] == 2
 
 
+def test_a_row_takes_back_its_job_from_the_name_of_an_equal_row_without_an_id(batch: Batch) -> None:
+    """While the other row is not selected: a copy of its name may be the job of this one."""
+    write_csv(batch.manifest, ["c,same,x", "d,same,y"], header="id,prompt,style")
+    batch.run()
+    write_csv(batch.manifest, [",same,x", ",same,y"], header="id,prompt,style")
+    batch.run()
+
+    write_csv(batch.manifest, [",same,x", "d,same,y"], header="id,prompt,style")
+    batch.run("--select", "style = y")
+
+    assert batch.api.posts["same"] == 2
+    assert batch.record("d")["state"] == "downloaded"
+
+
 @pytest.mark.parametrize("first", ["downloaded", "in doubt", "failed"])
 def test_a_row_takes_back_what_was_made_while_it_had_no_id(batch: Batch, first: str) -> None:
     """Also if its id has a record of another text: nothing is paid for twice, no money is lost."""
