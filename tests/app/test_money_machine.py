@@ -379,6 +379,12 @@ class MoneyMachine(RuleBasedStateMachine):
     ) -> None:
         self.api.script, self.api.cost_usd = list(script), cost_usd
         self.api.resubmits_doubts, self.disk.is_away = resubmit, is_away
+        if (
+            resubmit
+        ):  # that is a decision about every doubt, also if its row has another text by now
+            for record in self.records().values():
+                if record["state"] in ("in_doubt", "submitting"):
+                    self.decide(record)
         more = ("--in-doubt", "resubmit") if resubmit else ()
         before = len(self.api.paid)
         open_texts = {self.text_of(one) for one in self.records().values() if one["state"] in OPEN}
