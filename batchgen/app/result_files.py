@@ -6,12 +6,23 @@ import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+import msgspec
+
 from batchgen.app.spool import Spool
 from batchgen.core.errors import UsageError
 from batchgen.core.lifecycle import JobRecord, Records
 from batchgen.core.summary import Summary
+from batchgen.core.units import count_text
 from batchgen.reports.contact_sheet import write_contact_sheet
-from batchgen.reports.html_report import MAX_CARDS, Card, card_of, write_report
+from batchgen.reports.html_report import (
+    MAX_CARDS,
+    Href,
+    Page,
+    batch_id,
+    card_of,
+    no_thumbnail,
+    write_page,
+)
 from batchgen.reports.results_csv import ResultRow, takes_of, write_results
 from batchgen.reports.results_xlsx import MAX_ROWS, PICTURE_PX, write_workbook
 from batchgen.reports.status_text import state_phrases
@@ -39,17 +50,21 @@ def rows_of_batch(
             continue
         has_row.add(row.id)
         if record is not None or not row.switched_off:
-            yield _row(row.id, row.columns, record, records)
+            yield _row(row.id, row.columns, record, records, row.model)
     for job in records.jobs():
         if job not in has_row:
             yield _row(job, {}, records.get(job), records)
 
 
 def _row(
-    job: str, columns: Mapping[str, str], record: JobRecord | None, records: Records
+    job: str,
+    columns: Mapping[str, str],
+    record: JobRecord | None,
+    records: Records,
+    model: str = "",
 ) -> ResultRow:
     takes = takes_of(record, records.verdict, records.verdict_on)
-    return ResultRow(job=job, columns=columns, record=record, takes=takes)
+    return ResultRow(job=job, columns=columns, record=record, takes=takes, model=model)
 
 
 def _ids_of_jobs(spool: Spool, records: Records) -> frozenset[str]:
@@ -96,26 +111,45 @@ def write_result_files(
     as long as `has_time` says.
     """
     summary = Summary()
-    cards: list[Card] = []
-    few: list[ResultRow] = []
+    kept: list[ResultRow] = []
 
     def counted() -> Iterator[ResultRow]:
         for row in rows:
             _add(summary, row)
-            if len(cards) < MAX_CARDS:
-                cards.append(card_of(row))
-            if len(few) <= MAX_ROWS:
-                few.append(row)
+            if len(kept) < MAX_CARDS:
+                kept.append(row)
             yield row
 
     write_results(directory.results, columns, counted())
-    facts = ", ".join(state_phrases(summary))
-    write_report(
-        directory.page, title=directory.title, facts=facts, cards=cards, total=summary.jobs
-    )
-    if len(few) <= MAX_ROWS:
-        write_results_workbook(directory, columns, few, has_time=has_time)
+    pictures = Thumbnails(directory=directory, size_px=PICTURE_PX, has_time=has_time)
+    cards = [encoded_card(row, pictures.address) for row in kept]
+    write_page(directory.page, page_about(directory, summary), cards)
+    if summary.jobs <= MAX_ROWS:
+        write_results_workbook(directory, columns, kept, has_time=has_time)
     return summary
+
+
+def page_about(directory: RunDirectory, summary: Summary, *, is_live: bool = False) -> Page:
+    """Return what the page of this batch says beside its cards."""
+    return Page(
+        title=directory.title,
+        facts=facts_of(summary),
+        batch_id=batch_id(directory.path),
+        total=summary.jobs,
+        is_live=is_live,
+    )
+
+
+def facts_of(summary: Summary) -> str:
+    """Return what became of the jobs, in one sentence."""
+    return f"{count_text(summary.jobs, 'job')}: {', '.join(state_phrases(summary))}"
+
+
+def encoded_card(
+    row: ResultRow, thumbnail: Href = no_thumbnail, *, href: Href | None = None
+) -> bytes:
+    """Return the card of one job as JSON."""
+    return msgspec.json.encode(card_of(row, href=href, thumbnail=thumbnail))
 
 
 def write_results_workbook(

@@ -1,82 +1,209 @@
 """report.html: the page to look at, which works from disk without network.
 
-Everything in it comes from outside: prompts, ids, remote errors. The template escapes all of it,
-and the page forbids itself scripts and addresses of other hosts.
+Everything in it comes from outside: prompts, ids, remote errors. It stands in the page as JSON that
+no parser takes for HTML, and the script sets texts as texts. The page's policy allows its own
+script and style, by their digests, and nothing from other hosts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import base64
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from functools import cache
+from html import escape
 from importlib.resources import files
-from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 from urllib.parse import quote
 
-from batchgen.core.events import OutputFile
-from batchgen.reports.results_csv import ResultRow, result_cells
+import msgspec
+
+from batchgen.core.events import ErrorKind, OutputFile
+from batchgen.core.lifecycle import JobState
+from batchgen.reports.results_csv import INVALID, ResultRow, TakeRow, result_cells
 from batchgen.system.files import replace_file
 
-if TYPE_CHECKING:
-    from jinja2 import Template
-
-
-MAX_CARDS = 2_000
+MAX_CARDS = 20_000
 """A browser gets slow with more; results.csv has all of them."""
 
-Card = dict[str, object]
-"""What the template shows of one job."""
-
-_IMAGES = frozenset({"png", "jpg", "webp", "gif", "avif", "bmp"})
+_IMAGES = frozenset({"png", "jpg", "jpeg", "webp", "gif", "avif", "bmp"})
 _DRAWINGS = frozenset({"svg"})
 """Pictures that may hold scripts: shown as an image, which runs none, and never opened."""
 _VIDEOS = frozenset({"mp4", "webm", "mov"})
-_KINDS = {"image": _IMAGES, "drawing": _DRAWINGS, "video": _VIDEOS}
+_AUDIOS = frozenset({"mp3", "wav", "ogg", "flac", "m4a"})
+_KINDS = {"image": _IMAGES, "drawing": _DRAWINGS, "video": _VIDEOS, "audio": _AUDIOS}
 """Files that a page shows. All others can be downloaded only: as a document, an HTML, XML or PDF
 file would run without the page's rules."""
 _BUCKETS = frozenset({"s3", "gs", "az"})
 
+_ADVICE = {
+    ErrorKind.REFUSED: "Nothing was paid. Change the row, then run again.",
+    ErrorKind.GENERATION: "batchgen retry makes these jobs eligible for one more attempt.",
+    ErrorKind.CONTENT: "The content rules of the API refused it; the same prompt will fail again.",
+    ErrorKind.EXPIRED: "The API no longer knows the request: look at Generations on runcomfy.com.",
+    ErrorKind.NO_OUTPUT: "It was reported as a success without a file; batchgen retry tries again.",
+    ErrorKind.LOST_ANSWER: "It may have been paid for: look at Generations on runcomfy.com, then"
+    " batchgen resolve, or batchgen run --in-doubt resubmit.",
+    ErrorKind.CRASH: "It may have been paid for: look at Generations on runcomfy.com, then"
+    " batchgen resolve, or batchgen run --in-doubt resubmit.",
+    ErrorKind.NOT_ACCEPTED: "Nothing was paid. The next batchgen run submits it.",
+}
+"""What to do about a kind of failure, for the list of causes."""
 
-def write_report(path: Path, *, title: str, facts: str, cards: Iterable[Card], total: int) -> None:
-    """Replace the page, which shows no more than `MAX_CARDS`. Raises `LocalIOError`."""
-    hidden = max(0, total - MAX_CARDS)
-    page = _template().generate(
-        title=title, facts=facts, cards=islice(cards, MAX_CARDS), hidden=hidden
+Href = Callable[[OutputFile], str | None]
+"""An address of a file or of its thumbnail, as the page needs it; None if there is none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """What the page says beside its cards."""
+
+    title: str
+    facts: str
+    """What happened, in one sentence."""
+    batch_id: str
+    """What the marks in the browser belong to."""
+    total: int
+    """The number of jobs, also of those that are not shown."""
+    is_live: bool = False
+    """Whether it follows the ledger over `batchgen serve`."""
+
+
+def write_page(path: Path, page: Page, cards: Sequence[bytes]) -> None:
+    """Replace the page. Raises `LocalIOError`."""
+    replace_file(path, lambda file: file.writelines(page_parts(page, cards)))
+
+
+def page_parts(page: Page, cards: Sequence[bytes]) -> Iterable[str]:
+    """Yield the text of the page in parts. `cards` are those of `card_of`, encoded."""
+    style, script = _asset("report.css"), _asset("report.js")
+    hidden = max(0, page.total - len(cards))
+    values = {
+        "policy": _policy(style, script, is_live=page.is_live),
+        "title": escape(page.title),
+        "facts": escape(page.facts),
+        "hidden": f"{hidden:,} more in results.csv." if hidden else "",
+        "style": style,
+        "script": script,
+    }
+    for part in _asset("report.html").split("{{"):
+        name, found, rest = part.partition("}}")
+        if not found:
+            yield part
+            continue
+        if name == "data":
+            yield from _data(page, cards)
+        else:
+            yield values[name]
+        yield rest
+
+
+def _policy(style: str, script: str, *, is_live: bool) -> str:
+    return (
+        "default-src 'none'; img-src 'self' file: data:; media-src 'self' file: data:;"
+        f" style-src '{_digest(style)}'; script-src '{_digest(script)}';"
+        f" connect-src {chr(39)}{'self' if is_live else 'none'}{chr(39)};"
+        " base-uri 'none'; form-action 'none'"
     )
-    replace_file(path, lambda file: file.writelines(page))
+
+
+def _digest(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
 @cache
-def _template() -> Template:
-    from jinja2 import Environment
-
-    source = files("batchgen.reports").joinpath("report.html").read_text(encoding="utf-8")
-    return Environment(autoescape=True).from_string(source)
+def _asset(name: str) -> str:
+    return files("batchgen.reports").joinpath("page", name).read_text(encoding="utf-8")
 
 
-def card_of(row: ResultRow) -> Card:
-    """Return what the template shows of one job."""
-    cells = result_cells(row)
+def _data(page: Page, cards: Sequence[bytes]) -> Iterable[str]:
+    head = {
+        "id": page.batch_id,
+        "live": page.is_live,
+        "states": [*(state.value for state in JobState if state is not JobState.UNKNOWN), INVALID],
+        "advice": {kind.value: text for kind, text in _ADVICE.items()},
+    }
+    yield inert(msgspec.json.encode(head)[:-1] + b',"jobs":[')
+    for n, card in enumerate(cards):
+        yield ("," if n else "") + inert(card)
+    yield "]}"
+
+
+def inert(data: bytes) -> str:
+    """Return JSON in which no parser of HTML finds a tag or a comment."""
+    return data.replace(b"<", b"\\u003c").decode("utf-8", "replace")
+
+
+def batch_id(run_dir: Path) -> str:
+    """Return a name for the marks of one run directory, which does not tell where it is."""
+    return hashlib.sha256(str(run_dir.resolve()).encode("utf-8", "surrogateescape")).hexdigest()[
+        :16
+    ]
+
+
+def no_thumbnail(_: OutputFile) -> None:
+    """Return no address: the page shows the files themselves."""
+    return
+
+
+def card_of(
+    row: ResultRow, *, href: Href | None = None, thumbnail: Href = no_thumbnail
+) -> dict[str, Any]:
+    """Return what the page shows of one job."""
+    cells, record = result_cells(row), row.record
+    address = href or href_of
     return {
         "job": row.job,
         "state": cells["state"],
-        "text": _text(row),
+        "prompt": _prompt(row),
+        "columns": dict(row.columns),
+        "model": (record.model if record is not None else None) or row.model,
         "error": cells["error"],
-        "files": [_card_file(file) for file in (row.shown.files if row.shown else ())],
+        "kind": record.error.kind if record is not None and record.error else "",
+        "checks": cells["checks"],
+        "attempts": cells["attempts"],
+        "cost": record.total_cost_usd if record is not None else 0.0,
+        "request": cells["request_id"],
+        "finished": cells["finished_at"],
+        "takes": [_card_take(take, address, thumbnail) for take in row.takes or _only(row)],
     }
 
 
-def _text(row: ResultRow) -> str:
+def _only(row: ResultRow) -> tuple[TakeRow, ...]:
+    return () if row.take is None else (row.take,)
+
+
+def _prompt(row: ResultRow) -> str:
     named = {name.strip().lower(): cell for name, cell in row.columns.items()}
     return named.get("prompt") or next((cell for cell in row.columns.values() if cell), row.job)
 
 
-def _card_file(file: OutputFile) -> dict[str, str]:
+def _card_take(take: TakeRow, href: Href, thumbnail: Href) -> dict[str, Any]:
+    return {
+        "take": take.take,
+        "state": take.state,
+        "cost": take.cost_usd,
+        "submitted": take.submitted_at or "",
+        "verdict": take.verdict,
+        "note": take.note,
+        "at": take.verdict_at,
+        "files": [_card_file(file, href, thumbnail) for file in take.files],
+    }
+
+
+def _card_file(file: OutputFile, href: Href, thumbnail: Href) -> dict[str, Any]:
     extension = file.path.rpartition(".")[2].lower()
     kind = next((kind for kind, known in _KINDS.items() if extension in known), "file")
     name = file.path.rpartition("/")[2]
+    small = thumbnail(file) if kind == "image" else None
+    card = {"href": href(file), "name": name, "kind": kind, "bytes": file.bytes}
+    return card | ({"thumb": small} if small else {})
+
+
+def href_of(file: OutputFile) -> str:
+    """Return the address of a file for a page in the run directory."""
     scheme, _, rest = file.path.partition("://")
     # Elsewhere no colon is left, so that it is a path and not an address.
-    href = f"{scheme}://{quote(rest)}" if rest and scheme in _BUCKETS else quote(file.path)
-    return {"href": href, "name": name, "kind": kind}
+    return f"{scheme}://{quote(rest)}" if rest and scheme in _BUCKETS else quote(file.path)

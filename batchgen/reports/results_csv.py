@@ -33,6 +33,8 @@ class TakeRow:
     submitted_at: str | None = None
     verdict: str = ""
     note: str = ""
+    verdict_at: str = ""
+    """When the verdict was stored."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +45,8 @@ class ResultRow:
     """Empty for a wrong row that has no id, or one that is a job's."""
     columns: Mapping[str, str]
     record: JobRecord | None
+    model: str = ""
+    """The model that the row names."""
     problems: tuple[str, ...] = ()
     """Mistakes in the row; a row with mistakes was never a job."""
     takes: tuple[TakeRow, ...] = ()
@@ -130,6 +134,7 @@ def _take_row(take: Take, verdict: Verdict | None) -> TakeRow:
         submitted_at=take.submitted_at,
         verdict=verdict.verdict.value if verdict is not None else "",
         note=verdict.note if verdict is not None else "",
+        verdict_at=verdict.ts if verdict is not None else "",
     )
 
 

@@ -1,7 +1,7 @@
 """Thumbnails: a small picture of an output. What cannot be decoded has none, and stops nothing.
 
 A picture of a few bytes may be one of billions of pixels, so its size is looked at before any of it
-is decoded.
+is decoded. Each is made once, in two sizes: WebP for the page, JPEG for the cells of the workbook.
 """
 
 from __future__ import annotations
@@ -14,14 +14,20 @@ from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from batchgen.core.events import OutputFile
 from batchgen.reports.results_csv import ResultRow
 from batchgen.system.files import replacing
 from batchgen.system.run_directory import RunDirectory
 
+if TYPE_CHECKING:
+    from PIL import Image
+
 MAX_PIXELS = 80_000_000
 """Larger pictures are not decoded."""
+PAGE_PX = 480
+"""The longer side of a thumbnail on the page."""
 _FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
 _ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp"})
 
@@ -30,27 +36,43 @@ _DIGEST = re.compile("[0-9a-f]{64}")
 _log = logging.getLogger(__name__)
 
 
-def thumbnail(path: Path, size_px: int) -> bytes | None:
-    """Return a picture as a JPEG within a square of that size; None if it cannot be decoded."""
-    try:
-        from PIL import Image  # takes long to load
+def thumbnail(path: Path, size_px: int, format_: str = "JPEG") -> bytes | None:
+    """Return a picture within a square of that size; None if it cannot be decoded."""
+    made = _thumbnails(path, ((size_px, format_),))
+    return made[0] if made else None
 
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(path, formats=_FORMATS) as picture:
-                if picture.width * picture.height > MAX_PIXELS:
-                    return None
-                picture.draft("RGB", (2 * size_px, 2 * size_px))
-                picture.thumbnail((size_px, size_px), reducing_gap=2.0)
-                flat = Image.new("RGB", picture.size, "white")
-                small = picture.convert("RGBA")
-                flat.paste(small, mask=small)
-        data = BytesIO()
-        flat.save(data, "JPEG", quality=80)
-        return data.getvalue()
+
+def _thumbnails(path: Path, sizes: tuple[tuple[int, str], ...]) -> list[bytes]:
+    """Return the picture in each size and format, the largest first; nothing if it has none."""
+    try:
+        small = _decoded(path, sizes[0][0])
+        return [] if small is None else [_encoded(small, *size) for size in sizes]
     except Exception as error:  # noqa: BLE001 - any file at all may be behind a picture's name
         _log.debug("no thumbnail of %s: %s", path, error)
-        return None
+        return []
+
+
+def _decoded(path: Path, size_px: int) -> Image.Image | None:
+    from PIL import Image  # takes long to load
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with Image.open(path, formats=_FORMATS) as picture:
+            if picture.width * picture.height > MAX_PIXELS:
+                return None
+            picture.draft("RGB", (2 * size_px, 2 * size_px))
+            picture.thumbnail((size_px, size_px), reducing_gap=2.0)
+            flat = Image.new("RGB", picture.size, "white")
+            small = picture.convert("RGBA")
+            flat.paste(small, mask=small)
+            return flat
+
+
+def _encoded(picture: Image.Image, size_px: int, format_: str) -> bytes:
+    picture.thumbnail((size_px, size_px), reducing_gap=2.0)
+    data = BytesIO()
+    picture.save(data, format_, quality=80, **({"method": 2} if format_ == "WEBP" else {}))
+    return data.getvalue()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -59,36 +81,57 @@ class Thumbnails:
 
     directory: RunDirectory
     size_px: int
+    """The longer side in a cell of the workbook."""
     has_time: Callable[[], bool] = lambda: True
 
     def __call__(self, row: ResultRow) -> bytes | None:
-        """Return the thumbnail of the first picture of the take that is shown."""
+        """Return the JPEG of the first picture of the take that is shown."""
         file = picture_of(row, self.directory.path)
         if file is None:
             return None
-        kept = None
-        if _DIGEST.fullmatch(file.sha256):  # a ledger may come from anywhere
-            kept = self.directory.thumbnails / f"{file.sha256[:32]}-{self.size_px}.jpg"
-            with suppress(OSError):
-                return kept.read_bytes()
-        return self._made(file, kept) if self.has_time() else None
+        kept = self._kept(file)
+        if kept is None:
+            path = self.directory.path / file.path
+            return thumbnail(path, self.size_px) if self.has_time() else None
+        with suppress(OSError):
+            return kept[1].read_bytes()
+        return self._make(file, kept)
 
-    def _made(self, file: OutputFile, kept: Path | None) -> bytes | None:
-        data = thumbnail(self.directory.path / file.path, self.size_px)
-        if data is not None and kept is not None:
+    def address(self, file: OutputFile) -> str | None:
+        """Return the address of the WebP beside the page; None if the file has no thumbnail."""
+        kept = self._kept(file)
+        if kept is None or not _is_picture(file, self.directory.path):
+            return None
+        if not kept[0].is_file():
+            self._make(file, kept)
+        is_there = kept[0].is_file()
+        return f"{kept[0].parent.name}/{kept[0].name}" if is_there else None
+
+    def _kept(self, file: OutputFile) -> tuple[Path, Path] | None:
+        if not _DIGEST.fullmatch(file.sha256):  # a ledger may come from anywhere
+            return None
+        stem = self.directory.thumbnails / file.sha256[:32]
+        return stem.with_suffix(".webp"), stem.with_name(f"{stem.name}-{self.size_px}.jpg")
+
+    def _make(self, file: OutputFile, kept: tuple[Path, Path]) -> bytes | None:
+        if not self.has_time():
+            return None
+        sizes = ((PAGE_PX, "WEBP"), (self.size_px, "JPEG"))
+        made = _thumbnails(self.directory.path / file.path, sizes)
+        for path, data in zip(kept, made, strict=False):
             with suppress(OSError):  # it is made again next time
-                kept.parent.mkdir(exist_ok=True)
-                with replacing(kept, durable=False) as new:
+                path.parent.mkdir(exist_ok=True)
+                with replacing(path, durable=False) as new:
                     new.write(data)
-        return data
+        return made[1] if made else None
 
 
 def picture_of(row: ResultRow, run_dir: Path) -> OutputFile | None:
     """Return the first picture, on disk, of the take that is shown."""
-    shown = row.shown
-    for file in shown.files if shown is not None else ():
-        path = run_dir / file.path
-        is_picture = "://" not in file.path and path.suffix.lower() in _ENDINGS
-        if is_picture and path.is_file():
-            return file
-    return None
+    files = row.shown.files if row.shown is not None else ()
+    return next((file for file in files if _is_picture(file, run_dir)), None)
+
+
+def _is_picture(file: OutputFile, run_dir: Path) -> bool:
+    path = run_dir / file.path
+    return "://" not in file.path and path.suffix.lower() in _ENDINGS and path.is_file()

@@ -14,6 +14,7 @@ from PIL import Image
 from batchgen.core.events import OutputFile
 from batchgen.core.lifecycle import JobRecord, JobState
 from batchgen.core.spreadsheet import RESULT_COLUMNS
+from batchgen.reports import thumbnails
 from batchgen.reports.results_csv import ResultRow, TakeRow, result_cells
 from batchgen.reports.results_xlsx import MAX_CELL, write_workbook
 from batchgen.reports.thumbnails import Thumbnails, thumbnail
@@ -145,10 +146,10 @@ def test_no_rows(tmp_path: Path) -> None:
 
 def test_a_thumbnail_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Later runs read it, also if there is no time to make any."""
-    made = []
+    made, make = [], thumbnails._thumbnails
     monkeypatch.setattr(
-        "batchgen.reports.thumbnails.thumbnail",
-        lambda path, size_px: made.append(path.name) or thumbnail(path, size_px),
+        "batchgen.reports.thumbnails._thumbnails",
+        lambda path, sizes: made.append(path.name) or make(path, sizes),
     )
     shown = with_digest(tmp_path, "a" * 64)
     pictures = Thumbnails(directory=RunDirectory(tmp_path), size_px=60)
