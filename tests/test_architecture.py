@@ -26,10 +26,10 @@ def _table() -> dict[str, set[str]]:
 ALLOWED = _table() | {"version": set(), "__main__": {"cli"}}
 
 LIBRARIES: dict[str, set[str]] = {
-    "aiohttp": {"net", "api", "outputs", "sandbox"},
+    "aiohttp": {"net", "api", "outputs", "sandbox", "serving"},
     "aiofiles": {"outputs"},
     "obstore": {"outputs"},
-    "jinja2": {"manifest", "reports"},
+    "jinja2": {"manifest"},
     "jsonschema_rs": {"core", "sandbox"},
     "shtab": {"commands"},
     "tqdm": {"reports"},

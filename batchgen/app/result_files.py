@@ -88,10 +88,7 @@ def summary_of(rows: Iterable[ResultRow]) -> Summary:
 
 
 def _add(summary: Summary, row: ResultRow) -> None:
-    if row.problems:
-        summary.invalid += 1
-    else:
-        summary.count(row.record)
+    summary.count_row(row.record, is_invalid=bool(row.problems))
 
 
 WORKBOOK_S = 30.0
@@ -129,14 +126,15 @@ def write_result_files(
     return summary
 
 
-def page_about(directory: RunDirectory, summary: Summary, *, is_live: bool = False) -> Page:
+def page_about(directory: RunDirectory, summary: Summary, *, live_version: int = 0) -> Page:
     """Return what the page of this batch says beside its cards."""
     return Page(
         title=directory.title,
         facts=facts_of(summary),
         batch_id=batch_id(directory.path),
         total=summary.jobs,
-        is_live=is_live,
+        version=live_version,
+        is_live=live_version > 0,
     )
 
 

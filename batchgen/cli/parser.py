@@ -101,6 +101,12 @@ def _add_review(parser: Parser) -> None:
     add("--json", action="store_true", help="print the counts as JSON")
 
 
+def _add_serve(parser: Parser) -> None:
+    add_batch_flags(parser)
+    parser.add_argument("--port", type=int, choices=range(1 << 16), default=0, metavar="N",
+        help="listen on this port of 127.0.0.1 (a free one)")  # fmt: skip
+
+
 def _add_report(parser: Parser) -> None:
     add_batch_flags(parser)
     parser.add_argument("--xlsx", action="store_true",
@@ -176,6 +182,7 @@ _COMMANDS: dict[str, tuple[str, Callable[[Parser], None]]] = {
     "status": ("Show counts by state, cost, and failures by cause.", _add_status),
     "report": ("Write the results and the page again; no network.", _add_report),
     "review": ("Store verdicts (keep, redo, reject) on what was made.", _add_review),
+    "serve": ("Serve the page, live, on this machine; store verdicts at once.", _add_serve),
     "runs": ("List the run directories of a manifest and how each run ended.", _add_runs),
     "ledger": ("Verify, repair, compact or show the ledger of a run directory.", _add_ledger),
     "models": ("List the known models, or show one.", _add_models),

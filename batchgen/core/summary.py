@@ -76,6 +76,13 @@ class Summary:
         if since and (oldest is None or since < oldest):  # moments of one form sort as text
             self.oldest_uncollected = since
 
+    def count_row(self, record: JobRecord | None, *, is_invalid: bool) -> None:
+        """Count one row of the results: a job, or a wrong row."""
+        if is_invalid:
+            self.invalid += 1
+        else:
+            self.count(record)
+
     def add(self, share: JobShare, sign: int = 1) -> None:
         """Count one job, or with `sign` -1 take back what it added.
 

@@ -67,6 +67,8 @@ class Page:
     """What the marks in the browser belong to."""
     total: int
     """The number of jobs, also of those that are not shown."""
+    version: int = 0
+    """The version of a live page."""
     is_live: bool = False
     """Whether it follows the ledger over `batchgen serve`."""
 
@@ -122,6 +124,7 @@ def _data(page: Page, cards: Sequence[bytes]) -> Iterable[str]:
     head = {
         "id": page.batch_id,
         "live": page.is_live,
+        "version": page.version,
         "states": [*(state.value for state in JobState if state is not JobState.UNKNOWN), INVALID],
         "advice": {kind.value: text for kind, text in _ADVICE.items()},
     }

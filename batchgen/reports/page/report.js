@@ -475,9 +475,10 @@ document.addEventListener("keydown", (event) => {
 // ---- following a run (batchgen serve)
 
 function follow() {
-  const source = new EventSource("events");
+  const source = new EventSource(`events?since=${data.version}`);
   source.addEventListener("message", (event) => {
     const news = JSON.parse(event.data);
+    for (const gone of jobs.splice(news.total)) { cards.get(gone)?.remove(); cards.delete(gone); }
     for (const [place, card] of news.jobs) {
       if (place < jobs.length) { cards.get(jobs[place])?.remove(); cards.delete(jobs[place]); for (const key of Object.keys(jobs[place])) delete jobs[place][key]; Object.assign(jobs[place], card); } else jobs[place] = card;
     }

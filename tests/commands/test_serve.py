@@ -1,0 +1,176 @@
+"""`batchgen serve`: a real process, asked as a browser, a stranger and a curious program would."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+ROWS = "id,prompt\na,a lake\nb,a hill\nc,<b>bold</b>\n"
+MODEL = "bytedance/dreamina-4-0/text-to-image"
+
+
+def batchgen(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "batchgen", *words],
+        cwd=home, env={**os.environ, "HOME": str(home)}, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def batch(tmp_path: Path) -> Path:
+    """Return the directory of a manifest whose run directory has one downloaded job."""
+    (tmp_path / "m.csv").write_text(ROWS)
+    code = batchgen(
+        tmp_path, "run", "m.csv", "--model", MODEL, "--sandbox", "--limit", "1", "-q"
+    ).returncode
+    assert code == 1
+    return tmp_path
+
+
+class Served:
+    """A server process; asks it for paths below its secret one, or for others."""
+
+    def __init__(self, home: Path) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "batchgen", "serve", "m.csv", "--sandbox"],
+            cwd=home, env={**os.environ, "HOME": str(home)}, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        assert self.process.stdout is not None
+        self.url = urlsplit(self.process.stdout.readline().strip())
+
+    def ask(
+        self, path: str, *, method: str = "GET", body: bytes | None = None, **headers: str
+    ) -> tuple[int, bytes]:
+        """Return status and body; header names are written with `_`."""
+        link = http.client.HTTPConnection("127.0.0.1", self.url.port or 0, timeout=20)
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        link.request(method, path if path.startswith("/") else self.url.path + path, body, named)
+        answer = link.getresponse()
+        return answer.status, answer.read()
+
+    def verdict(self, value: Any, **headers: str) -> int:
+        """Post a verdict; return the status."""
+        body = json.dumps(value).encode()
+        kind = {"Content_Type": "application/json", **headers}
+        return self.ask("verdicts", method="POST", body=body, **kind)[0]
+
+    def jobs(self) -> list[dict[str, Any]]:
+        """Return the jobs of the page."""
+        page = self.ask("")[1].decode()
+        found = re.search('id="data">(.*?)</script>', page, re.DOTALL)
+        assert found is not None
+        jobs: list[dict[str, Any]] = json.loads(found[1])["jobs"]
+        return jobs
+
+
+@pytest.fixture
+def served(batch: Path) -> Iterator[Served]:
+    """Start a server, and stop it."""
+    server = Served(batch)
+    yield server
+    server.process.kill()
+    server.process.wait()
+    assert server.process.stdout is not None
+    server.process.stdout.close()
+
+
+def run_dir(batch: Path) -> Path:
+    """Return the run directory."""
+    return batch / "m.run.sandbox"
+
+
+def test_the_address_is_secret_and_local(served: Served) -> None:
+    """The page is there, and nowhere else; another host or origin gets nothing."""
+    own = f"127.0.0.1:{served.url.port}"
+
+    assert served.url.hostname == "127.0.0.1"
+    assert len(served.url.path.strip("/")) >= 16
+    assert served.ask("")[0] == 200
+    for path in ("/", "/index.html", "/x/", served.url.path[:-2] + "/", served.url.path.upper()):
+        status, body = served.ask(path)
+        assert status == 404, path
+        assert served.url.path.strip("/").encode() not in body
+    for host in ("localhost", f"localhost:{served.url.port}", "evil.example", own + "0", ""):
+        assert served.ask("", Host=host)[0] in (400, 403), host
+    assert served.ask("", Origin=f"http://{own}")[0] == 200
+    for origin in ("null", "https://evil.example", f"http://localhost:{served.url.port}"):
+        assert served.ask("", Origin=origin)[0] == 403, origin
+        assert served.verdict({"job": "a", "verdict": "keep"}, Origin=origin) == 403
+
+
+def test_only_files_of_the_results_are_served(served: Served, batch: Path) -> None:
+    """Not the ledger, no stray file, no listing, no link, nothing outside."""
+    directory = run_dir(batch)
+    (directory / "outputs" / "stray.png").write_bytes(b"\x89PNG")
+    [file] = served.jobs()[0]["takes"][0]["files"]
+
+    assert served.ask(file["href"])[0] == 200
+    assert served.ask(file["thumb"])[0] == 200
+    for path in (
+        "ledger.jsonl", "reviews.jsonl", "run.json", "results.csv", "outputs/stray.png", "outputs/",
+        "outputs", "report/", "../m.csv", "..%2fm.csv", "outputs/../ledger.jsonl", "%2fetc/passwd",
+        "outputs/..%2f..%2fm.csv", "//etc/passwd", "file/0", "outputs/%00",
+    ):  # fmt: skip
+        assert served.ask(path)[0] in (400, 403, 404), path
+
+    output = directory / file["href"]
+    output.unlink()
+    output.symlink_to("../ledger.jsonl")
+    assert served.ask(file["href"])[0] == 404
+
+
+def test_a_verdict_is_stored_at_once(served: Served, batch: Path) -> None:
+    """A wrong one is refused with 4xx, and nothing of it is stored."""
+    reviews = run_dir(batch) / "reviews.jsonl"
+    for wrong in (
+        {"job": "zz", "verdict": "keep"}, {"job": "a", "verdict": "love"}, {"job": "a"}, [], "x",
+        {"job": "a", "verdict": "redo", "take": 2}, {"job": "a", "verdict": "keep", "note": 5},
+        {"job": ["a"], "verdict": "keep"}, {"job": "a", "verdict": {}},
+        {"job": "a", "verdict": "redo", "submitted_at": "2001-01-01T00:00:00.000Z"},
+    ):  # fmt: skip
+        assert 400 <= served.verdict(wrong) < 500, wrong
+    assert served.verdict({"job": "a", "verdict": "keep"}, Content_Type="text/plain") == 415
+    assert not reviews.exists()
+
+    assert served.verdict({"job": "a", "verdict": "redo", "note": "warmer"}) == 204
+    [line] = reviews.read_text().splitlines()
+    stored = json.loads(line)
+    assert (stored["job"], stored["take"], stored["verdict"]) == ("a", 1, "redo")
+    assert served.jobs()[0]["takes"][0]["verdict"] == "redo"
+
+
+def test_new_results_appear_while_the_page_is_open(served: Served, batch: Path) -> None:
+    """Within 5 s, and Ctrl-C ends the server although a page listens."""
+    link = http.client.HTTPConnection("127.0.0.1", served.url.port or 0, timeout=20)
+    link.request("GET", served.url.path + "events?since=1")
+    stream = link.getresponse()
+    code = batchgen(batch, "run", "m.csv", "--model", MODEL, "--sandbox", "-q").returncode
+    ended_s = time.monotonic()
+    assert code == 0
+    states: dict[str, str] = {}
+    while list(states.values()) != ["downloaded"] * 3:
+        line = stream.readline()
+        if line.startswith(b"data: "):
+            states |= {card["job"]: card["state"] for _, card in json.loads(line[6:])["jobs"]}
+            states = {job: states.get(job, "downloaded") for job in "abc"}
+    assert time.monotonic() - ended_s < 5
+
+    begun_s = time.monotonic()
+    served.process.send_signal(signal.SIGINT)
+    assert served.process.wait(10) == 0
+    assert time.monotonic() - begun_s < 5
+    link.close()
