@@ -7,66 +7,27 @@ comparing their bytes, so that an adoption or a compaction needs no case of its 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import os
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote
 
 import msgspec
 
 from batchgen.app.batch_ref import BatchRef
-from batchgen.app.batch_snapshot import BatchSnapshot, read_snapshot
 from batchgen.app.command_context import CommandContext
-from batchgen.app.result_files import encoded_card, facts_of, page_about
+from batchgen.app.live_view import View, read_view
+from batchgen.app.result_files import facts_of, page_about
 from batchgen.core.errors import BatchgenError
-from batchgen.core.events import OutputFile
-from batchgen.core.lifecycle import JobRecord
 from batchgen.core.reviews import Verdict, VerdictWord
-from batchgen.core.summary import Summary
 from batchgen.core.units import timestamp
 from batchgen.ledger.reviews_file import append_reviews
-from batchgen.reports.html_report import MAX_CARDS, href_of, inert, page_parts
-from batchgen.reports.results_csv import ResultRow
-from batchgen.reports.results_xlsx import PICTURE_PX
-from batchgen.reports.thumbnails import Thumbnails
+from batchgen.reports.html_report import inert, page_parts
 from batchgen.serving.page_server import VerdictRefused
-from batchgen.system.run_directory import RunDirectory
 
 LOOK_S = 0.5
 """The pause between two looks at the files."""
 PAUSE_PER_READ = 2
 """After reading, the pause is at least this many times as long as reading took."""
 MAX_NOTE_CHARACTERS = 10_000
-
-
-@dataclass(slots=True)
-class View:
-    """What was read last."""
-
-    directory: RunDirectory
-    summary: Summary = field(default_factory=Summary)
-    cards: list[bytes] = field(default_factory=list)
-    records: dict[str, JobRecord | None] = field(default_factory=dict)
-    """Every job that a verdict may be about."""
-    files: dict[str, Path] = field(default_factory=dict)
-    """Address in the page: the file."""
-    roots: tuple[Path, ...] = ()
-    """The directories in which files of the results can be."""
-
-    def may_show(self, path: Path) -> bool:
-        """Tell whether a path of the ledger is in a directory of outputs, and no link is in it."""
-        if self.directory.keeps(path):
-            return False
-        return any(_is_directly_in(root, path) for root in self.roots)
-
-
-def _is_directly_in(root: Path, path: Path) -> bool:
-    if not path.is_relative_to(root) or path == root:
-        return False
-    return Path(os.path.realpath(path)) == Path(os.path.realpath(root)) / path.relative_to(root)
 
 
 class LiveBatch:
@@ -80,7 +41,7 @@ class LiveBatch:
         self._news = asyncio.Condition()
         self._reading = asyncio.Lock()
         self._signs: tuple[object, ...] = ()
-        self._view = self._read()
+        self._view = read_view(ref, context)
         self._changed_at = [self._version] * len(self._view.cards)
 
     def page(self) -> bytes:
@@ -104,15 +65,7 @@ class LiveBatch:
 
     def file(self, name: str) -> Path | None:
         """Return the file that the page shows under this address."""
-        view = self._view
-        path = view.files.get(name)
-        if path is None:
-            return None
-        is_thumbnail = path.parent == view.directory.thumbnails
-        is_shown = (
-            _is_directly_in(view.directory.path, path) if is_thumbnail else view.may_show(path)
-        )
-        return path if is_shown and path.is_file() else None
+        return self._view.file(name)
 
     async def store(self, verdict: dict[str, Any]) -> None:
         """Store a verdict on the present take of a job. Raises `VerdictRefused`."""
@@ -161,7 +114,7 @@ class LiveBatch:
             # Before the files are read: what is written meanwhile is read again.
             signs = self._read_signs()
             try:
-                view = await asyncio.to_thread(self._read)
+                view = await asyncio.to_thread(read_view, self._ref, self._context)
             except BatchgenError:
                 return  # somebody is saving the manifest just now
             self._signs = signs
@@ -185,15 +138,6 @@ class LiveBatch:
         paths = (directory.ledger, directory.reviews, directory.run_file, self._ref.manifest)
         return tuple(_sign(Path(path)) for path in paths)
 
-    def _read(self) -> View:
-        with read_snapshot(self._ref, self._context) as snapshot:
-            roots = (snapshot.directory.path, *_output_dir(snapshot))
-            view = View(snapshot.directory, roots=roots)
-            reader = _Reader(view)
-            for row in snapshot.rows():
-                reader.take(row)
-        return view
-
 
 def _sign(path: Path) -> tuple[int, int, int] | None:
     try:
@@ -201,42 +145,3 @@ def _sign(path: Path) -> tuple[int, int, int] | None:
     except OSError:
         return None
     return found.st_ino, found.st_size, found.st_mtime_ns
-
-
-class _Reader:
-    """One pass over the rows of a batch."""
-
-    def __init__(self, view: View) -> None:
-        self._view = view
-        self._pictures = Thumbnails(directory=view.directory, size_px=PICTURE_PX)
-
-    def take(self, row: ResultRow) -> None:
-        """Count a row, and keep its card and its files."""
-        view = self._view
-        view.summary.count_row(row.record, is_invalid=bool(row.problems))
-        if row.job and not row.problems:
-            view.records[row.job] = row.record
-        if len(view.cards) < MAX_CARDS:
-            view.cards.append(encoded_card(row, self._thumbnail, href=self._href))
-
-    def _href(self, file: OutputFile) -> str:
-        path = Path(os.path.normpath(self._view.directory.path / file.path))
-        if "://" in file.path or not self._view.may_show(path):
-            return ""
-        is_below = path.is_relative_to(self._view.directory.path) and ".." not in file.path
-        name = hashlib.sha256(file.path.encode("utf-8", "surrogateescape")).hexdigest()[:16]
-        address = href_of(file) if is_below else f"file/{name}{quote(path.suffix)}"
-        self._view.files[unquote(address)] = path
-        return address
-
-    def _thumbnail(self, file: OutputFile) -> str | None:
-        if not self._href(file) or (address := self._pictures.address(file)) is None:
-            return None
-        self._view.files[address] = self._view.directory.path / address
-        return address
-
-
-def _output_dir(snapshot: BatchSnapshot) -> Iterator[Path]:
-    place = None if snapshot.loaded is None else snapshot.loaded.manifest.settings.output.dir
-    if place and "://" not in place:
-        yield Path(os.path.normpath(snapshot.directory.path / place))

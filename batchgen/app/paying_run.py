@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from batchgen.app.api_wait import wait_for_api
 from batchgen.app.command_context import CommandContext
+from batchgen.app.early_thumbnails import early_thumbnails
 from batchgen.app.output_store import store_of, with_sidecars
 from batchgen.app.remote import Remote
 from batchgen.app.run_options import limits_of, policy_of
@@ -148,9 +149,9 @@ async def build_runner(run: PayingRun, plan: Plan) -> AsyncIterator[Runner]:
         outputs, observer = with_sidecars(
             store, run.loaded, run.ledger, progress, wanted=settings.sidecar
         )
-        async with client as api, store:
+        async with client as api, store, early_thumbnails(run.directory, observer) as watching:
             runner = Runner(
-                api=api, ledger=run.ledger, outputs=outputs, clock=clock, observer=observer,
+                api=api, ledger=run.ledger, outputs=outputs, clock=clock, observer=watching,
                 policy=policy, rng=random.Random(), spending=run.spending,
                 adopt_later=run.adopt_later,
                 limits=limits_of(settings, begun_s=clock.monotonic_s(), jobs=to_do),

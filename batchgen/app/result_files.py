@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -23,6 +24,7 @@ from batchgen.reports.html_report import (
     no_thumbnail,
     write_page,
 )
+from batchgen.reports.inspection import Inspection
 from batchgen.reports.results_csv import ResultRow, takes_of, write_results
 from batchgen.reports.results_xlsx import MAX_ROWS, PICTURE_PX, write_workbook
 from batchgen.reports.status_text import state_phrases
@@ -50,7 +52,7 @@ def rows_of_batch(
             continue
         has_row.add(row.id)
         if record is not None or not row.switched_off:
-            yield _row(row.id, row.columns, record, records, row.model)
+            yield _row(row.id, row.columns, record, records, row.model, row.input)
     for job in records.jobs():
         if job not in has_row:
             yield _row(job, {}, records.get(job), records)
@@ -62,9 +64,12 @@ def _row(
     record: JobRecord | None,
     records: Records,
     model: str = "",
+    given: Mapping[str, Any] | None = None,
 ) -> ResultRow:
     takes = takes_of(record, records.verdict, records.verdict_on)
-    return ResultRow(job=job, columns=columns, record=record, takes=takes, model=model)
+    return ResultRow(
+        job=job, columns=columns, record=record, takes=takes, model=model, given=given or {}
+    )
 
 
 def _ids_of_jobs(spool: Spool, records: Records) -> frozenset[str]:
@@ -109,16 +114,17 @@ def write_result_files(
     """
     summary = Summary()
     kept: list[ResultRow] = []
+    pictures = Thumbnails(directory=directory, size_px=PICTURE_PX, has_time=has_time)
+    inspection = Inspection(pictures.measure)
 
     def counted() -> Iterator[ResultRow]:
-        for row in rows:
+        for row in map(inspection.checked, rows):
             _add(summary, row)
             if len(kept) < MAX_CARDS:
                 kept.append(row)
             yield row
 
     write_results(directory.results, columns, counted())
-    pictures = Thumbnails(directory=directory, size_px=PICTURE_PX, has_time=has_time)
     cards = [encoded_card(row, pictures.address) for row in kept]
     write_page(directory.page, page_about(directory, summary), cards)
     if summary.jobs <= MAX_ROWS:
@@ -160,8 +166,11 @@ def write_results_workbook(
     """Write results.xlsx, and return how many rows did not fit. Raises `LocalIOError`."""
     summary = Summary()
 
+    pictures = Thumbnails(directory=directory, size_px=PICTURE_PX, has_time=has_time)
+    inspection = Inspection(pictures.measure)
+
     def counted() -> Iterator[ResultRow]:
-        for row in rows:
+        for row in map(inspection.checked, rows):
             _add(summary, row)
             yield row
 
@@ -177,7 +186,6 @@ def write_results_workbook(
         for (kind, message), count in summary.errors.most_common(_SHOWN_ERRORS):
             yield f"{count:,} {kind}", message
 
-    pictures = Thumbnails(directory=directory, size_px=PICTURE_PX, has_time=has_time)
     return write_workbook(
         directory.workbook, columns, counted(), summary=facts, picture_of=pictures
     )

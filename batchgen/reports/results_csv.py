@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from batchgen.core.events import OutputFile
 from batchgen.core.lifecycle import JobRecord, JobState, Take
@@ -47,6 +47,10 @@ class ResultRow:
     record: JobRecord | None
     model: str = ""
     """The model that the row names."""
+    given: Mapping[str, Any] = field(default_factory=dict)
+    """The input that the row asks for."""
+    checks: tuple[str, ...] = ()
+    """What an inspection of the shown files found."""
     problems: tuple[str, ...] = ()
     """Mistakes in the row; a row with mistakes was never a job."""
     takes: tuple[TakeRow, ...] = ()
@@ -107,6 +111,7 @@ def result_cells(row: ResultRow) -> dict[str, str]:
     if (shown := row.shown) is not None:
         cells["outputs"] = "\n".join(shown.outputs)
         cells["files"] = "\n".join(file.path for file in shown.files)
+        cells["checks"] = "\n".join(row.checks)
     if (take := row.take) is not None:
         cells["verdict"], cells["note"] = take.verdict, take.note
     return cells

@@ -11,12 +11,15 @@ import re
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from batchgen.core.events import OutputFile
+from batchgen.core.output_checks import Measure
+from batchgen.reports.measures_file import MeasuresFile
+from batchgen.reports.media_facts import media_facts
 from batchgen.reports.results_csv import ResultRow
 from batchgen.system.files import replacing
 from batchgen.system.run_directory import RunDirectory
@@ -31,6 +34,10 @@ PAGE_PX = 480
 _FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
 _ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp"})
 
+_MEDIA = frozenset({".mp4", ".mov", ".m4a", ".wav"})
+_BLANK = 2
+"""The shades between which a picture is of one colour: JPEG makes some noise."""
+
 _DIGEST = re.compile("[0-9a-f]{64}")
 
 _log = logging.getLogger(__name__)
@@ -38,34 +45,61 @@ _log = logging.getLogger(__name__)
 
 def thumbnail(path: Path, size_px: int, format_: str = "JPEG") -> bytes | None:
     """Return a picture within a square of that size; None if it cannot be decoded."""
-    made = _thumbnails(path, ((size_px, format_),))
+    made, _ = _inspected(path, ((size_px, format_),))
     return made[0] if made else None
 
 
-def _thumbnails(path: Path, sizes: tuple[tuple[int, str], ...]) -> list[bytes]:
-    """Return the picture in each size and format, the largest first; nothing if it has none."""
+def _inspected(path: Path, sizes: tuple[tuple[int, str], ...]) -> tuple[list[bytes], Measure]:
+    """Return the picture in each size and format, the largest first, and what was measured."""
     try:
-        small = _decoded(path, sizes[0][0])
-        return [] if small is None else [_encoded(small, *size) for size in sizes]
+        decoded = _decoded(path, sizes[0][0])
+        if decoded is None:
+            return [], Measure()
+        small, size = decoded
+        measure = _measured(small, size)
+        return [_encoded(small, *one) for one in sizes], measure
     except Exception as error:  # noqa: BLE001 - any file at all may be behind a picture's name
         _log.debug("no thumbnail of %s: %s", path, error)
-        return []
+        return [], Measure()
 
 
-def _decoded(path: Path, size_px: int) -> Image.Image | None:
+def _decoded(path: Path, size_px: int) -> tuple[Image.Image, tuple[int, int]] | None:
     from PIL import Image  # takes long to load
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with Image.open(path, formats=_FORMATS) as picture:
-            if picture.width * picture.height > MAX_PIXELS:
+            size = picture.size
+            if size[0] * size[1] > MAX_PIXELS:
                 return None
             picture.draft("RGB", (2 * size_px, 2 * size_px))
             picture.thumbnail((size_px, size_px), reducing_gap=2.0)
             flat = Image.new("RGB", picture.size, "white")
             small = picture.convert("RGBA")
             flat.paste(small, mask=small)
-            return flat
+            return flat, size
+
+
+def _measured(small: Image.Image, size: tuple[int, int]) -> Measure:
+    """Return the measure of a picture of that size, from its thumbnail."""
+    ranges = cast("tuple[tuple[int, int], ...]", small.getextrema())
+    mean = small.resize((1, 1)).getpixel((0, 0))
+    return Measure(
+        width_px=size[0],
+        height_px=size[1],
+        is_blank=all(high - low <= _BLANK for low, high in ranges),
+        picture_hash=_perceptual_hash(small),
+        mean_colour=tuple(int(one) for one in mean) if isinstance(mean, tuple) else (),
+    )
+
+
+def _perceptual_hash(small: Image.Image) -> str:
+    """Return 128 bits: whether each of 8 x 8 fields is darker than its neighbour, both ways."""
+    grey = small.convert("L").resize((9, 9))
+    at = list(grey.tobytes())
+    rows = (at[9 * y + x] < at[9 * y + x + 1] for y in range(8) for x in range(8))
+    columns = (at[9 * y + x] < at[9 * (y + 1) + x] for y in range(8) for x in range(8))
+    return f"{int(''.join(str(int(bit)) for bit in (*rows, *columns)), 2):032x}"
 
 
 def _encoded(picture: Image.Image, size_px: int, format_: str) -> bytes:
@@ -83,6 +117,25 @@ class Thumbnails:
     size_px: int
     """The longer side in a cell of the workbook."""
     has_time: Callable[[], bool] = lambda: True
+    _measures: MeasuresFile = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Read what was measured when it is needed first."""
+        self._measures = MeasuresFile(self.directory.thumbnails / "measures.jsonl")
+
+    def measure(self, file: OutputFile) -> Measure:
+        """Return what was measured of a file, or else measure it; empty if there is no time."""
+        if not _DIGEST.fullmatch(file.sha256):
+            return Measure()
+        known = self._measures.get(file.sha256)
+        if known is not None or not self.has_time() or "://" in file.path:
+            return known or Measure()
+        path = self.directory.path / file.path
+        if _is_picture(file, self.directory.path) and (kept := self._kept(file)) is not None:
+            self._make(file, kept)
+        elif path.suffix.lower() in _MEDIA and path.is_file():
+            self._measures.add(file.sha256, media_facts(path))
+        return self._measures.get(file.sha256) or Measure()
 
     def __call__(self, row: ResultRow) -> bytes | None:
         """Return the JPEG of the first picture of the take that is shown."""
@@ -117,7 +170,8 @@ class Thumbnails:
         if not self.has_time():
             return None
         sizes = ((PAGE_PX, "WEBP"), (self.size_px, "JPEG"))
-        made = _thumbnails(self.directory.path / file.path, sizes)
+        made, measure = _inspected(self.directory.path / file.path, sizes)
+        self._measures.add(file.sha256, measure)
         for path, data in zip(kept, made, strict=False):
             with suppress(OSError):  # it is made again next time
                 path.parent.mkdir(exist_ok=True)

@@ -1,10 +1,10 @@
 """Sandbox pictures: small real PNGs that differ by prompt, so that a page of results looks real.
 
-Each is a landscape in flat colours (sky, sun, hills), drawn from a hash. The long side is always
-128 px, so that a run is quick; only the aspect ratio is that of the input. A tEXt chunk says that
+Each is a landscape in flat colours (sky, sun, hills), drawn from a hash. It has the size that the
+input asks for; without one, the long side is 128 px, so that a run is quick. A tEXt chunk says that
 no model made it.
 
-Rows are drawn with slices, never pixel by pixel, which keeps a picture under a millisecond.
+Rows are drawn with slices, never pixel by pixel, which keeps a small picture under a millisecond.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from hashlib import blake2b
 from math import isqrt
 
 LONG_SIDE_PX = 128
+MAX_SIDE_PX = 8_192
+"""A larger picture is drawn small."""
 NOTE = "sandbox picture of batchgen, not made by a model"
 SKY = 128
 """Palette entries of the sky; those of sun, halo and hills follow."""
@@ -24,6 +26,8 @@ HILL_COUNT = 5
 
 _SIZE = re.compile(r"(\d{1,6})\s*[x×X]\s*(\d{1,6})")
 _RATIO = re.compile(r"(\d{1,4}):(\d{1,4})")
+
+_LARGE_BYTES = 1 << 18
 
 Colour = tuple[int, int, int]
 Disc = tuple[int, int, int, int]
@@ -43,8 +47,13 @@ _MOODS: tuple[tuple[Colour, Colour, Colour, Colour], ...] = (
 
 
 def size_of(values: Mapping[str, object]) -> tuple[int, int]:
-    """Return width and height in px for an input: its aspect ratio (or 1:1), long side 128."""
+    """Return width and height in px for an input.
+
+    They are what it asks for; if it asks for no size, its aspect ratio (or 1:1), long side 128.
+    """
     wide, high = _ratio(values)
+    if LONG_SIDE_PX < max(wide, high) <= MAX_SIDE_PX:
+        return wide, high
     scale = LONG_SIDE_PX / max(wide, high)
     return max(1, round(wide * scale)), max(1, round(high * scale))
 
@@ -73,7 +82,7 @@ def draw(key: str, width: int, height: int) -> bytes:
         _chunk(b"IHDR", header),
         _chunk(b"tEXt", b"Comment\0" + NOTE.encode("latin-1")),
         _chunk(b"PLTE", _palette(dice)),
-        _chunk(b"IDAT", zlib.compress(pixels, 6)),
+        _chunk(b"IDAT", zlib.compress(pixels, 1 if len(pixels) > _LARGE_BYTES else 6)),
         _chunk(b"IEND", b""),
     ))  # fmt: skip
 

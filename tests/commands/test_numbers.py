@@ -53,9 +53,11 @@ def numbers(manifest: Path, run: Done) -> dict[str, Numbers]:
     status = json.loads(batchgen("status", manifest, "--json").out)
     (last,) = json.loads(batchgen("runs", manifest, "--json").out)
     page = (run_dir / "report.html").read_text()
-    facts = re.search('<p class="facts">(.*?)</p>', page)
+    facts = re.search('<p id="lead">[^:]*: (.*?)</p>', page)
+    data = re.search('id="data">(.*?)</script>', page, re.DOTALL)
     assert facts is not None
-    cards = Counter(re.findall(r'<span class="id">[^<]* · (\w+)</span>', page))
+    assert data is not None
+    cards = Counter(job["state"] for job in json.loads(data[1])["jobs"])
     found = {
         "results": (
             dict(Counter(row["state"] for row in rows)),

@@ -146,9 +146,9 @@ def test_no_rows(tmp_path: Path) -> None:
 
 def test_a_thumbnail_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Later runs read it, also if there is no time to make any."""
-    made, make = [], thumbnails._thumbnails
+    made, make = [], thumbnails._inspected
     monkeypatch.setattr(
-        "batchgen.reports.thumbnails._thumbnails",
+        "batchgen.reports.thumbnails._inspected",
         lambda path, sizes: made.append(path.name) or make(path, sizes),
     )
     shown = with_digest(tmp_path, "a" * 64)

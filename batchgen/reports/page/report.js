@@ -258,7 +258,7 @@ function metaOf(job) {
   if (take.take > 1) facts.push(`take ${take.take}`);
   if (job.cost) facts.push(dollars(job.cost));
   const text = el("p", { class: "meta", title: [facts.join(" · "), job.error, job.checks].filter(Boolean).join("\n") }, facts.join(" · "));
-  if (job.error || job.checks) text.append(" · ", el("span", { class: "bad" }, [job.error, job.checks].filter(Boolean).join("; ").replaceAll("\n", "; ")));
+  for (const [name, said] of [["bad", job.error], ["found", job.checks]]) if (said) text.append(" · ", el("span", { class: name }, said.replaceAll("\n", "; ")));
   return text;
 }
 

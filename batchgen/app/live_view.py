@@ -1,0 +1,116 @@
+"""One reading of a batch for `serve`: its cards, the jobs that verdicts may be about, its files."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote, unquote
+
+from batchgen.app.batch_ref import BatchRef
+from batchgen.app.batch_snapshot import BatchSnapshot, read_snapshot
+from batchgen.app.command_context import CommandContext
+from batchgen.app.result_files import encoded_card
+from batchgen.core.events import OutputFile
+from batchgen.core.lifecycle import JobRecord
+from batchgen.core.output_checks import Measure
+from batchgen.core.summary import Summary
+from batchgen.reports.html_report import MAX_CARDS, href_of
+from batchgen.reports.inspection import Inspection
+from batchgen.reports.results_csv import ResultRow
+from batchgen.reports.results_xlsx import PICTURE_PX
+from batchgen.reports.thumbnails import Thumbnails
+from batchgen.system.run_directory import RunDirectory
+
+
+@dataclass(slots=True)
+class View:
+    """What was read last."""
+
+    directory: RunDirectory
+    summary: Summary = field(default_factory=Summary)
+    cards: list[bytes] = field(default_factory=list)
+    records: dict[str, JobRecord | None] = field(default_factory=dict)
+    """Every job that a verdict may be about."""
+    files: dict[str, Path] = field(default_factory=dict)
+    """Address in the page: the file."""
+    roots: tuple[Path, ...] = ()
+    """The directories in which files of the results can be."""
+
+    def may_show(self, path: Path) -> bool:
+        """Tell whether a path of the ledger is in a directory of outputs, and no link is in it."""
+        if self.directory.keeps(path):
+            return False
+        return any(_is_directly_in(root, path) for root in self.roots)
+
+    def file(self, address: str) -> Path | None:
+        """Return the file behind an address of the page; None if it may not be shown any more."""
+        path = self.files.get(address)
+        if path is None or not path.is_file():
+            return None
+        if path.parent == self.directory.thumbnails:
+            return path if _is_directly_in(self.directory.path, path) else None
+        return path if self.may_show(path) else None
+
+
+def _is_directly_in(root: Path, path: Path) -> bool:
+    if not path.is_relative_to(root) or path == root:
+        return False
+    return Path(os.path.realpath(path)) == Path(os.path.realpath(root)) / path.relative_to(root)
+
+
+def read_view(ref: BatchRef, context: CommandContext) -> View:
+    """Read a batch. Raises what reading it raises."""
+    with read_snapshot(ref, context) as snapshot:
+        roots = (snapshot.directory.path, *_output_dir(snapshot))
+        view = View(snapshot.directory, roots=roots)
+        reader = _Reader(view)
+        for row in snapshot.rows():
+            reader.take(row)
+    return view
+
+
+class _Reader:
+    """One pass over the rows of a batch."""
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+        self._pictures = Thumbnails(directory=view.directory, size_px=PICTURE_PX)
+        self._inspection = Inspection(self._measure)
+
+    def take(self, row: ResultRow) -> None:
+        """Count a row, and keep its card and its files."""
+        view = self._view
+        view.summary.count_row(row.record, is_invalid=bool(row.problems))
+        if row.job and not row.problems:
+            view.records[row.job] = row.record
+        row = self._inspection.checked(row)
+        if len(view.cards) < MAX_CARDS:
+            view.cards.append(encoded_card(row, self._thumbnail, href=self._href))
+
+    def _href(self, file: OutputFile) -> str:
+        path = Path(os.path.normpath(self._view.directory.path / file.path))
+        if "://" in file.path or not self._view.may_show(path):
+            return ""
+        is_below = path.is_relative_to(self._view.directory.path) and ".." not in file.path
+        name = hashlib.sha256(file.path.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+        address = href_of(file) if is_below else f"file/{name}{quote(path.suffix)}"
+        self._view.files[unquote(address)] = path
+        return address
+
+    def _measure(self, file: OutputFile) -> Measure:
+        return self._pictures.measure(file) if self._href(file) else Measure()
+
+    def _thumbnail(self, file: OutputFile) -> str | None:
+        if not self._href(file) or (address := self._pictures.address(file)) is None:
+            return None
+        self._view.files[address] = self._view.directory.path / address
+        return address
+
+
+def _output_dir(snapshot: BatchSnapshot) -> Iterator[Path]:
+    place = None if snapshot.loaded is None else snapshot.loaded.manifest.settings.output.dir
+    if place and "://" not in place:
+        yield Path(os.path.normpath(snapshot.directory.path / place))
