@@ -20,6 +20,7 @@ from batchgen.app.result_files import (
     write_result_files,
     write_results_workbook,
     write_sheet,
+    write_standalone,
 )
 from batchgen.app.run_directories import default_directories
 from batchgen.app.run_file import first_jobs
@@ -98,6 +99,13 @@ class BatchSnapshot:
         Raises `UsageError` for a file that is an output itself, and `LocalIOError`.
         """
         return write_sheet(self.directory, self.rows(), path)
+
+    def write_standalone(self, path: Path) -> int:
+        """Write the page as one file to send; return how many files are in it.
+
+        Raises `UsageError` for a file that is an output itself, and `LocalIOError`.
+        """
+        return write_standalone(self.directory, self.rows(), path)
 
 
 def read_snapshot(ref: BatchRef, context: CommandContext) -> BatchSnapshot:

@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from batchgen.app.batch_ref import BatchRef
-from batchgen.app.command_context import CommandContext
-from batchgen.app.live_view import View, read_view
 from batchgen.app.result_files import facts_of, page_about
 from batchgen.core.errors import BatchgenError
 from batchgen.core.reviews import Verdict, VerdictWord
@@ -22,6 +19,12 @@ from batchgen.core.units import timestamp
 from batchgen.ledger.reviews_file import append_reviews
 from batchgen.reports.html_report import inert, page_parts
 from batchgen.serving.page_server import VerdictRefused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from batchgen.app.live_view import View
+    from batchgen.ports import Clock
 
 LOOK_S = 0.5
 """The pause between two looks at the files."""
@@ -33,15 +36,15 @@ MAX_NOTE_CHARACTERS = 10_000
 class LiveBatch:
     """The batch of `serve` (protocol `LivePage`)."""
 
-    def __init__(self, ref: BatchRef, context: CommandContext) -> None:
-        """Read the batch. Raises what reading it raises."""
-        self._ref, self._context = ref, context
+    def __init__(self, read: Callable[[], View], manifest: Path, clock: Clock) -> None:
+        """Read the batch for the first time. Raises what `read` raises."""
+        self._read, self._manifest, self._clock = read, manifest, clock
         self._version = 1
         self._changed_at: list[int] = []
         self._news = asyncio.Condition()
         self._reading = asyncio.Lock()
         self._signs: tuple[object, ...] = ()
-        self._view = read_view(ref, context)
+        self._view = read()
         self._changed_at = [self._version] * len(self._view.cards)
 
     def page(self) -> bytes:
@@ -95,7 +98,7 @@ class LiveBatch:
         ):
             raise VerdictRefused("there is a later take of this job; look at it first")
         return Verdict(
-            ts=timestamp(self._context.clock.now_s()),
+            ts=timestamp(self._clock.now_s()),
             job=job, take=take, verdict=VerdictWord(word), note=note, submitted_at=submitted_at,
         )  # fmt: skip
 
@@ -114,7 +117,7 @@ class LiveBatch:
             # Before the files are read: what is written meanwhile is read again.
             signs = self._read_signs()
             try:
-                view = await asyncio.to_thread(read_view, self._ref, self._context)
+                view = await asyncio.to_thread(self._read)
             except BatchgenError:
                 return  # somebody is saving the manifest just now
             self._signs = signs
@@ -135,7 +138,7 @@ class LiveBatch:
 
     def _read_signs(self) -> tuple[object, ...]:
         directory = self._view.directory
-        paths = (directory.ledger, directory.reviews, directory.run_file, self._ref.manifest)
+        paths = (directory.ledger, directory.reviews, directory.run_file, self._manifest)
         return tuple(_sign(Path(path)) for path in paths)
 
 

@@ -15,6 +15,7 @@ from batchgen.core.lifecycle import JobRecord, Records
 from batchgen.core.summary import Summary
 from batchgen.core.units import count_text
 from batchgen.reports.contact_sheet import write_contact_sheet
+from batchgen.reports.embedded_files import EmbeddedFiles
 from batchgen.reports.html_report import (
     MAX_CARDS,
     Href,
@@ -199,14 +200,38 @@ def write_sheet(directory: RunDirectory, rows: Iterable[ResultRow], path: Path) 
 
     Raises `UsageError` for a file that is an output itself, and `LocalIOError`.
     """
-    summary, place = Summary(), os.path.realpath(path)
+    summary = Summary()
     pictures: list[tuple[str, Path]] = []
     for row in rows:
         _add(summary, row)
-        files = (file.path for take in row.takes for file in take.files)
-        if any(os.path.realpath(directory.path / name) == place for name in files):
-            raise UsageError(f"{path} is an output of this batch; name another file")
+        _refuse_output(directory, row, path)
         if (picture := picture_of(row, directory.path)) is not None:
             pictures.append((row.job, directory.path / picture.path))
     facts = ", ".join(state_phrases(summary))
     return write_contact_sheet(path, pictures, title=directory.title, facts=facts)
+
+
+def write_standalone(directory: RunDirectory, rows: Iterable[ResultRow], path: Path) -> int:
+    """Write the page with everything in it into one file; return how many files are in it.
+
+    Raises `UsageError` for a file that is an output itself, and `LocalIOError`.
+    """
+    summary, kept = Summary(), list[ResultRow]()
+    inspection = Inspection(Thumbnails(directory=directory, size_px=PICTURE_PX).measure)
+    for row in map(inspection.checked, rows):
+        _add(summary, row)
+        _refuse_output(directory, row, path)
+        if len(kept) < MAX_CARDS:
+            kept.append(row)
+    pictures = sum(len(take.files) for row in kept for take in row.takes)
+    embedded = EmbeddedFiles(run_dir=directory.path, pictures=pictures)
+    cards = [encoded_card(row, href=embedded.address) for row in kept]
+    write_page(path, page_about(directory, summary), cards)
+    return embedded.count
+
+
+def _refuse_output(directory: RunDirectory, row: ResultRow, path: Path) -> None:
+    place = os.path.realpath(path)
+    files = (file.path for take in row.takes for file in take.files)
+    if any(os.path.realpath(directory.path / name) == place for name in files):
+        raise UsageError(f"{path} is an output of this batch; name another file")

@@ -111,6 +111,8 @@ def _add_report(parser: Parser) -> None:
     add_batch_flags(parser)
     parser.add_argument("--xlsx", action="store_true",
         help="write results.xlsx also for more than 5,000 rows")  # fmt: skip
+    parser.add_argument("--standalone", type=Path, metavar="FILE",
+        help="also write the page with everything in it into one file to send")  # fmt: skip
     parser.add_argument("--contact-sheet", type=Path, metavar="FILE.jpg",
         help="also write one picture of the batch, of at most 1 MB")  # fmt: skip
 

@@ -22,6 +22,11 @@ def handle(args: argparse.Namespace, context: CommandContext) -> int:
         if args.contact_sheet is not None:
             shown = snapshot.write_contact_sheet(_jpeg(args.contact_sheet))
             context.console.say(f"{args.contact_sheet}: {count_text(shown, 'picture')}")
+        if args.standalone is not None:
+            held = snapshot.write_standalone(args.standalone)
+            context.console.say(
+                f"{args.standalone}: the page with {count_text(held, 'file')} in it"
+            )
     context.console.confirm(str(snapshot.directory.page))
     return 0
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import signal
+from pathlib import Path
 
 from batchgen.app.batch_ref import BatchRef
 from batchgen.app.command_context import CommandContext
 from batchgen.app.live_batch import LiveBatch
+from batchgen.app.live_view import read_view
 from batchgen.app.signals import signals_noted
 from batchgen.core.errors import LocalIOError, UsageError
 from batchgen.serving.page_server import HOST, PageServer
@@ -28,7 +30,7 @@ async def serve(ref: BatchRef, context: CommandContext, *, port: int) -> int:
     Raises what reading the batch raises, and `LocalIOError` if the port is taken.
     """
     with signals_noted() as signals:
-        live = LiveBatch(ref, context)
+        live = LiveBatch(lambda: read_view(ref, context), Path(ref.manifest), context.clock)
         server = PageServer(live)
         try:
             await server.start(port)

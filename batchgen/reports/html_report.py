@@ -53,7 +53,7 @@ _ADVICE = {
 """What to do about a kind of failure, for the list of causes."""
 
 Href = Callable[[OutputFile], str | None]
-"""An address of a file or of its thumbnail, as the page needs it; None if there is none."""
+"""An address of a file or of its thumbnail, as the page needs it; empty or None: only named."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,94 +4,28 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
-import re
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 
-ROWS = "id,prompt\na,a lake\nb,a hill\nc,<b>bold</b>\n"
-MODEL = "bytedance/dreamina-4-0/text-to-image"
-
-
-def batchgen(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end."""
-    return subprocess.run(
-        [sys.executable, "-m", "batchgen", *words],
-        cwd=home, env={**os.environ, "HOME": str(home)}, capture_output=True, text=True,
-        check=False,
-    )  # fmt: skip
+from tests.kit.served import MODEL, Served, batchgen, begin_batch
 
 
 @pytest.fixture
-def batch(tmp_path: Path) -> Path:
-    """Return the directory of a manifest whose run directory has one downloaded job."""
-    (tmp_path / "m.csv").write_text(ROWS)
-    code = batchgen(
-        tmp_path, "run", "m.csv", "--model", MODEL, "--sandbox", "--limit", "1", "--quiet"
-    ).returncode
-    assert code == 0
-    return tmp_path
-
-
-class Served:
-    """A server process; asks it for paths below its secret one, or for others."""
-
-    def __init__(self, home: Path) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "batchgen", "serve", "m.csv", "--sandbox"],
-            cwd=home, env={**os.environ, "HOME": str(home)}, stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
-        assert self.process.stdout is not None
-        self.url = urlsplit(self.process.stdout.readline().strip())
-
-    def ask(
-        self, path: str, *, method: str = "GET", body: bytes | None = None, **headers: str
-    ) -> tuple[int, bytes]:
-        """Return status and body; header names are written with `_`."""
-        link = http.client.HTTPConnection("127.0.0.1", self.url.port or 0, timeout=20)
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        link.request(method, path if path.startswith("/") else self.url.path + path, body, named)
-        with closing(link), link.getresponse() as answer:
-            return answer.status, answer.read()
-
-    def verdict(self, value: Any, **headers: str) -> int:
-        """Post a verdict; return the status."""
-        body = json.dumps(value).encode()
-        kind = {"Content_Type": "application/json", **headers}
-        return self.ask("verdicts", method="POST", body=body, **kind)[0]
-
-    def jobs(self) -> list[dict[str, Any]]:
-        """Return the jobs of the page."""
-        page = self.ask("")[1].decode()
-        found = re.search('id="data">(.*?)</script>', page, re.DOTALL)
-        assert found is not None
-        jobs: list[dict[str, Any]] = json.loads(found[1])["jobs"]
-        return jobs
+def run_dir(tmp_path: Path) -> Path:
+    """Return the run directory of a batch in which one of three jobs is downloaded."""
+    return begin_batch(tmp_path)
 
 
 @pytest.fixture
-def served(batch: Path) -> Iterator[Served]:
+def served(run_dir: Path) -> Iterator[Served]:
     """Start a server, and stop it."""
-    server = Served(batch)
+    server = Served(run_dir.parent)
     yield server
-    server.process.kill()
-    server.process.wait()
-    assert server.process.stdout is not None
-    server.process.stdout.close()
-
-
-def run_dir(batch: Path) -> Path:
-    """Return the run directory."""
-    return batch / "m.run.sandbox"
+    server.stop()
 
 
 def test_the_address_is_secret_and_local(served: Served) -> None:
@@ -113,9 +47,9 @@ def test_the_address_is_secret_and_local(served: Served) -> None:
         assert served.verdict({"job": "a", "verdict": "keep"}, Origin=origin) == 403
 
 
-def test_only_files_of_the_results_are_served(served: Served, batch: Path) -> None:
+def test_only_files_of_the_results_are_served(served: Served, run_dir: Path) -> None:
     """Not the ledger, no stray file, no listing, no link, nothing outside."""
-    directory = run_dir(batch)
+    directory = run_dir
     (directory / "outputs" / "stray.png").write_bytes(b"\x89PNG")
     [file] = served.jobs()[0]["takes"][0]["files"]
 
@@ -134,9 +68,9 @@ def test_only_files_of_the_results_are_served(served: Served, batch: Path) -> No
     assert served.ask(file["href"])[0] == 404
 
 
-def test_a_verdict_is_stored_at_once(served: Served, batch: Path) -> None:
+def test_a_verdict_is_stored_at_once(served: Served, run_dir: Path) -> None:
     """A wrong one is refused with 4xx, and nothing of it is stored."""
-    reviews = run_dir(batch) / "reviews.jsonl"
+    reviews = run_dir / "reviews.jsonl"
     for wrong in (
         {"job": "zz", "verdict": "keep"}, {"job": "a", "verdict": "love"}, {"job": "a"}, [], "x",
         {"job": "a", "verdict": "redo", "take": 2}, {"job": "a", "verdict": "keep", "note": 5},
@@ -154,12 +88,14 @@ def test_a_verdict_is_stored_at_once(served: Served, batch: Path) -> None:
     assert served.jobs()[0]["takes"][0]["verdict"] == "redo"
 
 
-def test_new_results_appear_while_the_page_is_open(served: Served, batch: Path) -> None:
+def test_new_results_appear_while_the_page_is_open(served: Served, run_dir: Path) -> None:
     """Within 5 s, and Ctrl-C ends the server although a page listens."""
     link = http.client.HTTPConnection("127.0.0.1", served.url.port or 0, timeout=20)
     link.request("GET", served.url.path + "events?since=1")
     stream = link.getresponse()
-    code = batchgen(batch, "run", "m.csv", "--model", MODEL, "--sandbox", "--quiet").returncode
+    code = batchgen(
+        run_dir.parent, "run", "m.csv", "--model", MODEL, "--sandbox", "--quiet"
+    ).returncode
     ended_s = time.monotonic()
     assert code == 0
     states: dict[str, str] = {}

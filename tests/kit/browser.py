@@ -98,6 +98,10 @@ class Tab:
                     type=kind, key=key, windowsVirtualKeyCode=code, **extra,
                 )  # fmt: skip
 
+    async def type(self, text: str) -> None:
+        """Type a text into the field that has the focus."""
+        await self.send("Input.insertText", text=text)
+
     async def screenshot(self, path: Path, width: int, height: int, *, dark: bool = False) -> None:
         """Write a picture of the page in a window of that size."""
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}

@@ -280,6 +280,7 @@ function refresh(job) {
 
 function fileOf(file, job, small) {
   const name = `${job.prompt.slice(0, 200)} (${file.name})`;
+  if (!file.href) return el("span", {}, file.name);
   if (file.kind === "image" || file.kind === "drawing") {
     const picture = el("img", { src: small && file.thumb ? file.thumb : file.href, alt: name, loading: "lazy", decoding: "async" });
     return picture;
@@ -291,7 +292,6 @@ function fileOf(file, job, small) {
     return film;
   }
   if (file.kind === "audio") return el("audio", { src: file.href, controls: true, preload: "none", "aria-label": name, onclick: (event) => event.stopPropagation() });
-  if (!file.href) return el("span", {}, file.name);
   return el("a", { href: file.href, download: file.name, onclick: (event) => event.stopPropagation() }, file.name);
 }
 
@@ -349,7 +349,7 @@ function fill(job) {
 
 function linkOf(file) {
   // An active file as a document would run without the rules of this page, so it is only saved.
-  const opens = ["image", "video", "audio"].includes(file.kind);
+  const opens = ["image", "video", "audio"].includes(file.kind) && !file.href.startsWith("data:");
   if (!file.href) return el("span", {}, ` · ${file.name}`);
   return el("span", {}, " · ", el("a", opens ? { href: file.href, target: "_blank", rel: "noopener" } : { href: file.href, download: file.name }, file.name));
 }
