@@ -22,7 +22,8 @@ run: $(VENV)/run.stamp ## Set up, then run a spreadsheet of prompts against the 
 test: $(VENV)/dev.stamp ## The tests (under four minutes, Python only)
 	$(BIN)/python -m pytest -n auto -m "not slow" -q
 
-test-all: $(VENV)/dev.stamp ## Every test, also the long ones
+test-all: $(VENV)/dev.stamp ## Every test, also the long ones and those in a browser, which it installs
+	@.ci/packages
 	$(BIN)/python -m pytest -n auto -q
 
 torture: $(VENV)/dev.stamp ## Kill runs at random, then count: MINUTES=5 or KILLS=500, SEED=7 to replay
