@@ -17,6 +17,8 @@ pytestmark = [
         shutil.which("soffice") is None, reason="no LibreOffice; make test-all installs it"
     ),
 ]
+AS_CSV = "csv:Text - txt - csv (StarCalc):44,34,76"
+"""Its filter, with comma, quotes and UTF-8."""
 
 
 def test_libreoffice_reads_the_rows(tmp_path: Path) -> None:
@@ -24,7 +26,7 @@ def test_libreoffice_reads_the_rows(tmp_path: Path) -> None:
     run_dir = begin_batch(tmp_path)
     profile = f"-env:UserInstallation={(tmp_path / 'profile').as_uri()}"
     subprocess.run(
-        ["soffice", profile, "--headless", "--convert-to", "csv:Text - txt - csv (StarCalc):44,34,76",
+        ["soffice", profile, "--headless", "--convert-to", AS_CSV,
          "--outdir", str(tmp_path / "out"), str(run_dir / "results.xlsx")],
         check=True, capture_output=True, timeout=110,
     )  # fmt: skip
