@@ -13,6 +13,7 @@ import pytest_asyncio
 
 from tests.kit.browser import Tab, browser_tab, find_browser
 from tests.kit.served import MODEL, Served, batchgen, begin_batch
+from tests.kit.waiting import wait_until_async
 
 pytestmark = [
     pytest.mark.slow,
@@ -47,9 +48,7 @@ async def test_review_accepts_the_export(tab: Tab, run_dir: Path) -> None:
     await tab.press("Enter", "ArrowRight", "x")
     await tab.js("document.getElementById('export').click()")
     export = home / "review.csv"
-    async with asyncio.timeout(10):
-        while not export.exists() or not export.stat().st_size:
-            await asyncio.sleep(0.05)
+    await wait_until_async(lambda: export.exists() and export.stat().st_size > 0, "the export")
 
     done = batchgen(home, "review", "m.csv", "review.csv", "--sandbox", "--json")
     assert json.loads(done.stdout) == {"keep": 0, "redo": 1, "reject": 1, "earlier": 0}
@@ -64,9 +63,7 @@ async def test_the_served_page_follows_a_run_and_stores_verdicts(tab: Tab, run_d
     try:
         await tab.open(server.address)
         await tab.press("k")
-        async with asyncio.timeout(10):
-            while not (run_dir / "reviews.jsonl").exists():
-                await asyncio.sleep(0.05)
+        await wait_until_async((run_dir / "reviews.jsonl").exists, "a stored verdict")
         words = ("run", "m.csv", "--model", MODEL, "--sandbox", "--quiet")
         await asyncio.to_thread(batchgen, run_dir.parent, *words)
         await tab.until(f"{PICTURES}.length === 3", 5)
