@@ -120,6 +120,18 @@ async def test_keys(tab: Tab, tmp_path: Path) -> None:
     assert await tab.js(verdicts) == ["keep", "redo", "", "keep", ""]
 
 
+async def test_a_wrong_row_takes_no_verdict(tab: Tab, tmp_path: Path) -> None:
+    """It was never a job: a mark on it would make the whole export unusable."""
+    wrong = ResultRow(job="", columns={"prompt": "p"}, record=None, problems=("scale: 9",))
+    await tab.open(write(tmp_path / "report.html", [wrong, row(1)]))
+
+    await tab.press("k", "ArrowRight", "k")
+    verdicts = "[...document.querySelectorAll('[data-job]')].map((one) => one.dataset.verdict)"
+    assert await tab.js(verdicts) == ["", "keep"]
+    disabled = "document.querySelectorAll('[data-job=\"\"] :disabled').length"
+    assert await tab.js(disabled) == 4
+
+
 async def test_search_and_filters(tab: Tab, tmp_path: Path) -> None:
     """Any case; Enter leaves the search and keeps its hits; state, verdict, column, sort, group."""
     rows = [row(n) for n in range(6)] + [row(6, state=JobState.FAILED, prompt="A Straße")]

@@ -38,7 +38,11 @@ function markOf(job) {
   return { verdict: take.verdict, note: take.note };
 }
 
+// A wrong row was never a job, so `batchgen review` would refuse a verdict on it.
+const isJob = (job) => job.state !== "invalid";
+
 function mark(job, change) {
+  if (!isJob(job)) return;
   const before = marks[keyOf(job)] ?? null;
   past.push([job, before]);
   put(job, { ...markOf(job), ...change, at: new Date().toISOString() });
@@ -60,7 +64,11 @@ async function send(job, value) {
     const answer = await fetch("verdicts", { method: "POST", headers: { "Content-Type": "application/json" }, body });
     if (!answer.ok) why = await answer.text();
   } catch { why = "batchgen serve does not answer any more"; }
-  if (why) alert(`${job.job}: the verdict was not stored: ${why}`);
+  if (!why) return;
+  delete marks[keyOf(job)];
+  refresh(job);
+  count();
+  alert(`${job.job}: the verdict was not stored: ${why}`);
 }
 
 function undo() {
@@ -242,8 +250,8 @@ function cardOf(job) {
   const files = shownTake(job).files;
   const shots = el("div", { class: files.length > 1 ? "shots many" : "shots", onclick: () => open(job) }, ...files.map((file) => fileOf(file, job, true)));
   if (!files.length) shots.append(el("span", {}, job.state));
-  const buttons = WORDS.map((word) => el("button", { type: "button", value: word, title: `${word} (${word === "reject" ? "x" : word[0]})`, onclick: () => { go(job, false); toggle(job, word); } }, word));
-  const note = el("input", { name: "note", "aria-label": "note", autocomplete: "off", onchange: (event) => mark(job, { note: event.target.value }) });
+  const buttons = WORDS.map((word) => el("button", { type: "button", value: word, disabled: !isJob(job), title: `${word} (${word === "reject" ? "x" : word[0]})`, onclick: () => { go(job, false); toggle(job, word); } }, word));
+  const note = el("input", { name: "note", disabled: !isJob(job), "aria-label": "note", autocomplete: "off", onchange: (event) => mark(job, { note: event.target.value }) });
   const card = el("article", { "data-job": job.job, tabindex: "-1", onfocusin: () => go(job, false) },
     shots, el("div", { class: "text" },
       el("p", { class: "prompt", title: job.prompt }, job.prompt), metaOf(job),
@@ -340,7 +348,7 @@ function fill(job) {
   const pairs = Object.entries(facts).filter(([, text]) => text !== "" && text !== null && text !== undefined);
   large.replaceChildren(
     el("header", {}, el("h2", {}, job.job), el("span", {}, value.verdict || ""),
-      ...WORDS.map((word) => el("button", { type: "button", "aria-pressed": String(value.verdict === word), onclick: () => toggle(job, word) }, word)),
+      ...WORDS.map((word) => el("button", { type: "button", disabled: !isJob(job), "aria-pressed": String(value.verdict === word), onclick: () => toggle(job, word) }, word)),
       el("button", { type: "button", "aria-label": "previous", onclick: () => step(-1) }, "←"), el("button", { type: "button", "aria-label": "next", onclick: () => step(1) }, "→"),
       el("button", { type: "button", "aria-label": "close", onclick: () => large.close() }, "✕")),
     el("div", { class: "takes" }, ...figures), el("p", {}, job.prompt),
