@@ -13,6 +13,7 @@ from batchgen.cli.shared_flags import (
     add_batch_flags,
     add_lock_wait,
     add_run_flags,
+    parse_port,
     parse_watch_period_s,
     typed,
 )
@@ -103,7 +104,7 @@ def _add_review(parser: Parser) -> None:
 
 def _add_serve(parser: Parser) -> None:
     add_batch_flags(parser)
-    parser.add_argument("--port", type=int, choices=range(1 << 16), default=0, metavar="N",
+    parser.add_argument("--port", type=typed(parse_port), default=0, metavar="N",
         help="listen on this port of 127.0.0.1 (a free one)")  # fmt: skip
 
 

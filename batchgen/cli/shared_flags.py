@@ -98,6 +98,14 @@ def _parse_lock_wait(text: str) -> IfLocked:
     return found
 
 
+def parse_port(text: str) -> int:
+    """Return the number of a port; 0 stands for a free one."""
+    port = int(text) if text.isascii() and text.isdigit() and len(text) < 6 else -1
+    if not 0 <= port < 1 << 16:
+        raise ValueError(f"{text!r} is not a port; give 0 (a free one) to 65535")
+    return port
+
+
 def parse_watch_period_s(text: str) -> float:
     """Return the seconds between two views of `status --watch`."""
     try:

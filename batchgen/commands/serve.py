@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import signal
 from pathlib import Path
 
@@ -36,7 +37,8 @@ async def serve(ref: BatchRef, context: CommandContext, *, port: int) -> int:
             await server.start(port)
         except OSError as error:
             await server.stop()
-            raise LocalIOError(f"{HOST}:{port}: {error.strerror}; give another --port") from error
+            why = os.strerror(error.errno) if error.errno else str(error)
+            raise LocalIOError(f"{HOST}:{port}: {why}; give another --port") from error
         watching = asyncio.create_task(live.watch())
         try:
             context.console.print_lines(server.url)

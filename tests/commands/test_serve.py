@@ -110,3 +110,15 @@ def test_new_results_appear_while_the_page_is_open(served: Served, run_dir: Path
     assert served.process.wait(10) == 0
     assert time.monotonic() - begun_s < 5
     link.close()
+
+
+def test_a_wrong_or_taken_port_is_a_sentence(served: Served, run_dir: Path) -> None:
+    """Which port, and what to do."""
+    for port, code, said in (
+        ("99999", 64, "'99999' is not a port; give 0 (a free one) to 65535"),
+        (str(served.url.port), 74, "Address already in use; give another --port"),
+    ):
+        done = batchgen(run_dir.parent, "serve", "m.csv", "--sandbox", "--port", port)
+        assert done.returncode == code
+        assert said in done.stderr
+        assert len(done.stderr) < 300
