@@ -95,6 +95,10 @@ class SelectedJobs:
         """Return the id of every selected job."""
         return (job.id for job in self.jobs())
 
+    def may_submit(self, job: str) -> bool:
+        """Tell whether the job is within the limit: one that was in flight may fail and be due."""
+        return self.within_limit is None or job in self.within_limit
+
     def left_out(self) -> Iterable[str]:
         """Return the id of every row that can be no job of this run."""
         return self.batch.left_out()

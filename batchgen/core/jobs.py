@@ -94,6 +94,10 @@ class Batch(Protocol):
         """Return the id of every valid job. Cheaper than the jobs."""
         ...
 
+    def may_submit(self, job: str) -> bool:
+        """Tell whether this run may submit the job, now or after what is open has ended."""
+        ...
+
     def left_out(self) -> Iterable[str]:
         """Return the id of every row that is not a job of this run: not selected, or wrong."""
         ...

@@ -82,14 +82,16 @@ class JobQueue:
         *,
         decided: Callable[[str, Callable[[], bool]], bool | None],
         adopt_later: Mapping[str, str],
+        may_submit: Callable[[str], bool],
     ) -> None:
         """Read `jobs` as slots become free.
 
         `decided` guards what is decided about one job: a defect there skips the job. `adopt_later`
         names for some jobs another one of the same input: they have no turn before that has ended.
+        A job that was in flight beyond `--limit` is collected, but not tried again: `may_submit`.
         """
         self._decided = decided
-        self._adopt_later = adopt_later
+        self._adopt_later, self._may_submit = adopt_later, may_submit
         self._until_ended: dict[str, Job] = {}
         """Jobs whose turn comes with the end of another job, by that job."""
         self._rows = iter(jobs)
@@ -108,7 +110,8 @@ class JobQueue:
         is_made = is_made and not self._records.has_verdict(job.id)
         if is_made and record is not None and record.fingerprint == job.fingerprint:
             return False
-        return disposition_of(job, self._records, self._policy) in NEEDS_A_TURN
+        kind = disposition_of(job, self._records, self._policy)
+        return kind in NEEDS_A_TURN and (kind not in SUBMISSIONS or self._may_submit(job.id))
 
     def _is_due(self, job: Job) -> bool:
         due = self._decided(job.id, lambda: self.needs_submission(job))

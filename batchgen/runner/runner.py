@@ -103,7 +103,7 @@ class Runner:
         """Work until nothing is left to do or there is a reason to stop."""
         self._queue = JobQueue(
             batch.jobs(), self._ledger, self._policy, self._admission.decision,
-            decided=self._decided, adopt_later=self._adopt_later,
+            decided=self._decided, adopt_later=self._adopt_later, may_submit=batch.may_submit,
         )  # fmt: skip
         self._exhausted = False
         self._resume(batch)
