@@ -15,6 +15,7 @@ import pytest
 from batchgen.app import paying_run
 from batchgen.app.command_context import CommandContext
 from batchgen.core.api_answers import (
+    Broke,
     Doubt,
     Gone,
     PollAnswer,
@@ -294,6 +295,22 @@ def test_a_row_whose_old_output_is_to_be_collected_counts_in_the_limit(
     assert batch.api.posts == {"one": 1, "two": 1, "new": 1}
     downloaded = [one["request_id"] for one in batch.lines() if one["state"] == "downloaded"]
     assert downloaded[:2] == ["r1", "r2"]
+
+
+def test_what_fails_beyond_the_limit_is_not_tried_again(batch: Batch) -> None:
+    """It was in flight, so it had no place in the limit, and a run without one tries it again."""
+    batch.api.duration_s = 100.0
+    batch.run("--job-timeout", "5s")
+    batch.rows(a="one", b="new")
+    broke = Broke(error=JobError(kind=ErrorKind.GENERATION, message="no"))
+    batch.api.on_result = lambda rid: broke if rid == "r1" else None
+
+    batch.run("--limit", "1", "--job-timeout", "10m")
+    assert batch.api.posts == {"one": 1, "new": 1}
+    assert batch.record()["state"] == "failed"
+
+    assert batch.run("--job-timeout", "10m").code == 0
+    assert batch.api.posts == {"one": 2, "new": 1}
 
 
 def test_what_is_collected_beyond_the_limit_counts_as_left(batch: Batch) -> None:
