@@ -40,7 +40,6 @@ class LiveBatch:
         """Read the batch for the first time. Raises what `read` raises."""
         self._read, self._manifest, self._clock = read, manifest, clock
         self._version = 1
-        self._changed_at: list[int] = []
         self._news = asyncio.Condition()
         self._reading = asyncio.Lock()
         self._signs: tuple[object, ...] = ()
@@ -133,7 +132,7 @@ class LiveBatch:
         for n, card in enumerate(view.cards):
             if n >= len(self._changed_at):
                 self._changed_at.append(self._version)
-            elif n >= len(before) or card != before[n]:
+            elif card != before[n]:
                 self._changed_at[n] = self._version
 
     def _read_signs(self) -> tuple[object, ...]:

@@ -27,7 +27,7 @@ from batchgen.system.run_directory import RunDirectory
 
 @dataclass(slots=True)
 class View:
-    """What was read last."""
+    """The result of one reading."""
 
     directory: RunDirectory
     summary: Summary = field(default_factory=Summary)
@@ -78,6 +78,7 @@ class _Reader:
     def __init__(self, view: View) -> None:
         self._view = view
         self._pictures = Thumbnails(directory=view.directory, size_px=PICTURE_PX)
+        self._hrefs: dict[str, str] = {}
         self._inspection = Inspection(self._measure)
 
     def take(self, row: ResultRow) -> None:
@@ -91,6 +92,12 @@ class _Reader:
             view.cards.append(encoded_card(row, self._thumbnail, href=self._href))
 
     def _href(self, file: OutputFile) -> str:
+        """Return the address of a file, empty if it may not be shown; looked up once for each."""
+        if file.path not in self._hrefs:
+            self._hrefs[file.path] = self._new_href(file)
+        return self._hrefs[file.path]
+
+    def _new_href(self, file: OutputFile) -> str:
         path = Path(os.path.normpath(self._view.directory.path / file.path))
         if "://" in file.path or not self._view.may_show(path):
             return ""

@@ -129,7 +129,7 @@ def write_result_files(
     cards = [encoded_card(row, pictures.address) for row in kept]
     write_page(directory.page, page_about(directory, summary), cards)
     if summary.jobs <= MAX_ROWS:
-        write_results_workbook(directory, columns, kept, has_time=has_time)
+        _write_workbook(directory, columns, kept, pictures)
     return summary
 
 
@@ -141,7 +141,6 @@ def page_about(directory: RunDirectory, summary: Summary, *, live_version: int =
         batch_id=batch_id(directory.path),
         total=summary.jobs,
         version=live_version,
-        is_live=live_version > 0,
     )
 
 
@@ -161,17 +160,24 @@ def write_results_workbook(
     directory: RunDirectory,
     columns: Sequence[str],
     rows: Iterable[ResultRow],
-    *,
-    has_time: Callable[[], bool] = lambda: True,
 ) -> int:
     """Write results.xlsx, and return how many rows did not fit. Raises `LocalIOError`."""
+    pictures = Thumbnails(directory=directory, size_px=PICTURE_PX)
+    checked = map(Inspection(pictures.measure).checked, rows)
+    return _write_workbook(directory, columns, checked, pictures)
+
+
+def _write_workbook(
+    directory: RunDirectory,
+    columns: Sequence[str],
+    rows: Iterable[ResultRow],
+    pictures: Thumbnails,
+) -> int:
+    """Write rows that were inspected."""
     summary = Summary()
 
-    pictures = Thumbnails(directory=directory, size_px=PICTURE_PX, has_time=has_time)
-    inspection = Inspection(pictures.measure)
-
     def counted() -> Iterator[ResultRow]:
-        for row in map(inspection.checked, rows):
+        for row in rows:
             _add(summary, row)
             yield row
 
@@ -223,8 +229,8 @@ def write_standalone(directory: RunDirectory, rows: Iterable[ResultRow], path: P
         _refuse_output(directory, row, path)
         if len(kept) < MAX_CARDS:
             kept.append(row)
-    pictures = sum(len(take.files) for row in kept for take in row.takes)
-    embedded = EmbeddedFiles(run_dir=directory.path, pictures=pictures)
+    files = sum(len(take.files) for row in kept for take in row.takes)
+    embedded = EmbeddedFiles(run_dir=directory.path, files=files)
     cards = [encoded_card(row, href=embedded.address) for row in kept]
     write_page(path, page_about(directory, summary), cards)
     return embedded.count

@@ -120,7 +120,7 @@ class Spool:
 
     @staticmethod
     def may_submit(_: str) -> bool:
-        """Tell that there is no limit."""
+        """Return True: a manifest by itself has no limit."""
         return True
 
     def left_out(self) -> Iterable[str]:

@@ -1,4 +1,4 @@
-"""What an inspection of the bytes finds: blank, another size than asked, the same picture twice.
+"""Findings about the bytes of outputs: blank, another size than asked, the same picture twice.
 
 A finding is something to look at. It changes no state and leads to no submission.
 """
@@ -20,19 +20,19 @@ SHORT_S = 0.5
 
 
 class Measure(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What was measured of one file. All empty: it could not be decoded."""
+    """The measurements of one file. All are empty if it could not be decoded."""
 
     width_px: int = 0
     height_px: int = 0
     is_blank: bool = False
-    """Whether the picture is of one colour."""
+    """True if the picture is of one colour."""
     picture_hash: str = ""
     """The perceptual hash: 128 bits in hexadecimal."""
     mean_colour: tuple[int, ...] = ()
     duration_s: float | None = None
     has_video: bool = False
     is_silent: bool | None = None
-    """Whether the container has no sound, or nothing but zeros; None if it does not say."""
+    """True for a clip without sound or a sound of zeros; None if the container does not say."""
 
 
 _SIZE = re.compile(r"\s*(\d{2,5})\s*[xX×*]\s*(\d{2,5})\s*(\(\d+:\d+\))?\s*")

@@ -26,7 +26,7 @@ _GAP_PX, _LINE_PX, _TEXT_PX = 8, 22, 15
 _PAPER, _INK, _FAINT = (250, 250, 248), (30, 30, 30), (120, 120, 120)
 _QUALITIES = (88, 75, 60, 45)
 _ZOOM = 0.8
-"""What a sheet is reduced to, again and again, if no quality makes it small enough."""
+"""The factor by which a sheet is made smaller while no quality makes it small enough."""
 
 
 @dataclass(frozen=True, slots=True)

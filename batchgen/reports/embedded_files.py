@@ -7,20 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from batchgen.core.events import OutputFile
+from batchgen.core.media_types import media_type
 from batchgen.reports.thumbnails import thumbnail
 
 LARGE_PX = 1_280
 SMALL_PX = 480
-MANY_PICTURES = 120
-"""From so many pictures on they are small, so that the page can be sent by mail."""
+MAX_LARGE = 120
+"""If there are more files, pictures are small, so that the page can be sent by mail."""
 MAX_CLIP_BYTES = 4 << 20
 MAX_CLIPS_BYTES = 16 << 20
 """Clips beyond these are named only."""
-
-_CLIPS = {
-    ".mp4": "video/mp4", ".webm": "video/webm", ".mov": "video/quicktime", ".mp3": "audio/mpeg",
-    ".wav": "audio/wav", ".ogg": "audio/ogg", ".flac": "audio/flac", ".m4a": "audio/mp4",
-}  # fmt: skip
 
 
 @dataclass(slots=True, kw_only=True)
@@ -28,10 +24,10 @@ class EmbeddedFiles:
     """The files of one page, as `data:` addresses."""
 
     run_dir: Path
-    pictures: int
-    """How many there are, which decides their size."""
+    files: int
+    """The number of files of the page, which decides the size of pictures."""
     count: int = 0
-    """How many are in the page."""
+    """The number of files that are in the page so far."""
     _clip_bytes: int = 0
 
     def address(self, file: OutputFile) -> str:
@@ -41,10 +37,10 @@ class EmbeddedFiles:
         return address
 
     def _address(self, path: Path) -> str:
-        kind = _CLIPS.get(path.suffix.lower())
-        if kind is not None:
+        kind = media_type(path.name)
+        if kind is not None and not kind.startswith("image/"):
             return self._clip(path, kind)
-        size_px = SMALL_PX if self.pictures > MANY_PICTURES else LARGE_PX
+        size_px = SMALL_PX if self.files > MAX_LARGE else LARGE_PX
         data = thumbnail(path, size_px, "WEBP")
         return "" if data is None else _address_of(data, "image/webp")
 

@@ -22,20 +22,13 @@ import msgspec
 
 from batchgen.core.events import ErrorKind, OutputFile
 from batchgen.core.lifecycle import JobState
+from batchgen.core.media_types import kind_of_file
 from batchgen.reports.results_csv import INVALID, ResultRow, TakeRow, result_cells
 from batchgen.system.files import replace_file
 
 MAX_CARDS = 20_000
 """A browser gets slow with more; results.csv has all of them."""
 
-_IMAGES = frozenset({"png", "jpg", "jpeg", "webp", "gif", "avif", "bmp"})
-_DRAWINGS = frozenset({"svg"})
-"""Pictures that may hold scripts: shown as an image, which runs none, and never opened."""
-_VIDEOS = frozenset({"mp4", "webm", "mov"})
-_AUDIOS = frozenset({"mp3", "wav", "ogg", "flac", "m4a"})
-_KINDS = {"image": _IMAGES, "drawing": _DRAWINGS, "video": _VIDEOS, "audio": _AUDIOS}
-"""Files that a page shows. All others can be downloaded only: as a document, an HTML, XML or PDF
-file would run without the page's rules."""
 _BUCKETS = frozenset({"s3", "gs", "az"})
 
 _ADVICE = {
@@ -50,7 +43,7 @@ _ADVICE = {
     " batchgen resolve, or batchgen run --in-doubt resubmit.",
     ErrorKind.NOT_ACCEPTED: "Nothing was paid. The next batchgen run submits it.",
 }
-"""What to do about a kind of failure, for the list of causes."""
+"""Advice for each kind of failure, for the list of causes."""
 
 Href = Callable[[OutputFile], str | None]
 """An address of a file or of its thumbnail, as the page needs it; empty or None: only named."""
@@ -58,19 +51,22 @@ Href = Callable[[OutputFile], str | None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """What the page says beside its cards."""
+    """The texts of the page beside its cards."""
 
     title: str
     facts: str
-    """What happened, in one sentence."""
+    """The state of the batch, in one sentence."""
     batch_id: str
-    """What the marks in the browser belong to."""
+    """The name under which the browser keeps marks."""
     total: int
     """The number of jobs, also of those that are not shown."""
     version: int = 0
-    """The version of a live page."""
-    is_live: bool = False
-    """Whether it follows the ledger over `batchgen serve`."""
+    """The version of a page that follows the ledger over `batchgen serve`; 0 for a file."""
+
+    @property
+    def is_live(self) -> bool:
+        """True for a page that follows the ledger."""
+        return self.version > 0
 
 
 def write_page(path: Path, page: Page, cards: Sequence[bytes]) -> None:
@@ -103,11 +99,11 @@ def page_parts(page: Page, cards: Sequence[bytes]) -> Iterable[str]:
 
 
 def _policy(style: str, script: str, *, is_live: bool) -> str:
+    connect = "'self'" if is_live else "'none'"
     return (
         "default-src 'none'; img-src 'self' file: data:; media-src 'self' file: data:;"
         f" style-src '{_digest(style)}'; script-src '{_digest(script)}';"
-        f" connect-src {chr(39)}{'self' if is_live else 'none'}{chr(39)};"
-        " base-uri 'none'; form-action 'none'"
+        f" connect-src {connect}; base-uri 'none'; form-action 'none'"
     )
 
 
@@ -197,8 +193,7 @@ def _card_take(take: TakeRow, href: Href, thumbnail: Href) -> dict[str, Any]:
 
 
 def _card_file(file: OutputFile, href: Href, thumbnail: Href) -> dict[str, Any]:
-    extension = file.path.rpartition(".")[2].lower()
-    kind = next((kind for kind, known in _KINDS.items() if extension in known), "file")
+    kind = kind_of_file(file.path)
     name = file.path.rpartition("/")[2]
     small = thumbnail(file) if kind == "image" else None
     card = {"href": href(file), "name": name, "kind": kind, "bytes": file.bytes}

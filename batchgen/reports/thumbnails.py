@@ -121,7 +121,7 @@ class Thumbnails:
 
     def __post_init__(self) -> None:
         """Read what was measured when it is needed first."""
-        self._measures = MeasuresFile(self.directory.thumbnails / "measures.jsonl")
+        self._measures = MeasuresFile(self.directory.measures)
 
     def measure(self, file: OutputFile) -> Measure:
         """Return what was measured of a file, or else measure it; empty if there is no time."""

@@ -16,6 +16,8 @@ from typing import Any, Protocol
 import msgspec
 from aiohttp import web
 
+from batchgen.core.media_types import DRAWING, kind_of_file, media_type
+
 HOST = "127.0.0.1"
 MAX_BODY_BYTES = 64 << 10
 """A verdict with a long note is far smaller."""
@@ -29,15 +31,6 @@ _HEADERS = {
 _FILE_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox"
 }
-_SHOWN_TYPES = {
-    ".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp",
-    ".gif": "image/gif", ".avif": "image/avif", ".bmp": "image/bmp", ".svg": "image/svg+xml",
-    ".mp4": "video/mp4", ".webm": "video/webm", ".mov": "video/quicktime",
-    ".mp3": "audio/mpeg", ".wav": "audio/wav", ".ogg": "audio/ogg", ".flac": "audio/flac",
-    ".m4a": "audio/mp4",
-}  # fmt: skip
-"""What an element of the page can show; everything else is saved. A drawing is saved too if it is
-opened by itself, because it may hold a script."""
 _END_S = 1.0
 """The time that open connections have after a signal."""
 
@@ -65,10 +58,10 @@ class LivePage(Protocol):
 class PageServer:
     """One page on one port; start it, and stop it."""
 
-    def __init__(self, live: LivePage, *, path: str | None = None) -> None:
-        """Serve under a random path of 22 characters, or under `path` in a test."""
+    def __init__(self, live: LivePage) -> None:
+        """Serve under a random path of 22 characters."""
         self._live = live
-        self._path = path or secrets.token_urlsafe(16)
+        self._path = secrets.token_urlsafe(16)
         app = web.Application(middlewares=[self._guard], client_max_size=MAX_BODY_BYTES)
         base = f"/{self._path}/"
         app.router.add_get(base, self._page)
@@ -169,9 +162,10 @@ class PageServer:
         path = await asyncio.to_thread(self._live.file, request.match_info["name"])
         if path is None:
             raise web.HTTPNotFound(text="not found")
-        shown = _SHOWN_TYPES.get(path.suffix.lower())
+        shown = media_type(path.name)
         headers = {**_FILE_HEADERS, "Content-Type": shown or "application/octet-stream"}
-        if shown is None or path.suffix.lower() == ".svg":
+        # A drawing that is opened by itself is saved too, because it may hold a script.
+        if shown is None or kind_of_file(path.name) == DRAWING:
             headers["Content-Disposition"] = "attachment"
         return web.FileResponse(path, headers=headers)
 

@@ -86,6 +86,11 @@ class RunDirectory:
         return self.path / "report"
 
     @property
+    def measures(self) -> Path:
+        """The measurements of the outputs, made once each."""
+        return self.thumbnails / "measures.jsonl"
+
+    @property
     def sandbox_journal(self) -> Path:
         """The jobs of the sandbox in this process, so that a sandbox run resumes too."""
         return self.path / "sandbox.jsonl"

@@ -66,6 +66,12 @@ def test_only_files_of_the_results_are_served(served: Served, run_dir: Path) -> 
     output.unlink()
     output.symlink_to("../ledger.jsonl")
     assert served.ask(file["href"])[0] == 404
+    output.unlink()
+    away = run_dir.parent / "away"
+    output.parent.rename(away)
+    (away / output.name).write_bytes(b"outside")
+    output.parent.symlink_to(away)
+    assert served.ask(file["href"])[0] == 404
 
 
 def test_a_verdict_is_stored_at_once(served: Served, run_dir: Path) -> None:

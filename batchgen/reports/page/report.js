@@ -99,7 +99,7 @@ function cell(value) {
 // ---- which jobs are shown, in which order
 
 const columnNames = [...new Set(jobs.flatMap((job) => Object.keys(job.columns)))];
-const EXTRA = { state: (job) => job.state, verdict: (job) => markOf(job).verdict || "none", model: (job) => job.model, checks: (job) => job.checks, step: (job) => job.step ?? "", job: (job) => job.job, error: (job) => job.error };
+const EXTRA = { state: (job) => job.state, verdict: (job) => markOf(job).verdict || "none", model: (job) => job.model, checks: (job) => job.checks, job: (job) => job.job, error: (job) => job.error };
 const valueOf = (job, name) => (Object.hasOwn(job.columns, name) ? job.columns[name] : EXTRA[name]?.(job)) ?? "";
 
 function haystack(job) {
@@ -431,7 +431,7 @@ function controls() {
   const named = (name, all) => { const found = byValue(jobs, name); return all.map((value) => [value, `${value} (${found.get(value)?.length ?? 0})`]); };
   const states = [...new Set([...data.states, ...jobs.map((job) => job.state)])];
   const models = [...new Set(jobs.map((job) => job.model).filter(Boolean))];
-  const extra = ["state", "verdict", "model", "checks", "step"].filter((name) => !columnNames.includes(name));
+  const extra = ["state", "verdict", "model", "checks"].filter((name) => !columnNames.includes(name));
   const axes = [...columnNames, ...extra];
   options(field.state, [["", "all"], ...named("state", states)]);
   options(field.verdict, [["", "all"], ["none", "none"], ...WORDS.map((word) => [word, word])]);
@@ -452,8 +452,14 @@ function firstAxes() {
 }
 
 bar.addEventListener("submit", (event) => event.preventDefault());
-bar.addEventListener("input", (event) => { if (event.target !== field.blind) select(); });
-bar.addEventListener("change", () => { $("axes").hidden = field.view.value !== "grid"; list.classList.toggle("blind", field.view.value === "grid" && field.blind.checked); select(); });
+bar.addEventListener("input", (event) => { if (event.target === field.q) select(); });
+bar.addEventListener("change", (event) => {
+  if (event.target === field.q) return;
+  const isGrid = field.view.value === "grid";
+  $("axes").hidden = !isGrid;
+  list.classList.toggle("blind", isGrid && field.blind.checked);
+  select();
+});
 $("undo").addEventListener("click", undo);
 $("export").addEventListener("click", exportCsv);
 let waiting = false;
