@@ -20,6 +20,7 @@ from batchgen.app.pricing import (
     spending,
 )
 from batchgen.app.remote import Remote, remote_of
+from batchgen.app.run_end import Comparison
 from batchgen.app.run_file import (
     mark_finished,
     remember,
@@ -31,6 +32,7 @@ from batchgen.app.run_report import RunReport
 from batchgen.app.run_scope import Narrowing, RunScope
 from batchgen.core.errors import LockHeld
 from batchgen.core.plan import Plan
+from batchgen.ledger.history_file import last_run
 from batchgen.ledger.run_ledger import RunLedger
 from batchgen.runner.runner import Outcome
 
@@ -70,6 +72,8 @@ class BatchRun:
     remote: Remote = field(init=False)
     ledger: RunLedger = field(init=False)
     _opened_s: float = field(init=False)
+    _comparison: Comparison = field(init=False)
+    """With the end of the last run in this directory."""
     _silent_s: float = field(init=False, default=0.0)
     """How long the catalogue, which is asked first, gave no answer."""
     only: frozenset[str] | None = field(init=False)
@@ -92,6 +96,7 @@ class BatchRun:
 
     async def _execute(self, lock: RunLock | None) -> int | None:
         """Take the steps in order; `lock` is None for a directory in which no run has begun."""
+        self._comparison = Comparison(begun_s=self.context.clock.now_s())
         async with AsyncExitStack() as stack:
             if lock is not None:
                 stack.enter_context(lock)
@@ -190,6 +195,7 @@ class BatchRun:
         return RunReport(
             context=self.context, directory=self.directory, loaded=self.loaded, records=records,
             command_line=self._resuming_command, as_json=self.settings.json,
+            comparison=self._comparison,
             begun_with=self._scope(records).begun_with(),
         )  # fmt: skip
 
@@ -212,10 +218,14 @@ class BatchRun:
         self.remote = await stack.enter_async_context(
             remote_of(self.context, self.directory, entries, is_sandbox=self.ref.sandbox)
         )
+        past = last_run(self.directory)
         self.ledger = RunLedger.open(
-            self.directory.path, api=self.remote.base.origin, clock=self.context.clock, lock=lock
-        )
+            self.directory.path, api=self.remote.base.origin, clock=self.context.clock, lock=lock,
+            since=None if past is None else past.ended,
+        )  # fmt: skip
         stack.push_async_callback(self.ledger.close)
+        self._comparison.past = past
+        self._comparison.state_then = self.ledger.state_then
         pin(entries, self.directory)
         manifest = None if self.ref.is_stdin else self.ref.manifest
         remember(self.directory, manifest, self.batch.ref.row_options)
@@ -266,6 +276,7 @@ class BatchRun:
             self.settings.max_cost, own=self.ledger, others=self.series.others(self.directory),
             now_s=self.context.clock.now_s(), price_of=prices,
         )  # fmt: skip
+        self._comparison.budgets = budgets.budgets
         paying = PayingRun(
             context=self.context, directory=self.directory, directories=self.directories,
             loaded=self.loaded, settings=self.settings, remote=self.remote, ledger=self.ledger,

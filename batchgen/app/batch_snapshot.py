@@ -14,6 +14,7 @@ from batchgen.app.known_ledgers import KnownLedgers
 from batchgen.app.loading import LoadedBatch, load, read_records, records_of
 from batchgen.app.open_batch import locate, open_newest
 from batchgen.app.result_files import (
+    last_news,
     rows_of_batch,
     rows_of_ledger,
     summary_of,
@@ -88,7 +89,9 @@ class BatchSnapshot:
         """
         self.directory.create()
         columns: Sequence[str] = () if self.loaded is None else self.loaded.manifest.columns
-        summary = write_result_files(self.directory, columns, self.rows())
+        summary = write_result_files(
+            self.directory, columns, self.rows(), news=lambda _: last_news(self.directory)
+        )
         if not xlsx or summary.jobs <= MAX_ROWS:
             return 0
         return write_results_workbook(self.directory, columns, self.rows())

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from batchgen.app.result_files import facts_of, page_about
+from batchgen.app.result_files import facts_of, figures_of, page_about
 from batchgen.core.errors import BatchgenError
 from batchgen.core.reviews import Verdict, VerdictWord
 from batchgen.core.units import timestamp
@@ -49,7 +49,7 @@ class LiveBatch:
     def page(self) -> bytes:
         """Return the page as it was read last."""
         view = self._view
-        page = page_about(view.directory, view.summary, live_version=self._version)
+        page = page_about(view.directory, view.summary, news=view.news, live_version=self._version)
         text = "".join(page_parts(page, view.cards))
         return text.encode("utf-8", "replace")
 
@@ -60,9 +60,11 @@ class LiveBatch:
             view, version = self._view, self._version
             places = [n for n, at in enumerate(self._changed_at) if at > since]
         cards = ",".join(f"[{n},{inert(view.cards[n])}]" for n in places)
-        facts = inert(msgspec.json.encode(facts_of(view.summary)))
+        texts = {"lead": facts_of(view.summary), "news": view.news}
+        shown = texts | {"figures": figures_of(view.summary)}
         total = len(view.cards)
-        data = f'{{"facts":{facts},"total":{total},"jobs":[{cards}]}}'
+        head = inert(msgspec.json.encode({"texts": shown, "total": total})[:-1])
+        data = f'{head},"jobs":[{cards}]}}'
         return version, data.encode("utf-8", "replace")
 
     def file(self, name: str) -> Path | None:
@@ -137,7 +139,13 @@ class LiveBatch:
 
     def _read_signs(self) -> tuple[object, ...]:
         directory = self._view.directory
-        paths = (directory.ledger, directory.reviews, directory.run_file, self._manifest)
+        paths = (
+            directory.ledger,
+            directory.reviews,
+            directory.run_file,
+            directory.history,
+            self._manifest,
+        )
         return tuple(_sign(Path(path)) for path in paths)
 
 

@@ -12,7 +12,7 @@ from urllib.parse import quote, unquote
 from batchgen.app.batch_ref import BatchRef
 from batchgen.app.batch_snapshot import BatchSnapshot, read_snapshot
 from batchgen.app.command_context import CommandContext
-from batchgen.app.result_files import encoded_card
+from batchgen.app.result_files import encoded_card, last_news
 from batchgen.core.events import OutputFile
 from batchgen.core.lifecycle import JobRecord
 from batchgen.core.output_checks import Measure
@@ -31,6 +31,8 @@ class View:
 
     directory: RunDirectory
     summary: Summary = field(default_factory=Summary)
+    news: str = ""
+    """What the last run said was new."""
     cards: list[bytes] = field(default_factory=list)
     records: dict[str, JobRecord | None] = field(default_factory=dict)
     """Every job that a verdict may be about."""
@@ -65,7 +67,7 @@ def read_view(ref: BatchRef, context: CommandContext) -> View:
     """Read a batch. Raises what reading it raises."""
     with read_snapshot(ref, context) as snapshot:
         roots = (snapshot.directory.path, *_output_dir(snapshot))
-        view = View(snapshot.directory, roots=roots)
+        view = View(snapshot.directory, roots=roots, news=last_news(snapshot.directory))
         reader = _Reader(view)
         for row in snapshot.rows():
             reader.take(row)

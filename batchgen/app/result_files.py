@@ -11,9 +11,11 @@ import msgspec
 
 from batchgen.app.spool import Spool
 from batchgen.core.errors import UsageError
+from batchgen.core.history import durations
 from batchgen.core.lifecycle import JobRecord, Records
 from batchgen.core.summary import Summary
-from batchgen.core.units import count_text
+from batchgen.core.units import count_text, duration_text
+from batchgen.ledger.history_file import last_run
 from batchgen.reports.contact_sheet import write_contact_sheet
 from batchgen.reports.embedded_files import EmbeddedFiles
 from batchgen.reports.html_report import (
@@ -107,11 +109,13 @@ def write_result_files(
     rows: Iterable[ResultRow],
     *,
     has_time: Callable[[], bool] = lambda: True,
+    news: Callable[[Summary], str] = lambda _: "",
 ) -> Summary:
     """Write all files in one pass, and return the totals. Raises `LocalIOError`.
 
     The workbook is left as it is if there are more rows than `MAX_ROWS`. Thumbnails are made for
-    as long as `has_time` says.
+    as long as `has_time` says. `news` gives the sentence of the page about what is new; it is
+    called once every row was read.
     """
     summary = Summary()
     kept: list[ResultRow] = []
@@ -127,17 +131,21 @@ def write_result_files(
 
     write_results(directory.results, columns, counted())
     cards = [encoded_card(row, pictures.address) for row in kept]
-    write_page(directory.page, page_about(directory, summary), cards)
+    write_page(directory.page, page_about(directory, summary, news=news(summary)), cards)
     if summary.jobs <= MAX_ROWS:
         _write_workbook(directory, columns, kept, pictures)
     return summary
 
 
-def page_about(directory: RunDirectory, summary: Summary, *, live_version: int = 0) -> Page:
+def page_about(
+    directory: RunDirectory, summary: Summary, *, news: str = "", live_version: int = 0
+) -> Page:
     """Return what the page of this batch says beside its cards."""
     return Page(
         title=directory.title,
         facts=facts_of(summary),
+        news=news,
+        figures=figures_of(summary),
         batch_id=batch_id(directory.path),
         total=summary.jobs,
         version=live_version,
@@ -147,6 +155,18 @@ def page_about(directory: RunDirectory, summary: Summary, *, live_version: int =
 def facts_of(summary: Summary) -> str:
     """Return what became of the jobs, in one sentence."""
     return f"{count_text(summary.jobs, 'job')}: {', '.join(state_phrases(summary))}"
+
+
+def figures_of(summary: Summary) -> str:
+    """Return how long jobs took; empty if none has ended well."""
+    times = durations(summary).items()
+    return " · ".join(f"{name} {duration_text(s)}" for name, s in times if s is not None)
+
+
+def last_news(directory: RunDirectory) -> str:
+    """Return what the last run said was new; empty if no run has ended."""
+    past = last_run(directory)
+    return "" if past is None else past.sentence
 
 
 def encoded_card(
@@ -232,7 +252,8 @@ def write_standalone(directory: RunDirectory, rows: Iterable[ResultRow], path: P
     files = sum(len(take.files) for row in kept for take in row.takes)
     embedded = EmbeddedFiles(run_dir=directory.path, files=files)
     cards = [encoded_card(row, href=embedded.address) for row in kept]
-    write_page(path, page_about(directory, summary), cards)
+    page = page_about(directory, summary, news=last_news(directory))
+    write_page(path, page, cards)
     return embedded.count
 
 

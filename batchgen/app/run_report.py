@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from batchgen.app.api_wait import unreachable_text
 from batchgen.app.command_context import CommandContext
 from batchgen.app.result_files import WORKBOOK_S, rows_of_batch, summary_of, write_result_files
+from batchgen.app.run_end import Comparison, RunEnd
+from batchgen.core.errors import LocalIOError
 from batchgen.core.exit_codes import exit_code, reason_texts
 from batchgen.core.lifecycle import Records
 from batchgen.core.plan import Plan
@@ -16,6 +18,7 @@ from batchgen.core.reviews import seed_sentence
 from batchgen.core.stop_reasons import SIGNALS, StopReason
 from batchgen.core.summary import Summary
 from batchgen.core.units import count_text
+from batchgen.ledger.history_file import append_to_history
 from batchgen.reports.plan_text import plan_json, plan_sentence, plan_table, price_sentence
 from batchgen.reports.results_csv import ResultRow
 from batchgen.reports.status_text import status_lines, summary_json
@@ -47,6 +50,7 @@ class RunReport:
     records: Records
     command_line: str
     as_json: bool
+    comparison: Comparison
     begun_with: frozenset[str] | None = None
     """The rows of today that count in a directory which an earlier manifest began; None: all."""
 
@@ -76,9 +80,15 @@ class RunReport:
         code = exit_code((), plan, invalid=self.loaded.spool.invalid)
         sentence = "nothing to retry" if retry else f"{self._plan_sentence(plan)}; nothing to do"
         self.context.console.say(sentence)
+        if not (self.as_json or self.directory.has_ledger):
+            return code  # no run has begun here, and none needs to
+        end = self._run_end(summary_of(self._rows()), code, ())
         if self.as_json:
-            summary = summary_json(summary_of(self._rows()), code, reason_texts((), code))
-            self.context.console.print_json(summary)
+            self.context.console.print_json(
+                summary_json(end.summary, code, end.reasons, end.changes)
+            )
+        if self.directory.has_ledger:
+            self._remember(end)
         return code
 
     def end(self, final: Plan, outcome: Outcome) -> int:
@@ -100,17 +110,42 @@ class RunReport:
             console.insist(str(outcome.failure))
         is_hurried = any(reason in SIGNALS for reason in reasons)
         summary = self._write_result_files(is_hurried) if outcome.failure is None else None
-        self._say_summary(summary or summary_of(self._rows()), code, reasons)
+        end = self._run_end(summary or summary_of(self._rows()), code, reasons, outcome.outages)
+        self._say_summary(end)
+        self._remember(end)
         if code not in (0, 1):
             console.insist(self._how_to_resume(reasons, left=final.work_left))
         return code
 
-    def _say_summary(self, summary: Summary, code: int, reasons: Sequence[StopReason]) -> None:
-        console = self.context.console
+    def _run_end(
+        self,
+        summary: Summary,
+        code: int,
+        reasons: Sequence[StopReason],
+        outages: tuple[tuple[float, float], ...] = (),
+    ) -> RunEnd:
+        now_s = self.context.clock.now_s()
+        sentence = self.comparison.text(summary, now_s=now_s)
+        return RunEnd(
+            summary=summary, changes=self.comparison.changes, sentence=sentence, code=code,
+            reasons=tuple(reason_texts(reasons, code)), begun_s=self.comparison.begun_s,
+            ended_s=now_s, outages=outages,
+        )  # fmt: skip
+
+    def _remember(self, end: RunEnd) -> None:
+        """Append the run to the history; that it cannot be changes nothing about the run."""
+        try:
+            append_to_history(self.directory, end.past_run())
+        except LocalIOError as error:
+            self.context.console.insist(f"{error}; this run is missing in the history")
+
+    def _say_summary(self, end: RunEnd) -> None:
+        console, summary = self.context.console, end.summary
         if self.as_json:
-            console.print_json(summary_json(summary, code, reason_texts(reasons, code)))
-        speak = console.say if code == 0 else console.insist
-        for line in status_lines(summary, self.directory.path, now_s=self.context.clock.now_s()):
+            console.print_json(summary_json(summary, end.code, end.reasons, end.changes))
+        speak = console.say if end.code == 0 else console.insist
+        speak(end.sentence)
+        for line in status_lines(summary, self.directory.path, now_s=end.ended_s):
             speak(line)
 
     def _plan_sentence(self, plan: Plan) -> str:
@@ -122,10 +157,12 @@ class RunReport:
         return write_result_files(
             self.directory, self.loaded.manifest.columns, self._rows(),
             has_time=lambda: clock.monotonic_s() - begun_s < left_s,
+            news=lambda summary: self.comparison.text(summary, now_s=clock.now_s()),
         )  # fmt: skip
 
     def _rows(self) -> Iterator[ResultRow]:
-        return rows_of_batch(self.loaded.spool, self.records, self.begun_with)
+        rows = rows_of_batch(self.loaded.spool, self.records, self.begun_with)
+        return self.comparison.counted(rows)
 
     def _how_to_resume(self, reasons: Sequence[StopReason], *, left: int) -> str:
         why = ", ".join(reason.value for reason in reasons) or "stopped early"

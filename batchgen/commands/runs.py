@@ -10,6 +10,7 @@ from batchgen.app.command_context import CommandContext
 from batchgen.app.open_batch import locate
 from batchgen.app.run_file import is_finished
 from batchgen.core.summary import Summary
+from batchgen.ledger.history_file import read_history
 from batchgen.reports.status_text import state_phrases, summary_json
 from batchgen.system.run_directory import RunDirectory
 
@@ -21,7 +22,14 @@ def handle(args: argparse.Namespace, context: CommandContext) -> int:
     found = _summaries(directories.begun(), ref, context)
     if args.json:
         context.console.print_json(
-            [{"run_dir": str(one), **summary_json(summary, None, ())} for one, summary in found]
+            [
+                {
+                    "run_dir": str(one),
+                    **summary_json(summary, None, ()),
+                    "runs": [past.as_json() for past in read_history(one)],
+                }
+                for one, summary in found
+            ]
         )
         return 0
     for directory, summary in found:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -10,6 +11,7 @@ from typing import NamedTuple
 from batchgen.core.exit_codes import exit_code
 from batchgen.core.lifecycle import CRASHED, IN_FLIGHT, JobRecord, JobState
 from batchgen.core.plan import Disposition, Plan, Policy, disposition
+from batchgen.core.polling.durations import past_duration_s
 from batchgen.core.reviews import Verdict
 from batchgen.core.time_left import RECENT_JOBS, time_left_s
 from batchgen.core.units import seconds
@@ -67,14 +69,22 @@ class Summary:
     """Wrong rows, which are no jobs but count among them."""
     oldest_uncollected: str | None = None
     """The end of the job that has waited longest for its download; RFC 3339."""
+    oldest_doubt: str | None = None
+    """The submission of the job that is in doubt for the longest time; RFC 3339."""
+    durations_s: array[float] = field(default_factory=lambda: array("d"))
+    """From submission to success, of each job that has an output; only `count` adds to them."""
 
     def count(self, record: JobRecord | None) -> None:
         """Count one job by its record; None: a job that has none."""
         share = JobShare.of(record)
         self.add(share)
-        since, oldest = share.uncollected_since, self.oldest_uncollected
-        if since and (oldest is None or since < oldest):  # moments of one form sort as text
-            self.oldest_uncollected = since
+        self.oldest_uncollected = _earlier(self.oldest_uncollected, share.uncollected_since)
+        if record is None:
+            return
+        if record.state is JobState.IN_DOUBT:
+            self.oldest_doubt = _earlier(self.oldest_doubt, record.submitted_at)
+        if (duration_s := past_duration_s(record)) is not None:
+            self.durations_s.append(duration_s)
 
     def count_row(self, record: JobRecord | None, *, is_invalid: bool) -> None:
         """Count one row of the results: a job, or a wrong row."""
@@ -108,12 +118,22 @@ class Summary:
         """The number of jobs that were counted, and of wrong rows."""
         return self.states.total() + self.invalid
 
+    def duration_s(self, share: float) -> float | None:
+        """Return the time within which this share of the jobs succeeded (0.5: the median)."""
+        ordered = sorted(self.durations_s)
+        return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else None
+
     @property
     def unfinished(self) -> int:
         """Jobs that have not ended, submitted or not."""
         return sum(
             self.states[state] for state in (JobState.PENDING, JobState.SUBMITTING, *IN_FLIGHT)
         )
+
+
+def _earlier(oldest: str | None, moment: str | None) -> str | None:
+    """Return the earlier of two moments of one form, which sort as text."""
+    return moment if moment and (oldest is None or moment < oldest) else oldest
 
 
 def summarise(records: Iterable[JobRecord | None], *, invalid: int = 0) -> Summary:

@@ -161,12 +161,40 @@ class RecordIndex:
         """By model: the highest cost that the API ever reported."""
         self.costliest: dict[str, str] = {}
         """By model: the job that had the highest cost."""
+        self._since: str | None = None
+        self._mark = 0
+        """The offset of the first line after the moment that states are compared with."""
+        self._states_then: dict[str, JobState] = {}
+        """At that moment, of the jobs that have changed since."""
 
     def __len__(self) -> int:
         return len(self._rows)
 
+    def compare_with(self, moment: str) -> None:
+        """Remember the states that jobs had at this moment (RFC 3339); before any line is added."""
+        self._since = moment
+
+    def end_comparison(self) -> None:
+        """Note that what is added from now on is after the moment, whatever the clock says."""
+        if self._since is not None:
+            self._since, self._mark = None, self._end
+
+    def state_then(self, job: str) -> JobState | None:
+        """Return the state of a job at the moment of `compare_with`; None if it had no record."""
+        row = self._rows.get(job)
+        if row is not None and 0 <= self._offsets[row] < self._mark:
+            return _STATES[self._codes[row]]
+        return self._states_then.get(job)
+
+    def _keep_state(self, row: int) -> None:
+        """Keep the state of a job before its first change after that moment."""
+        if 0 <= self._offsets[row] < self._mark:
+            self._states_then[self._jobs[row]] = _STATES[self._codes[row]]
+
     def add_line(self, record: JobRecord, offset: int) -> None:
         """Add the next line of the ledger, which begins at `offset`."""
+        if self._since is not None and record.ts > self._since:
+            self._since, self._mark = None, offset
         if record.request_id is not None:
             self.request_ids.add(record.request_id)
         self._put(record, offset)
@@ -217,6 +245,7 @@ class RecordIndex:
             self._end = max(self._end, offset)  # while reading: every earlier line is whole
             self._keep_output(row)
             self._hashes[row] = fingerprint_hash
+        self._keep_state(row)
         self._offsets[row] = offset
         self._codes[row] = _CODES[record.state]
         # Most lines of a job say nothing new about its model and its money.
@@ -246,10 +275,13 @@ class RecordIndex:
     def _close(self, row: int, record: JobRecord) -> None:
         """Let the job that adopts this one have what was made for its earlier inputs too."""
         self._learn(row, record)
+        self._keep_state(row)
         self._codes[row] = _ADOPTED
         del self._rows[record.job]
         self._held.pop(record.job, None)
         heir = record.adopted_by or ""
+        if then := self._states_then.pop(record.job, None):
+            self._states_then.setdefault(heir, then)
         self._heirs[record.job] = heir
         if verdicts := self._verdicts.pop(record.job, None):
             self._verdicts[heir] = verdicts | self._verdicts.get(heir, {})

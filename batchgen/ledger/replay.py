@@ -140,14 +140,21 @@ class Replay:
         )
 
 
-def replay(path: Path, earlier: EarlierFingerprints | None = None) -> Replay:
+def replay(
+    path: Path, earlier: EarlierFingerprints | None = None, *, since: str | None = None
+) -> Replay:
     """Read a ledger to its end; `earlier` as for `Replay.open`.
+
+    With `since` (RFC 3339) the index knows the states that jobs had at that moment.
 
     Raises `LedgerDamaged` for a bad line that is not the torn tail, `LedgerForeign` for a file
     of another program or version, and `LocalIOError` if it cannot be read.
     """
     replayed = Replay.open(path, earlier=earlier)
+    if since is not None:
+        replayed.index.compare_with(since)
     replayed.read_on()
+    replayed.index.end_comparison()
     return replayed
 
 

@@ -46,12 +46,19 @@ class RunLedger:
 
     @classmethod
     def open(
-        cls, run_dir: Path, *, api: str | None, clock: Clock, lock: RunLock | None = None
+        cls,
+        run_dir: Path,
+        *,
+        api: str | None,
+        clock: Clock,
+        lock: RunLock | None = None,
+        since: str | None = None,
     ) -> RunLedger:
         """Lock, replay, cut a torn tail, write the header of a new ledger.
 
         `api` is the origin that the requests belong to; None accepts any ledger. A `lock` that is
-        held already is taken over, and released with the ledger.
+        held already is taken over, and released with the ledger. `since` is the moment (RFC 3339)
+        that `state_then` is about.
         Raises `LockHeld`, `LedgerDamaged`, `LedgerForeign` or `LocalIOError`.
         """
         try:
@@ -60,7 +67,7 @@ class RunLedger:
             raise LocalIOError(f"{run_dir}: {error.strerror}") from error
         lock = lock or RunLock.acquire(run_dir, now_s=clock.now_s())
         try:
-            return cls._open_locked(lock, run_dir, api=api, clock=clock)
+            return cls._open_locked(lock, run_dir, api=api, clock=clock, since=since)
         except OSError as error:
             lock.release()
             raise LocalIOError(f"{RunDirectory(run_dir).ledger}: {error.strerror}") from error
@@ -81,11 +88,11 @@ class RunLedger:
 
     @classmethod
     def _open_locked(
-        cls, lock: RunLock, run_dir: Path, *, api: str | None, clock: Clock
+        cls, lock: RunLock, run_dir: Path, *, api: str | None, clock: Clock, since: str | None
     ) -> RunLedger:
         path, now, notes = RunDirectory(run_dir).ledger, timestamp(clock.now_s()), []
         remove_leftovers(path)
-        replayed = replay(path)
+        replayed = replay(path, since=since)
         if api is not None:
             _check_origin(replayed, api)
         if torn_bytes := replayed.torn_bytes:
@@ -111,6 +118,10 @@ class RunLedger:
     def is_downloaded(self, job: str, fingerprint: str) -> bool:
         """Tell whether the output of this very input is on disk."""
         return self._index.is_downloaded(job, fingerprint)
+
+    def state_then(self, job: str) -> JobState | None:
+        """Return the state of a job at the moment `since`; None if it had no record then."""
+        return self._index.state_then(job)
 
     def jobs(self) -> Iterable[str]:
         """Return the jobs on record."""

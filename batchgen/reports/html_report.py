@@ -56,6 +56,10 @@ class Page:
     title: str
     facts: str
     """The state of the batch, in one sentence."""
+    news: str = ""
+    """What was new at the end of the last run, in one sentence."""
+    figures: str = ""
+    """How long jobs took."""
     batch_id: str
     """The name under which the browser keeps marks."""
     total: int
@@ -82,6 +86,8 @@ def page_parts(page: Page, cards: Sequence[bytes]) -> Iterable[str]:
         "policy": _policy(style, script, is_live=page.is_live),
         "title": escape(page.title),
         "facts": escape(page.facts),
+        "news": escape(page.news),
+        "figures": escape(page.figures),
         "hidden": f"{hidden:,} more in results.csv." if hidden else "",
         "style": style,
         "script": script,

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import msgspec
+
+from batchgen.core.history import Changes, durations, jobs_by_state
 from batchgen.core.lifecycle import JobState
 from batchgen.core.summary import Summary
 from batchgen.core.units import count_text, duration_text, seconds, size_text
@@ -77,12 +80,16 @@ def status_lines(summary: Summary, run_dir: Path, *, now_s: float) -> Iterator[s
         yield f"{count_text(summary.files, 'file')}, {size}; look at {RunDirectory(run_dir).page}"
 
 
-def summary_json(summary: Summary, code: int | None, reasons: Sequence[str]) -> dict[str, object]:
-    """Return the state of a batch for a program; without `code` if no run has ended."""
+def summary_json(
+    summary: Summary, code: int | None, reasons: Sequence[str], changes: Changes | None = None
+) -> dict[str, object]:
+    """Return the state of a batch for a program; without `code` if no run has ended.
+
+    `changes` is what is new since the last run.
+    """
     return {
         "jobs": summary.jobs,
-        "states": {state.value: summary.states[state] for state in JobState}
-        | {INVALID: summary.invalid},
+        "states": dict(jobs_by_state(summary)),
         "cost_usd": round(summary.cost_usd, 6),
         "files": summary.files,
         "bytes": summary.file_bytes,
@@ -94,5 +101,7 @@ def summary_json(summary: Summary, code: int | None, reasons: Sequence[str]) -> 
             {"kind": kind, "message": message, "count": count}
             for (kind, message), count in summary.errors.most_common()
         ],
+        "duration_s": durations(summary),
+        **({} if changes is None else {"new": msgspec.structs.asdict(changes)}),
         **({} if code is None else {"exit_code": code, "reasons": list(reasons)}),
     }

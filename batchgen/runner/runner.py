@@ -46,6 +46,8 @@ class Outcome:
     """Jobs that met a defect of this program; nothing more was done about them."""
     silence: str = ""
     """Why the API could not be reached, if that ended the run."""
+    outages: tuple[tuple[float, float], ...] = ()
+    """When the API gave no answer, from and to, in seconds since 1970."""
 
 
 class Runner:
@@ -116,8 +118,10 @@ class Runner:
         await self._cancel_if_asked()
         if self._tasks.defect is not None:
             raise self._tasks.defect
+        self._context.reachability.end_outage()
         return Outcome(
             reasons=tuple(self.stop.reasons),
+            outages=tuple(self._context.reachability.outages),
             failure=self._tasks.disk_error,
             stopped_models=self._admission.stopped,
             left_alone=frozenset(self._left_alone),

@@ -101,6 +101,10 @@ class Stop:
         return any(EFFECTS[reason].stops_downloads for reason in self.reasons)
 
 
+OUTAGE_S = 5.0
+"""A shorter silence is not remembered as an outage."""
+
+
 class Reachability:
     """Stops the run when the API is silent: soon if it never answered, otherwise after an hour."""
 
@@ -110,6 +114,9 @@ class Reachability:
         self._ever_answered = False
         self.why = ""
         """Why the last call without an answer had none."""
+        self.outages: list[tuple[float, float]] = []
+        """When no call was answered, from and to, in seconds since 1970."""
+        self._silent_since_s: float | None = None
 
     def note(self, *, answered: bool, why: str = "") -> None:
         """Note that a call was answered (with whatever it was), or that it was not, and why."""
@@ -117,12 +124,24 @@ class Reachability:
         now_s = self._clock.monotonic_s()
         if answered:
             self._answered_at_s, self._ever_answered = now_s, True
+            self.end_outage()
             return
+        if self._silent_since_s is None:
+            self._silent_since_s = self._clock.now_s()
         silent_s = now_s - self._answered_at_s
         if not self._ever_answered and silent_s >= self._limits.wait_for_api_s:
             self._stop.request(StopReason.UNREACHABLE)
         elif self._ever_answered and silent_s >= self._limits.silence_s:
             self._stop.request(StopReason.SILENT)
+
+    def end_outage(self) -> None:
+        """Note the present outage, if there is one that is worth a line."""
+        if self._silent_since_s is None:
+            return
+        outage = (self._silent_since_s, self._clock.now_s())
+        self._silent_since_s = None
+        if outage[1] - outage[0] >= OUTAGE_S:
+            self.outages.append(outage)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

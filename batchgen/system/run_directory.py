@@ -31,6 +31,11 @@ class RunDirectory:
         return self.path / "reviews.jsonl"
 
     @property
+    def history(self) -> Path:
+        """How each run ended, append-only."""
+        return self.path / "history.jsonl"
+
+    @property
     def workbook(self) -> Path:
         """The results as a workbook with thumbnails."""
         return self.path / "results.xlsx"
@@ -110,7 +115,7 @@ class RunDirectory:
         if not path.is_relative_to(self.path):
             return False
         files = (
-            self.run_file, self.jobs_file, self.results, self.workbook, self.page,
+            self.run_file, self.jobs_file, self.history, self.results, self.workbook, self.page,
             self.sandbox_journal,
         )  # fmt: skip
         first = path.relative_to(self.path).parts[:1]

@@ -365,18 +365,15 @@ function linkOf(file) {
 // ---- what happened
 
 const dollars = (usd) => `$${usd.toFixed(usd < 0.1 ? 4 : 2).replace(/(\.\d\d)0+$/, "$1")}`;
-const duration = (s) => (s < 90 ? `${Math.round(s)} s` : s < 5400 ? `${Math.round(s / 60)} min` : `${(s / 3600).toFixed(1)} h`);
 
 function figures() {
-  const times = jobs.map(seconds).filter((s) => s >= 0).sort((a, b) => a - b);
-  const at = (share) => duration(times[Math.min(times.length - 1, Math.floor(times.length * share))]);
-  const facts = times.length ? [`p50 ${at(0.5)}`, `p95 ${at(0.95)}`] : [];
+  const facts = [];
   const last = jobs.reduce((moment, job) => ((job.finished || "") > moment ? job.finished : moment), "");
   const seen = read(`${STORE} seen`, "");
   const fresh = seen ? jobs.filter((job) => (job.finished || "") > seen).length : 0;
   if (fresh) facts.push(`${fresh} new since you last looked`);
   if (last) { facts.push(`last job ended ${new Date(last).toLocaleString()}`); write(`${STORE} seen`, last); }
-  $("figures").textContent = facts.join(" · ");
+  $("seen").textContent = facts.map((fact) => ($("figures").textContent ? ` · ${fact}` : fact)).join(" · ");
 }
 
 function causes() {
@@ -497,7 +494,7 @@ function follow() {
       if (place < jobs.length) { cards.get(jobs[place])?.remove(); cards.delete(jobs[place]); for (const key of Object.keys(jobs[place])) delete jobs[place][key]; Object.assign(jobs[place], card); } else jobs[place] = card;
     }
     for (const job of jobs) { const own = marks[keyOf(job)]; if (own && latest(job).at) delete marks[keyOf(job)]; }
-    $("lead").textContent = news.facts;
+    for (const [name, text] of Object.entries(news.texts)) $(name).textContent = text;
     about();
     controls();
     const note = document.activeElement?.name === "note";
