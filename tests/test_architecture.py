@@ -26,7 +26,7 @@ def _table() -> dict[str, set[str]]:
 ALLOWED = _table() | {"version": set(), "__main__": {"cli"}}
 
 LIBRARIES: dict[str, set[str]] = {
-    "aiohttp": {"net", "api", "outputs", "sandbox", "serving"},
+    "aiohttp": {"net", "api", "outputs", "sandbox", "serving", "news"},
     "aiofiles": {"outputs"},
     "obstore": {"outputs"},
     "jinja2": {"manifest"},

@@ -20,7 +20,7 @@ from batchgen.app.pricing import (
     spending,
 )
 from batchgen.app.remote import Remote, remote_of
-from batchgen.app.run_end import Comparison
+from batchgen.app.run_end import Comparison, RunEnd
 from batchgen.app.run_file import (
     mark_finished,
     remember,
@@ -67,6 +67,10 @@ class BatchRun:
     is_earlier: bool
     """True if the run continues a directory that was begun before today's."""
 
+    end: RunEnd | None = field(init=False, default=None)
+    """How the run ended, once it has reported that."""
+    signalled_at_s: float | None = field(init=False, default=None)
+    """The monotonic time of a signal that stopped it."""
     batch: OpenBatch = field(init=False)
     loaded: LoadedBatch = field(init=False)
     remote: Remote = field(init=False)
@@ -108,10 +112,10 @@ class BatchRun:
                     return self.show_plan(await self.plan_of(records), records)
                 if not self.has_new_jobs(records):
                     retry = self.request.retry is not None
-                    return self._report_of(records).say_nothing_to_do(Plan(), retry=retry)
+                    return self._say_nothing_to_do(records, retry=retry)
             await self.begin(stack, lock)
             if not await self.prepare():
-                return self._report_of(self.ledger).say_nothing_to_do(Plan(), retry=True)
+                return self._say_nothing_to_do(self.ledger, retry=True)
             if self.is_earlier and not self._scope(self.ledger).whole_plan().work_left:
                 mark_finished(self.directory, policy_of(self.settings))
                 return None
@@ -125,6 +129,10 @@ class BatchRun:
             api = self.remote.base.origin
             self.known_ledgers.remember_if_paid(self.directories, api, self.ledger)
             return self.report(selected, plan, Outcome(reasons=()))
+
+    def _say_nothing_to_do(self, records: Records, *, retry: bool) -> int:
+        self.end = self._report_of(records).say_nothing_to_do(Plan(), retry=retry)
+        return self.end.code
 
     def open(self) -> None:
         """Open the manifest, and merge its run settings with the flags."""
@@ -283,7 +291,9 @@ class BatchRun:
             spending=budgets, adopt_later=self._adopt_later, known_ledgers=self.known_ledgers,
             away=self.batch.models.away, silent_s=self._silent_s,
         )  # fmt: skip
-        return await paying.run(selected, plan)
+        outcome = await paying.run(selected, plan)
+        self.signalled_at_s = outcome.signalled_at_s
+        return outcome
 
     def report(self, selected: SelectedJobs, final: Plan, outcome: Outcome) -> int:
         """Write the results, print the summary, and return the exit code.
@@ -291,8 +301,8 @@ class BatchRun:
         `final` is the plan for the selected jobs as they are now.
         """
         self.ledger.read_reviews()  # some may have been given during the run
-        code = self._report_of(self.ledger).end(final, outcome)
+        self.end = self._report_of(self.ledger).end(final, outcome)
         is_whole = selected.is_whole and self.loaded.manifest.selection is None
         if not (final if is_whole else self._scope(self.ledger).whole_plan()).work_left:
             mark_finished(self.directory, policy_of(self.settings))
-        return code
+        return self.end.code

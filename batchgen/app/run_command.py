@@ -12,6 +12,7 @@ from batchgen.app.lock_wait import LockWait
 from batchgen.app.open_batch import directories_of, read_settings, series_of
 from batchgen.app.other_directories import newest_with
 from batchgen.app.run_file import is_finished
+from batchgen.app.run_news import CommandNews
 from batchgen.app.run_options import RunRequest, policy_of
 from batchgen.app.run_scope import Narrowing
 from batchgen.core.errors import BatchgenError, LockHeld
@@ -34,26 +35,34 @@ async def run(ref: BatchRef, request: RunRequest, context: CommandContext) -> in
     settings = request.settings(None)
     with console:
         console.configure(settings, context.clock)
-        try:
-            manifest = read_settings(ref)
-            settings = request.settings(manifest)
-            console.configure(settings, context.clock)
-            return await _run_all(located_runs(ref, request, manifest, context))
-        except BatchgenError as error:
-            skips = settings.if_locked.action is LockedAction.SKIP
-            if skips and isinstance(error, LockHeld):
-                return _skipped(error, settings, context)
-            console.log(str(error))
-            raise
+        with CommandNews.of(ref, request, context).told() as news:
+            try:
+                manifest = read_settings(ref)
+                settings = request.settings(manifest)
+                console.configure(settings, context.clock)
+                runs = located_runs(ref, request, manifest, context)
+                return news.ended_with(await _run_all(runs, news))
+            except BatchgenError as error:
+                skips = settings.if_locked.action is LockedAction.SKIP
+                if skips and isinstance(error, LockHeld):
+                    code = _skipped(error, settings, context)
+                    return news.ended_with(code, f"skipped: {error}")
+                console.log(str(error))
+                if not settings.dry_run:
+                    news.add_failed_run(error)
+                raise
 
 
-async def _run_all(batch_runs: Iterable[BatchRun]) -> int:
+async def _run_all(batch_runs: Iterable[BatchRun], news: CommandNews) -> int:
     codes = []
     for batch_run in batch_runs:
         code = await batch_run.execute()
         if code is None:
             continue
         codes.append(code)
+        news.signalled_at_s = batch_run.signalled_at_s
+        if batch_run.end is not None:
+            news.ends.append((batch_run.directory, batch_run.end))
         if code not in (0, 1) and not batch_run.settings.dry_run:
             return code
     return worst(codes) if codes else 0

@@ -75,13 +75,11 @@ class RunReport:
             "nothing was submitted (dry run)",
         )
 
-    def say_nothing_to_do(self, plan: Plan, *, retry: bool) -> int:
-        """Say so, and return the exit code; a directory in which nothing is done is not created."""
+    def say_nothing_to_do(self, plan: Plan, *, retry: bool) -> RunEnd:
+        """Say so, and return how the run ended; a directory without a ledger stays as it is."""
         code = exit_code((), plan, invalid=self.loaded.spool.invalid)
         sentence = "nothing to retry" if retry else f"{self._plan_sentence(plan)}; nothing to do"
         self.context.console.say(sentence)
-        if not (self.as_json or self.directory.has_ledger):
-            return code  # no run has begun here, and none needs to
         end = self._run_end(summary_of(self._rows()), code, ())
         if self.as_json:
             self.context.console.print_json(
@@ -89,10 +87,10 @@ class RunReport:
             )
         if self.directory.has_ledger:
             self._remember(end)
-        return code
+        return end
 
-    def end(self, final: Plan, outcome: Outcome) -> int:
-        """Write the results, print the summary, and return the exit code.
+    def end(self, final: Plan, outcome: Outcome) -> RunEnd:
+        """Write the results, print the summary, and return how the run ended.
 
         `final` is the plan for the selected jobs after the run.
         """
@@ -115,7 +113,7 @@ class RunReport:
         self._remember(end)
         if code not in (0, 1):
             console.insist(self._how_to_resume(reasons, left=final.work_left))
-        return code
+        return end
 
     def _run_end(
         self,

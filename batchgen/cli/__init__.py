@@ -23,6 +23,7 @@ from batchgen.app.console import Console
 from batchgen.app.signals import SignalExit, signals_raise
 from batchgen.cli.parser import build_parser
 from batchgen.core.errors import BatchgenError, UsageError
+from batchgen.core.run_settings import SECRET_FLAGS
 from batchgen.core.units import is_text
 
 
@@ -98,7 +99,7 @@ def _handle(argv: Sequence[str], output: Console) -> int:
         logging.getLogger().addHandler(logging.NullHandler())
     args = build_parser(argv).parse_args(argv)
     _require_texts(vars(args))
-    args.command_line = shlex.join(["batchgen", *argv])
+    args.command_line = shlex.join(["batchgen", *_without_secrets(argv)])
     from batchgen.app.command_context import CommandContext  # after -h and every typo
 
     handler = importlib.import_module(args.handler)
@@ -107,7 +108,17 @@ def _handle(argv: Sequence[str], output: Console) -> int:
     return code
 
 
-_PATHS = frozenset({"manifest", "run_dir", "log_file", "output", "child"})
+def _without_secrets(argv: Sequence[str]) -> Iterator[str]:
+    """Yield the words that may be printed: an address of news is a secret."""
+    words = iter(argv)
+    for word in words:
+        if word in SECRET_FLAGS:
+            next(words, None)
+        elif word.partition("=")[0] not in SECRET_FLAGS:
+            yield word
+
+
+_PATHS = frozenset({"manifest", "run_dir", "log_file", "metrics_file", "output", "child"})
 """Arguments that may be bytes which are no text, as names of files may."""
 
 

@@ -42,6 +42,7 @@ class Group(StrEnum):
     OUTPUTS = "outputs"
     RUN_DIRECTORY = "run directory and API"
     MESSAGES = "messages to the user"
+    NEWS = "news for others"
 
 
 NOT_IN_A_MANIFEST = "cannot be set in a manifest"
@@ -243,8 +244,23 @@ class RunSettings:
     log_file: Annotated[str | None, Setting("--log-file", "FILE", str, Group.MESSAGES,
         "append a log of every event to this file",
         refusal=NOT_IN_A_MANIFEST + "; use {flag}")]
+
+    ping: Annotated[str | None, Setting("--ping", "URL", str, Group.NEWS,
+        "POST to URL/start when the run begins, and to URL (exit code 0) or URL/CODE when it ends"
+        " (BATCHGEN_PING)", refusal=PRIVATE)]
+    notify: Annotated[str | None, Setting("--notify", "URL", str, Group.NEWS,
+        "tell people how the run ended, through Apprise: Slack, mail and a hundred more"
+        " (BATCHGEN_NOTIFY; needs the extra notify)", refusal=PRIVATE)]
+    notify_on: Annotated[str, _choice("--notify-on", "problem|always", Group.NEWS,
+        "when to notify: for any exit code but 0, or always", default="problem")]
+    metrics_file: Annotated[str | None, Setting("--metrics-file", "F", str, Group.NEWS,
+        "write the numbers of the run for Prometheus's textfile collector"
+        " (BATCHGEN_METRICS_FILE)", refusal=PRIVATE)]
 # fmt: on
 
+
+SECRET_FLAGS = ("--ping", "--notify")
+"""Flags whose values are secrets, so that no message repeats them."""
 
 RUN_SETTINGS: tuple[Setting, ...] = tuple(
     replace(annotation.__metadata__[0], name=name)

@@ -29,7 +29,7 @@ class RunContext:
         self.api: GenerationAPI = self._paced or api
         self.ledger, self.clock, self.observer = ledger, clock, observer
         self.limits, self.jitter = limits, jitter
-        self.stop = Stop(on_stop)
+        self.stop = Stop(on_stop, clock)
         self.reachability = Reachability(clock, self.stop, limits)
         self.pause = SubmissionPause(clock, jitter)
 

@@ -46,6 +46,8 @@ class Outcome:
     """Jobs that met a defect of this program; nothing more was done about them."""
     silence: str = ""
     """Why the API could not be reached, if that ended the run."""
+    signalled_at_s: float | None = None
+    """The monotonic time of the first signal."""
     outages: tuple[tuple[float, float], ...] = ()
     """When the API gave no answer, from and to, in seconds since 1970."""
 
@@ -121,6 +123,7 @@ class Runner:
         self._context.reachability.end_outage()
         return Outcome(
             reasons=tuple(self.stop.reasons),
+            signalled_at_s=self.stop.signalled_at_s,
             outages=tuple(self._context.reachability.outages),
             failure=self._tasks.disk_error,
             stopped_models=self._admission.stopped,

@@ -70,14 +70,18 @@ class Limits:
 class Stop:
     """The reasons to stop so far; calls `on_stop` each time one is given."""
 
-    def __init__(self, on_stop: Callable[[], None]) -> None:
+    def __init__(self, on_stop: Callable[[], None], clock: Clock) -> None:
         self.reasons: list[StopReason] = []
-        self._on_stop = on_stop
+        self.signalled_at_s: float | None = None
+        """The monotonic time of the first signal."""
+        self._on_stop, self._clock = on_stop, clock
 
     def request(self, reason: StopReason) -> None:
         """Give a reason to stop; the same one again changes nothing."""
         if reason not in self.reasons:
             self.reasons.append(reason)
+        if reason in SIGNALS and self.signalled_at_s is None:
+            self.signalled_at_s = self._clock.monotonic_s()
         self._on_stop()
 
     @property

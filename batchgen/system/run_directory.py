@@ -91,6 +91,11 @@ class RunDirectory:
         return self.path / "report"
 
     @property
+    def contact_sheet(self) -> Path:
+        """One picture of the batch, for notifications."""
+        return self.thumbnails / "contact-sheet.jpg"
+
+    @property
     def measures(self) -> Path:
         """The measurements of the outputs, made once each."""
         return self.thumbnails / "measures.jsonl"
