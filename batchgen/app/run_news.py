@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batchgen.app.batch_snapshot import read_snapshot
+from batchgen.app.result_files import summary_of
 from batchgen.app.run_end import Comparison, RunEnd
 from batchgen.app.signals import SignalExit
 from batchgen.core.errors import BatchgenError, LockHeld, TokenMissing
@@ -59,7 +60,9 @@ class CommandNews:
         if not request.flags.get("dry_run") and _is_wanted(flags, context):
             from batchgen.news.targets import NewsTargets  # loads aiohttp
 
-            targets = NewsTargets.of(flags, context.environment, context.console.insist)
+            targets = NewsTargets.of(
+                flags, context.environment, context.console.insist, context.clock.monotonic_s
+            )
             with suppress(TokenMissing):
                 targets.redact = context.token().redact
         return cls(ref=ref, context=context, targets=targets)
@@ -159,7 +162,10 @@ class CommandNews:
             if past is not None:
                 ledger = replay(directory.ledger, since=past.ended)
                 comparison.state_then = ledger.index.state_then
-            summary, now_s = comparison.summary_of(snapshot.rows()), self.context.clock.now_s()
+            summary, now_s = (
+                summary_of(comparison.counted(snapshot.rows())),
+                self.context.clock.now_s(),
+            )
         return directory, RunEnd(
             summary=summary, sentence=comparison.text(summary, now_s=now_s),
             changes=comparison.changes, code=error.exit_code, reasons=(error.reason,),
@@ -168,9 +174,9 @@ class CommandNews:
 
 
 def _is_wanted(flags: dict[str, str], context: CommandContext) -> bool:
-    names = ("ping", "notify", "metrics_file")
-    return any(
-        flags.get(one) or context.environment.get(f"BATCHGEN_{one.upper()}") for one in names
+    variables = ("BATCHGEN_PING", "BATCHGEN_NOTIFY", "BATCHGEN_METRICS_FILE")
+    return any(flags.get(name) for name in ("ping", "notify", "metrics_file")) or any(
+        context.environment.get(variable) for variable in variables
     )
 
 

@@ -6,9 +6,12 @@ Exit codes are those of sysexits, which the vendor's command-line tool uses too.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from batchgen.core.plan import BADLY_ENDED, Plan
 from batchgen.core.stop_reasons import EFFECTS, StopReason
+
+if TYPE_CHECKING:
+    from batchgen.core.plan import Plan
 
 _WORST_FIRST = (129, 130, 143, 77, 74, 69, 75, 1, 0)
 
@@ -30,7 +33,7 @@ def exit_code(reasons: Iterable[StopReason], final: Plan, *, invalid: int = 0) -
             return effect.exit_code
     if final.work_left:
         return STOPPED_EARLY
-    if invalid or any(final.counts[kind] for kind in BADLY_ENDED):
+    if invalid or final.ended_badly:
         return SOME_ENDED_BADLY
     return INTERNAL_ERROR if StopReason.DEFECT in stopped else 0
 

@@ -205,6 +205,11 @@ class Plan:
         return sum(counter[kind] for counter in counters for kind in WORK_LEFT)
 
     @property
+    def ended_badly(self) -> int:
+        """Jobs about which nothing more is done although they have no output."""
+        return sum(self.counts[kind] for kind in BADLY_ENDED)
+
+    @property
     def total_cost_usd(self) -> float:
         """The expected cost of all submissions with a known price."""
         return sum(self.cost_usd.values())

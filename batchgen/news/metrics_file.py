@@ -39,7 +39,8 @@ def write_metrics(path: Path, metrics: RunMetrics) -> str:
 
     After a failed run the time of the last success is the one that the file had.
     """
-    success_s = metrics.ended_s if metrics.exit_code == 0 else _last_success_s(path, metrics)
+    ended_s = round(metrics.ended_s, 3)
+    success_s = ended_s if metrics.exit_code == 0 else _last_success_s(path, metrics)
     text = "".join(_lines(metrics, success_s))
     try:
         replace_file(path, lambda file: file.write(text))

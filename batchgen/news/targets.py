@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import threading
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -56,12 +55,16 @@ class NewsTargets:
     """Prints one line for each failure."""
     redact: Callable[[str], str] = lambda text: text
     """Takes the token out of a text."""
-    monotonic_s: Callable[[], float] = time.monotonic
+    monotonic_s: Callable[[], float]
     _start: _Call | None = field(default=None, init=False)
 
     @classmethod
     def of(
-        cls, flags: Mapping[str, str | None], environment: Mapping[str, str], say: Say
+        cls,
+        flags: Mapping[str, str],
+        environment: Mapping[str, str],
+        say: Say,
+        monotonic_s: Callable[[], float],
     ) -> NewsTargets:
         """Return the targets that flags name, or else the environment."""
 
@@ -70,13 +73,8 @@ class NewsTargets:
 
         return cls(
             ping=one("ping"), notify=one("notify"), metrics_file=one("metrics_file"),
-            notify_on=flags.get("notify_on") or PROBLEM, say=say,
+            notify_on=flags.get("notify_on", PROBLEM), say=say, monotonic_s=monotonic_s,
         )  # fmt: skip
-
-    @property
-    def is_empty(self) -> bool:
-        """True if nobody is told anything."""
-        return not (self.ping or self.notify or self.metrics_file)
 
     def begin(self) -> None:
         """Tell the monitor that a run begins; waits for nothing."""
