@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import AsyncExitStack
+from contextlib import AbstractContextManager, AsyncExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -114,6 +114,8 @@ class BatchRun:
                     retry = self.request.retry is not None
                     return self._say_nothing_to_do(records, retry=retry)
             await self.begin(stack, lock)
+            if self.settings.serve:
+                stack.enter_context(self._page())
             if not await self.prepare():
                 return self._say_nothing_to_do(self.ledger, retry=True)
             if self.is_earlier and not self._scope(self.ledger).whole_plan().work_left:
@@ -129,6 +131,12 @@ class BatchRun:
             api = self.remote.base.origin
             self.known_ledgers.remember_if_paid(self.directories, api, self.ledger)
             return self.report(selected, plan, Outcome(reasons=()))
+
+    def _page(self) -> AbstractContextManager[None]:
+        from batchgen.app.page_process import page_beside_run
+
+        manifest, is_sandbox = self.ref.manifest, self.ref.sandbox
+        return page_beside_run(manifest, self.directory, self.context, sandbox=is_sandbox)
 
     def _say_nothing_to_do(self, records: Records, *, retry: bool) -> int:
         self.end = self._report_of(records).say_nothing_to_do(Plan(), retry=retry)

@@ -15,7 +15,7 @@ from batchgen.app.run_file import is_finished
 from batchgen.app.run_news import CommandNews
 from batchgen.app.run_options import RunRequest, policy_of
 from batchgen.app.run_scope import Narrowing
-from batchgen.core.errors import BatchgenError, LockHeld
+from batchgen.core.errors import BatchgenError, LockHeld, UsageError
 from batchgen.core.exit_codes import worst
 from batchgen.core.run_limits import LockedAction
 from batchgen.core.run_settings import RunSettings
@@ -33,6 +33,8 @@ async def run(ref: BatchRef, request: RunRequest, context: CommandContext) -> in
     """
     console = context.console
     settings = request.settings(None)
+    if settings.serve and ref.is_stdin:
+        raise UsageError("--serve reads the manifest again when it changes; give a file, not -")
     with console:
         console.configure(settings, context.clock)
         with CommandNews.of(ref, request, context).told() as news:

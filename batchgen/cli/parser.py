@@ -106,6 +106,7 @@ def _add_serve(parser: Parser) -> None:
     add_batch_flags(parser)
     parser.add_argument("--port", type=typed(parse_port), default=0, metavar="N",
         help="listen on this port of 127.0.0.1 (a free one)")  # fmt: skip
+    parser.add_argument("--until-eof", action="store_true", help=argparse.SUPPRESS)
 
 
 def _add_report(parser: Parser) -> None:

@@ -22,11 +22,15 @@ def handle(args: argparse.Namespace, context: CommandContext) -> int:
     ref = BatchRef.of(args)
     if ref.is_stdin:
         raise UsageError("serve reads the manifest again when it changes; give a file, not -")
-    return asyncio.run(serve(ref, context, port=args.port))
+    return asyncio.run(serve(ref, context, port=args.port, until_eof=args.until_eof))
 
 
-async def serve(ref: BatchRef, context: CommandContext, *, port: int) -> int:
+async def serve(
+    ref: BatchRef, context: CommandContext, *, port: int, until_eof: bool = False
+) -> int:
     """Serve a batch, print the address, and return the exit code after a signal.
+
+    `until_eof`: also end when stdin is closed, because the run that it belongs to has ended.
 
     Raises what reading the batch raises, and `LocalIOError` if the port is taken.
     """
@@ -44,12 +48,29 @@ async def serve(ref: BatchRef, context: CommandContext, *, port: int) -> int:
             context.console.print_lines(server.url)
             context.console.out.flush()
             context.console.say("serves the page on this machine only; Ctrl-C ends it")
-            ended = asyncio.create_task(signals.event.wait())
-            await asyncio.wait((ended, watching), return_when=asyncio.FIRST_COMPLETED)
+            ends = [asyncio.create_task(signals.event.wait()), watching]
+            if until_eof:
+                ends.append(asyncio.create_task(_end_of_stdin()))
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             if watching.done():
                 watching.result()
+            if signals.number is None:
+                await live.refresh()  # how the run has ended
         finally:
             watching.cancel()
             await server.stop()
     number = signals.number
     return 0 if number in (None, signal.SIGINT) else 128 + number
+
+
+async def _end_of_stdin() -> None:
+    """Return when stdin is closed."""
+    loop, closed = asyncio.get_running_loop(), asyncio.Event()
+
+    def look() -> None:
+        if not os.read(0, 4096):
+            loop.remove_reader(0)
+            closed.set()
+
+    loop.add_reader(0, look)
+    await closed.wait()

@@ -245,6 +245,9 @@ class RunSettings:
         "append a log of every event to this file",
         refusal=NOT_IN_A_MANIFEST + "; use {flag}")]
 
+    serve: Annotated[bool, Setting("--serve", "", parse_switch, Group.NEWS,
+        "serve the page, live, on this machine for as long as the run takes",
+        only_run=True, refusal=ONE_RUN)]
     ping: Annotated[str | None, Setting("--ping", "URL", str, Group.NEWS,
         "POST to URL/start when the run begins, and to URL (exit code 0) or URL/CODE when it ends"
         " (BATCHGEN_PING)", refusal=PRIVATE)]

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import signal
+import subprocess
+import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.kit.served import MODEL, Served, batchgen, begin_batch
+from tests.kit.served import MODEL, ROWS, Served, batchgen, begin_batch
+from tests.kit.waiting import wait_until
 
 
 @pytest.fixture
@@ -128,3 +133,53 @@ def test_a_wrong_or_taken_port_is_a_sentence(served: Served, run_dir: Path) -> N
         assert done.returncode == code
         assert said in done.stderr
         assert len(done.stderr) < 300
+
+
+def test_the_page_is_served_beside_a_run(tmp_path: Path) -> None:
+    """`run --serve` prints its address on stderr; it ends with the run, and knows no token."""
+    (tmp_path / "m.csv").write_text(ROWS)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "batchgen", "run", "m.csv", "--model", MODEL, "--sandbox",
+            "--serve", "--quiet"],
+        cwd=tmp_path, env={**os.environ, "HOME": str(tmp_path), "RUNCOMFY_TOKEN": "t0ken-of-test"},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stderr is not None
+    line = process.stderr.readline()
+    address = line.rpartition(" ")[2].strip()
+    assert line == f"batchgen: the page of this run, live: {address}\n"
+    with urllib.request.urlopen(address, timeout=10) as answer:
+        assert b"data-job" in answer.read()
+    assert process.wait(30) == 0
+    with pytest.raises(OSError, match="refused"):
+        urllib.request.urlopen(address, timeout=10)
+
+
+def test_the_page_of_a_killed_run_ends(tmp_path: Path) -> None:
+    """Its stdin is closed with the run, so no server is left behind."""
+    (tmp_path / "m.csv").write_text("id,prompt\n" + "".join(f"j{n},a lake\n" for n in range(200)))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "batchgen", "run", "m.csv", "--model", MODEL, "--sandbox",
+            "--serve", "--quiet"],
+        cwd=tmp_path, env={**os.environ, "HOME": str(tmp_path)}, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stderr is not None
+    address = process.stderr.readline().rpartition(" ")[2].strip()
+    process.kill()
+    process.wait()
+    wait_until(lambda: not _answers(address), "the server of the killed run ends")
+
+
+def _answers(address: str) -> bool:
+    try:
+        urllib.request.urlopen(address, timeout=5)
+    except OSError:
+        return False
+    return True
+
+
+def test_a_run_from_stdin_cannot_serve(tmp_path: Path) -> None:
+    """The page reads the manifest again, and stdin can be read once."""
+    done = batchgen(tmp_path, "run", "-", "--format", "csv", "--run-dir", "r", "--serve")
+    assert done.returncode == 64
+    assert "give a file, not -" in done.stderr

@@ -76,6 +76,7 @@ def _paid_twice(
         allowed = once_in_each + sum(
             count for (_, one), count in decided.resubmitted.items() if one == job
         )
+        allowed += sum(ledger.redos()[job] for ledger in ledgers)
         if count > allowed:
             yield f"PAID TWICE: {prompt!r} was accepted {count} times; {allowed} was allowed"
     for ledger in ledgers:
@@ -83,7 +84,7 @@ def _paid_twice(
         here = [request for request in requests if request.request_id in known]
         for prompt, count in Counter(request.prompt for request in here).items():
             key = (ledger.run_dir, job_of(prompt))
-            if count > 1 + decided.resubmitted[key]:
+            if count > 1 + decided.resubmitted[key] + ledger.redos()[key[1]]:
                 yield f"PAID TWICE: {prompt!r} has {count} requests in {ledger.run_dir.name}"
 
 
@@ -112,6 +113,8 @@ def _unfinished(ledger: LedgerView, prompts: dict[str, str], decided: Decisions)
         is_given_up = state == "failed" and (ledger.run_dir, job) in decided.given_up
         if state not in ("downloaded", "in_doubt") and not is_given_up:
             yield f"UNFINISHED: {job} is {state} in {ledger.run_dir.name}"
+    for job in sorted(ledger.open_redos() & prompts.keys()):
+        yield f"UNFINISHED: another take of {job} was asked for and is not made"
     for job, line in ledger.last.items():
         if job not in prompts and line["state"] in IN_FLIGHT:
             yield f"UNFINISHED: {job}, whose row is gone, is {line['state']}"
@@ -148,7 +151,9 @@ def _bad_files(ledger: LedgerView) -> Iterator[str]:
     """Find files that are not as recorded, and files under a final name that no record has."""
     owners: dict[str, str] = {}
     for line in ledger.records:
-        for file in line.get("files", ()) if line["state"] == "downloaded" else ():
+        earlier = [file for take in line.get("takes", ()) for file in take.get("files", ())]
+        present = line.get("files", ()) if line["state"] == "downloaded" else ()
+        for file in (*earlier, *present):
             path = ledger.run_dir / file["path"]
             if not path.is_file():
                 yield f"FILE: {file['path']} of {line['job']} is gone"

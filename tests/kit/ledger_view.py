@@ -25,6 +25,8 @@ class LedgerView:
     """Oldest first; a torn last one is left out."""
     last: dict[str, Line] = field(default_factory=dict)
     """The last record of each job."""
+    reviews: list[Line] = field(default_factory=list)
+    """The verdicts, oldest first; a torn line is left out."""
 
     @classmethod
     def read(cls, run_dir: Path) -> LedgerView:
@@ -39,7 +41,29 @@ class LedgerView:
                 view.last[line["job"]] = line
             else:
                 view.header = line
+        view.reviews = _reviews(run_dir / "reviews.jsonl")
         return view
+
+    def redos(self) -> Counter[str]:
+        """Return how many takes of each job the user asked to be made again."""
+        asked = {
+            (line["job"], line["take"], line.get("submitted_at"))
+            for line in self.reviews
+            if line["verdict"] == "redo"
+        }
+        return Counter(job for job, _, _ in asked)
+
+    def open_redos(self) -> set[str]:
+        """Return the jobs on disk whose present take the user asked to be made again."""
+        last = {(one["job"], one["take"], one.get("submitted_at")): one for one in self.reviews}
+        return {
+            job
+            for job in self.in_state("downloaded")
+            if last.get(
+                (job, self.last[job].get("take", 1), self.last[job]["submitted_at"]), {}
+            ).get("verdict")
+            == "redo"
+        }
 
     def in_state(self, state: str) -> set[str]:
         """Return the jobs that are in a state."""
@@ -54,8 +78,10 @@ class LedgerView:
         return list((self.run_dir / "outputs").glob("*.part"))
 
     def request_ids(self) -> set[str]:
-        """Return every request that is on record."""
-        return {line["request_id"] for line in self.records if line.get("request_id")}
+        """Return every request that is on record, of an earlier take too."""
+        takes = (take.get("request") for line in self.records for take in line.get("takes", ()))
+        present = (line.get("request_id") for line in self.records)
+        return {one for one in (*present, *takes) if one}
 
 
 def records(run_dir: Path) -> list[Line]:
@@ -66,6 +92,12 @@ def records(run_dir: Path) -> list[Line]:
 def states(run_dir: Path) -> dict[str, str]:
     """Return the state of each job: that of its last record."""
     return {job: line["state"] for job, line in LedgerView.read(run_dir).last.items()}
+
+
+def _reviews(path: Path) -> list[Line]:
+    lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+    found = [_record_in(line) for line in lines if line.endswith(b"\n")]
+    return [line for one in found for line in one]
 
 
 def _record_in(tail: bytes) -> list[Line]:

@@ -76,6 +76,8 @@ class Batch:
             self._compact(one.compact_point)
         if one.decision:
             self._decide(one.decision, chance)
+        if one.review:
+            self._review(one.review_point, chance)
         if one.next_day:
             self._next_day()
         for edit in one.edits:
@@ -132,6 +134,34 @@ class Batch:
             taken.append(flag)
             self._kept_bytes[run_dir] = (run_dir / "ledger.jsonl").stat().st_size
         self._note_decision(taken, (run_dir, job))
+
+    def _review(self, point: CrashPoint | None, chance: Random) -> None:
+        """Give verdicts on some outputs of the last directory; half of them ask for another take.
+
+        Whatever a killed review left in reviews.jsonl counts as asked for.
+        """
+        made = sorted(LedgerView.read(self._run_dir).in_state("downloaded") & {*self._sheet.jobs})
+        chosen = chance.sample(made, min(len(made), 4))
+        if not chosen:
+            return
+        path = self._sheet.path.with_suffix(".review.csv")
+        words = [chance.choice(("redo", "redo", "keep", "reject")) for _ in chosen]
+        lines = (f"{job},{word}\n" for job, word in zip(chosen, words, strict=True))
+        path.write_text("job,verdict\n" + "".join(lines), encoding="utf-8")
+        arguments = [
+            "review",
+            str(self._sheet.manifest),
+            str(path),
+            "--run-dir",
+            str(self._run_dir),
+        ]
+        line = crashing.command(point, 1, *arguments) if point else command(*arguments)
+        code = self._start(line, "review").wait(READER_S)
+        if point and code < 0:
+            self._figures.kills[point.value] += 1
+        elif code:
+            self._blame(f"a review of {chosen} ended with {code}")
+        self._figures.steps["review"] += 1
 
     def _note_decision(self, taken: list[str], key: tuple[Path, str]) -> None:
         """Note what the last decision allows or explains."""

@@ -64,7 +64,8 @@ class Decision(StrEnum):
 
 
 COMPACTION = (CrashPoint.COMPACTION_WRITTEN, CrashPoint.COMPACTION_RENAMED)
-NOT_OF_A_RUN = (*COMPACTION, CrashPoint.REVIEW_WRITTEN, CrashPoint.REVIEW_DURABLE)
+REVIEW = (CrashPoint.REVIEW_WRITTEN, CrashPoint.REVIEW_DURABLE)
+NOT_OF_A_RUN = (*COMPACTION, *REVIEW)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +90,10 @@ class Round:
     edits: tuple[Edit, ...]
     narrowing: Narrowing | None
     decision: Decision | None
+    review: bool
+    """Whether the user reviews some outputs and asks for some of them again."""
+    review_point: CrashPoint | None
+    """The point at which the review is killed; None: it is not killed."""
     next_day: bool
     """Whether a day passes; of batches with dated run directories only."""
     share: float
@@ -124,4 +129,6 @@ def round_of(seed: int, batch: int, number: int, points: Sequence[CrashPoint]) -
         narrowing=chance.choice(list(Narrowing)) if chance.random() < 0.3 else None,
         decision=chance.choice(list(Decision)) if chance.random() < 0.3 else None,
         next_day=chance.random() < 0.15,
+        review=chance.random() < 0.25,
+        review_point=chance.choice((None, *REVIEW)),
     )
