@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from batchgen.app.result_files import facts_of, figures_of, page_about
+from batchgen.app.ledger_timeline import LedgerTimeline
+from batchgen.app.result_files import page_about
 from batchgen.core.errors import BatchgenError
 from batchgen.core.reviews import Verdict, VerdictWord
 from batchgen.core.units import timestamp
@@ -44,12 +45,16 @@ class LiveBatch:
         self._reading = asyncio.Lock()
         self._signs: tuple[object, ...] = ()
         self._view = read()
+        self._timeline = LedgerTimeline(self._view.directory)
         self._changed_at = [self._version] * len(self._view.cards)
 
     def page(self) -> bytes:
         """Return the page as it was read last."""
         view = self._view
-        page = page_about(view.directory, view.summary, news=view.news, live_version=self._version)
+        page = page_about(
+            view.directory, view.summary, news=view.news, timeline=self._timeline,
+            live_version=self._version,
+        )  # fmt: skip
         text = "".join(page_parts(page, view.cards))
         return text.encode("utf-8", "replace")
 
@@ -60,10 +65,11 @@ class LiveBatch:
             view, version = self._view, self._version
             places = [n for n, at in enumerate(self._changed_at) if at > since]
         cards = ",".join(f"[{n},{inert(view.cards[n])}]" for n in places)
-        texts = {"lead": facts_of(view.summary), "news": view.news}
-        shown = texts | {"figures": figures_of(view.summary)}
+        page = page_about(view.directory, view.summary, news=view.news, timeline=self._timeline)
+        texts = {"lead": page.facts, "news": page.news, "figures": page.figures}
         total = len(view.cards)
-        head = inert(msgspec.json.encode({"texts": shown, "total": total})[:-1])
+        facts = {"texts": texts, "timeline": page.timeline, "total": total}
+        head = inert(msgspec.json.encode(facts)[:-1])
         data = f'{head},"jobs":[{cards}]}}'
         return version, data.encode("utf-8", "replace")
 

@@ -14,7 +14,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import batchgen
 from batchgen.system.environment import TOKEN_VARIABLES
 from batchgen.system.run_directory import SANDBOX_SUFFIX
 
@@ -64,7 +63,7 @@ def page_beside_run(
 
 def _environment(context: CommandContext) -> dict[str, str]:
     """Return the environment without the token, which the page does not need."""
-    package = str(Path(batchgen.__file__).parents[1])
+    package = str(Path(__file__).parents[2])
     kept = {key: value for key, value in context.environment.items() if key not in TOKEN_VARIABLES}
     paths = [package, *filter(None, [kept.get("PYTHONPATH")])]
     return kept | {"PYTHONPATH": ":".join(paths)}

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from batchgen.app.ledger_timeline import LedgerTimeline
 from batchgen.app.spool import Spool
 from batchgen.core.errors import UsageError
 from batchgen.core.history import durations
@@ -110,12 +111,14 @@ def write_result_files(
     *,
     has_time: Callable[[], bool] = lambda: True,
     news: Callable[[Summary], str] = lambda _: "",
+    outages: tuple[tuple[float, float], ...] = (),
 ) -> Summary:
     """Write all files in one pass, and return the totals. Raises `LocalIOError`.
 
     The workbook is left as it is if there are more rows than `MAX_ROWS`. Thumbnails are made for
     as long as `has_time` says. `news` gives the sentence of the page about what is new; it is
-    called once every row was read.
+    called once every row was read. `outages` are those of a run that ends now, in seconds since
+    1970.
     """
     summary = Summary()
     kept: list[ResultRow] = []
@@ -131,21 +134,30 @@ def write_result_files(
 
     write_results(directory.results, columns, counted())
     cards = [encoded_card(row, pictures.address) for row in kept]
-    write_page(directory.page, page_about(directory, summary, news=news(summary)), cards)
+    page = page_about(directory, summary, news=news(summary), outages=outages)
+    write_page(directory.page, page, cards)
     if summary.jobs <= MAX_ROWS:
         _write_workbook(directory, columns, kept, pictures)
     return summary
 
 
 def page_about(
-    directory: RunDirectory, summary: Summary, *, news: str = "", live_version: int = 0
+    directory: RunDirectory,
+    summary: Summary,
+    *,
+    news: str = "",
+    outages: tuple[tuple[float, float], ...] = (),
+    timeline: LedgerTimeline | None = None,
+    live_version: int = 0,
 ) -> Page:
     """Return what the page of this batch says beside its cards."""
+    timeline = timeline or LedgerTimeline(directory)
     return Page(
         title=directory.title,
         facts=facts_of(summary),
         news=news,
         figures=figures_of(summary),
+        timeline=timeline.chart(outages) if summary.jobs <= MAX_CARDS else None,
         batch_id=batch_id(directory.path),
         total=summary.jobs,
         version=live_version,

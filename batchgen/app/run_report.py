@@ -107,7 +107,11 @@ class RunReport:
         if outcome.failure is not None:
             console.insist(str(outcome.failure))
         is_hurried = any(reason in SIGNALS for reason in reasons)
-        summary = self._write_result_files(is_hurried) if outcome.failure is None else None
+        summary = (
+            self._write_result_files(is_hurried, outcome.outages)
+            if outcome.failure is None
+            else None
+        )
         end = self._run_end(summary or summary_of(self._rows()), code, reasons, outcome.outages)
         self._say_summary(end)
         self._remember(end)
@@ -149,13 +153,16 @@ class RunReport:
     def _plan_sentence(self, plan: Plan) -> str:
         return plan_sentence(plan, invalid=self.loaded.spool.invalid)
 
-    def _write_result_files(self, is_hurried: bool) -> Summary:
+    def _write_result_files(
+        self, is_hurried: bool, outages: tuple[tuple[float, float], ...]
+    ) -> Summary:
         clock, begun_s = self.context.clock, self.context.clock.monotonic_s()
         left_s = HURRIED_S if is_hurried else WORKBOOK_S
         return write_result_files(
             self.directory, self.loaded.manifest.columns, self._rows(),
             has_time=lambda: clock.monotonic_s() - begun_s < left_s,
             news=lambda summary: self.comparison.text(summary, now_s=clock.now_s()),
+            outages=outages,
         )  # fmt: skip
 
     def _rows(self) -> Iterator[ResultRow]:

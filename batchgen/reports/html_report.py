@@ -23,6 +23,7 @@ import msgspec
 from batchgen.core.events import ErrorKind, OutputFile
 from batchgen.core.lifecycle import JobState
 from batchgen.core.media_types import kind_of_file
+from batchgen.core.timeline import TimelineChart
 from batchgen.reports.results_csv import INVALID, ResultRow, TakeRow, result_cells
 from batchgen.system.files import replace_file
 
@@ -60,6 +61,7 @@ class Page:
     """What was new at the end of the last run, in one sentence."""
     figures: str = ""
     """How long jobs took."""
+    timeline: TimelineChart | None = None
     batch_id: str
     """The name under which the browser keeps marks."""
     total: int
@@ -128,6 +130,7 @@ def _data(page: Page, cards: Sequence[bytes]) -> Iterable[str]:
         "live": page.is_live,
         "version": page.version,
         "states": [*(state.value for state in JobState if state is not JobState.UNKNOWN), INVALID],
+        "timeline": page.timeline,
         "advice": {kind.value: text for kind, text in _ADVICE.items()},
     }
     yield inert(msgspec.json.encode(head)[:-1] + b',"jobs":[')

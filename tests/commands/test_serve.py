@@ -135,47 +135,48 @@ def test_a_wrong_or_taken_port_is_a_sentence(served: Served, run_dir: Path) -> N
         assert len(done.stderr) < 300
 
 
-def test_the_page_is_served_beside_a_run(tmp_path: Path) -> None:
-    """`run --serve` prints its address on stderr; it ends with the run, and knows no token."""
-    (tmp_path / "m.csv").write_text(ROWS)
+def begin_serving_run(home: Path, **environment: str) -> tuple[subprocess.Popen[str], str]:
+    """Begin a run that serves its page; return the process and the line with the address."""
     process = subprocess.Popen(
         [sys.executable, "-m", "batchgen", "run", "m.csv", "--model", MODEL, "--sandbox",
             "--serve", "--quiet"],
-        cwd=tmp_path, env={**os.environ, "HOME": str(tmp_path), "RUNCOMFY_TOKEN": "t0ken-of-test"},
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        cwd=home, env={**os.environ, "HOME": str(home), **environment}, stderr=subprocess.PIPE,
+        text=True,
     )  # fmt: skip
     assert process.stderr is not None
-    line = process.stderr.readline()
+    return process, process.stderr.readline()
+
+
+def test_the_page_is_served_beside_a_run(tmp_path: Path) -> None:
+    """`run --serve` prints its address on stderr, and the server ends with the run."""
+    (tmp_path / "m.csv").write_text(ROWS)
+    process, line = begin_serving_run(tmp_path)
     address = line.rpartition(" ")[2].strip()
-    assert line == f"batchgen: the page of this run, live: {address}\n"
-    with urllib.request.urlopen(address, timeout=10) as answer:
-        assert b"data-job" in answer.read()
-    assert process.wait(30) == 0
-    with pytest.raises(OSError, match="refused"):
-        urllib.request.urlopen(address, timeout=10)
+    with process:
+        assert line == f"batchgen: the page of this run, live: {address}\n"
+        with urllib.request.urlopen(address, timeout=10) as answer:
+            assert b'"job":"b"' in answer.read()
+        assert process.wait(30) == 0
+    assert not _answers(address)
 
 
 def test_the_page_of_a_killed_run_ends(tmp_path: Path) -> None:
     """Its stdin is closed with the run, so no server is left behind."""
     (tmp_path / "m.csv").write_text("id,prompt\n" + "".join(f"j{n},a lake\n" for n in range(200)))
-    process = subprocess.Popen(
-        [sys.executable, "-m", "batchgen", "run", "m.csv", "--model", MODEL, "--sandbox",
-            "--serve", "--quiet"],
-        cwd=tmp_path, env={**os.environ, "HOME": str(tmp_path)}, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert process.stderr is not None
-    address = process.stderr.readline().rpartition(" ")[2].strip()
-    process.kill()
-    process.wait()
+    process, line = begin_serving_run(tmp_path)
+    with process:
+        assert _answers(line.rpartition(" ")[2].strip())
+        process.kill()
+    address = line.rpartition(" ")[2].strip()
     wait_until(lambda: not _answers(address), "the server of the killed run ends")
 
 
 def _answers(address: str) -> bool:
     try:
-        urllib.request.urlopen(address, timeout=5)
+        with urllib.request.urlopen(address, timeout=5):
+            return True
     except OSError:
         return False
-    return True
 
 
 def test_a_run_from_stdin_cannot_serve(tmp_path: Path) -> None:

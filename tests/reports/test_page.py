@@ -14,6 +14,7 @@ import pytest_asyncio
 from batchgen.app.result_files import encoded_card
 from batchgen.core.events import OutputFile
 from batchgen.core.lifecycle import JobRecord, JobState
+from batchgen.core.timeline import TimelineChart
 from batchgen.reports.html_report import Page, card_of, write_page
 from batchgen.reports.results_csv import ResultRow
 from tests.kit.browser import Tab, browser_tab, find_browser
@@ -228,3 +229,36 @@ def test_a_card_names_its_thumbnail() -> None:
     card = card_of(row(1), thumbnail=lambda _: "report/x.webp")
 
     assert card["takes"][0]["files"][0]["thumb"] == "report/x.webp"
+
+
+CHART = TimelineChart(
+    begin_s=1.8e9, end_s=1.8e9 + 600, submitted=[3] * 121, queued=[2] * 60 + [0] * 61,
+    running=[1] * 121, done=[0] * 60 + [2] * 61, failed=[0] * 120 + [1],
+    outages=[(1.8e9 + 100, 1.8e9 + 160)],
+)  # fmt: skip
+
+
+async def test_the_timeline_is_drawn(tab: Tab, tmp_path: Path) -> None:
+    """One shape for each count that is not zero, outages in their place, and words for readers."""
+    page = Page(title="t", facts="f", news="new: 3 done", batch_id="i", total=1, timeline=CHART)
+    write_page(tmp_path / "report.html", page, [encoded_card(row(1))])
+    await tab.open((tmp_path / "report.html").as_uri())
+
+    shapes = await tab.js(
+        "[...document.querySelectorAll('#timeline svg *')].map((one) => one.getAttribute('class'))"
+    )
+    assert shapes == ["outage", "submitted", "queued", "running", "done", "failed"]
+    rect = "document.querySelector('#timeline rect')"
+    assert await tab.js(f"[{rect}.getAttribute('x'), {rect}.getAttribute('width')]") == [
+        "100.0", "60.0",
+    ]  # fmt: skip
+    label = await tab.js("document.querySelector('#timeline svg').getAttribute('aria-label')")
+    assert label.startswith("3 submitted, 2 done, 1 failed, 1 outage, from ")
+    assert await tab.js("document.getElementById('news').textContent") == "new: 3 done"
+
+
+async def test_a_page_without_a_timeline_has_no_empty_box(tab: Tab, tmp_path: Path) -> None:
+    """Also if nothing is new."""
+    await tab.open(write(tmp_path / "report.html", [row(1)]))
+    assert await tab.js("document.getElementById('timeline').hidden")
+    assert await tab.js("document.getElementById('news').offsetHeight") == 0

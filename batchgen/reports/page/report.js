@@ -385,35 +385,34 @@ function causes() {
     data.advice[one.kind] ? el("small", {}, data.advice[one.kind]) : null)));
 }
 
+// The chart of the last stretch of work, as it was read from the ledger.
 function timeline() {
-  const NS = "http://www.w3.org/2000/svg", W = 600, H = 84;
-  const begun = jobs.map((job) => Date.parse(latest(job).submitted)).filter((at) => at).sort((a, b) => a - b);
-  const ends = (good) => jobs.filter((job) => job.finished && (job.state === "downloaded" || job.state === "completed") === good).map((job) => Date.parse(job.finished)).sort((a, b) => a - b);
-  const done = ends(true), failed = ends(false);
-  const first = begun[0], last = Math.max(begun.at(-1) ?? 0, done.at(-1) ?? 0, failed.at(-1) ?? 0);
-  const box = $("timeline");
-  box.hidden = !(begun.length > 1 && last > first);
-  if (box.hidden) return;
-  const most = begun.length, x = (at) => ((at - first) / (last - first)) * W, y = (n) => H - 4 - (n / most) * (H - 10);
-  const until = (sorted, at) => { let low = 0, high = sorted.length; while (low < high) { const middle = (low + high) >> 1; if (sorted[middle] <= at) low = middle + 1; else high = middle; } return low; };
-  const moments = Array.from({ length: 121 }, (_, i) => first + ((last - first) * i) / 120);
-  const line = (value) => moments.map((at, i) => `${i ? "L" : "M"}${x(at).toFixed(1)},${y(value(at)).toFixed(1)}`).join("");
+  const NS = "http://www.w3.org/2000/svg", W = 600, H = 84, chart = data.timeline, box = $("timeline");
+  box.hidden = !chart;
+  if (!chart) return;
+  const last = (name) => chart[name].at(-1), points = chart.done.length - 1;
+  const open = chart.queued.map((n, i) => n + chart.running[i]);
+  const most = Math.max(1, ...chart.submitted, ...chart.done, ...open);
+  const x = (i) => ((i / points) * W).toFixed(1), y = (n) => (H - 4 - (n / most) * (H - 10)).toFixed(1);
+  const line = (values) => values.map((n, i) => `${i ? "L" : "M"}${x(i)},${y(n)}`).join("");
+  const area = (values) => `${line(values)}L${W},${H}L0,${H}Z`;
+  const when = (s) => new Date(s * 1000), across = (s) => ((s - chart.begin_s) / (chart.end_s - chart.begin_s)) * W;
   const svg = document.createElementNS(NS, "svg");
+  const add = (tag, attributes) => { const made = document.createElementNS(NS, tag); for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value); svg.append(made); };
+  const counts = [["submitted", last("submitted")], ["done", last("done")], ["failed", last("failed")], [chart.outages.length === 1 ? "outage" : "outages", chart.outages.length]].filter(([, n]) => n);
   svg.setAttribute("viewBox", `0 0 ${W} ${H}`);
   svg.setAttribute("preserveAspectRatio", "none");
   svg.setAttribute("role", "img");
-  svg.setAttribute("aria-label", `${most} submitted, ${done.length} done, ${failed.length} failed, from ${new Date(first).toLocaleString()} to ${new Date(last).toLocaleString()}`);
-  const shapes = { submitted: line((at) => until(begun, at)) + `L${W},${H}L0,${H}Z`, flying: line((at) => until(begun, at) - until(done, at) - until(failed, at)) + `L${W},${H}L0,${H}Z`, done: line((at) => until(done, at)), failed: line((at) => until(failed, at)) };
-  for (const [name, path] of Object.entries(shapes)) {
-    if (name === "failed" && !failed.length) continue;
-    const shape = document.createElementNS(NS, "path");
-    shape.setAttribute("class", name);
-    shape.setAttribute("d", path);
-    svg.append(shape);
-  }
-  const keys = [["submitted", most], ["flying", null], ["done", done.length], ["failed", failed.length]].filter(([, n]) => n !== 0);
-  box.replaceChildren(svg, el("figcaption", {}, `${new Date(first).toLocaleTimeString()} – ${new Date(last).toLocaleTimeString()}`,
-    ...keys.map(([name, n]) => el("b", { class: `k-${name}` }, name === "flying" ? "in flight" : `${n} ${name}`))));
+  svg.setAttribute("aria-label", `${counts.map(([name, n]) => `${n} ${name}`).join(", ")}, from ${when(chart.begin_s).toLocaleString()} to ${when(chart.end_s).toLocaleString()}`);
+  for (const [from, to] of chart.outages) add("rect", { class: "outage", x: across(from).toFixed(1), y: 0, width: Math.max(1, across(to) - across(from)).toFixed(1), height: H });
+  add("path", { class: "submitted", d: area(chart.submitted) });
+  add("path", { class: "queued", d: area(open) });
+  add("path", { class: "running", d: area(chart.running) });
+  add("path", { class: "done", d: line(chart.done) });
+  if (last("failed")) add("path", { class: "failed", d: line(chart.failed) });
+  const keys = [["submitted", last("submitted")], ["queued", null], ["running", null], ["done", last("done")], ["failed", last("failed")], ["outages", chart.outages.length]].filter(([, n]) => n !== 0);
+  box.replaceChildren(svg, el("figcaption", {}, `${when(chart.begin_s).toLocaleTimeString()} – ${when(chart.end_s).toLocaleTimeString()}`,
+    ...keys.map(([name, n]) => el("b", { class: `k-${name}` }, n === null ? name : `${n} ${n === 1 && name === "outages" ? "outage" : name}`))));
 }
 
 // ---- controls
@@ -494,6 +493,7 @@ function follow() {
       if (place < jobs.length) { cards.get(jobs[place])?.remove(); cards.delete(jobs[place]); for (const key of Object.keys(jobs[place])) delete jobs[place][key]; Object.assign(jobs[place], card); } else jobs[place] = card;
     }
     for (const job of jobs) { const own = marks[keyOf(job)]; if (own && latest(job).at) delete marks[keyOf(job)]; }
+    data.timeline = news.timeline;
     for (const [name, text] of Object.entries(news.texts)) $(name).textContent = text;
     about();
     controls();
