@@ -6,11 +6,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from batchgen.core.budget import Budget
+from batchgen.core.errors import LocalIOError
 from batchgen.core.history import Changes, NewsText, PastRun, durations, jobs_by_state
 from batchgen.core.lifecycle import JobState
 from batchgen.core.summary import Summary
 from batchgen.core.units import local_time, seconds, timestamp
+from batchgen.ledger.history_file import append_to_history
 from batchgen.reports.results_csv import ResultRow
+from batchgen.system.run_directory import RunDirectory
 
 
 @dataclass(slots=True, kw_only=True)
@@ -55,6 +58,17 @@ class RunEnd:
     ended_s: float
     outages: tuple[tuple[float, float], ...] = ()
     """From and to, in seconds since 1970."""
+
+    def remember(self, directory: RunDirectory) -> str:
+        """Append the run to the history; return why that failed, or "".
+
+        A line that is missing changes nothing about the run.
+        """
+        try:
+            append_to_history(directory, self.past_run())
+        except LocalIOError as error:
+            return f"{error}; this run is missing in the history"
+        return ""
 
     def past_run(self) -> PastRun:
         """Return the line of the history."""

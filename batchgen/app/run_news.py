@@ -19,7 +19,7 @@ from batchgen.core.errors import BatchgenError, LockHeld, TokenMissing
 from batchgen.core.exit_codes import INTERNAL_ERROR
 from batchgen.core.history import jobs_by_state
 from batchgen.core.units import duration_text
-from batchgen.ledger.history_file import append_to_history, last_run
+from batchgen.ledger.history_file import last_run
 from batchgen.ledger.replay import replay
 from batchgen.reports.status_text import status_lines
 
@@ -152,7 +152,7 @@ class CommandNews:
             directory, end = self._failed_end(error)
             if directory.has_ledger:
                 self.ends.append((directory, end))
-                append_to_history(directory, end.past_run())
+                end.remember(directory)
 
     def _failed_end(self, error: BatchgenError) -> tuple[RunDirectory, RunEnd]:
         with read_snapshot(self.ref, self.context) as snapshot:

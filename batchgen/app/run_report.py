@@ -8,17 +8,16 @@ from typing import TYPE_CHECKING
 
 from batchgen.app.api_wait import unreachable_text
 from batchgen.app.command_context import CommandContext
+from batchgen.app.edited_results import keep_edited, note_written
 from batchgen.app.result_files import WORKBOOK_S, rows_of_batch, summary_of, write_result_files
 from batchgen.app.run_end import Comparison, RunEnd
-from batchgen.core.errors import LocalIOError
 from batchgen.core.exit_codes import exit_code, reason_texts
 from batchgen.core.lifecycle import Records
 from batchgen.core.plan import Plan
 from batchgen.core.reviews import seed_sentence
 from batchgen.core.stop_reasons import SIGNALS, StopReason
 from batchgen.core.summary import Summary
-from batchgen.core.units import count_text
-from batchgen.ledger.history_file import append_to_history
+from batchgen.core.units import count_text, timestamp
 from batchgen.reports.plan_text import plan_json, plan_sentence, plan_table, price_sentence
 from batchgen.reports.results_csv import ResultRow
 from batchgen.reports.status_text import status_lines, summary_json
@@ -135,11 +134,8 @@ class RunReport:
         )  # fmt: skip
 
     def _remember(self, end: RunEnd) -> None:
-        """Append the run to the history; that it cannot be changes nothing about the run."""
-        try:
-            append_to_history(self.directory, end.past_run())
-        except LocalIOError as error:
-            self.context.console.insist(f"{error}; this run is missing in the history")
+        if why := end.remember(self.directory):
+            self.context.console.insist(why)
 
     def _say_summary(self, end: RunEnd) -> None:
         console, summary = self.context.console, end.summary
@@ -157,13 +153,17 @@ class RunReport:
         self, is_hurried: bool, outages: tuple[tuple[float, float], ...]
     ) -> Summary:
         clock, begun_s = self.context.clock, self.context.clock.monotonic_s()
+        for note in keep_edited(self.directory, now=timestamp(clock.now_s())):
+            self.context.console.insist(note)
         left_s = HURRIED_S if is_hurried else WORKBOOK_S
-        return write_result_files(
+        summary = write_result_files(
             self.directory, self.loaded.manifest.columns, self._rows(),
             has_time=lambda: clock.monotonic_s() - begun_s < left_s,
             news=lambda summary: self.comparison.text(summary, now_s=clock.now_s()),
             outages=outages,
         )  # fmt: skip
+        note_written(self.directory)
+        return summary
 
     def _rows(self) -> Iterator[ResultRow]:
         rows = rows_of_batch(self.loaded.spool, self.records, self.begun_with)

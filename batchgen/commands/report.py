@@ -8,8 +8,9 @@ from pathlib import Path
 from batchgen.app.batch_ref import BatchRef
 from batchgen.app.batch_snapshot import read_snapshot
 from batchgen.app.command_context import CommandContext
+from batchgen.app.edited_results import keep_edited, note_written
 from batchgen.core.errors import UsageError
-from batchgen.core.units import count_text
+from batchgen.core.units import count_text, timestamp
 
 
 def handle(args: argparse.Namespace, context: CommandContext) -> int:
@@ -17,8 +18,11 @@ def handle(args: argparse.Namespace, context: CommandContext) -> int:
     with read_snapshot(BatchRef.of(args), context) as snapshot:
         if snapshot.note:
             context.console.say(snapshot.note)
+        for note in keep_edited(snapshot.directory, now=timestamp(context.clock.now_s())):
+            context.console.insist(note)
         if left_out := snapshot.write_result_files(xlsx=args.xlsx):
             context.console.insist(f"results.xlsx: {left_out:,} rows did not fit into a sheet")
+        note_written(snapshot.directory)
         if args.contact_sheet is not None:
             shown = snapshot.write_contact_sheet(_jpeg(args.contact_sheet))
             context.console.say(f"{args.contact_sheet}: {count_text(shown, 'picture')}")

@@ -7,6 +7,7 @@ import argparse
 from batchgen.app.batch_ref import BatchRef
 from batchgen.app.batch_snapshot import read_snapshot
 from batchgen.app.command_context import CommandContext
+from batchgen.app.edited_results import note_read
 from batchgen.app.verdict_file import read_verdicts
 from batchgen.core.errors import LedgerMissing, UsageError
 from batchgen.core.reviews import VerdictWord
@@ -27,6 +28,7 @@ def handle(args: argparse.Namespace, context: CommandContext) -> int:
         now = timestamp(context.clock.now_s())
         found = read_verdicts(args.file, snapshot, now=now)
         append_reviews(snapshot.directory.path, found.verdicts)
+        note_read(snapshot.directory, args.file)
         for note in found.notes:
             console.say(note)
     counts = {word.value: found.count(word) for word in VerdictWord}

@@ -42,6 +42,8 @@ _ADVICE = {
     " batchgen resolve, or batchgen run --in-doubt resubmit.",
     ErrorKind.CRASH: "It may have been paid for: look at Generations on runcomfy.com, then"
     " batchgen resolve, or batchgen run --in-doubt resubmit.",
+    ErrorKind.DAMAGED: "Its line in the ledger could not be read: look at Generations on"
+    " runcomfy.com, then batchgen resolve.",
     ErrorKind.NOT_ACCEPTED: "Nothing was paid. The next batchgen run submits it.",
 }
 """Advice for each kind of failure, for the list of causes."""

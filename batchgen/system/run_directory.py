@@ -91,6 +91,11 @@ class RunDirectory:
         return self.path / "report"
 
     @property
+    def written_results(self) -> Path:
+        """What the results files looked like when they were written."""
+        return self.thumbnails / "written.json"
+
+    @property
     def contact_sheet(self) -> Path:
         """One picture of the batch, for notifications."""
         return self.thumbnails / "contact-sheet.jpg"

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from unittest.mock import patch
 
+import openpyxl
 import pytest
 
 from batchgen.app import paying_run
@@ -277,3 +278,70 @@ def test_a_fixed_seed_is_named(batch: Reviewed, tmp_path: Path) -> None:
     done = batch.review("a,1,redo,")
     assert (done.code, "seed" in done.err) == (0, True)
     assert "the row fixes a seed" in batch.run("--dry-run").out
+
+
+def edit_workbook(path: Path, verdict: str) -> None:
+    """Type a verdict into the first row, as a colleague does."""
+    book = openpyxl.load_workbook(path)
+    sheet = book["results"]
+    names = [cell.value for cell in sheet[1]]
+    sheet.cell(2, names.index("verdict") + 1).value = verdict
+    book.save(path)
+
+
+def kept(batch: Reviewed) -> list[Path]:
+    return sorted(batch.run_dir.glob("results.edited-*"))
+
+
+def test_verdicts_in_a_workbook_survive_the_next_night(batch: Reviewed) -> None:
+    """What was typed and not read is kept, and the message says how to read it."""
+    edit_workbook(batch.run_dir / "results.xlsx", "redo")
+    done = batch.run("--quiet")
+
+    (copy,) = kept(batch)
+    assert "results.xlsx was edited since it was written" in done.err
+    assert batch.world.command("review", batch.manifest, copy, "--json").code == 0
+    assert batch.plan()["redo"]["jobs"] == 1
+
+
+def test_a_workbook_that_was_read_is_written_again(batch: Reviewed) -> None:
+    """Its verdicts are stored, so nothing is kept."""
+    edit_workbook(batch.run_dir / "results.xlsx", "keep")
+    assert batch.world.command("review", batch.manifest, batch.run_dir / "results.xlsx").code == 0
+    done = batch.run()
+    assert kept(batch) == []
+    assert "edited since" not in done.err
+
+
+@pytest.mark.parametrize("command", ["run", "report"])
+def test_a_file_that_nobody_edited_is_written_again(batch: Reviewed, command: str) -> None:
+    """A copy from elsewhere with the same bytes and another time is not an edit either."""
+    path = batch.run_dir / "results.xlsx"
+    path.write_bytes(path.read_bytes())
+    assert batch.world.command(command, batch.manifest).code == 0
+    assert kept(batch) == []
+
+
+def test_an_edited_results_csv_is_kept_too(batch: Reviewed) -> None:
+    """And by `report`, which writes the same files."""
+    path = batch.run_dir / "results.csv"
+    path.write_text(path.read_text().replace("one", "two"))
+    assert batch.world.command("report", batch.manifest).code == 0
+    assert [one.suffix for one in kept(batch)] == [".csv"]
+
+
+def test_rows_that_a_filter_hides_count(batch: Reviewed) -> None:
+    """A person filters by verdict or state; the hidden rows have verdicts all the same."""
+    batch.rows(a="one", b="two")
+    batch.run()
+    path = batch.run_dir / "results.xlsx"
+    book = openpyxl.load_workbook(path)
+    sheet = book["results"]
+    column = [cell.value for cell in sheet[1]].index("verdict") + 1
+    sheet.cell(2, column).value = "keep"
+    sheet.cell(3, column).value = "reject"
+    sheet.row_dimensions[2].hidden = True
+    book.save(path)
+
+    done = batch.world.command("review", batch.manifest, path, "--json")
+    assert json.loads(done.out) == {"keep": 1, "redo": 0, "reject": 1, "earlier": 0}

@@ -262,3 +262,64 @@ async def test_a_page_without_a_timeline_has_no_empty_box(tab: Tab, tmp_path: Pa
     await tab.open(write(tmp_path / "report.html", [row(1)]))
     assert await tab.js("document.getElementById('timeline').hidden")
     assert await tab.js("document.getElementById('news').offsetHeight") == 0
+
+
+def film(name: str) -> ResultRow:
+    """Return a job with a file of another kind than a picture."""
+    record = JobRecord(
+        ts="t", job=name, state=JobState.DOWNLOADED, submitted_at="2026-01-01T00:00:00.000Z",
+        files=(OutputFile(path=f"outputs/{name}", bytes=1, sha256="0"),),
+    )  # fmt: skip
+    return ResultRow(job=name, columns={"prompt": name}, record=record, model="m")
+
+
+async def test_films_sounds_and_other_files(tab: Tab, tmp_path: Path) -> None:
+    """A film plays while the pointer is on it, a sound has a player, the rest is only saved."""
+    rows = [film("a.mp4"), film("b.mp3"), film("c.glb"), film("d.html")]
+    await tab.open(write(tmp_path / "report.html", rows))
+    await tab.js(
+        "HTMLMediaElement.prototype.play = function () { window.played = true; return"
+        " Promise.resolve(); }; HTMLMediaElement.prototype.pause = function () { window.paused ="
+        " true; }"
+    )
+    video = "document.querySelector('[data-job=\"a.mp4\"] video')"
+    box = await tab.js(f"(() => {{ const b = {video}.getBoundingClientRect();"
+        " return [b.x + b.width / 2, b.y + b.height / 2]; })()")  # fmt: skip
+    await tab.send("Input.dispatchMouseEvent", type="mouseMoved", x=box[0], y=box[1])
+    await tab.until("window.played === true")
+    await tab.send("Input.dispatchMouseEvent", type="mouseMoved", x=2, y=2)
+    await tab.until("window.paused === true")
+    assert await tab.js(f"{video}.muted")
+
+    assert await tab.js("document.querySelector('[data-job=\"b.mp3\"] audio').controls")
+    for name in ("c.glb", "d.html"):
+        link = f"document.querySelector('[data-job=\"{name}\"] .shots a')"
+        assert await tab.js(f"{link}.hasAttribute('download')")
+
+
+async def test_dark_light_and_print(tab: Tab, tmp_path: Path) -> None:
+    """Dark has another ground than light; paper is white, and has no buttons on it."""
+    await tab.open(write(tmp_path / "report.html", [row(n) for n in range(8)]))
+    ground = "getComputedStyle(document.body).backgroundColor"
+    found = []
+    for scheme in ("light", "dark"):
+        feature = {"name": "prefers-color-scheme", "value": scheme}
+        await tab.send("Emulation.setEmulatedMedia", features=[feature])
+        found.append(await tab.js(ground))
+    assert found[0] != found[1]
+
+    await tab.send("Emulation.setEmulatedMedia", media="print")
+    assert await tab.js(ground) == "rgb(255, 255, 255)"
+    for hidden in ("#bar", ".marks"):
+        style = f"getComputedStyle(document.querySelector('{hidden}')).display"
+        assert await tab.js(style) == "none"
+    assert await tab.js("document.querySelectorAll('[data-job]').length") == 8
+
+
+async def test_four_hundred_pixels(tab: Tab, tmp_path: Path) -> None:
+    """Nothing is wider than the window of a telephone."""
+    await tab.open(write(tmp_path / "report.html", [row(n, prompt="x" * 300) for n in range(9)]))
+    await tab.send("Emulation.setDeviceMetricsOverride",
+        width=400, height=800, deviceScaleFactor=1, mobile=False)  # fmt: skip
+    await tab.until("innerWidth === 400")
+    assert await tab.js("document.documentElement.scrollWidth") <= 400
