@@ -13,6 +13,7 @@ from batchgen.app.open_batch import OpenBatch, open_in
 from batchgen.app.pricing import (
     PriceOf,
     balance_sentence,
+    columns_spelled,
     price_of,
     prices_of_new_sandbox,
     require_prices,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from batchgen.app.run_directories import RunDirectories
     from batchgen.app.selected_jobs import SelectedJobs
     from batchgen.core.lifecycle import Records
+    from batchgen.core.run_limits import ColumnAllowance
     from batchgen.core.run_settings import RunSettings
     from batchgen.ledger.lock import RunLock
     from batchgen.system.run_directory import RunDirectory
@@ -80,6 +82,8 @@ class BatchRun:
     """With the end of the last run in this directory."""
     _silent_s: float = field(init=False, default=0.0)
     """How long the catalogue, which is asked first, gave no answer."""
+    _by_column: tuple[ColumnAllowance, ...] = field(init=False, default=())
+    """`--max-cost-by`, with the columns as the manifest spells them."""
     only: frozenset[str] | None = field(init=False)
     """The jobs that this run is about; None: all."""
     _adopt_later: Mapping[str, str] = field(init=False)
@@ -156,6 +160,9 @@ class BatchRun:
             self._silent_s = self.context.clock.monotonic_s() - self._opened_s
         try:
             self.loaded.require_valid(skip_invalid=self.settings.skip_invalid)
+            self._by_column = columns_spelled(
+                self.settings.max_cost_by, self.loaded.manifest.columns
+            )
         except BaseException:
             self.loaded.spool.close()
             raise
@@ -286,10 +293,11 @@ class BatchRun:
         """Submit, poll and download until nothing is left or a reason to stop arrives."""
         from batchgen.app.paying_run import PayingRun  # loads aiohttp
 
-        if self.settings.max_cost and plan.unpriced:
+        if (self.settings.max_cost or self._by_column) and plan.unpriced:
             require_prices(selected.jobs(), prices, manifest=self.ref.manifest)
         budgets = spending(
-            self.settings.max_cost, own=self.ledger, others=self.series.others(self.directory),
+            self.settings.max_cost, self._by_column, rows=self.loaded.spool.jobs,
+            own=self.ledger, others=self.series.others(self.directory),
             now_s=self.context.clock.now_s(), price_of=prices,
         )  # fmt: skip
         self._comparison.budgets = budgets.budgets

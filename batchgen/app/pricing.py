@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING, TypeAlias
 
 from batchgen.app.command_context import CommandContext
 from batchgen.app.model_sources import from_a_thread
 from batchgen.app.remote import Remote, sandbox_in_process
 from batchgen.core.api_base import DEFAULT_BASE_URL
-from batchgen.core.budget import Budget
+from batchgen.core.budget import Budget, ColumnBudget
 from batchgen.core.charges import Charge
 from batchgen.core.errors import ManifestError, Problem, TokenMissing
 from batchgen.core.lifecycle import IN_FLIGHT, JobRecord
 from batchgen.core.model_entry import ModelEntry, NoCatalogueEntry
-from batchgen.core.run_limits import Allowance, Period
+from batchgen.core.run_limits import Allowance, ColumnAllowance, Period
+from batchgen.core.suggest import did_you_mean
 from batchgen.core.units import local_date, seconds
 from batchgen.ledger.replay import replay
 from batchgen.models.registry import ModelRegistry
-from batchgen.runner.spending import Spending
+from batchgen.runner.spending import Spending, column_value
 
 if TYPE_CHECKING:
     from batchgen.app.batch_ref import BatchRef
@@ -84,46 +87,108 @@ def balance_sentence(ref: BatchRef, plan: Plan, context: CommandContext) -> str:
 
 def spending(
     allowances: Sequence[Allowance],
+    by_column: Sequence[ColumnAllowance] = (),
     *,
     own: RunLedger,
     others: Sequence[RunDirectory],
     now_s: float,
     price_of: PriceOf,
+    rows: Callable[[], Iterable[Job]] = tuple,
 ) -> Spending:
     """Return budgets that know what was spent before, here and in `others` of the same batch.
 
-    Prices know the highest costs of all these ledgers; without a budget, of this one.
+    Prices know the highest costs of all these ledgers; without a budget, of this one. What was
+    submitted before a column had a budget counts by what its row has in that column now.
     """
     today, highest_usd = local_date(now_s), dict(own.highest_usd)
     budgets = tuple(Budget(limit_usd=one.usd, name=one.name) for one in allowances)
-    pairs = tuple(zip(allowances, budgets, strict=True))
-    for record in own.records() if pairs else ():
-        for allowance, budget in pairs:
-            _charge(budget, record, allowance.period, today)
-    dated = [(allowance, budget) for allowance, budget in pairs if allowance.period is not _RUN]
-    for index in (replay(one.ledger).index for one in (others if pairs else ())):
+    columns = tuple(
+        ColumnBudget(column=one.column, limit_usd=one.each.usd, name=one.each.name)
+        for one in by_column
+    )
+    accounts: list[_Account] = [
+        *(
+            _WholeAccount(one.period, budget)
+            for one, budget in zip(allowances, budgets, strict=True)
+        ),
+        *(
+            _ColumnAccount(one.each.period, budget, _values_now(rows, one.column))
+            for one, budget in zip(by_column, columns, strict=True)
+        ),
+    ]
+    for record in own.records() if accounts else ():
+        for account in accounts:
+            _charge(account, record, today)
+    dated = [account for account in accounts if account.period is not _RUN]
+    for index in (replay(one.ledger).index for one in (others if accounts else ())):
         for model, usd in index.highest_usd.items():
             highest_usd[model] = max(usd, highest_usd.get(model, 0.0))
         for record in index.records() if dated else ():
-            for allowance, budget in dated:
-                budget.add_spent(_sum(record.all_charges, allowance.period, today))
-    return Spending(budgets=budgets, price_of=price_of, highest_usd=highest_usd)
+            for account in dated:
+                for charge in record.all_charges:
+                    account.add_spent(record.job, charge, today)
+    return Spending(
+        budgets=budgets, column_budgets=columns, price_of=price_of, highest_usd=highest_usd
+    )
 
 
-def _charge(budget: Budget, record: JobRecord, period: Period, today: str) -> None:
+@dataclass(frozen=True, slots=True)
+class _WholeAccount:
+    """What counts in one budget."""
+
+    period: Period
+    budget: Budget
+
+    def add_spent(self, _: str, charge: Charge, today: str) -> None:
+        if _counts(charge, self.period, today):
+            self.budget.add_spent(charge.usd)
+
+    def add_reserved(self, job: str, charge: Charge) -> None:
+        self.budget.add_reserved(job, charge.usd)
+
+
+@dataclass(frozen=True, slots=True)
+class _ColumnAccount:
+    """What counts in the budgets of the values of one column."""
+
+    period: Period
+    budget: ColumnBudget
+    value_now: Callable[[str], str]
+
+    def add_spent(self, job: str, charge: Charge, today: str) -> None:
+        if _counts(charge, self.period, today):
+            self.budget.of_value(self._value(job, charge)).add_spent(charge.usd)
+
+    def add_reserved(self, job: str, charge: Charge) -> None:
+        self.budget.add_reserved(job, self._value(job, charge), charge.usd)
+
+    def _value(self, job: str, charge: Charge) -> str:
+        stored = charge.by.get(self.budget.column)
+        return self.value_now(job) if stored is None else stored
+
+
+_Account: TypeAlias = _WholeAccount | _ColumnAccount
+
+
+def _values_now(rows: Callable[[], Iterable[Job]], column: str) -> Callable[[str], str]:
+    """Return a function: what the row of a job has in a column. Rows are read if it is called."""
+
+    @cache
+    def values() -> dict[str, str]:
+        return {job.id: column_value(job, column) for job in rows()}
+
+    return lambda job: values().get(job, "")
+
+
+def _charge(account: _Account, record: JobRecord, today: str) -> None:
     """Reserve the price of a job in flight, which this run will settle; count the rest as spent."""
-    budget.add_spent(_sum(record.earlier_charges, period, today))
+    for earlier in record.earlier_charges:
+        account.add_spent(record.job, earlier, today)
     present = record.present_charge
-    if not _counts(present, period, today):
-        return
-    if record.state in IN_FLIGHT:
-        budget.add_reserved(record.job, present.usd)
-    else:
-        budget.add_spent(present.usd)
-
-
-def _sum(charges: Iterable[Charge], period: Period, today: str) -> float:
-    return sum(charge.usd for charge in charges if _counts(charge, period, today))
+    if record.state not in IN_FLIGHT:
+        account.add_spent(record.job, present, today)
+    elif _counts(present, account.period, today):
+        account.add_reserved(record.job, present)
 
 
 def _counts(charge: Charge, period: Period, today: str) -> bool:
@@ -135,6 +200,27 @@ def _counts(charge: Charge, period: Period, today: str) -> bool:
         return False
     length = 10 if period is Period.DAY else 7
     return local_date(submitted_s)[:length] == today[:length]
+
+
+def columns_spelled(
+    by_column: Sequence[ColumnAllowance], columns: Sequence[str]
+) -> tuple[ColumnAllowance, ...]:
+    """Return the allowances with their columns as the manifest spells them.
+
+    Raises `ManifestError` with each column that is not there, as its budgets would never hold.
+    """
+    spelled = {name.strip().casefold(): name for name in columns}
+    problems = [
+        Problem(
+            where="--max-cost-by",
+            what=f"there is no column {one.column!r}{did_you_mean(one.column, columns)}",
+        )
+        for one in by_column
+        if one.column.casefold() not in spelled
+    ]
+    if problems:
+        raise ManifestError(problems)
+    return tuple(replace(one, column=spelled[one.column.casefold()]) for one in by_column)
 
 
 def require_prices(jobs: Iterable[Job], price_of: PriceOf, *, manifest: str) -> None:

@@ -98,7 +98,8 @@ class RunReport:
             console.insist(f"{model}: no more submissions in this run: {why}")
         breaker = (StopReason.BREAKER,) if outcome.stopped_models else ()
         defect = (StopReason.DEFECT,) if outcome.left_alone else ()
-        reasons = list(dict.fromkeys((*outcome.reasons, *breaker, *defect)))
+        budget = (StopReason.BUDGET,) if outcome.full_budgets else ()
+        reasons = list(dict.fromkeys((*outcome.reasons, *breaker, *budget, *defect)))
         code = exit_code(reasons, final, invalid=self.loaded.spool.invalid)
         if StopReason.UNREACHABLE in reasons:
             origin, environment = self.context.api.origin, self.context.environment

@@ -37,6 +37,11 @@ class Budget:
         self._reserved_total_micro += _micro(usd)
 
     @property
+    def may_have_room_later(self) -> bool:
+        """True if a reservation is open, which may be settled by less."""
+        return bool(self._reserved_micro)
+
+    @property
     def committed_usd(self) -> float:
         """The sum of what is spent and what is reserved."""
         return (self._spent_micro + self._reserved_total_micro) / _MILLIONTHS
@@ -65,3 +70,50 @@ class Budget:
         reserved = self._reserved_micro.pop(job, 0)
         self._reserved_total_micro -= reserved
         return reserved
+
+
+@dataclass(slots=True)
+class ColumnBudget:
+    """A budget for each value of one column. Jobs count by the value that their row has."""
+
+    column: str
+    """The name of the column, as the manifest spells it."""
+    limit_usd: float
+    name: str = ""
+    """The period."""
+    _budgets: dict[str, Budget] = field(default_factory=dict)
+    _budget_of_job: dict[str, Budget] = field(default_factory=dict)
+
+    def of_value(self, value: str) -> Budget:
+        """Return the budget of one value; an empty cell is a value too."""
+        if value not in self._budgets:
+            title = f"{self.column}={value or '(empty)'} {self.name}"
+            self._budgets[value] = Budget(limit_usd=self.limit_usd, name=title)
+        return self._budgets[value]
+
+    def reserve(self, job: str, value: str, usd: float) -> Budget | None:
+        """Reserve the price of a job; return the budget that has no room for it, if so."""
+        budget = self.of_value(value)
+        if not budget.reserve(job, usd):
+            return budget
+        self._budget_of_job[job] = budget
+        return None
+
+    def add_reserved(self, job: str, value: str, usd: float) -> None:
+        """Reserve what an earlier run reserved for a job still in flight."""
+        budget = self._budget_of_job[job] = self.of_value(value)
+        budget.add_reserved(job, usd)
+
+    def settle(self, job: str, usd: float | None) -> Budget | None:
+        """Settle as a budget does; return the one that the job counted in."""
+        budget = self._budget_of_job.pop(job, None)
+        if budget is not None:
+            budget.settle(job, usd)
+        return budget
+
+    def release(self, job: str) -> Budget | None:
+        """End the reservation of a job; return the budget that it counted in."""
+        budget = self._budget_of_job.pop(job, None)
+        if budget is not None:
+            budget.release(job)
+        return budget

@@ -29,6 +29,8 @@ class Charge(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, re
     model: str | None = None
     request_id: str | None = None
     fingerprint: str = ""
+    by: dict[str, str] = {}
+    """The values that the row had in columns with budgets, by column."""
 
 
 def total_usd(charges: Iterable[Charge], *, reported: bool) -> float:

@@ -64,6 +64,8 @@ class Intended(Struct, frozen=True, kw_only=True):
     """The number of the output that is requested, among those of this input."""
     price_usd: float | None = None
     """The price that is reserved for it; None if no price is known."""
+    by: Mapping[str, str] = {}
+    """The values of the columns that have budgets, by column."""
 
 
 class Accepted(Struct, frozen=True, kw_only=True):

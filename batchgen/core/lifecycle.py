@@ -194,6 +194,8 @@ class JobRecord(Struct, frozen=True, kw_only=True, gc=False):
     """The reported costs of earlier attempts of this job, with any input."""
     charges: tuple[Charge, ...] = ()
     """What these two sums consist of, if an attempt came before this one."""
+    by: dict[str, str] = {}
+    """The values that the row had, at the submission, in columns with budgets."""
     files: tuple[OutputFile, ...] = ()
     error: JobError | None = None
     given_up: bool = False
@@ -257,6 +259,7 @@ class JobRecord(Struct, frozen=True, kw_only=True, gc=False):
             model=self.model,
             request_id=self.request_id,
             fingerprint=self.fingerprint,
+            by=self.by,
         )
 
     @property
@@ -383,6 +386,7 @@ def _begin_attempt(record: JobRecord | None, event: Intended, *, job: str, ts: s
         fingerprint=event.fingerprint,
         submitted_at=ts,
         price_usd=event.price_usd,
+        by=dict(event.by),
     )
     if record is None:
         return begun
@@ -417,6 +421,7 @@ def _attach(record: JobRecord, request_id: str) -> JobRecord:
     attached = replace(
         attached,
         submitted_at=found.at,
+        by=found.by,
         price_usd=record.price_usd if found.reported else found.usd,
         cost_usd=found.usd if found.reported else None,
     )

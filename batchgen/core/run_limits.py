@@ -157,6 +157,22 @@ def parse_allowance(text: str) -> Allowance:
     return Allowance(float(match[1]), Period((match[2] or "run").lower()))
 
 
+@dataclass(frozen=True, slots=True)
+class ColumnAllowance:
+    """A budget that each value of a column has for itself."""
+
+    column: str
+    each: Allowance
+
+
+def parse_column_allowance(text: str) -> ColumnAllowance:
+    """Return the budgets that `client=20/month` means."""
+    column, equals, amount = text.rpartition("=")
+    if not equals or not column.strip():
+        raise ValueError(f"{text!r} is not of the form COLUMN=USD; write it like client=20/month")
+    return ColumnAllowance(column.strip(), parse_allowance(amount))
+
+
 class LockedAction(Enum):
     """What to do if another run has locked the run directory."""
 

@@ -14,12 +14,14 @@ from typing import Annotated, Any, get_type_hints
 from batchgen.core.canonical_input import canonical_text
 from batchgen.core.run_limits import (
     Allowance,
+    ColumnAllowance,
     Failures,
     IfLocked,
     OneOf,
     parse_allowance,
     parse_amount,
     parse_column,
+    parse_column_allowance,
     parse_date,
     parse_encoding,
     parse_failures,
@@ -197,6 +199,10 @@ class RunSettings:
         "plan and price; spend nothing", only_run=True, refusal=ONE_RUN)]
     max_cost: Annotated[tuple[Allowance, ...], Setting("--max-cost", "USD[/day|/month]",
         parse_allowance, Group.MONEY, "budget for the batch, the day or the month",
+        repeatable=True)]
+    max_cost_by: Annotated[tuple[ColumnAllowance, ...], Setting("--max-cost-by",
+        "COLUMN=USD[/day|/month]", parse_column_allowance, Group.MONEY,
+        "the same for each value of a column; the others continue if one is used up",
         repeatable=True)]
     assume_price_usd: Annotated[float | None, Setting("--assume-price", "USD", parse_amount,
         Group.MONEY, "price of a job if the catalogue has none")]

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from batchgen.core.admission import Admission
+from batchgen.core.budget import Budget
 from batchgen.core.errors import LocalIOError, defect_sentence
 from batchgen.core.events import AnswerLost, ErrorKind, JobError
 from batchgen.core.jobs import Batch, Job
@@ -46,6 +47,8 @@ class Outcome:
     """Jobs that met a defect of this program; nothing more was done about them."""
     silence: str = ""
     """Why the API could not be reached, if that ended the run."""
+    full_budgets: frozenset[str] = frozenset()
+    """The budgets of values of columns that left jobs for a later run."""
     signalled_at_s: float | None = None
     """The monotonic time of the first signal."""
     outages: tuple[tuple[float, float], ...] = ()
@@ -82,6 +85,9 @@ class Runner:
         self.stop = context.stop
         self._tasks = TaskGroup(self._on_change, lambda: self.stop.request(StopReason.DISK))
         self._spending = spending or Spending()
+        self._spending.on_room = self._give_turn
+        self._full_budgets: set[str] = set()
+        """Those of values of columns whose jobs are left for a later run."""
         self._admission, self._window = Admission(), ConcurrencyWindow(cap=limits.concurrency)
         self._submission = Submission(
             context=context, window=self._window, admission=self._admission,
@@ -123,6 +129,7 @@ class Runner:
         self._context.reachability.end_outage()
         return Outcome(
             reasons=tuple(self.stop.reasons),
+            full_budgets=frozenset(self._full_budgets),
             signalled_at_s=self.stop.signalled_at_s,
             outages=tuple(self._context.reachability.outages),
             failure=self._tasks.disk_error,
@@ -198,8 +205,16 @@ class Runner:
             self._tasks.spawn(self._submit(job), posts=True, on_defect=defect)
         return False
 
-    def _fits(self, job: Job) -> bool:
-        """Return whether time and money allow this job; a budget may have room again later."""
+    def _give_turn(self, job: Job) -> None:
+        self._queue.put_back(job)
+        self._exhausted = False
+        self._wake.set()
+
+    def _fits(self, job: Job) -> bool | None:
+        """Return whether time and money allow this job; a budget may have room again later.
+
+        None if only the budget of its value in a column does not, so that others have their turn.
+        """
         expected_s = self._expectations[job.model].expected_s
         if not self._limits.leave_time_for(expected_s, self._clock):
             self.stop.request(StopReason.RUNTIME)
@@ -208,12 +223,25 @@ class Runner:
         if made_before or job.id in self._adopt_later:
             return True  # what exists is used again, at no cost
         full = self._spending.reserve(job)
+        if full is not None and self._spending.is_of_value(full):
+            self._wait_for_room(job, full)
+            return None
         if full is not None and self._in_flight == 0:
             self._observer.on_note(
                 f"the budget for {full.name} of ${full.limit_usd:,.2f} is used up"
             )
             self.stop.request(StopReason.BUDGET)
         return full is None
+
+    def _wait_for_room(self, job: Job, full: Budget) -> None:
+        """Park a job; if its budget can have no room in this run, say so once."""
+        if self._spending.park(job, full) or full.name in self._full_budgets:
+            return
+        self._full_budgets.add(full.name)
+        self._observer.on_note(
+            f"the budget for {full.name} of ${full.limit_usd:,.2f} is used up; what is left of it"
+            " waits for a later run, the others continue"
+        )
 
     async def _submit(self, job: Job) -> None:
         accepted, sent_at_s = False, self._clock.monotonic_s()
@@ -268,7 +296,7 @@ class Runner:
             f" {defect_sentence(error)}: {error}"
         )
 
-    def _decided(self, job: str, decide: Callable[[], bool]) -> bool | None:
+    def _decided(self, job: str, decide: Callable[[], bool | None]) -> bool | None:
         """Return what is decided about one job; None if that met a defect."""
         try:
             return decide()

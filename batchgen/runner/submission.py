@@ -115,6 +115,7 @@ class Submission:
             fingerprint=job.fingerprint,
             take=take_to_submit(record, verdict, fingerprint=job.fingerprint),
             price_usd=self.spending.price_usd(job),
+            by=self.spending.labels(job),
         )
         holds = -1 if self.admission.held else self.admission.holds
         reached(CrashPoint.BEFORE_INTENT)
