@@ -234,3 +234,12 @@ def _play(batch: Clients, one: dict[str, Any]) -> None:
     batch.run("--max-cost-by", "client=0.07/day")
     if one["next_day"]:
         batch.world.sleep(DAY_S)
+
+
+def test_earlier_attempts_count_in_the_next_run(batch: Clients) -> None:
+    """Each failure without a cost may have been charged, also when a later attempt follows it."""
+    batch.clients(a="acme")
+    batch.api.on_result = lambda rid: FAILED
+    for _ in range(3):
+        batch.run("--max-cost-by", "client=0.07/day")
+    assert sum(batch.api.posts.values()) == 2
