@@ -13,10 +13,12 @@ import os
 import re
 import shlex
 import sys
+import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from io import TextIOWrapper
+from pathlib import Path
 from typing import TextIO, cast
 
 from batchgen.app.console import Console
@@ -99,6 +101,12 @@ def _handle(argv: Sequence[str], output: Console) -> int:
         logging.getLogger().addHandler(logging.NullHandler())
     args = build_parser(argv).parse_args(argv)
     _require_texts(vars(args))
+    args.words = tuple(argv)
+    if env_file := getattr(args, "env_file", None):
+        from batchgen.system.environment import read_env_file
+
+        os.environ.update(read_env_file(Path(env_file)))
+        time.tzset()  # it may say in which time zone days end
     args.command_line = shlex.join(["batchgen", *_without_secrets(argv)])
     from batchgen.app.command_context import CommandContext  # after -h and every typo
 
@@ -118,7 +126,9 @@ def _without_secrets(argv: Sequence[str]) -> Iterator[str]:
             yield word
 
 
-_PATHS = frozenset({"manifest", "run_dir", "log_file", "metrics_file", "output", "child"})
+_PATHS = frozenset(
+    {"manifest", "run_dir", "log_file", "metrics_file", "env_file", "output", "child"}
+)
 """Arguments that may be bytes which are no text, as names of files may."""
 
 

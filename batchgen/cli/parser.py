@@ -18,6 +18,7 @@ from batchgen.cli.shared_flags import (
     typed,
 )
 from batchgen.core.canonical_input import canonical_text
+from batchgen.core.schedule import parse_clock_time, parse_days
 
 
 def build_parser(argv: Sequence[str] = ()) -> Parser:
@@ -40,7 +41,7 @@ def build_parser(argv: Sequence[str] = ()) -> Parser:
         command.set_defaults(handler=f"batchgen.commands.{name}")
         if name != "sandbox" or name in argv[:2]:
             add_flags(command)
-        if name not in ("run", "retry", "ledger"):  # these have it among their flags
+        if name not in ("run", "retry", "schedule", "ledger"):  # these have it among their flags
             _add_verbose(command)
     return parser
 
@@ -107,6 +108,17 @@ def _add_serve(parser: Parser) -> None:
     parser.add_argument("--port", type=typed(parse_port), default=0, metavar="N",
         help="listen on this port of 127.0.0.1 (a free one)")  # fmt: skip
     parser.add_argument("--until-eof", action="store_true", help=argparse.SUPPRESS)
+
+
+def _add_schedule(parser: Parser) -> None:
+    add_run_flags(parser)
+    add = parser.add_argument
+    add("--at", type=typed(parse_clock_time), required=True, metavar="HH:MM",
+        help="time of the day, in the time zone of the machine")  # fmt: skip
+    add("--days", type=typed(parse_days), default=tuple(range(7)), metavar="DAYS",
+        help="mon-fri, or sat,sun (every day)")  # fmt: skip
+    add("--systemd", type=Path, metavar="DIR", help="write a service and a timer to DIR")
+    add("--launchd", type=Path, metavar="DIR", help="write a property list to DIR")
 
 
 def _add_report(parser: Parser) -> None:
@@ -187,6 +199,7 @@ _COMMANDS: dict[str, tuple[str, Callable[[Parser], None]]] = {
     "report": ("Write the results and the page again; no network.", _add_report),
     "review": ("Store verdicts (keep, redo, reject) on what was made.", _add_review),
     "serve": ("Serve the page, live, on this machine; store verdicts at once.", _add_serve),
+    "schedule": ("Print a crontab line, or write systemd or launchd units.", _add_schedule),
     "runs": ("List the run directories of a manifest and how each run ended.", _add_runs),
     "ledger": ("Verify, repair, compact or show the ledger of a run directory.", _add_ledger),
     "models": ("List the known models, or show one.", _add_models),

@@ -128,6 +128,10 @@ def _choice(flag: str, choices: str, group: Group, help_: str, default: str = ""
 
 
 # fmt: off
+ENV_FILE = Setting("--env-file", "FILE", str, Group.RUN_DIRECTORY,
+    "read environment variables, the token among them, from lines KEY=VALUE of a file",
+    refusal=PRIVATE)
+
 BATCH_SETTINGS = (
     Setting("--run-dir", "DIR", str, Group.RUN_DIRECTORY, "where the batch keeps everything",
         default_note="beside MANIFEST, its name with .run",
@@ -275,7 +279,7 @@ RUN_SETTINGS: tuple[Setting, ...] = tuple(
     replace(annotation.__metadata__[0], name=name)
     for name, annotation in get_type_hints(RunSettings, include_extras=True).items()
 )
-SETTINGS = {row.key: row for row in (*BATCH_SETTINGS, *API_SETTINGS, *RUN_SETTINGS)}
+SETTINGS = {row.key: row for row in (*BATCH_SETTINGS, *API_SETTINGS, ENV_FILE, *RUN_SETTINGS)}
 RUN_KEYS = tuple(key for key, row in SETTINGS.items() if not row.refusal)
 """The keys that a manifest's `run:` may have."""
 

@@ -8,11 +8,12 @@ The token is read from where the vendor's own tools and pages put it, in this or
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from batchgen.core.api_base import DEFAULT_BASE_URL, ApiBase, parse_base_url
-from batchgen.core.errors import TokenMissing, UsageError
+from batchgen.core.errors import ManifestNotFound, TokenMissing, UsageError
 from batchgen.core.json_reader import BadJSON, decode_json
 from batchgen.core.secret import SHORTEST, Secret
 
@@ -72,6 +73,45 @@ def _checked(value: str, source: str) -> Secret:
             " copy it again"
         )
     return Secret(value)
+
+
+def token_file(environment: Mapping[str, str] = os.environ) -> Path | None:
+    """Return the `token.json` that has the token; None if no such file has one."""
+    return next((path for path in _token_files(environment) if _access_token(path)), None)
+
+
+def read_env_file(path: Path) -> dict[str, str]:
+    """Return what a file with lines of the form KEY=VALUE says; `#` begins a comment line.
+
+    Raises `ManifestNotFound` if it cannot be read, and `UsageError` with every line that is wrong.
+    No value is in a message, because one of them is a token.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise ManifestNotFound(f"--env-file {path}: {why}") from None
+    found, wrong = {}, []
+    for number, line in enumerate(text.splitlines(), 1):
+        words = line.strip().removeprefix("export ").strip()
+        if not words or words.startswith("#"):
+            continue
+        key, equals, value = words.partition("=")
+        if equals and _NAME.fullmatch(key.strip()) and "\0" not in value:
+            found[key.strip()] = _unquoted(value.strip())
+        else:
+            wrong.append(f"{path}:{number}: the line is not of the form KEY=VALUE")
+    if wrong:
+        raise UsageError("\n".join(wrong))
+    return found
+
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def _unquoted(value: str) -> str:
+    is_quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "'\""
+    return value[1:-1] if is_quoted else value
 
 
 def _token_files(environment: Mapping[str, str]) -> list[Path]:
