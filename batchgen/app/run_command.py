@@ -42,6 +42,7 @@ async def run(ref: BatchRef, request: RunRequest, context: CommandContext) -> in
                 manifest = read_settings(ref)
                 settings = request.settings(manifest)
                 console.configure(settings, context.clock)
+                news.configure(settings)
                 runs = located_runs(ref, request, manifest, context)
                 return news.ended_with(await _run_all(runs, news))
             except BatchgenError as error:

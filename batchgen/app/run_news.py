@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from batchgen.app.batch_ref import BatchRef
     from batchgen.app.command_context import CommandContext
     from batchgen.app.run_options import RunRequest
+    from batchgen.core.run_settings import RunSettings
     from batchgen.news.targets import NewsTargets, RunNews
     from batchgen.system.run_directory import RunDirectory
 
@@ -86,6 +87,11 @@ class CommandNews:
             raise
         finally:
             self._tell(code)
+
+    def configure(self, settings: RunSettings) -> None:
+        """Follow the settings of the manifest, once it was read."""
+        if self.targets is not None:
+            self.targets.notify_on = settings.notify_on
 
     def ended_with(self, code: int, text: str = "") -> int:
         """Note the exit code of the command, and return it."""

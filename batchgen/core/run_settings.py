@@ -50,6 +50,7 @@ class Group(StrEnum):
 NOT_IN_A_MANIFEST = "cannot be set in a manifest"
 ONE_RUN = NOT_IN_A_MANIFEST + "; it is for one run only: use {flag}"
 PRIVATE = NOT_IN_A_MANIFEST + "; use the flag or the environment"
+OWN_PRIVATE = NOT_IN_A_MANIFEST + "; use {flag} or the environment"
 """A manifest may come from anybody, so it may not say where tokens, logs and news go."""
 TOP_LEVEL = "belongs at the top level of the manifest, as in "
 
@@ -130,7 +131,7 @@ def _choice(flag: str, choices: str, group: Group, help_: str, default: str = ""
 # fmt: off
 ENV_FILE = Setting("--env-file", "FILE", str, Group.RUN_DIRECTORY,
     "read environment variables, the token among them, from lines KEY=VALUE of a file",
-    refusal=PRIVATE)
+    refusal=NOT_IN_A_MANIFEST + ": use {flag}")
 
 BATCH_SETTINGS = (
     Setting("--run-dir", "DIR", str, Group.RUN_DIRECTORY, "where the batch keeps everything",
@@ -260,15 +261,15 @@ class RunSettings:
         only_run=True, refusal=ONE_RUN)]
     ping: Annotated[str | None, Setting("--ping", "URL", str, Group.NEWS,
         "POST to URL/start when the run begins, and to URL (exit code 0) or URL/CODE when it ends"
-        " (BATCHGEN_PING)", refusal=PRIVATE)]
+        " (BATCHGEN_PING)", refusal=OWN_PRIVATE)]
     notify: Annotated[str | None, Setting("--notify", "URL", str, Group.NEWS,
         "tell people how the run ended, through Apprise: Slack, mail and a hundred more"
-        " (BATCHGEN_NOTIFY; needs the extra notify)", refusal=PRIVATE)]
+        " (BATCHGEN_NOTIFY; needs the extra notify)", refusal=OWN_PRIVATE)]
     notify_on: Annotated[str, _choice("--notify-on", "problem|always", Group.NEWS,
         "when to notify: for any exit code but 0, or always", default="problem")]
     metrics_file: Annotated[str | None, Setting("--metrics-file", "F", str, Group.NEWS,
         "write the numbers of the run for Prometheus's textfile collector"
-        " (BATCHGEN_METRICS_FILE)", refusal=PRIVATE)]
+        " (BATCHGEN_METRICS_FILE)", refusal=OWN_PRIVATE)]
 # fmt: on
 
 

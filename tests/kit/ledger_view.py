@@ -60,7 +60,7 @@ class LedgerView:
             job
             for job in self.in_state("downloaded")
             if last.get(
-                (job, self.last[job].get("take", 1), self.last[job]["submitted_at"]), {}
+                (job, self.last[job].get("take", 1), self.last[job].get("submitted_at")), {}
             ).get("verdict")
             == "redo"
         }
