@@ -35,6 +35,14 @@ class CommandContext:
     base_url: str | None = None
     """The value of `--base-url`."""
 
+    @staticmethod
+    def use_env_file(name: str) -> None:
+        """Add what the file of `--env-file` says to the environment, before a context is made.
+
+        Raises `ManifestNotFound` or `UsageError`.
+        """
+        environment.use_env_file(Path(name))
+
     @property
     def api(self) -> ApiBase:
         """The API to talk to. Raises `UsageError` for an address that is not valid."""

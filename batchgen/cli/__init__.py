@@ -13,12 +13,10 @@ import os
 import re
 import shlex
 import sys
-import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from io import TextIOWrapper
-from pathlib import Path
 from typing import TextIO, cast
 
 from batchgen.app.console import Console
@@ -102,14 +100,11 @@ def _handle(argv: Sequence[str], output: Console) -> int:
     args = build_parser(argv).parse_args(argv)
     _require_texts(vars(args))
     args.words = tuple(argv)
-    if env_file := getattr(args, "env_file", None):
-        from batchgen.system.environment import read_env_file
-
-        os.environ.update(read_env_file(Path(env_file)))
-        time.tzset()  # it may say in which time zone days end
     args.command_line = shlex.join(["batchgen", *_without_secrets(argv)])
     from batchgen.app.command_context import CommandContext  # after -h and every typo
 
+    if env_file := getattr(args, "env_file", None):
+        CommandContext.use_env_file(env_file)
     handler = importlib.import_module(args.handler)
     context = CommandContext(base_url=getattr(args, "base_url", None), console=output)
     code: int = handler.handle(args, context)

@@ -18,7 +18,7 @@ from batchgen.cli.shared_flags import (
     typed,
 )
 from batchgen.core.canonical_input import canonical_text
-from batchgen.core.schedule import parse_clock_time, parse_days
+from batchgen.core.schedule_times import parse_clock_time, parse_days
 
 
 def build_parser(argv: Sequence[str] = ()) -> Parser:

@@ -16,7 +16,7 @@ from batchgen.app.loading import load
 from batchgen.app.open_batch import open_newest
 from batchgen.core.errors import LocalIOError, TokenMissing, UsageError
 from batchgen.core.run_settings import SETTINGS
-from batchgen.core.schedule import (
+from batchgen.reports.schedule_texts import (
     MAX_CRON_CHARACTERS,
     Schedule,
     crontab_line,

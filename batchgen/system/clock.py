@@ -7,6 +7,11 @@ import contextlib
 import time
 
 
+def follow_time_zone() -> None:
+    """Take the time zone from the environment again, after that has changed."""
+    time.tzset()
+
+
 class SystemClock:
     """The real clock (port `Clock`)."""
 

@@ -16,6 +16,7 @@ from batchgen.core.api_base import DEFAULT_BASE_URL, ApiBase, parse_base_url
 from batchgen.core.errors import ManifestNotFound, TokenMissing, UsageError
 from batchgen.core.json_reader import BadJSON, decode_json
 from batchgen.core.secret import SHORTEST, Secret
+from batchgen.system.clock import follow_time_zone
 
 BASE_URL_VARIABLE = "RUNCOMFY_MODEL_API_BASE"
 TOKEN_VARIABLES = ("RUNCOMFY_TOKEN", "YOUR_API_TOKEN")
@@ -104,6 +105,15 @@ def read_env_file(path: Path) -> dict[str, str]:
     if wrong:
         raise UsageError("\n".join(wrong))
     return found
+
+
+def use_env_file(path: Path) -> None:
+    """Add what a file says to the environment of this process. Raises as `read_env_file`.
+
+    It may also say in which time zone days end.
+    """
+    os.environ.update(read_env_file(path))
+    follow_time_zone()
 
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")

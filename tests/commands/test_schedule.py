@@ -15,12 +15,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchgen.core.schedule import (
-    ClockTime,
+from batchgen.core.schedule_times import ClockTime, parse_days
+from batchgen.reports.schedule_texts import (
     Schedule,
     crontab_line,
     launchd_plist,
-    parse_days,
     systemd_service,
     systemd_timer,
 )
