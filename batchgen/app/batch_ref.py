@@ -6,6 +6,8 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
+from batchgen.core.errors import UsageError
+from batchgen.core.manifest_address import address_fault, is_address, shown_address
 from batchgen.manifest.settings import RowOptions
 
 
@@ -14,7 +16,7 @@ class BatchRef:
     """A manifest, how its rows become jobs, and where its run directory is if a flag says so."""
 
     manifest: str
-    """Path, or `-` for stdin."""
+    """Path, address, or `-` for stdin."""
     row_options: RowOptions
     run_dir: Path | None = None
     sandbox: bool = False
@@ -40,6 +42,25 @@ class BatchRef:
                 allow_outside=args.allow_outside,
             ),
         )
+
+    def __post_init__(self) -> None:
+        """Raise `UsageError` for an address that is not fetched at all, or that needs a flag."""
+        if not self.is_address:
+            return
+        if fault := address_fault(self.manifest):
+            raise UsageError(f"{self.shown}: {fault}")
+        if self.run_dir is None:
+            raise UsageError("a manifest at an address needs --run-dir DIR")
+
+    @property
+    def is_address(self) -> bool:
+        """Tell whether the manifest is fetched."""
+        return is_address(self.manifest)
+
+    @property
+    def shown(self) -> str:
+        """The manifest for messages and files: of an address not what may be a secret."""
+        return shown_address(self.manifest) if self.is_address else self.manifest
 
     @property
     def is_stdin(self) -> bool:

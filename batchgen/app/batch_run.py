@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from batchgen.app.loading import LoadedBatch, entries_to_pin, load, pin, read_records
 from batchgen.app.lock_wait import LockWait
-from batchgen.app.open_batch import OpenBatch, open_in
+from batchgen.app.open_batch import OpenBatch, open_copy, open_in
 from batchgen.app.pricing import (
     PriceOf,
     balance_sentence,
@@ -31,7 +31,7 @@ from batchgen.app.run_options import RunRequest, policy_of
 from batchgen.app.run_preparation import Preparation, prepare
 from batchgen.app.run_report import RunReport
 from batchgen.app.run_scope import Narrowing, RunScope
-from batchgen.core.errors import LockHeld
+from batchgen.core.errors import BatchgenError, LockHeld, ManifestError, ManifestNotFound
 from batchgen.core.plan import Plan
 from batchgen.ledger.history_file import last_run
 from batchgen.ledger.run_ledger import RunLedger
@@ -84,6 +84,8 @@ class BatchRun:
     """How long the catalogue, which is asked first, gave no answer."""
     _by_column: tuple[ColumnAllowance, ...] = field(init=False, default=())
     """`--max-cost-by`, with the columns as the manifest spells them."""
+    _refused: BatchgenError | None = field(init=False, default=None)
+    """Why the manifest could not be fetched: only what is in flight is collected then."""
     only: frozenset[str] | None = field(init=False)
     """The jobs that this run is about; None: all."""
     _adopt_later: Mapping[str, str] = field(init=False)
@@ -125,16 +127,22 @@ class BatchRun:
             if self.is_earlier and not self._scope(self.ledger).whole_plan().work_left:
                 mark_finished(self.directory, policy_of(self.settings))
                 return None
-            selected, plan, prices = await self.plan()
-            if self.is_earlier and not plan.work_left:
-                return None  # what is left there is not meant by the flags of this run
-            self.say_plan(plan)
-            if plan.work_left:
-                outcome = await self.run(selected, plan, prices)
-                return self.report(selected, selected.plan(left_alone=outcome.left_alone), outcome)
-            api = self.remote.base.origin
-            self.known_ledgers.remember_if_paid(self.directories, api, self.ledger)
-            return self.report(selected, plan, Outcome(reasons=()))
+            return await self._plan_and_run()
+
+    async def _plan_and_run(self) -> int | None:
+        """Plan, run and report, with the ledger open."""
+        selected, plan, prices = await self.plan()
+        if self.is_earlier and not plan.work_left:
+            return None  # what is left there is not meant by the flags of this run
+        if self._refused is not None and not plan.work_left:
+            raise self._refused
+        self.say_plan(plan)
+        if plan.work_left:
+            outcome = await self.run(selected, plan, prices)
+            return self.report(selected, selected.plan(left_alone=outcome.left_alone), outcome)
+        api = self.remote.base.origin
+        self.known_ledgers.remember_if_paid(self.directories, api, self.ledger)
+        return self.report(selected, plan, Outcome(reasons=()))
 
     def _page(self) -> AbstractContextManager[None]:
         from batchgen.app.page_process import page_beside_run
@@ -149,9 +157,27 @@ class BatchRun:
     def open(self) -> None:
         """Open the manifest, and merge its run settings with the flags."""
         self._opened_s = self.context.clock.monotonic_s()
-        self.batch = open_in(self.ref, self.directory, self.context, live=True)
+        try:
+            self.batch = open_in(self.ref, self.directory, self.context, live=True, fresh=True)
+        except (ManifestError, ManifestNotFound) as error:
+            self._open_copy(error)
         self.settings = self.request.settings(self.batch.manifest.settings)
         self.context.console.configure(self.settings, self.context.clock)
+
+    def _open_copy(self, error: BatchgenError) -> None:
+        """Go on with the copy of a manifest that cannot be fetched, to collect what is in flight.
+
+        Raises the error if there is nothing to go on with.
+        """
+        is_possible = self.ref.is_address and self.directory.has_ledger
+        if not is_possible or self.settings.dry_run or self.request.retry is not None:
+            raise error
+        copy = open_copy(self.ref, self.directory, self.context)
+        if copy is None:
+            raise error
+        self._refused = error
+        self.narrowing.limit = 0  # nothing is submitted
+        self.batch = copy
 
     def load(self) -> LoadedBatch:
         """Read and check every row. Raises `ManifestError` if any is wrong and may not be."""
@@ -218,7 +244,7 @@ class BatchRun:
         return RunReport(
             context=self.context, directory=self.directory, loaded=self.loaded, records=records,
             command_line=self._resuming_command, as_json=self.settings.json,
-            comparison=self._comparison,
+            comparison=self._comparison, refused=self._refused,
             begun_with=self._scope(records).begun_with(),
         )  # fmt: skip
 
@@ -249,8 +275,11 @@ class BatchRun:
         stack.push_async_callback(self.ledger.close)
         self._comparison.past = past
         self._comparison.state_then = self.ledger.state_then
+        if self._refused is None:
+            self.batch.keep_fetched()
         pin(entries, self.directory)
-        manifest = None if self.ref.is_stdin else self.ref.manifest
+        is_path = not (self.ref.is_stdin or self.ref.is_address)
+        manifest = self.ref.manifest if is_path else None
         remember(self.directory, manifest, self.batch.ref.row_options)
         if self.directories.are_dated:
             remember_jobs(self.directory, self.loaded.spool.switched_on())
@@ -294,7 +323,7 @@ class BatchRun:
         from batchgen.app.paying_run import PayingRun  # loads aiohttp
 
         if (self.settings.max_cost or self._by_column) and plan.unpriced:
-            require_prices(selected.jobs(), prices, manifest=self.ref.manifest)
+            require_prices(selected.jobs(), prices, manifest=self.ref.shown)
         budgets = spending(
             self.settings.max_cost, self._by_column, rows=self.loaded.spool.jobs,
             own=self.ledger, others=self.series.others(self.directory),

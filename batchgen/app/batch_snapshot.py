@@ -119,7 +119,7 @@ def read_snapshot(ref: BatchRef, context: CommandContext) -> BatchSnapshot:
     try:
         batch = open_newest(ref, context)
         if not batch.directory.has_ledger:
-            known = KnownLedgers.of(context.state_dir, ref.manifest, is_real=not ref.sandbox)
+            known = KnownLedgers.of(context.state_dir, ref)
             known.require_present(locate(ref))
         loaded = load(batch.manifest, spool_dir=batch.directory.path)
     except BatchgenError as error:
@@ -137,5 +137,5 @@ def _without_manifest(ref: BatchRef, error: BatchgenError) -> BatchSnapshot:
         raise error
     why = "no longer exists" if isinstance(error, ManifestNotFound) else "cannot be read"
     hint = "" if isinstance(error, ManifestNotFound) else " (see: batchgen check)"
-    note = f"{ref.manifest} {why}{hint}; this is what the ledger alone says"
+    note = f"{ref.shown} {why}{hint}; this is what the ledger alone says"
     return BatchSnapshot(directory=directory, records=records_of(directory), loaded=None, note=note)

@@ -32,6 +32,8 @@ class CommandContext:
     clock: Clock = field(default_factory=SystemClock)
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
     console: Console = field(default_factory=Console)
+    fetched: dict[str, object] = field(default_factory=dict)
+    """By address: what this command has fetched, or why it could not."""
     base_url: str | None = None
     """The value of `--base-url`."""
 

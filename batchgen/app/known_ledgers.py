@@ -13,6 +13,7 @@ import os
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -20,8 +21,12 @@ from batchgen.app.run_directories import RunDirectories
 from batchgen.core.api_base import same_api
 from batchgen.core.errors import LedgerNotWhereItWas
 from batchgen.core.lifecycle import JobState, Records
+from batchgen.core.manifest_address import address_digest
 from batchgen.system.files import replacing
 from batchgen.system.run_directory import RunDirectory
+
+if TYPE_CHECKING:
+    from batchgen.app.batch_ref import BatchRef
 
 VERSION = 1
 MAX_PLACES = 50
@@ -59,11 +64,21 @@ class KnownLedgers:
     manifest: str
 
     @classmethod
-    def of(cls, state_dir: Path | None, manifest: str, *, is_real: bool) -> KnownLedgers:
-        """Return those of a manifest; of stdin and of a sandbox run there are none."""
-        path = Path(manifest).absolute()
-        path = path.parent.resolve() / path.name  # of a link, the link itself is the manifest
-        return cls(state_dir=state_dir if is_real and manifest != "-" else None, manifest=str(path))
+    def of(cls, state_dir: Path | None, ref: BatchRef) -> KnownLedgers:
+        """Return those of a manifest; of stdin and of a sandbox run there are none.
+
+        A manifest at an address is named by a digest, and by the run directory too.
+        """
+        is_kept = not (ref.sandbox or ref.is_stdin)
+        if ref.is_address:
+            name = (
+                f"{ref.shown} {address_digest(ref.manifest)} {Path(ref.run_dir or '').absolute()}"
+            )
+        else:
+            path = Path(ref.manifest).absolute()
+            # Of a link, the link itself is the manifest.
+            name = str(path.parent.resolve() / path.name)
+        return cls(state_dir=state_dir if is_kept else None, manifest=name)
 
     def require_present(self, directories: RunDirectories, api: str | None = None) -> None:
         """Raise `LedgerNotWhereItWas` if a ledger with paid jobs is no longer at its place.

@@ -7,13 +7,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
+from batchgen.app.address_manifest import (
+    FetchedManifest,
+    fetched_manifest,
+    keep_manifest,
+    kept_manifest,
+)
 from batchgen.app.batch_ref import BatchRef
 from batchgen.app.command_context import CommandContext
 from batchgen.app.model_sources import offline_models, online_models
 from batchgen.app.run_directories import RunDirectories, default_directories, named_directories
 from batchgen.app.run_file import recall
-from batchgen.core.errors import ManifestNotFound
-from batchgen.manifest.manifest import Manifest, open_manifest
+from batchgen.core.errors import BatchgenError, ManifestNotFound
+from batchgen.manifest.manifest import Manifest, open_fetched, open_manifest
 from batchgen.manifest.settings import ManifestSettings
 from batchgen.models.bundled import packaged_models
 from batchgen.models.pinned import PinnedSchemas
@@ -27,34 +33,81 @@ class OpenBatch:
 
     ref: BatchRef
     """With the row options that the run directory remembers."""
+    fetched: FetchedManifest | None = None
+    """The manifest at an address."""
     manifest: Manifest
     models: ModelRegistry
     directory: RunDirectory
     notes: tuple[str, ...] = ()
 
+    def keep_fetched(self) -> None:
+        """Keep the bytes of a manifest at an address for later runs. Raises `LocalIOError`."""
+        if self.fetched is not None:
+            keep_manifest(self.fetched, self.directory)
 
-def open_newest(ref: BatchRef, context: CommandContext) -> OpenBatch:
-    """Open the manifest for its newest run directory, without network."""
-    return open_in(ref, locate(ref).newest(), context)
+
+def open_newest(ref: BatchRef, context: CommandContext, *, fresh: bool = False) -> OpenBatch:
+    """Open the manifest for its newest run directory, without network but for its own address.
+
+    `fresh` as for `open_in`.
+    """
+    return open_in(ref, locate(ref).newest(), context, fresh=fresh)
 
 
 def open_in(
-    ref: BatchRef, directory: RunDirectory, context: CommandContext, *, live: bool = False
+    ref: BatchRef,
+    directory: RunDirectory,
+    context: CommandContext,
+    *,
+    live: bool = False,
+    fresh: bool = False,
 ) -> OpenBatch:
-    """Open the manifest for a run directory; with `live` the catalogue may be asked for models."""
+    """Open the manifest for a run directory; with `live` the catalogue may be asked for models.
+
+    A manifest at an address is fetched. If that fails, the copy of the last run is used, unless it
+    has to be `fresh`.
+    """
     options, notes = recall(directory, ref.row_options)
     pinned = PinnedSchemas(directory.path)
     # A sandbox run takes schemas from where a real run would, but asks no API for them.
     models = online_models if live and not ref.sandbox else offline_models
     registry = models(context, pinned)
-    manifest = open_manifest(
-        ref.manifest, options, registry,
-        stdin=_stdin() if ref.is_stdin else None, pinned=pinned,
-    )  # fmt: skip
+    ref = replace(ref, row_options=options)
+    fetched = None
+    if ref.is_address:
+        fetched = _at_address(ref, directory, context, fresh=fresh)
+        notes += (fetched.note,) if fetched.note else ()
+        manifest = open_fetched(
+            fetched.path, ref.shown, replace(options, format=fetched.format), registry, pinned
+        )
+    else:
+        manifest = open_manifest(
+            ref.manifest, options, registry,
+            stdin=_stdin() if ref.is_stdin else None, pinned=pinned,
+        )  # fmt: skip
     return OpenBatch(
-        ref=replace(ref, row_options=options), manifest=manifest, models=registry,
-        directory=directory, notes=notes,
+        ref=ref, manifest=manifest, models=registry, directory=directory, notes=notes,
+        fetched=fetched,
     )  # fmt: skip
+
+
+def open_copy(ref: BatchRef, directory: RunDirectory, context: CommandContext) -> OpenBatch | None:
+    """Open the copy of a manifest whose address gave an error; None if no run has kept one."""
+    if kept_manifest(ref, directory) is None:
+        return None
+    return open_in(ref, directory, context)
+
+
+def _at_address(
+    ref: BatchRef, directory: RunDirectory, context: CommandContext, *, fresh: bool
+) -> FetchedManifest:
+    kept = None if fresh else kept_manifest(ref, directory)
+    try:
+        return fetched_manifest(ref, context)
+    except BatchgenError:
+        if kept is None:
+            raise
+        return kept
 
 
 def _stdin() -> BinaryIO:
@@ -87,6 +140,8 @@ def series_of(ref: BatchRef, settings: ManifestSettings | None) -> RunDirectorie
 
 def read_settings(ref: BatchRef) -> ManifestSettings | None:
     """Return what a manifest says besides its rows; None if it has only rows or is a pipe."""
+    if ref.is_address:
+        return None  # it is fetched once, when the lock is held; --run-dir names the directory
     path = Path(ref.manifest)
     kind = ref.row_options.format or path.suffix.lower().lstrip(".")
     is_pipe = ref.is_stdin or (path.exists() and not path.is_file())  # can be read only once

@@ -95,7 +95,7 @@ def located_runs(
     retried = request.retry.jobs if request.retry is not None else ()
     narrowing = Narrowing(settings.limit, {*settings.jobs, *retried})
 
-    known = KnownLedgers.of(context.state_dir, ref.manifest, is_real=not ref.sandbox)
+    known = KnownLedgers.of(context.state_dir, ref)
     if not settings.new_ledger:
         known.require_present(directories, context.api.origin)
 

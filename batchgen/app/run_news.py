@@ -116,7 +116,7 @@ class CommandNews:
 
         now_s = self.context.clock.now_s()
         directory, end = self.ends[-1] if self.ends else (None, None)
-        name = self.ref.manifest
+        name = self.ref.shown
         metrics = RunMetrics(
             manifest=name, exit_code=code, run_seconds=now_s - self._begun_s, ended_s=now_s,
             jobs=None if end is None else jobs_by_state(end.summary),
@@ -134,7 +134,7 @@ class CommandNews:
         reasons = dict.fromkeys(reason for _, end in self.ends for reason in end.reasons)
         why = f" ({', '.join(reasons)})" if reasons and code else ""
         took = duration_text(max(0.0, now_s - self._begun_s))
-        return f"{self.ref.manifest}: {_outcome(code)}{why} after {took}"
+        return f"{self.ref.shown}: {_outcome(code)}{why} after {took}"
 
     def _picture(self, directory: RunDirectory) -> Path | None:
         """Make the contact sheet of a run that was not interrupted."""

@@ -11,7 +11,7 @@ from batchgen.app.command_context import CommandContext
 from batchgen.app.edited_results import keep_edited, note_written
 from batchgen.app.result_files import WORKBOOK_S, rows_of_batch, summary_of, write_result_files
 from batchgen.app.run_end import Comparison, RunEnd
-from batchgen.core.exit_codes import exit_code, reason_texts
+from batchgen.core.exit_codes import exit_code, reason_texts, worst
 from batchgen.core.lifecycle import Records
 from batchgen.core.plan import Plan
 from batchgen.core.reviews import seed_sentence
@@ -26,6 +26,7 @@ from batchgen.system.run_directory import RunDirectory
 
 if TYPE_CHECKING:
     from batchgen.app.loading import LoadedBatch
+    from batchgen.core.errors import BatchgenError
 
 _ADVICE = {
     StopReason.TOKEN: "get a token at runcomfy.com (profile) and set RUNCOMFY_TOKEN; then ",
@@ -50,6 +51,8 @@ class RunReport:
     command_line: str
     as_json: bool
     comparison: Comparison
+    refused: BatchgenError | None = None
+    """Why nothing was submitted although the run has collected what was in flight."""
     begun_with: frozenset[str] | None = None
     """The rows of today that count in a directory which an earlier manifest began; None: all."""
 
@@ -101,6 +104,9 @@ class RunReport:
         budget = (StopReason.BUDGET,) if outcome.full_budgets else ()
         reasons = list(dict.fromkeys((*outcome.reasons, *breaker, *budget, *defect)))
         code = exit_code(reasons, final, invalid=self.loaded.spool.invalid)
+        if self.refused is not None:
+            code = worst((code, self.refused.exit_code)) if reasons else self.refused.exit_code
+            console.insist(f"{self.refused}; jobs in flight were collected from the last copy")
         if StopReason.UNREACHABLE in reasons:
             origin, environment = self.context.api.origin, self.context.environment
             console.insist(unreachable_text(origin, outcome.silence, environment))
@@ -130,9 +136,13 @@ class RunReport:
         sentence = self.comparison.text(summary, now_s=now_s)
         return RunEnd(
             summary=summary, changes=self.comparison.changes, sentence=sentence, code=code,
-            reasons=tuple(reason_texts(reasons, code)), begun_s=self.comparison.begun_s,
+            reasons=tuple(self._reasons(reasons, code)), begun_s=self.comparison.begun_s,
             ended_s=now_s, outages=outages,
         )  # fmt: skip
+
+    def _reasons(self, reasons: Sequence[StopReason], code: int) -> list[str]:
+        refused = [] if self.refused is None else [self.refused.reason]
+        return refused + reason_texts(reasons, 0 if refused else code)
 
     def _remember(self, end: RunEnd) -> None:
         if why := end.remember(self.directory):

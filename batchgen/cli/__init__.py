@@ -23,6 +23,7 @@ from batchgen.app.console import Console
 from batchgen.app.signals import SignalExit, signals_raise
 from batchgen.cli.parser import build_parser
 from batchgen.core.errors import BatchgenError, UsageError
+from batchgen.core.manifest_address import is_address, resumable_address
 from batchgen.core.run_settings import SECRET_FLAGS
 from batchgen.core.units import is_text
 
@@ -112,13 +113,13 @@ def _handle(argv: Sequence[str], output: Console) -> int:
 
 
 def _without_secrets(argv: Sequence[str]) -> Iterator[str]:
-    """Yield the words that may be printed: an address of news is a secret."""
+    """Yield the words that may be printed: addresses are secrets, or have some in them."""
     words = iter(argv)
     for word in words:
         if word in SECRET_FLAGS:
             next(words, None)
         elif word.partition("=")[0] not in SECRET_FLAGS:
-            yield word
+            yield resumable_address(word) if is_address(word) else word
 
 
 _PATHS = frozenset(

@@ -21,7 +21,8 @@ from batchgen.reports.terminal import tame
 def handle(args: argparse.Namespace, context: CommandContext) -> int:
     """Check every row. Raises `ManifestError` with everything that is wrong."""
     console = context.console
-    with load(open_newest(BatchRef.of(args), context).manifest, keep=args.online) as loaded:
+    ref = BatchRef.of(args)
+    with load(open_newest(ref, context, fresh=True).manifest, keep=args.online) as loaded:
         asked = _ask_online(loaded, context) if args.online else 0
         try:
             loaded.require_valid(skip_invalid=False)
@@ -37,7 +38,7 @@ def handle(args: argparse.Namespace, context: CommandContext) -> int:
             console.print_json(good | _findings(loaded))
         else:
             jobs = count_text(loaded.spool.valid, "job")
-            console.print_lines(f"{args.manifest}: {jobs}, nothing wrong", *_sources(loaded, asked))
+            console.print_lines(f"{ref.shown}: {jobs}, nothing wrong", *_sources(loaded, asked))
     return 0
 
 

@@ -70,7 +70,7 @@ async def _resolve(ref: BatchRef, job: str, decision: Decision, lock_wait: LockW
             raise UsageError(f"{directory}: {fault}{hint}")
         if isinstance(decision, Granted) and not has_row:
             raise UsageError(
-                f"no row of {ref.manifest} has the job {job!r} any more, so it cannot be submitted"
+                f"no row of {ref.shown} has the job {job!r} any more, so it cannot be submitted"
                 " again; put the row back, or use --request-id RID or --give-up"
             )
         if isinstance(decision, Attached):

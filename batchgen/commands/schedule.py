@@ -40,7 +40,7 @@ def handle(args: argparse.Namespace, context: CommandContext) -> int:
     if ref.is_stdin:
         raise UsageError("schedule needs a manifest that is still there at night; give a file")
     env_file = _env_file(args.env_file)
-    with load(open_newest(ref, context).manifest) as loaded:
+    with load(open_newest(ref, context, fresh=True).manifest) as loaded:
         loaded.require_valid(skip_invalid=args.skip_invalid)
     planned = _schedule(args, context, env_file)
     if fault := unquotable(planned):

@@ -129,7 +129,7 @@ class StatusWatcher:
         except BatchgenError as error:
             self._directories = default_directories(ref)
             self._leave_out_manifest(error)
-        known = KnownLedgers.of(context.state_dir, ref.manifest, is_real=not ref.sandbox)
+        known = KnownLedgers.of(context.state_dir, ref)
         known.require_present(self._directories)
         self._directory = self._directories.newest()
         self._holder = at_work(self._directory.path)
@@ -205,7 +205,7 @@ class StatusWatcher:
     def _leave_out_manifest(self, error: BatchgenError) -> None:
         if not self._directories.newest().has_ledger:
             raise error
-        self._note = f"{self._ref.manifest} cannot be read; this is what the ledger alone says"
+        self._note = f"{self._ref.shown} cannot be read; this is what the ledger alone says"
 
     def _start_over(self) -> None:
         live = self._live = self._live_summary()

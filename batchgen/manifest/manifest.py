@@ -217,6 +217,22 @@ def open_manifest(
     return opening.manifest()
 
 
+def open_fetched(
+    path: Path,
+    shown: str,
+    options: RowOptions,
+    schemas: SchemaSource,
+    pinned: SchemaSource | None = None,
+) -> Manifest:
+    """Open a manifest from an address, which was fetched to `path`; `options` name its format.
+
+    Raises as `open_manifest`, and `ManifestError` if it names a file of this machine.
+    """
+    stem = Path(shown).stem
+    opening = _Opening(path, shown, path.parent, stem, options, schemas, pinned, is_fetched=True)
+    return opening.manifest()
+
+
 def _from_stream(stream: BinaryIO, opening: _Opening) -> Manifest:
     """Open a manifest that can be read only once: its copy lives as long as the manifest does."""
     path = spooled(stream)
@@ -241,6 +257,8 @@ class _Opening:
     schemas: SchemaSource
     pinned: SchemaSource | None
     problems: list[Problem] = field(default_factory=list)
+    is_fetched: bool = False
+    """Whether it comes from an address, so that it may name no file of this machine."""
 
     def manifest(self) -> Manifest:
         """Return the manifest, or raise for what is wrong with its settings."""
@@ -318,6 +336,9 @@ class _Opening:
                 self.problems.append(Problem(f"--drop {column}", f"no column {column!r}{hint}"))
 
     def _confined(self, name: str, where: str) -> Path:
+        if self.is_fetched:
+            what = f"{name!r}: a manifest from an address cannot name files on this machine"
+            raise ManifestError([Problem(where, what)])
         allowed = self.options.allow_outside
         return confined(name, self.base_dir, allow_outside=allowed, where=where)
 

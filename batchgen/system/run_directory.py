@@ -60,6 +60,10 @@ class RunDirectory:
         """The ids of the jobs with which a dated directory began."""
         return self.path / "jobs.jsonl"
 
+    def manifest_copy(self, format_: str) -> Path:
+        """The manifest at an address, as the last run used it, in one of the formats."""
+        return self.path / f"manifest-copy.{format_}"
+
     @property
     def schemas(self) -> Path:
         """The schemas that were used first, one file per model."""
@@ -130,7 +134,8 @@ class RunDirectory:
         )  # fmt: skip
         first = path.relative_to(self.path).parts[:1]
         names = {one.name for one in (*files, self.schemas, self.downloads, self.thumbnails)}
-        return any(name in names or name.startswith(("ledger.", "reviews.")) for name in first)
+        begins = ("ledger.", "reviews.", "manifest-copy.")
+        return any(name in names or name.startswith(begins) for name in first)
 
     def create(self) -> None:
         """Create the directory if it does not exist. Raises `LocalIOError`."""
