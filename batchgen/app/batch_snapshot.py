@@ -64,6 +64,11 @@ class BatchSnapshot:
         """Return the totals of the results."""
         return summary_of(self.rows())
 
+    @property
+    def columns(self) -> Sequence[str]:
+        """The columns of the manifest; none without it."""
+        return () if self.loaded is None else self.loaded.manifest.columns
+
     def earlier_summary(self, directory: RunDirectory) -> Summary:
         """Return the totals of a directory that was begun before this one.
 
@@ -88,7 +93,7 @@ class BatchSnapshot:
         Return how many rows did not fit into the workbook. Raises `LocalIOError`.
         """
         self.directory.create()
-        columns: Sequence[str] = () if self.loaded is None else self.loaded.manifest.columns
+        columns = self.columns
         summary = write_result_files(
             self.directory, columns, self.rows(), news=lambda _: last_news(self.directory)
         )

@@ -18,6 +18,7 @@ from batchgen.cli.shared_flags import (
     typed,
 )
 from batchgen.core.canonical_input import canonical_text
+from batchgen.core.run_limits import parse_whole
 from batchgen.core.schedule_times import parse_clock_time, parse_days
 
 
@@ -89,6 +90,7 @@ def _add_status(parser: Parser) -> None:
     add_batch_flags(parser)
     parser.add_argument("--json", action="store_true",
         help="print JSON; with --watch, one line per change")  # fmt: skip
+    parser.add_argument("--by", metavar="COLUMN", help="group counts and cost by a column")
     parser.add_argument("--watch", type=typed(parse_watch_period_s), nargs="?", const=2.0,
         metavar="SECONDS", dest="watch_s",
         help="show it again every so often, until no run is active (2)")  # fmt: skip
@@ -133,7 +135,13 @@ def _add_report(parser: Parser) -> None:
 
 def _add_runs(parser: Parser) -> None:
     add_batch_flags(parser)
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    add = parser.add_argument
+    add("--json", action="store_true", help="print JSON")
+    add("--prune", action="store_true",
+        help="list the outputs and thumbnails of older dated directories")  # fmt: skip
+    add("--keep-last", type=typed(parse_whole), metavar="N",
+        help="with --prune: the newest directories that stay as they are")  # fmt: skip
+    add("--yes", action="store_true", help="with --prune: remove what is listed")
 
 
 def _add_ledger(parser: Parser) -> None:

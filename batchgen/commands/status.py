@@ -28,7 +28,7 @@ from batchgen.core.units import duration_text
 from batchgen.ledger.lock import at_work, work_sentence
 from batchgen.ledger.replay import follow
 from batchgen.ledger.reviews_file import verdicts_of
-from batchgen.reports.status_text import status_lines, summary_json
+from batchgen.reports.status_text import StatusByColumn, status_lines, summary_json
 from batchgen.reports.terminal import visible
 from batchgen.reports.watch_view import JsonLines, PlainLines, Screen, WatchFrame, WatchView
 
@@ -52,13 +52,20 @@ def handle(args: argparse.Namespace, context: CommandContext) -> int:
             context.console.say(snapshot.note)
         directory = snapshot.directory
         summary = snapshot.summary()
+        groups = None
+        if args.by is not None:
+            groups = StatusByColumn.of(args.by, snapshot.columns)
+            groups.count_all(snapshot.rows())
         left_s = snapshot.eta_s(summary, now_s=now_s)
     holder = at_work(directory.path)
     if args.json:
         seen = {"eta_s": left_s, "at_work": None if holder is None else holder.as_json()}
-        context.console.print_json({**summary_json(summary, None, ()), **seen})
+        by = {} if groups is None else {"by": groups.as_json()}
+        context.console.print_json({**summary_json(summary, None, ()), **seen, **by})
         return 0
     lines = list(status_lines(summary, directory.path, now_s=now_s))
+    if groups is not None:
+        lines += groups.lines()
     if left_s is not None:
         lines.append(f"about {duration_text(left_s)} left at the pace of the last jobs")
     if holder is not None:

@@ -20,6 +20,7 @@ from batchgen.core.lifecycle import JobState, Records
 from batchgen.outputs.answers import Unreachable
 from batchgen.outputs.destination import Destination
 from batchgen.outputs.output_dir import SCHEMES, destination_of, fault_of_output_dir
+from batchgen.system.run_directory import RunDirectory
 
 _AT_ONCE = 256
 """Files that are handed to the threads together; keeps memory flat over a million."""
@@ -39,6 +40,8 @@ class BadFile:
 def bad_files(run_dir: Path, records: Records) -> Iterator[BadFile]:
     """Yield every recorded file that is missing or differs, in the order of the ledger.
 
+    Files that `runs --prune` removed are not missing.
+
     Raise `LocalIOError` if a bucket cannot be asked.
     """
     expected = (
@@ -46,10 +49,15 @@ def bad_files(run_dir: Path, records: Records) -> Iterator[BadFile]:
         for record in records.records(JobState.DOWNLOADED)
         for file in record.files
     )
+    was_pruned = RunDirectory(run_dir).pruned.exists()
+
+    def is_meant(bad: BadFile) -> bool:
+        return was_pruned and not bad.exists
+
     with ThreadPoolExecutor(min(8, (os.cpu_count() or 1) * 2)) as pool:
         while some := list(islice(expected, _AT_ONCE)):
             found = pool.map(lambda one: _compare(run_dir, *one), some)
-            yield from (bad for bad in found if bad is not None)
+            yield from (bad for bad in found if bad is not None and not is_meant(bad))
 
 
 def _compare(run_dir: Path, job: str, file: OutputFile) -> BadFile | None:

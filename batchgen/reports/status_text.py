@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
 
+from batchgen.core.errors import ManifestError, Problem
 from batchgen.core.history import Changes, durations, jobs_by_state
 from batchgen.core.lifecycle import JobState
+from batchgen.core.suggest import did_you_mean
 from batchgen.core.summary import Summary
 from batchgen.core.units import count_text, duration_text, seconds, size_text
-from batchgen.reports.results_csv import INVALID
+from batchgen.reports.results_csv import INVALID, ResultRow
 from batchgen.system.run_directory import RunDirectory
 
 DAY_S = 86_400.0
@@ -105,3 +108,48 @@ def summary_json(
         **({} if changes is None else {"new": msgspec.structs.asdict(changes)}),
         **({} if code is None else {"exit_code": code, "reasons": list(reasons)}),
     }
+
+
+@dataclass(slots=True)
+class StatusByColumn:
+    """The totals of each value, in the order of the rows."""
+
+    column: str
+    """As the manifest spells it."""
+    totals: dict[str, Summary] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, column: str, columns: Sequence[str]) -> StatusByColumn:
+        """Return empty totals. Raises `ManifestError` if the manifest has no such column."""
+        wanted = column.strip().casefold()
+        found = next((one for one in columns if one.strip().casefold() == wanted), None)
+        if found is None:
+            what = f"there is no column {column!r}{did_you_mean(column, columns)}"
+            raise ManifestError([Problem("--by", what)])
+        return cls(found)
+
+    def count_all(self, rows: Iterable[ResultRow]) -> None:
+        """Count rows; a job whose row has gone has no value."""
+        for row in rows:
+            value = row.columns.get(self.column, "").strip()
+            summary = self.totals.setdefault(value, Summary())
+            summary.count_row(row.record, is_invalid=bool(row.problems))
+
+    def as_json(self) -> dict[str, object]:
+        """Return `{COLUMN: {VALUE: {jobs, states, cost_usd}}}`."""
+        return {
+            self.column: {
+                value: {
+                    "jobs": summary.jobs,
+                    "states": dict(jobs_by_state(summary)),
+                    "cost_usd": round(summary.cost_usd, 6),
+                }
+                for value, summary in self.totals.items()
+            }
+        }
+
+    def lines(self) -> Iterator[str]:
+        """Yield a line for each value."""
+        for value, summary in self.totals.items():
+            phrases = ", ".join(state_phrases(summary))
+            yield f"  {self.column}={value or '(empty)'}: {phrases}"

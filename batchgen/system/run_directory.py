@@ -100,6 +100,11 @@ class RunDirectory:
         return self.thumbnails / "written.json"
 
     @property
+    def pruned(self) -> Path:
+        """A note that outputs were removed on purpose."""
+        return self.path / "pruned.json"
+
+    @property
     def contact_sheet(self) -> Path:
         """One picture of the batch, for notifications."""
         return self.thumbnails / "contact-sheet.jpg"
@@ -130,7 +135,7 @@ class RunDirectory:
             return False
         files = (
             self.run_file, self.jobs_file, self.history, self.results, self.workbook, self.page,
-            self.sandbox_journal,
+            self.sandbox_journal, self.pruned,
         )  # fmt: skip
         first = path.relative_to(self.path).parts[:1]
         names = {one.name for one in (*files, self.schemas, self.downloads, self.thumbnails)}
