@@ -112,6 +112,8 @@ class Console:
         self.out = GuardedStream(sys.stdout, in_one_piece=True)
         self.err = GuardedStream(sys.stderr)
         self.quiet = False
+        self.verbosity = 0
+        """How often `-v` is given."""
         self.wants_json = False
         """Whether the result is to be JSON, errors included."""
         self._owes_result = False
@@ -130,12 +132,14 @@ class Console:
 
         Raises `LocalIOError` if the log file cannot be opened.
         """
+        self.verbosity = settings.verbose
         self.quiet, self.wants_json = settings.quiet, self.wants_json or settings.json
         if settings.log_file:
             if self._log_file is None:
                 self._log_file = EventLog.to_file(
-                    Path(settings.log_file), clock, on_broken=self._print
-                )
+                    Path(settings.log_file), clock, on_broken=self._print,
+                    max_bytes=settings.log_max_bytes,
+                )  # fmt: skip
             self._log_file.as_json = settings.log_json
         elif settings.log_json:
             self._json_log = EventLog(self.err, clock, as_json=True, notes_only=self.quiet)
@@ -216,9 +220,15 @@ class Console:
         self.err.close_broken()
         return code
 
-    def progress(self, tally: Tally, clock: Clock) -> RunObserver:
-        """Return the observer that shows and logs what happens to the jobs of a run."""
-        shown = self._json_log or make_progress(tally, clock, self.err, quiet=self.quiet)
+    def progress(self, tally: Tally, clock: Clock, *, is_dumb: bool = False) -> RunObserver:
+        """Return the observer that shows and logs what happens to the jobs of a run.
+
+        `is_dumb`: the terminal cannot draw over a line.
+        """
+        shown = self._json_log or make_progress(
+            tally, clock, self.err, quiet=self.quiet, is_dumb=is_dumb,
+            names_jobs=self.verbosity > 0,
+        )  # fmt: skip
         return RunObserver(shown, self._log_file)
 
     def _print(self, text: str) -> None:
@@ -250,6 +260,16 @@ class RunObserver:
         """Pass a sentence on to both."""
         for observer in self._all:
             observer.on_note(text)
+
+    @property
+    def moves(self) -> bool:
+        """True if `tick` is to be called once a second."""
+        return isinstance(self._shown, Progress) and self._shown.moves
+
+    def tick(self) -> None:
+        """Show that time passes."""
+        if isinstance(self._shown, Progress):
+            self._shown.tick()
 
     def close(self) -> None:
         """Remove the progress; the log goes on to the end of the command."""

@@ -23,15 +23,17 @@ from batchgen.core.plan import Plan
 from batchgen.core.polling.durations import past_duration_s
 from batchgen.core.stop_reasons import StopReason
 from batchgen.net.url_policy import is_private
-from batchgen.reports.progress import Tally
+from batchgen.reports.progress import TICK_S, Tally
 from batchgen.runner.runner import Outcome, Runner
 
 if TYPE_CHECKING:
+    from batchgen.app.console import RunObserver
     from batchgen.app.known_ledgers import KnownLedgers
     from batchgen.app.loading import LoadedBatch
     from batchgen.app.run_directories import RunDirectories
     from batchgen.core.run_settings import RunSettings
     from batchgen.ledger.run_ledger import RunLedger
+    from batchgen.ports import Clock
     from batchgen.runner.spending import Spending
     from batchgen.system.run_directory import RunDirectory
 
@@ -136,7 +138,8 @@ async def build_runner(run: PayingRun, plan: Plan) -> AsyncIterator[Runner]:
     policy = policy_of(settings)
     client = run.remote.client()
     tally = Tally(total=to_do, download=policy.download)
-    with closing(run.context.console.progress(tally, clock)) as progress:
+    is_dumb = run.context.environment.get("TERM") == "dumb"
+    with closing(run.context.console.progress(tally, clock, is_dumb=is_dumb)) as progress:
         store = store_of(
             run.directory,
             run.loaded,
@@ -149,7 +152,10 @@ async def build_runner(run: PayingRun, plan: Plan) -> AsyncIterator[Runner]:
         outputs, observer = with_sidecars(
             store, run.loaded, run.ledger, progress, wanted=settings.sidecar
         )
-        async with client as api, store, early_thumbnails(run.directory, observer) as watching:
+        async with (
+            client as api, store, early_thumbnails(run.directory, observer) as watching,
+            _moving(progress, clock),
+        ):  # fmt: skip
             runner = Runner(
                 api=api, ledger=run.ledger, outputs=outputs, clock=clock, observer=watching,
                 policy=policy, rng=random.Random(), spending=run.spending,
@@ -160,6 +166,23 @@ async def build_runner(run: PayingRun, plan: Plan) -> AsyncIterator[Runner]:
             _recall_durations(runner, run)
             with signals_stop(runner.stop):
                 yield runner
+
+
+@asynccontextmanager
+async def _moving(progress: RunObserver, clock: Clock) -> AsyncIterator[None]:
+    """Let a bar move once a second, also if nothing happens."""
+
+    async def tick() -> None:
+        while True:
+            await clock.sleep(TICK_S)
+            progress.tick()
+
+    ticking = asyncio.create_task(tick()) if progress.moves else None
+    try:
+        yield
+    finally:
+        if ticking is not None:
+            ticking.cancel()
 
 
 def _recall_durations(runner: Runner, run: PayingRun) -> None:

@@ -173,6 +173,21 @@ def parse_column_allowance(text: str) -> ColumnAllowance:
     return ColumnAllowance(column.strip(), parse_allowance(amount))
 
 
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(k|m|g)?b?", re.IGNORECASE)
+_UNIT_BYTES = {"": 1, "k": 1_000, "m": 1_000_000, "g": 1_000_000_000}
+
+
+def parse_size_bytes(text: str) -> int:
+    """Return the bytes that `10MB` or `500kB` means."""
+    match = _SIZE.fullmatch(text.strip())
+    size_bytes = (
+        0 if match is None else int(float(match[1]) * _UNIT_BYTES[(match[2] or "").lower()])
+    )
+    if size_bytes < 1_000:
+        raise ValueError(f"{text!r} is not a size of at least 1kB; write it like 10MB")
+    return size_bytes
+
+
 class LockedAction(Enum):
     """What to do if another run has locked the run directory."""
 

@@ -27,6 +27,7 @@ from batchgen.core.run_limits import (
     parse_failures,
     parse_if_locked,
     parse_pair,
+    parse_size_bytes,
     parse_switch,
     parse_whole,
 )
@@ -247,13 +248,17 @@ class RunSettings:
     quiet: Annotated[bool, Setting("--quiet", "", parse_switch, Group.MESSAGES,
         "print nothing if all goes well, otherwise only problems")]
     verbose: Annotated[int, Setting("--verbose", "", parse_whole, Group.MESSAGES,
-        "twice (-vv): print the traceback of an internal error", short_flag="-v", refusal=ONE_RUN)]
+        "print a line for each job that ended; twice (-vv): also the traceback of an internal"
+        " error", short_flag="-v", refusal=ONE_RUN)]
     json: Annotated[bool, Setting("--json", "", parse_switch, Group.MESSAGES,
         "print a summary as JSON on stdout, also with --quiet")]
     log_json: Annotated[bool, Setting("--log-json", "", parse_switch, Group.MESSAGES,
         "log as JSON lines: to --log-file, or to stderr in place of the progress")]
     log_file: Annotated[str | None, Setting("--log-file", "FILE", str, Group.MESSAGES,
         "append a log of every event to this file",
+        refusal=NOT_IN_A_MANIFEST + "; use {flag}")]
+    log_max_bytes: Annotated[int | None, Setting("--log-max", "SIZE", parse_size_bytes,
+        Group.MESSAGES, "rotate the log file at this size, as in 10MB; five older ones are kept",
         refusal=NOT_IN_A_MANIFEST + "; use {flag}")]
 
     serve: Annotated[bool, Setting("--serve", "", parse_switch, Group.NEWS,

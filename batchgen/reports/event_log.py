@@ -10,12 +10,13 @@ import re
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 from batchgen.core.errors import LocalIOError
 from batchgen.core.events import Event
 from batchgen.core.lifecycle import JobRecord
 from batchgen.core.units import timestamp
+from batchgen.reports.log_file import LogFile
 from batchgen.reports.terminal import TextStream, json_line, tame
 
 if TYPE_CHECKING:
@@ -33,19 +34,25 @@ class EventLog:
         self.as_json = as_json
         self._notes_only = notes_only
         self._is_broken = False
-        self._file: TextIO | None = None
+        self._file: LogFile | None = None
         self._on_broken: Callable[[str], None] = lambda _: None
 
     @classmethod
     def to_file(
-        cls, path: Path, clock: Clock, on_broken: Callable[[str], None] = lambda _: None
+        cls,
+        path: Path,
+        clock: Clock,
+        on_broken: Callable[[str], None] = lambda _: None,
+        max_bytes: int | None = None,
     ) -> EventLog:
         """Return a log that appends to a file; `on_broken` hears once that it cannot be written.
+
+        With `max_bytes` the file is rotated at that size.
 
         Raises `LocalIOError` if it cannot be opened.
         """
         try:
-            file = path.open("a", buffering=1, encoding="utf-8", errors="backslashreplace")
+            file = LogFile(path, max_bytes=max_bytes)
         except OSError as error:
             raise LocalIOError(f"{path}: {error.strerror}; --log-file names it") from error
         log = cls(file, clock)

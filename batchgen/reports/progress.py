@@ -10,7 +10,7 @@ import os
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import IO, TYPE_CHECKING, Never, cast
+from typing import IO, TYPE_CHECKING, Any, Never, cast
 
 from batchgen.core.events import (
     Accepted,
@@ -26,7 +26,7 @@ from batchgen.core.events import (
 )
 from batchgen.core.lifecycle import JobRecord
 from batchgen.core.time_left import RECENT_JOBS, time_left_s
-from batchgen.core.units import duration_text
+from batchgen.core.units import duration_text, seconds
 from batchgen.reports.terminal import TextStream, tame
 
 if TYPE_CHECKING:
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from batchgen.ports import Clock
 
 
+_BAR_FORMAT = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {pace}{postfix}]"
+TICK_S = 1.0
 LINE_INTERVAL_S = 60.0
 BAR_INTERVAL_S = 0.1
 
@@ -99,7 +101,14 @@ class Tally:
 class Progress:
     """An observer that counts every event, and shows the counts at intervals (port `Observer`)."""
 
-    def __init__(self, tally: Tally, clock: Clock, interval_s: float) -> None:
+    moves = False
+    """Whether it shows that time passes, also if nothing happens."""
+
+    def __init__(
+        self, tally: Tally, clock: Clock, interval_s: float, *, names_jobs: bool = False
+    ) -> None:
+        """With `names_jobs` each job that has ended gets a line."""
+        self._names_jobs = names_jobs
         self._tally = tally
         self._clock = clock
         self._interval_s = interval_s
@@ -108,7 +117,8 @@ class Progress:
 
     def on_event(self, job: str, event: Event, record: JobRecord) -> None:
         """Count the event."""
-        del record
+        if self._names_jobs and (line := _job_line(event, record, download=self._tally.download)):
+            self.on_note(line)
         now_s = self._clock.monotonic_s()
         ended = self._tally.ended
         self._tally.count(job, event)
@@ -124,6 +134,9 @@ class Progress:
     def close(self) -> None:
         """Show the last state."""
 
+    def tick(self) -> None:
+        """Show that time passes; called once a second by those that `moves`."""
+
     def _show(self) -> None:
         raise NotImplementedError
 
@@ -131,8 +144,16 @@ class Progress:
 class LineProgress(Progress):
     """Plain lines, at most one per minute."""
 
-    def __init__(self, tally: Tally, clock: Clock, *, quiet: bool, stream: TextStream):
-        super().__init__(tally, clock, LINE_INTERVAL_S)
+    def __init__(
+        self,
+        tally: Tally,
+        clock: Clock,
+        *,
+        quiet: bool,
+        stream: TextStream,
+        names_jobs: bool = False,
+    ):
+        super().__init__(tally, clock, LINE_INTERVAL_S, names_jobs=names_jobs)
         self._quiet = quiet
         self._stream = stream
 
@@ -159,14 +180,27 @@ class LineProgress(Progress):
 class BarProgress(Progress):
     """A tqdm bar on a terminal."""
 
-    def __init__(self, tally: Tally, clock: Clock, stream: TextStream) -> None:
+    moves = True
+
+    def __init__(
+        self, tally: Tally, clock: Clock, stream: TextStream, *, names_jobs: bool = False
+    ) -> None:
         from tqdm import tqdm
 
-        super().__init__(tally, clock, BAR_INTERVAL_S)
+        class Bar(tqdm):  # type: ignore[type-arg]  # it is generic in its stubs only
+            """A bar that says how many jobs end per second or per minute."""
+
+            @property
+            def format_dict(self) -> dict[str, Any]:
+                known = super().format_dict
+                return {**known, "pace": pace_text(known["n"], known["elapsed"])}
+
+        super().__init__(tally, clock, BAR_INTERVAL_S, names_jobs=names_jobs)
         is_size_known = _columns(stream) > 0
         self._stream = cast("IO[str]", stream)
-        self._bar: tqdm[Never] = tqdm(
+        self._bar: tqdm[Never] = Bar(
             total=tally.total,
+            bar_format=_BAR_FORMAT,
             file=self._stream,
             unit="job",
             smoothing=0.05,
@@ -178,6 +212,10 @@ class BarProgress(Progress):
     def on_note(self, text: str) -> None:
         """Print above the bar, so that the bar stays readable."""
         self._bar.write(f"batchgen: {tame(text)}", file=self._stream)
+
+    def tick(self) -> None:
+        """Draw the bar again: the time that has passed is part of it."""
+        self._show()
 
     def close(self) -> None:
         """Draw the last state and leave it on the terminal."""
@@ -198,8 +236,44 @@ def _columns(stream: TextStream) -> int:
         return 0
 
 
-def make_progress(tally: Tally, clock: Clock, stream: TextStream, *, quiet: bool) -> Progress:
-    """Return a bar if the stream is a terminal, lines otherwise."""
-    if not quiet and stream.isatty():
-        return BarProgress(tally, clock, stream)
-    return LineProgress(tally, clock, quiet=quiet, stream=stream)
+def make_progress(
+    tally: Tally,
+    clock: Clock,
+    stream: TextStream,
+    *,
+    quiet: bool,
+    is_dumb: bool = False,
+    names_jobs: bool = False,
+) -> Progress:
+    """Return a bar if the stream is a terminal that can draw one, lines otherwise.
+
+    With `names_jobs` each job that has ended gets a line, unless it is `quiet`.
+    """
+    names_jobs = names_jobs and not quiet
+    if not quiet and not is_dumb and stream.isatty():
+        return BarProgress(tally, clock, stream, names_jobs=names_jobs)
+    return LineProgress(tally, clock, quiet=quiet, stream=stream, names_jobs=names_jobs)
+
+
+def pace_text(ended: int, elapsed_s: float) -> str:
+    """Return `12 jobs/s`, or `8.0 jobs/min` for fewer than one a second."""
+    if not ended or elapsed_s <= 0:
+        return "- jobs/min"
+    per_s = ended / elapsed_s
+    amount, unit = (per_s, "s") if per_s >= 1 else (per_s * 60, "min")
+    return f"{amount:,.0f} jobs/{unit}" if amount >= 10 else f"{amount:.1f} jobs/{unit}"
+
+
+def _job_line(event: Event, record: JobRecord, *, download: bool) -> str:
+    """Return a line about a job that has ended with this event; empty for any other event."""
+    ends = (Saved, Failed, Refused, Cancelled, AnswerLost, *(() if download else (Succeeded,)))
+    if not isinstance(event, ends):
+        return ""
+    began_s, ended_s = seconds(record.submitted_at), seconds(record.finished_at or record.ts)
+    took = ""
+    if began_s is not None and ended_s is not None and ended_s >= began_s:
+        took = f" after {duration_text(ended_s - began_s)}"
+    cost = f", ${record.total_cost_usd:,.2f}" if record.total_cost_usd else ""
+    error = f": {record.error.kind}: {record.error.message}" if record.error else ""
+    files = f": {', '.join(file.path for file in record.files)}" if record.files else ""
+    return f"{record.job}: {record.state.value.replace('_', ' ')}{took}{cost}{error or files}"

@@ -20,7 +20,7 @@ WRONG = {
     "--max-attempts": "1.5", "--in-doubt": "retry", "--max-runtime": "6 o'clock",
     "--max-failures": "half", "--on-interrupt": "stop", "--date": "today", "--if-locked": "wait",
     "--encoding": "utf-99", "--header-row": "first", "--drop": "  ",
-    "--max-cost-by": "client", "--notify-on": "never",
+    "--max-cost-by": "client", "--notify-on": "never", "--log-max": "10",
 }  # fmt: skip
 """For each flag that does not take any text, a value that is not valid."""
 
