@@ -50,7 +50,7 @@ def zone(request: pytest.FixtureRequest) -> Iterator[ZoneInfo]:
 
 
 @pytest.mark.parametrize(("zone", "day"), CHANGES, indirect=["zone"], ids=str)
-@pytest.mark.parametrize("period", ["day", "month"])
+@pytest.mark.parametrize("period", ["day", pytest.param("month", marks=pytest.mark.slow)])
 def test_a_budget_holds_by_the_local_date(
     batch: Batch, zone: ZoneInfo, day: str, period: str
 ) -> None:

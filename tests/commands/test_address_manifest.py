@@ -238,7 +238,12 @@ def api(live: Live) -> dict[str, str]:
     return {"RUNCOMFY_TOKEN": live.token, "RUNCOMFY_MODEL_API_BASE": live.base_url}
 
 
-@each_fault
+@pytest.mark.parametrize(
+    ("fault", "code", "text"),
+    [pytest.param(*one, marks=[] if n in (0, 4) else pytest.mark.slow)
+        for n, one in enumerate(FAULTS)],
+    ids=[one[0].__name__ for one in FAULTS],
+)  # fmt: skip
 def test_jobs_in_flight_are_collected_from_the_last_copy(
     tmp_path: Path, web: Web, fault: Callable[[Web], None], code: int, text: str
 ) -> None:

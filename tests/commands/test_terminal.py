@@ -135,23 +135,24 @@ def test_quiet_wins_over_verbose(home: Path) -> None:
 def test_the_watch_fits_and_follows_the_size(home: Path, columns: int) -> None:
     """It never wraps, is drawn again at once if the window changes, and leaves it as it was."""
     watch = start(home, columns, "status", "m.csv", "--sandbox", "--watch", "30")
-    watch.read(10, until=b"Ctrl-C")
+    watch.read(30, until=b"Ctrl-C")
     assert b"\x1b[?7l" in watch.seen
     watch.seen = b""
     watch.resize(15)
-    watch.read(5, until=b"Ctrl-C")
+    watch.read(30, until=b"Ctrl-C")
     assert b"m.run.sandbox" in watch.seen
     watch.process.send_signal(signal.SIGINT)
-    watch.read(5)
-    assert watch.process.wait(10) == 0
+    watch.read(30, until=b"\x1b[?7h")
     assert b"\x1b[?7h" in watch.seen
+    watch.read(10)
+    assert watch.process.wait(10) == 0
     os.close(watch.fd)
 
 
 def test_the_watch_in_a_dumb_terminal(home: Path) -> None:
     """Lines, and no control character."""
     watch = start(home, 80, "status", "m.csv", "--sandbox", "--watch", "0.3", TERM="dumb")
-    watch.read(3, until=b"12 ")
+    watch.read(30, until=b"12 ")
     watch.process.send_signal(signal.SIGINT)
     watch.read(5)
     assert watch.process.wait(10) == 0
