@@ -270,7 +270,14 @@ def test_jobs_in_flight_are_collected_from_the_last_copy(
         assert "were collected" not in again.stderr
 
 
-@pytest.mark.parametrize("command", ["status", "report", "runs", "retry", "cancel"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "status",
+        "retry",
+        *(pytest.param(one, marks=pytest.mark.slow) for one in ("report", "runs", "cancel")),
+    ],
+)
 def test_other_commands_use_the_last_copy(tmp_path: Path, web: Web, command: str) -> None:
     """If the address gives nothing; `check` says what is wrong with it."""
     run(tmp_path, web.address())

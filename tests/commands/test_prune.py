@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -29,15 +30,22 @@ def run(home: Path, day: str, *words: str) -> subprocess.CompletedProcess[str]:
     return batchgen(home, "run", "m.yaml", "--sandbox", "--date", day, *words)
 
 
-@pytest.fixture
-def home(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def three_days(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A batch that has run on three days."""
+    home = tmp_path_factory.mktemp("days")
     rows = "[{id: a, prompt: a lake, client: acme}, {id: b, prompt: a hill, client: zeta}]"
     settings = "run_dir: 'runs/{{ date }}'\noutput: {sidecar: true}\n"
-    (tmp_path / "m.yaml").write_text(f"model: {MODEL}\n{settings}prompts: {rows}\n")
+    (home / "m.yaml").write_text(f"model: {MODEL}\n{settings}prompts: {rows}\n")
     for day in DAYS:
-        assert run(tmp_path, day).returncode == 0
-    return tmp_path
+        assert run(home, day).returncode == 0
+    return home
+
+
+@pytest.fixture
+def home(three_days: Path, tmp_path: Path) -> Path:
+    """A copy of it."""
+    return Path(shutil.copytree(three_days, tmp_path / "copy"))
 
 
 def files(home: Path, day: str) -> set[str]:

@@ -17,6 +17,7 @@ from tests.kit.served import MODEL, batchgen
         ("{{ id }}.v{{ take }}", ["a.v1.png", "a.v2.png"]),
     ],
 )
+@pytest.mark.slow
 def test_each_take_has_a_name_of_its_own(tmp_path: Path, template: str, names: list[str]) -> None:
     """With `{{ take }}` it is where the template says, without it behind the name; both stay."""
     rows = "[{id: a, prompt: a lake, client: acme}]"

@@ -90,7 +90,9 @@ def home(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("columns", [20, 80, 250])
+@pytest.mark.parametrize(
+    "columns", [20, *(pytest.param(n, marks=pytest.mark.slow) for n in (80, 250))]
+)
 def test_the_bar_fits_the_terminal(home: Path, columns: int) -> None:
     """Nothing that is drawn over again is wider than the terminal, and it moves every second."""
     terminal = run(home, columns, "--concurrency", "2", "--max-runtime", "1m")
@@ -102,6 +104,7 @@ def test_the_bar_fits_the_terminal(home: Path, columns: int) -> None:
     assert max(gaps) < 2.5
 
 
+@pytest.mark.slow
 def test_the_pace_is_one_that_reads_well(home: Path) -> None:
     """Per second or per minute, whichever is not below one."""
     terminal = run(home, 120)
@@ -126,6 +129,7 @@ def test_a_line_for_each_job(home: Path) -> None:
     assert all(re.fullmatch(shape, line.strip()) for line in lines), lines
 
 
+@pytest.mark.slow
 def test_quiet_wins_over_verbose(home: Path) -> None:
     """Nothing is printed if all goes well."""
     assert run(home, 100, "-v", "--quiet").seen == b""

@@ -124,6 +124,7 @@ def test_a_monitor_that_refuses_changes_nothing(home: Path, status: int) -> None
         assert len(made.posts) == 2
 
 
+@pytest.mark.slow
 def test_a_monitor_that_hangs_is_not_waited_for(home: Path) -> None:
     """All news together take ten seconds at most."""
     with monitor(hangs=True) as made:
