@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import IO
 
 from aiohttp import ClientError, ClientPayloadError, ClientResponse
@@ -41,7 +42,8 @@ async def download(address: str, file: IO[bytes], *, local: bool) -> str:
     except ClientPayloadError:
         raise DownloadFailed("the answer ended before it was whole") from None
     except ClientError as error:
-        why = getattr(getattr(error, "os_error", None), "strerror", None) or type(error).__name__
+        number = getattr(getattr(error, "os_error", None), "errno", None)
+        why = os.strerror(number) if number else type(error).__name__
         raise DownloadFailed(f"cannot be fetched: {why}") from None
 
 

@@ -7,6 +7,7 @@ and password in it. A redirect is not followed: the body would go to somebody el
 from __future__ import annotations
 
 import asyncio
+import os
 
 import aiohttp
 from yarl import URL
@@ -70,4 +71,4 @@ async def _post(url: URL, body: str, timeout_s: float) -> str:
 def _reason(error: aiohttp.ClientConnectorError | OSError) -> str:
     """Return the reason of the system alone: the text of an error may repeat the address."""
     inner = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
-    return inner.strerror or type(inner).__name__
+    return os.strerror(inner.errno) if inner.errno else type(inner).__name__

@@ -42,7 +42,7 @@ from batchgen.core.api_answers import (
 from batchgen.core.events import ErrorKind, JobError
 from batchgen.core.jobs import fingerprint
 from batchgen.core.json_reader import JSONValue
-from batchgen.core.units import local_date
+from batchgen.core.units import local_date, seconds
 from batchgen.ports import SaveAnswer, SaveLater
 from batchgen.system import crash_points
 from batchgen.system.crash_points import CrashPoint
@@ -78,6 +78,7 @@ COSTS = (0.03, 0.03, 0.05, 0.02, 0.3, None)
 NARROWING = {"--no-download", "--limit", "--job", "--fresh", "--date"}
 """Flags with which a run leaves something open and ends well."""
 BUDGETS = ((), ("0.25",), ("0.12/day",), ("0.40", "0.10/day"), ("0.30/month",))
+BY_COLUMN = ("style=0.07", "style=0.07/day")
 KILLS = (
     CrashPoint.BEFORE_INTENT,
     CrashPoint.INTENT_DURABLE,
@@ -502,6 +503,9 @@ class MoneyMachine(RuleBasedStateMachine):
             line += ["--model", MODEL, "--select", select, "--wait-for-api", "5s"]
             for budget in self.api.budgets:
                 line += ["--max-cost", budget]
+            if self.column_budget:
+                line += ["--max-cost-by", self.column_budget]
+                self.api.cost_usd = min(self.api.cost_usd or PRICE_USD, PRICE_USD)
             self.begun = True
         self.log.append(" ".join(line[:1] + line[2:]) + f" {self.api.script} {kill}")
         with self._machinery(kill):
@@ -514,6 +518,7 @@ class MoneyMachine(RuleBasedStateMachine):
                 self._after_a_kill()
                 done = Done(-9, "", "")
         self.log.append(f"  -> {done.code}, posts {len(self.api.paid)}")
+        self._check_column_budget()
         assert done.code != 70, done.err
         assert "as the ledger has it" not in done.err, done.err
         assert not self.api.wrong, self.api.wrong
@@ -607,6 +612,43 @@ class MoneyMachine(RuleBasedStateMachine):
         ]  # those of a run that was killed are older
         return self.place_of(max(intents, key=lambda record: str(record["ts"])))
 
+    column_budget = ""
+    """The value of `--max-cost-by`; no cost is above the price then, which is what a cap holds."""
+
+    def _check_column_budget(self) -> None:
+        """At each intent, what its value may have cost so far and its own price are in the cap.
+
+        By the lines alone, in their order: a POST counts with its price until it has a cost, and
+        not at all once it is certain that nothing was accepted.
+        """
+        amount, _, period = self.column_budget.partition("/")
+        for ledger in self.ledgers() if amount else ():
+            posts: dict[tuple[str, str], dict[str, Any]] = {}
+            for line in self.lines_of(ledger):
+                if "by" not in line or "adopted_by" in line:
+                    continue
+                posts[line["job"], line["submitted_at"]] = line
+                if line["state"] == "submitting":
+                    same = [
+                        one for one in posts.values()
+                        if one["by"] == line["by"]
+                        and (not period or self._day(one) == self._day(line))
+                    ]  # fmt: skip
+                    committed_usd = sum(map(self._charge_usd, same))
+                    assert committed_usd <= float(amount.partition("=")[2]) + 1e-6, line
+
+    @staticmethod
+    def _day(line: Mapping[str, Any]) -> str:
+        return local_date(seconds(line["submitted_at"]) or 0.0)
+
+    @staticmethod
+    def _charge_usd(line: Mapping[str, Any]) -> float:
+        kind = (line.get("error") or {}).get("kind")
+        if line["state"] == "pending" or kind in ("refused", "not_accepted"):
+            return 0.0
+        cost: float = line.get("cost_usd", line["price_usd"])
+        return cost
+
     def _check_that_jobs_stay(self) -> None:
         """A job whose row stays as it is keeps its own request."""
         records = {(self.place_of(one), one["job"]): one for one in self.records().values()}
@@ -644,6 +686,7 @@ class MoneyMachine(RuleBasedStateMachine):
     def _end(self) -> None:
         """Bring the batch to its end: every doubt is given up, and nothing is left to do."""
         self.api.budgets, self.api.script, self.disk.is_away = (), [], False
+        self.column_budget = ""
         for _ in range(8):
             self.time_passes(1)
             posts = len(self.api.paid)
@@ -698,6 +741,24 @@ def test_no_sequence_pays_twice(budgets: tuple[str, ...]) -> None:
     """No input is paid for again without a decision, every budget holds, and every batch ends."""
     few = settings(max_examples=15, stateful_step_count=12, deadline=None)
     run_state_machine_as_test(machine_with(budgets), settings=few)
+
+
+@pytest.mark.parametrize("budget", BY_COLUMN)
+@pytest.mark.parametrize(
+    "examples", [8, pytest.param(40, marks=pytest.mark.slow)], ids=lambda n: f"{n} examples"
+)
+def test_no_sequence_passes_the_budget_of_a_value(budget: str, examples: int) -> None:
+    """Over prices, costs, doubts, kills, edits of texts and styles, decisions, takes and days."""
+    some = settings(max_examples=examples, stateful_step_count=12, deadline=None)
+    machine = type("MoneyMachine", (_ByColumn,), {"column_budget": budget})
+    run_state_machine_as_test(machine, settings=some)
+
+
+class _ByColumn(MoneyMachine):
+    @rule(name=st.sampled_from(ROWS))
+    def move_to_the_other_style(self, name: str) -> None:
+        self.rows[name].style = {"x": "y", "y": "x"}[self.rows[name].style]
+        self.log.append(f"style of {name}: {self.rows[name].style}")
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchgen.core.schedule_times import ClockTime, parse_days
@@ -103,7 +103,9 @@ def test_token_json_is_found_without_a_home(tmp_path: Path) -> None:
     assert run_as_cron(done.stdout.strip()).returncode == 69
 
 
-@pytest.mark.parametrize("environment", [{}, {"RUNCOMFY_TOKEN": "secret-token-3"}])
+@pytest.mark.parametrize(
+    "environment", [{}, pytest.param({"RUNCOMFY_TOKEN": "secret-token-3"}, marks=pytest.mark.slow)]
+)
 def test_a_missing_token_is_said(tmp_path: Path, environment: dict[str, str]) -> None:
     """That of the shell is not there at night, and it is not put into the line."""
     (tmp_path / "m.csv").write_text("id,prompt\na,a lake\n")
@@ -211,6 +213,7 @@ texts = st.text(
 STUB = ("/bin/sh", "-c", 'printf "%s\\0" "$@"', "stub")
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.lists(texts, max_size=4))
 def test_any_words_arrive_through_cron_and_sh(words: list[str]) -> None:
     """Whatever a path has in it, the program gets exactly that, or the line is refused."""
