@@ -170,6 +170,7 @@ def card_of(
         "prompt": _prompt(row),
         "columns": dict(row.columns),
         "model": (record.model if record is not None else None) or row.model,
+        "step": cells["step"],
         "error": cells["error"],
         "kind": record.error.kind if record is not None and record.error else "",
         "checks": cells["checks"],

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import pytest_asyncio
 
@@ -323,3 +324,19 @@ async def test_four_hundred_pixels(tab: Tab, tmp_path: Path) -> None:
         width=400, height=800, deviceScaleFactor=1, mobile=False)  # fmt: skip
     await tab.until("innerWidth === 400")
     assert await tab.js("document.documentElement.scrollWidth") <= 400
+
+
+async def test_jobs_of_a_step(tab: Tab, tmp_path: Path) -> None:
+    """If jobs have steps there is a filter for them, and otherwise none."""
+    cards = [card_of(row(n)) | {"step": "still" if n % 2 else "clip"} for n in range(6)]
+    page = Page(title="t", facts="f", batch_id="i", total=6)
+    write_page(tmp_path / "report.html", page, [msgspec.json.encode(one) for one in cards])
+    await tab.open((tmp_path / "report.html").as_uri())
+    await tab.js(
+        "(() => { const s = document.querySelector('[name=step]'); s.value = 'still';"
+        " s.dispatchEvent(new Event('change', { bubbles: true })); })()"
+    )
+    assert await tab.js(ids()) == ["j1", "j3", "j5"]
+
+    await tab.open(write(tmp_path / "other.html", [row(1)]))
+    assert await tab.js("document.querySelector('[name=step]').parentElement.hidden")

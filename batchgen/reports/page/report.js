@@ -99,7 +99,7 @@ function cell(value) {
 // ---- which jobs are shown, in which order
 
 const columnNames = [...new Set(jobs.flatMap((job) => Object.keys(job.columns)))];
-const EXTRA = { state: (job) => job.state, verdict: (job) => markOf(job).verdict || "none", model: (job) => job.model, checks: (job) => job.checks, job: (job) => job.job, error: (job) => job.error };
+const EXTRA = { state: (job) => job.state, step: (job) => job.step ?? "", verdict: (job) => markOf(job).verdict || "none", model: (job) => job.model, checks: (job) => job.checks, job: (job) => job.job, error: (job) => job.error };
 const valueOf = (job, name) => (Object.hasOwn(job.columns, name) ? job.columns[name] : EXTRA[name]?.(job)) ?? "";
 
 function haystack(job) {
@@ -110,7 +110,7 @@ function haystack(job) {
 function matcher() {
   const query = field.q.value.trim().toLowerCase(), at = query.indexOf(":");
   const column = at > 0 && [...columnNames, ...Object.keys(EXTRA)].find((name) => name.toLowerCase() === query.slice(0, at).trim());
-  const wanted = ["state", "verdict", "model"].map((name) => [name, field[name].value]).filter(([, value]) => value);
+  const wanted = ["state", "step", "verdict", "model"].map((name) => [name, field[name].value]).filter(([, value]) => value);
   return (job) => {
     if (field.checks.value === "any" && !job.checks) return false;
     if (field.checks.value === "none" && job.checks) return false;
@@ -427,9 +427,11 @@ function controls() {
   const named = (name, all) => { const found = byValue(jobs, name); return all.map((value) => [value, `${value} (${found.get(value)?.length ?? 0})`]); };
   const states = [...new Set([...data.states, ...jobs.map((job) => job.state)])];
   const models = [...new Set(jobs.map((job) => job.model).filter(Boolean))];
-  const extra = ["state", "verdict", "model", "checks"].filter((name) => !columnNames.includes(name));
+  const steps = [...new Set(jobs.map((job) => job.step).filter(Boolean))];
+  const extra = ["state", ...(steps.length ? ["step"] : []), "verdict", "model", "checks"].filter((name) => !columnNames.includes(name));
   const axes = [...columnNames, ...extra];
   options(field.state, [["", "all"], ...named("state", states)]);
+  options(field.step, [["", "all"], ...steps.map((name) => [name, name])]);
   options(field.verdict, [["", "all"], ["none", "none"], ...WORDS.map((word) => [word, word])]);
   options(field.model, [["", "all"], ...models.map((name) => [name, name])]);
   options(field.checks, [["", "all"], ["any", "with findings"], ["none", "without"]]);
@@ -438,6 +440,7 @@ function controls() {
   options(field.rows, axes.map((name) => [name, name]));
   options(field.columns, axes.map((name) => [name, name]));
   field.model.parentElement.hidden = models.length < 2;
+  field.step.parentElement.hidden = steps.length === 0;
   field.checks.parentElement.hidden = !jobs.some((job) => job.checks);
 }
 
