@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import http.server
+import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -20,6 +23,7 @@ from batchgen.news.metrics_file import RunMetrics, write_metrics
 from batchgen.news.ping import address_for
 from batchgen.news.targets import shown
 from tests.kit import MODEL
+from tests.kit.waiting import wait_until
 
 SECRET = "s3cr3t-path"
 
@@ -304,3 +308,38 @@ def test_the_event_is_added_to_the_path(address: str, event: str, wanted: str) -
 def test_what_is_shown_of_an_address(flag: str, address: str, text: str) -> None:
     """Never user, path or query."""
     assert shown(flag, address) == text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("hangs", [False, True])
+def test_after_a_signal_the_run_ends_within_five_seconds(
+    home: Path, number: int, code: int, hangs: bool
+) -> None:
+    """News included, also if the monitor hangs; it is told how the run ended."""
+    (home / "m.csv").write_text("id,prompt\n" + "".join(f"j{n},a lake\n" for n in range(300)))
+    with monitor(hangs=hangs) as made:
+        words = ["run", "m.csv", "--model", MODEL, "--sandbox", "--quiet", "--ping", made.url]
+        process = subprocess.Popen(
+            [sys.executable, "-m", "batchgen", *words], cwd=home,
+            env={**os.environ, "HOME": str(home)},
+        )  # fmt: skip
+        wait_until(lambda: any((home / "m.run.sandbox" / "outputs").glob("*.png")), "an output")
+        begun_s = time.monotonic()
+        process.send_signal(number)
+        assert process.wait(20) == code
+        assert time.monotonic() - begun_s < 5.5
+        assert [path for path, _ in made.posts] == [f"/{SECRET}/start", f"/{SECRET}/{code}"]
+
+
+@pytest.mark.slow
+def test_a_notification_has_the_contact_sheet(home: Path) -> None:
+    """If the service takes files; it is a JPEG of at most 1 MB."""
+    pytest.importorskip("apprise")
+    with monitor() as made:
+        address = made.url.replace("http://", "json://")
+        assert run(home, "--notify", address, "--notify-on", "always").returncode == 0
+        (picture,) = json.loads(made.posts[0][1])["attachments"]
+        data = base64.b64decode(picture["base64"])
+        assert data.startswith(b"\xff\xd8")
+        assert len(data) <= 1_000_000
