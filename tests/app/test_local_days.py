@@ -49,7 +49,12 @@ def zone(request: pytest.FixtureRequest) -> Iterator[ZoneInfo]:
     time.tzset()
 
 
-@pytest.mark.parametrize(("zone", "day"), CHANGES, indirect=["zone"], ids=str)
+@pytest.mark.parametrize(
+    ("zone", "day"),
+    [*CHANGES[:2], *(pytest.param(*one, marks=pytest.mark.slow) for one in CHANGES[2:])],
+    indirect=["zone"],
+    ids=str,
+)
 @pytest.mark.parametrize("period", ["day", pytest.param("month", marks=pytest.mark.slow)])
 def test_a_budget_holds_by_the_local_date(
     batch: Batch, zone: ZoneInfo, day: str, period: str

@@ -198,12 +198,19 @@ FAULTS: list[tuple[Callable[[Web], None], int, str]] = [
     (odd_redirect, 66, "only https is fetched"),
     (broken_gzip, 66, "ended before it was whole"),
 ]
-each_fault = pytest.mark.parametrize(
-    ("fault", "code", "text"), FAULTS, ids=[one[0].__name__ for one in FAULTS]
-)
 
 
-@each_fault
+def each_fault(*often: str) -> pytest.MarkDecorator:
+    """Range over the faults; those that are not named here are tried in `make test-all` only."""
+    names = [one[0].__name__ for one in FAULTS]
+    cases = [
+        pytest.param(*one, marks=[] if name in often else pytest.mark.slow)
+        for name, one in zip(names, FAULTS, strict=True)
+    ]
+    return pytest.mark.parametrize(("fault", "code", "text"), cases, ids=names)
+
+
+@each_fault("login_page", "short_body", "wrong_status", "endless_redirects")
 def test_nothing_is_submitted(
     tmp_path: Path, web: Web, fault: Callable[[Web], None], code: int, text: str
 ) -> None:
@@ -237,12 +244,7 @@ def api(live: Live) -> dict[str, str]:
     return {"RUNCOMFY_TOKEN": live.token, "RUNCOMFY_MODEL_API_BASE": live.base_url}
 
 
-@pytest.mark.parametrize(
-    ("fault", "code", "text"),
-    [pytest.param(*one, marks=[] if n in (0, 4) else pytest.mark.slow)
-        for n, one in enumerate(FAULTS)],
-    ids=[one[0].__name__ for one in FAULTS],
-)  # fmt: skip
+@each_fault("login_page")
 def test_jobs_in_flight_are_collected_from_the_last_copy(
     tmp_path: Path, web: Web, fault: Callable[[Web], None], code: int, text: str
 ) -> None:
@@ -291,6 +293,7 @@ def test_other_commands_use_the_last_copy(tmp_path: Path, web: Web, command: str
     assert checked.returncode == 66
 
 
+@pytest.mark.slow
 def test_verdicts_on_a_sheet(tmp_path: Path, web: Web) -> None:
     """Review and redo work as with a file."""
     run(tmp_path, web.address())
@@ -340,6 +343,7 @@ def test_errors_name_the_row_of_the_sheet(tmp_path: Path, web: Web) -> None:
     assert (problem["row"], SECRET in done.stdout + done.stderr) == (2, False)
 
 
+@pytest.mark.slow
 def test_a_directory_that_is_not_where_it_was(tmp_path: Path, web: Web) -> None:
     """The ledger of an address is remembered with its directory."""
     with live_sandbox() as live:

@@ -89,6 +89,7 @@ def test_the_token_comes_from_a_file_and_is_not_in_the_line(tmp_path: Path) -> N
     assert run_as_cron(done.stdout.strip()).returncode == 77
 
 
+@pytest.mark.slow
 def test_token_json_is_found_without_a_home(tmp_path: Path) -> None:
     """The line says where it is."""
     (tmp_path / "m.csv").write_text("id,prompt\na,a lake\n")

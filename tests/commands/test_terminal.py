@@ -111,6 +111,7 @@ def test_the_pace_is_one_that_reads_well(home: Path) -> None:
     assert any(re.search(r"\d jobs/(s|min)", line) for line in terminal.lines)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("environment", [{"TERM": "dumb"}, {"NO_COLOR": "1"}])
 def test_plain_terminals(home: Path, environment: dict[str, str]) -> None:
     """A dumb one gets lines and no control character; without colours there are none."""
@@ -135,7 +136,7 @@ def test_quiet_wins_over_verbose(home: Path) -> None:
     assert run(home, 100, "-v", "--quiet").seen == b""
 
 
-@pytest.mark.parametrize("columns", [20, 200])
+@pytest.mark.parametrize("columns", [20, pytest.param(200, marks=pytest.mark.slow)])
 def test_the_watch_fits_and_follows_the_size(home: Path, columns: int) -> None:
     """It never wraps, is drawn again at once if the window changes, and leaves it as it was."""
     watch = start(home, columns, "status", "m.csv", "--sandbox", "--watch", "30")
@@ -153,6 +154,7 @@ def test_the_watch_fits_and_follows_the_size(home: Path, columns: int) -> None:
     os.close(watch.fd)
 
 
+@pytest.mark.slow
 def test_the_watch_in_a_dumb_terminal(home: Path) -> None:
     """Lines, and no control character."""
     watch = start(home, 80, "status", "m.csv", "--sandbox", "--watch", "0.3", TERM="dumb")

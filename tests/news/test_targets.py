@@ -112,7 +112,9 @@ def test_the_environment_names_the_monitor_too(home: Path) -> None:
         assert len(made.posts) == 2
 
 
-@pytest.mark.parametrize("status", [302, 404, 500])
+@pytest.mark.parametrize(
+    "status", [302, *(pytest.param(n, marks=pytest.mark.slow) for n in (404, 500))]
+)
 def test_a_monitor_that_refuses_changes_nothing(home: Path, status: int) -> None:
     """It is one line for each ping, without the secret part, and the exit code is that of the run.
 
@@ -150,7 +152,16 @@ def test_nobody_listens(home: Path) -> None:
     assert not re.search(f"{SECRET}|user|pass|k=v", done.stderr)
 
 
-@pytest.mark.parametrize("address", ["nonsense", "ftp://x/y", "http://", "https://[", "\u00e9"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "nonsense",
+        *(
+            pytest.param(one, marks=pytest.mark.slow)
+            for one in ("ftp://x/y", "http://", "https://[", "\u00e9")
+        ),
+    ],
+)
 def test_what_cannot_be_pinged_is_said(home: Path, address: str) -> None:
     """An address that is not valid stops no run."""
     done = run(home, "--ping", address)
@@ -246,6 +257,7 @@ def test_a_name_of_a_manifest_stays_one_label(tmp_path: Path, name: str) -> None
     assert any(line.startswith("batchgen_last_success") and line.endswith(" 5.0") for line in lines)
 
 
+@pytest.mark.slow
 def test_a_notification_is_sent_for_a_problem_only(home: Path) -> None:
     """Unless `--notify-on always` is given."""
     pytest.importorskip("apprise")
