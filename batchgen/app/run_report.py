@@ -11,7 +11,7 @@ from batchgen.app.command_context import CommandContext
 from batchgen.app.edited_results import keep_edited, note_written
 from batchgen.app.result_files import WORKBOOK_S, rows_of_batch, summary_of, write_result_files
 from batchgen.app.run_end import Comparison, RunEnd
-from batchgen.core.exit_codes import exit_code, reason_texts, worst
+from batchgen.core.exit_codes import exit_code, reason_texts
 from batchgen.core.lifecycle import Records
 from batchgen.core.plan import Plan
 from batchgen.core.reviews import seed_sentence
@@ -105,7 +105,8 @@ class RunReport:
         reasons = list(dict.fromkeys((*outcome.reasons, *breaker, *budget, *defect)))
         code = exit_code(reasons, final, invalid=self.loaded.spool.invalid)
         if self.refused is not None:
-            code = worst((code, self.refused.exit_code)) if reasons else self.refused.exit_code
+            # A signal, a full disk or a rejected token is worse than a sheet that is away.
+            code = self.refused.exit_code if code in (0, 1, 75) else code
             console.insist(f"{self.refused}; jobs in flight were collected from the last copy")
         if StopReason.UNREACHABLE in reasons:
             origin, environment = self.context.api.origin, self.context.environment

@@ -13,7 +13,7 @@ from batchgen.core.stop_reasons import EFFECTS, StopReason
 if TYPE_CHECKING:
     from batchgen.core.plan import Plan
 
-_WORST_FIRST = (129, 130, 143, 77, 74, 69, 66, 65, 75, 1, 0)
+_WORST_FIRST = (129, 130, 143, 77, 74, 69, 75, 1, 0)
 
 STOPPED_EARLY = 75
 SOME_ENDED_BADLY = 1
