@@ -78,7 +78,8 @@ def test_the_token_comes_from_a_file_and_is_not_in_the_line(tmp_path: Path) -> N
     (tmp_path / "m.csv").write_text("id,prompt\na,a lake\n")
     (tmp_path / "env").write_text("# a comment\n\nexport RUNCOMFY_TOKEN='secret-token-1'\n")
     words = ["m.csv", "--at", "02:30", "--model", MODEL, "--env-file", "env"]
-    done = schedule(tmp_path, *words, "--base-url", "http://127.0.0.1:9/v1")
+    there = ["--base-url", "http://127.0.0.1:9/v1", "--wait-for-api", "1s"]
+    done = schedule(tmp_path, *words, *there)
     assert "secret-token-1" not in done.stdout + done.stderr
     assert f"--env-file {tmp_path}/env" in done.stdout
     assert "no token" not in done.stderr
@@ -97,7 +98,7 @@ def test_token_json_is_found_without_a_home(tmp_path: Path) -> None:
     config.mkdir(parents=True)
     (config / "token.json").write_text('{"access_token": "secret-token-2"}')
     done = schedule(
-        tmp_path, "m.csv", "--at", "02:30", "--model", MODEL,
+        tmp_path, "m.csv", "--at", "02:30", "--model", MODEL, "--wait-for-api", "1s",
         XDG_CONFIG_HOME=str(config.parent), RUNCOMFY_MODEL_API_BASE="http://127.0.0.1:9/v1",
     )  # fmt: skip
     assert "secret" not in done.stdout
