@@ -47,6 +47,10 @@ class FetchedManifest:
     note: str = ""
     """What the user should know about it."""
 
+    def is_newer_than(self, other: FetchedManifest) -> bool:
+        """Tell whether these bytes were written later."""
+        return self.path.stat().st_mtime_ns > other.path.stat().st_mtime_ns
+
 
 def fetched_manifest(ref: BatchRef, context: CommandContext) -> FetchedManifest:
     """Return the manifest at an address, which is asked once per command.
@@ -67,14 +71,15 @@ def fetched_manifest(ref: BatchRef, context: CommandContext) -> FetchedManifest:
     return found
 
 
-def kept_manifest(ref: BatchRef, directory: RunDirectory) -> FetchedManifest | None:
-    """Return the copy that the last run kept; None if there is none."""
-    for name in dict.fromkeys(FORMATS.values()):
-        path = directory.manifest_copy(name)
-        if path.is_file():
-            note = f"{ref.shown} could not be used; this is the copy that the last run kept"
-            return FetchedManifest(path, name, note=note)
-    return None
+def kept_manifest(directory: RunDirectory) -> FetchedManifest | None:
+    """Return the copy that the last run kept; None if there is none.
+
+    A crash may have left the copy of an earlier run in another format; the newest is meant.
+    """
+    names = dict.fromkeys(FORMATS.values())
+    copies = [FetchedManifest(directory.manifest_copy(name), name) for name in names]
+    found = [one for one in copies if one.path.is_file()]
+    return max(found, key=lambda one: one.path.stat().st_mtime_ns, default=None)
 
 
 def keep_manifest(fetched: FetchedManifest, directory: RunDirectory) -> None:
@@ -97,7 +102,7 @@ def _fetch(ref: BatchRef) -> FetchedManifest:
     holder = tempfile.NamedTemporaryFile(prefix="batchgen-")  # noqa: SIM115 - closed with its owner
     is_local = is_of_this_machine(ref.manifest)
     try:
-        content_type = from_a_thread(lambda: download(ref.manifest, holder, local=is_local))
+        content_type = from_a_thread(lambda: download(ref.manifest, holder, loopback=is_local))
         holder.flush()
     except DownloadFailed as error:
         raise ManifestNotFound(f"{ref.shown}: {error}") from None

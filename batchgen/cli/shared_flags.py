@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable
 from typing import Never, TypeVar
 
 from batchgen.core.errors import UsageError
+from batchgen.core.manifest_address import shown_address
 from batchgen.core.run_limits import IfLocked, LockedAction, OneOf, parse_if_locked
 from batchgen.core.run_settings import BATCH_SETTINGS, SETTINGS, Group, Setting
 from batchgen.core.units import parse_duration_s
 
 T = TypeVar("T")
+
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
+"""An address in a message: its query may be a key, and so may its user."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -19,7 +24,8 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> Never:
         """Raise `UsageError`."""
-        raise UsageError(f"{message}\nSee: {self.prog} -h")
+        shown = _ADDRESS.sub(lambda found: shown_address(found[0]), message)
+        raise UsageError(f"{shown}\nSee: {self.prog} -h")
 
 
 def typed(parse: Callable[[str], T]) -> Callable[[str], T]:

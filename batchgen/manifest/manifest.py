@@ -8,7 +8,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import BinaryIO, overload
 
 from batchgen.core.errors import (
@@ -272,6 +272,7 @@ class _Opening:
             reader = SettingsReader(tree, self.file, self.problems)
             settings = reader.settings()
             sources = list(self._sources(reader.prompts(), settings))
+        self._refuse_outside_output(settings)
         row_settings = RowSettings.of(settings, options, self.problems)
         schemas = {
             SchemaOrigin.RUN_DIRECTORY: self.pinned,
@@ -341,6 +342,16 @@ class _Opening:
             raise ManifestError([Problem(where, what)])
         allowed = self.options.allow_outside
         return confined(name, self.base_dir, allow_outside=allowed, where=where)
+
+    def _refuse_outside_output(self, settings: ManifestSettings) -> None:
+        place = settings.output.dir or ""
+        if not self.is_fetched or "://" in place:
+            return
+        path = PurePath(place)
+        if path.is_absolute() or ".." in path.parts:
+            what = f"{place!r}: a manifest from an address cannot name files on this machine"
+            what += "; name a directory below the run directory"
+            self.problems.append(Problem(settings.where("output.dir"), what))
 
     def _own_schema(self, settings: ManifestSettings, model: str | None) -> OwnSchema | None:
         if settings.schema is None:

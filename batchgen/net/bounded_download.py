@@ -23,14 +23,14 @@ class DownloadFailed(Exception):
     """The file could not be fetched; the message says why, without the address."""
 
 
-async def download(address: str, file: IO[bytes], *, local: bool) -> str:
+async def download(address: str, file: IO[bytes], *, loopback: bool) -> str:
     """Write the file at an address to `file`, and return its Content-Type, which may be empty.
 
-    `local`: the address names this machine, so plain http and private addresses are allowed.
+    `loopback`: the address names this machine, so its redirects may stay there too.
     Raises `DownloadFailed`, and OSError if `file` cannot be written.
     """
     try:
-        async with asyncio.timeout(WHOLE_S), HttpGet(UrlPolicy(local=local)) as http:
+        async with asyncio.timeout(WHOLE_S), HttpGet(UrlPolicy(loopback=loopback)) as http:
             async with asyncio.timeout(ANSWER_S):
                 response = await http.request(address)
             async with response:

@@ -14,7 +14,7 @@ from typing import Self
 
 from yarl import URL
 
-from batchgen.core.api_base import ApiBase
+from batchgen.core.api_base import ApiBase, is_loopback_host
 
 OUTPUT_HOSTS = ("*.runcomfy.net", "*.runcomfy.com")
 """The hosts of the API's outputs (the vendor's own tool trusts the same two domains)."""
@@ -36,6 +36,8 @@ class UrlPolicy:
 
     local: bool = False
     """Also plain http and private addresses, because the API itself is on this machine."""
+    loopback: bool = False
+    """Also plain http to loopback addresses, and no other private ones."""
     hosts: frozenset[str] | None = None
     """The only hosts allowed; `*.example.com` is a domain with everything below it."""
 
@@ -60,7 +62,8 @@ class UrlPolicy:
             raise Forbidden(f"{shown} is not a valid URL") from None
         if url.user is not None or url.password is not None:
             raise Forbidden(f"the URL has a user name or password in it (host {host!r})")
-        if url.scheme != "https" and not (self.local and url.scheme == "http"):
+        may_be_plain = self.local or (self.loopback and is_loopback_host(host))
+        if url.scheme != "https" and not (may_be_plain and url.scheme == "http"):
             raise Forbidden(f"{url.scheme}://{host}: only https is fetched")
         if not _is_host(host) or _is_odd_address(host):
             raise Forbidden(f"{shown} names no valid host")
@@ -73,6 +76,8 @@ class UrlPolicy:
 
     def check_address(self, host: str) -> None:
         """Raise `Forbidden` for a private address that is written out; names pass."""
+        if self.loopback and is_loopback_host(host.strip("[]")):
+            return
         if not self.local and is_private(host):
             raise Forbidden(f"{host} is an address of a private network")
 

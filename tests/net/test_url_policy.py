@@ -99,3 +99,35 @@ def test_an_address_inside_an_address_decides() -> None:
     assert is_private("2002:a00:1::")
     assert is_private("64:ff9b::a00:1")
     assert not is_private("64:ff9b::808:808")
+
+
+@pytest.mark.parametrize(
+    ("url", "allowed"),
+    [
+        ("http://127.0.0.1:9/a", True),
+        ("http://[::1]:9/a", True),
+        ("http://localhost:9/a", True),
+        ("https://example.com/a", True),
+        ("http://example.com/a", False),
+        ("http://192.168.0.1/a", False),
+        ("https://10.0.0.1/a", False),
+        ("https://169.254.169.254/a", False),
+    ],
+)
+def test_loopback_opens_no_other_private_network(url: str, *, allowed: bool) -> None:
+    """A sheet on this machine may redirect to this machine or a public host, and nowhere else."""
+    policy = UrlPolicy(loopback=True)
+    if allowed:
+        assert str(policy.check(url)) == url
+        return
+    with pytest.raises(Forbidden):
+        policy.check(url)
+
+
+def test_a_name_that_resolves_into_a_private_network_is_refused_beside_loopback() -> None:
+    """The resolved address is checked by the same rule."""
+    policy = UrlPolicy(loopback=True)
+    policy.check_address("127.0.0.1")
+    policy.check_address("::1")
+    with pytest.raises(Forbidden, match="private network"):
+        policy.check_address("192.168.0.1")
