@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from batchgen.app.loading import LoadedBatch, entries_to_pin, load, pin, read_records
@@ -48,6 +48,9 @@ if TYPE_CHECKING:
     from batchgen.core.run_settings import RunSettings
     from batchgen.ledger.lock import RunLock
     from batchgen.system.run_directory import RunDirectory
+
+WORSE_THAN_NO_MANIFEST = frozenset({69, 74, 77, 129, 130, 143})
+"""Exit codes that stay if the manifest could not be fetched either: disk, token, API, signals."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -95,6 +98,17 @@ class BatchRun:
 
         Raises `BatchgenError` if the run cannot begin.
         """
+        try:
+            return await self._execute_locked()
+        except BatchgenError as error:
+            if self._refused is None or error is self._refused:
+                raise
+            if error.exit_code in WORSE_THAN_NO_MANIFEST:
+                self.context.console.insist(f"{self._refused}; jobs in flight were not collected")
+                raise
+            raise _not_collected(self._refused, error) from error
+
+    async def _execute_locked(self) -> int | None:
         lock = None if self.settings.dry_run else await self.lock_wait.take(self.directory)
         try:
             return await self._execute(lock)
@@ -102,6 +116,7 @@ class BatchRun:
             if lock is not None or not self.lock_wait.waits or self.ref.is_stdin:
                 raise
         # Both began this directory at the same moment, and the other process was first.
+        self.context.fetched.clear()  # a sheet may have changed while this run waited
         return await self._execute(await self.lock_wait.take(self.directory))
 
     async def _execute(self, lock: RunLock | None) -> int | None:
@@ -148,6 +163,8 @@ class BatchRun:
         from batchgen.app.page_process import page_beside_run
 
         manifest, is_sandbox = self.ref.manifest, self.ref.sandbox
+        if self.batch.fetched is not None:  # the copy: the page needs no address
+            manifest = str(self.directory.manifest_copy(self.batch.fetched.format))
         return page_beside_run(manifest, self.directory, self.context, sandbox=is_sandbox)
 
     def _say_nothing_to_do(self, records: Records, *, retry: bool) -> int:
@@ -162,6 +179,10 @@ class BatchRun:
         except (ManifestError, ManifestNotFound) as error:
             self._open_copy(error)
         self.settings = self.request.settings(self.batch.manifest.settings)
+        if self._refused is not None:  # all that is in flight is meant, and good rows will do
+            self.settings = replace(self.settings, jobs=(), skip_invalid=True)
+        elif self.ref.is_address:  # its `run:` was not known before
+            self.narrowing.limit = self.settings.limit
         self.context.console.configure(self.settings, self.context.clock)
 
     def _open_copy(self, error: BatchgenError) -> None:
@@ -170,13 +191,15 @@ class BatchRun:
         Raises the error if there is nothing to go on with.
         """
         is_possible = self.ref.is_address and self.directory.has_ledger
-        if not is_possible or self.settings.dry_run or self.request.retry is not None:
+        if not is_possible or self.settings.dry_run:
             raise error
         copy = open_copy(self.ref, self.directory, self.context)
         if copy is None:
             raise error
         self._refused = error
         self.narrowing.limit = 0  # nothing is submitted
+        self.narrowing.unknown_jobs.clear()
+        self.request = replace(self.request, retry=None)
         self.batch = copy
 
     def load(self) -> LoadedBatch:
@@ -351,3 +374,12 @@ class BatchRun:
         if not (final if is_whole else self._scope(self.ledger).whole_plan()).work_left:
             mark_finished(self.directory, policy_of(self.settings))
         return self.end.code
+
+
+def _not_collected(refused: BatchgenError, error: BatchgenError) -> BatchgenError:
+    """Return why the manifest was not fetched, and why nothing could be collected either."""
+    what = f"; jobs in flight were not collected: {error}"
+    if isinstance(refused, ManifestError):
+        refused.way_out = what
+        return refused
+    return ManifestNotFound(f"{refused}{what}")

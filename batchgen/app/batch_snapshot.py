@@ -45,7 +45,7 @@ class BatchSnapshot:
     records: RecordIndex
     loaded: LoadedBatch | None
     note: str = ""
-    """The reason why the manifest is left out; empty if it is not."""
+    """Why the manifest is left out, or its last copy used; empty if it is read as it is."""
 
     def __enter__(self) -> Self:
         return self
@@ -133,7 +133,9 @@ def read_snapshot(ref: BatchRef, context: CommandContext) -> BatchSnapshot:
         on_error.enter_context(loaded)
         records = read_records(batch.directory, loaded.spool)
         on_error.pop_all()
-    return BatchSnapshot(directory=batch.directory, records=records, loaded=loaded)
+    return BatchSnapshot(
+        directory=batch.directory, records=records, loaded=loaded, note=batch.note_on_copy
+    )
 
 
 def _without_manifest(ref: BatchRef, error: BatchgenError) -> BatchSnapshot:

@@ -18,7 +18,7 @@ from batchgen.app.command_context import CommandContext
 from batchgen.app.model_sources import offline_models, online_models
 from batchgen.app.run_directories import RunDirectories, default_directories, named_directories
 from batchgen.app.run_file import recall
-from batchgen.core.errors import BatchgenError, ManifestNotFound
+from batchgen.core.errors import ManifestError, ManifestNotFound
 from batchgen.manifest.manifest import Manifest, open_fetched, open_manifest
 from batchgen.manifest.settings import ManifestSettings
 from batchgen.models.bundled import packaged_models
@@ -39,6 +39,11 @@ class OpenBatch:
     models: ModelRegistry
     directory: RunDirectory
     notes: tuple[str, ...] = ()
+
+    @property
+    def note_on_copy(self) -> str:
+        """Why the copy of the last run stands in for the manifest; empty if it does not."""
+        return "" if self.fetched is None else self.fetched.note
 
     def keep_fetched(self) -> None:
         """Keep the bytes of a manifest at an address for later runs. Raises `LocalIOError`."""
@@ -93,7 +98,7 @@ def open_in(
 
 def open_copy(ref: BatchRef, directory: RunDirectory, context: CommandContext) -> OpenBatch | None:
     """Open the copy of a manifest whose address gave an error; None if no run has kept one."""
-    if kept_manifest(ref, directory) is None:
+    if kept_manifest(directory) is None:
         return None
     return open_in(ref, directory, context)
 
@@ -101,13 +106,16 @@ def open_copy(ref: BatchRef, directory: RunDirectory, context: CommandContext) -
 def _at_address(
     ref: BatchRef, directory: RunDirectory, context: CommandContext, *, fresh: bool
 ) -> FetchedManifest:
-    kept = None if fresh else kept_manifest(ref, directory)
+    kept = None if fresh else kept_manifest(directory)
     try:
-        return fetched_manifest(ref, context)
-    except BatchgenError:
+        fetched = fetched_manifest(ref, context)
+    except (ManifestError, ManifestNotFound) as error:
         if kept is None:
             raise
-        return kept
+        note = f"{error}; the copy that the last run kept is used instead"
+        return replace(kept, note=note)
+    # A watch lasts: a run that has begun since then used a later sheet.
+    return kept if kept is not None and kept.is_newer_than(fetched) else fetched
 
 
 def _stdin() -> BinaryIO:

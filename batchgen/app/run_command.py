@@ -64,6 +64,7 @@ async def _run_all(batch_runs: Iterable[BatchRun], news: CommandNews) -> int:
             continue
         codes.append(code)
         news.signalled_at_s = batch_run.signalled_at_s
+        news.configure(batch_run.settings)  # those of a sheet at an address are known only now
         if batch_run.end is not None:
             news.ends.append((batch_run.directory, batch_run.end))
         if code not in (0, 1) and not batch_run.settings.dry_run:

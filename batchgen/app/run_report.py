@@ -107,7 +107,7 @@ class RunReport:
         if self.refused is not None:
             # A signal, a full disk or a rejected token is worse than a sheet that is away.
             code = self.refused.exit_code if code in (0, 1, 75) else code
-            console.insist(f"{self.refused}; jobs in flight were collected from the last copy")
+            console.insist(f"{self.refused}; {_collected(final.work_left)}")
         if StopReason.UNREACHABLE in reasons:
             origin, environment = self.context.api.origin, self.context.environment
             console.insist(unreachable_text(origin, outcome.silence, environment))
@@ -191,3 +191,10 @@ class RunReport:
 def _seeds(plan: Plan) -> str:
     """Return the warning about jobs to redo whose row fixes a seed; empty if there are none."""
     return seed_sentence(plan.fixed_seeds) if plan.fixed_seeds else ""
+
+
+def _collected(left: int) -> str:
+    """Return what became of the jobs in flight of a run that could not fetch its manifest."""
+    if left:
+        return f"{count_text(left, 'job')} in flight could not be collected yet"
+    return "jobs in flight were collected from the last copy"

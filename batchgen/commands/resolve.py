@@ -55,6 +55,8 @@ async def _resolve(ref: BatchRef, job: str, decision: Decision, lock_wait: LockW
     directories = locate(ref)
     directory = directories.newest()
     batch = open_in(ref, directory, lock_wait.context)
+    if batch.note_on_copy:
+        lock_wait.context.console.say(batch.note_on_copy)
     lock = await lock_wait.take(directory)
     clock = lock_wait.context.clock
     ledger = RunLedger.open_existing(directory.path, clock=clock, lock=lock)

@@ -207,7 +207,7 @@ class StatusWatcher:
             return  # somebody is saving it just now: the rows that were read before will do
         if self._loaded is not None:
             self._loaded.spool.close()
-        self._loaded, self._note = loaded, ""
+        self._loaded, self._note = loaded, batch.note_on_copy
 
     def _leave_out_manifest(self, error: BatchgenError) -> None:
         if not self._directories.newest().has_ledger:

@@ -15,8 +15,10 @@ from pathlib import Path
 import openpyxl
 import pytest
 
+from batchgen.app.address_manifest import kept_manifest
 from batchgen.core.manifest_address import is_web_page, shown_address
 from batchgen.sandbox import SandboxConfig
+from batchgen.system.run_directory import RunDirectory
 from tests.kit import MODEL
 from tests.kit.live import Live, live_sandbox
 
@@ -370,3 +372,94 @@ def test_a_directory_that_is_not_where_it_was(tmp_path: Path, web: Web) -> None:
 def test_what_a_web_page_is(type_: str, begin: bytes, page: bool) -> None:
     """Its first bytes decide, or its type together with a tag."""
     assert is_web_page(type_, begin) is page
+
+
+def test_the_limit_of_a_sheet_holds(tmp_path: Path, web: Web) -> None:
+    """Its `run:` is known only after it was fetched, and counts as that of a file does."""
+    web.type = "application/yaml"
+    web.body = f"model: {MODEL}\nrun: {{limit: 1}}\nprompts: [a, b, c]\n".encode()
+    found = json.loads(run(tmp_path, web.address(), "--json").stdout)
+    assert (found["states"]["downloaded"], found["states"]["pending"]) == (1, 2)
+
+
+@pytest.mark.parametrize("place", ["/tmp/elsewhere", "../elsewhere", "a/../../elsewhere"])
+def test_a_sheet_writes_only_below_the_run_directory(tmp_path: Path, web: Web, place: str) -> None:
+    """An `output.dir` that leads out is refused, and named with its key."""
+    web.type = "application/yaml"
+    web.body = f"model: {MODEL}\noutput: {{dir: {place}}}\nprompts: [a]\n".encode()
+    done = run(tmp_path, web.address())
+    assert done.returncode == 65
+    assert f"{shown_address(web.address())}:2: output.dir: " in done.stderr
+    assert "cannot name files on this machine" in done.stderr
+    assert not (tmp_path / "r.sandbox").exists()
+
+
+@pytest.mark.parametrize("command", ["status", "report", "runs"])
+def test_a_note_says_that_the_copy_is_used(tmp_path: Path, web: Web, command: str) -> None:
+    """With the reason, so that nobody takes yesterday's rows for those of today."""
+    run(tmp_path, web.address())
+    web.status = 500
+    done = batchgen(tmp_path, command, web.address(), "--run-dir", "r", "--sandbox")
+    assert "the server answered 500; the copy that the last run kept is used" in done.stderr
+
+
+@pytest.mark.parametrize("words", [["run", "--job", "nowhere"], ["retry", "--all"]])
+def test_whatever_was_asked_what_is_in_flight_is_collected(
+    tmp_path: Path, web: Web, words: list[str]
+) -> None:
+    """`--job` and `retry` choose what is submitted, and nothing is; a wrong row is in no way."""
+    with live_sandbox(SandboxConfig(duration_min_s=2.5, duration_max_s=2.5)) as live:
+        begin_in_flight(tmp_path, web, live)
+        copy = tmp_path / "r" / "manifest-copy.csv"
+        copy.write_text("id,prompt,scale\na,a lake,\nb,a hill,77\n")
+        web.status = 503
+        flags = ["--run-dir", "r", "--model", MODEL, "--json", *words[1:]]
+        done = batchgen(tmp_path, words[0], web.address(), *flags, **api(live))
+        assert done.returncode == 66, done.stderr
+        assert json.loads(done.stdout)["states"]["downloaded"] == 1
+        assert len(live.audit.requests) == 1
+
+
+@pytest.mark.parametrize(("fault", "code"), [(wrong_status, 66), (login_page, 65)])
+def test_a_copy_that_cannot_be_read_is_named_too(
+    tmp_path: Path, web: Web, fault: Callable[[Web], None], code: int
+) -> None:
+    """The exit code is that of the sheet."""
+    with live_sandbox(SandboxConfig(duration_min_s=2.5, duration_max_s=2.5)) as live:
+        begin_in_flight(tmp_path, web, live)
+        (tmp_path / "r" / "manifest-copy.csv").write_text("id,promt\na,a lake\n")
+        fault(web)
+        words = ["run", web.address(), "--run-dir", "r", "--model", MODEL]
+        done = batchgen(tmp_path, *words, **api(live))
+    assert done.returncode == code, done.stderr
+    assert "jobs in flight were not collected: " in done.stderr
+
+
+def test_a_missing_token_is_worse_than_a_missing_sheet(tmp_path: Path, web: Web) -> None:
+    """It keeps its exit code, and the message has both reasons."""
+    with live_sandbox(SandboxConfig(duration_min_s=2.5, duration_max_s=2.5)) as live:
+        begin_in_flight(tmp_path, web, live)
+        web.status = 503
+        words = ["run", web.address(), "--run-dir", "r", "--model", MODEL]
+        done = batchgen(tmp_path, *words, **api(live) | {"RUNCOMFY_TOKEN": ""})
+    assert done.returncode == 77
+    assert "the server answered 503; jobs in flight were not collected" in done.stderr
+    assert "no token" in done.stderr
+
+
+def test_a_bad_command_line_repeats_no_secret(tmp_path: Path) -> None:
+    """Also if the address is in a place where none belongs."""
+    done = batchgen(tmp_path, "run", "m.csv", f"https://u:{SECRET}@example.com/m?key={SECRET}")
+    assert (done.returncode, SECRET in done.stderr) == (64, False)
+    assert "https://example.com/m" in done.stderr
+
+
+def test_the_newest_copy_counts(tmp_path: Path) -> None:
+    """A crash between writing a copy and removing one in another format leaves both."""
+    directory = RunDirectory(tmp_path)
+    for moment, name in enumerate(("csv", "yaml", "tsv"), 1):
+        directory.manifest_copy(name).write_text("x")
+        os.utime(directory.manifest_copy(name), (moment, moment))
+    found = kept_manifest(directory)
+    assert found is not None
+    assert found.format == "tsv"
