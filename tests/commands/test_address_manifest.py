@@ -382,15 +382,17 @@ def test_the_limit_of_a_sheet_holds(tmp_path: Path, web: Web) -> None:
     assert (found["states"]["downloaded"], found["states"]["pending"]) == (1, 2)
 
 
-@pytest.mark.parametrize("place", ["/tmp/elsewhere", "../elsewhere", "a/../../elsewhere"])
+@pytest.mark.parametrize("place", ["{home}/elsewhere", "../elsewhere", "a/../../elsewhere"])
 def test_a_sheet_writes_only_below_the_run_directory(tmp_path: Path, web: Web, place: str) -> None:
     """An `output.dir` that leads out is refused, and named with its key."""
     web.type = "application/yaml"
-    web.body = f"model: {MODEL}\noutput: {{dir: {place}}}\nprompts: [a]\n".encode()
+    out = place.format(home=tmp_path)
+    web.body = f"model: {MODEL}\noutput: {{dir: {out}}}\nprompts: [a]\n".encode()
     done = run(tmp_path, web.address())
     assert done.returncode == 65
     assert f"{shown_address(web.address())}:2: output.dir: " in done.stderr
     assert "cannot name files on this machine" in done.stderr
+    assert not (tmp_path / "elsewhere").exists()
     assert not (tmp_path / "r.sandbox").exists()
 
 
