@@ -123,7 +123,7 @@ def _may_be_submission(before: JobRecord | None, salvaged: SalvagedFields) -> bo
     if before.state in PAID_FOR:
         return salvaged.fingerprint != before.fingerprint or _is_next_take(before, salvaged)
     return before.state in (JobState.PENDING, JobState.FAILED, JobState.CANCELLED) or (
-        before.state is JobState.IN_DOUBT and salvaged.request_id is not None
+        before.state is JobState.IN_DOUBT and (salvaged.request_id is not None or before.granted)
     )
 
 

@@ -329,6 +329,20 @@ def pays_again(records: RecordIndex, truth: dict[str, JobRecord]) -> set[str]:
     return found
 
 
+def test_a_granted_attempt_whose_intent_was_cut_is_in_doubt(tmp_path: Path) -> None:
+    """The user allowed one more attempt, and what is left of the line may be that attempt."""
+    history = history_of([("a", 0, "f1"), ("a", 3, "f1"), ("a", 3, "f1"), ("a", 0, "f1")])
+    lines = [*history.lines[:-1], history.lines[-1][:42] + b"\n"]
+    write(tmp_path, b"".join(lines))
+
+    repaired(tmp_path)
+    index = replay(RunDirectory(tmp_path).ledger).index
+    assert pays_again(index, history.known) == set()
+    record = index.get("a")
+    assert record is not None
+    assert (record.state, record.attempt, record.granted) == (JobState.IN_DOUBT, 2, False)
+
+
 kinds = st.sampled_from(["cut", "front", "flip", "nul", "hole"])
 hits = st.tuples(st.integers(1, 30), kinds, st.integers(0, 400))
 
