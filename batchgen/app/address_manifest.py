@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import IO, TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
@@ -25,7 +25,7 @@ from batchgen.core.manifest_address import (
     is_of_this_machine,
     is_web_page,
 )
-from batchgen.manifest.formats import FORMATS
+from batchgen.manifest.formats import FORMATS, format_of
 from batchgen.system.files import replacing
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class FetchedManifest:
     holder: IO[bytes] | None = None
     """The temporary file, which exists for as long as this object; None for a kept copy."""
     note: str = ""
-    """What the user should know about it."""
+    """A sentence about it for the user; empty if there is none."""
 
     def is_newer_than(self, other: FetchedManifest) -> bool:
         """Tell whether these bytes were written later."""
@@ -121,9 +121,10 @@ def _fetch(ref: BatchRef) -> FetchedManifest:
 
 
 def _format(ref: BatchRef, content_type: str) -> str:
-    ending = PurePosixPath(unquote(urlsplit(ref.manifest).path)).suffix.lower()
+    path = Path(unquote(urlsplit(ref.manifest).path))
     if wanted := ref.row_options.format:
-        return FORMATS.get(f".{wanted.strip().lower().removeprefix('.')}", wanted)
+        return format_of(path, wanted, ref.shown)
+    ending = path.suffix.lower()
     found = FORMATS.get(ending) or format_of_type(content_type)
     if found is None:
         kind = content_type or "no Content-Type"

@@ -31,7 +31,13 @@ from batchgen.app.run_options import RunRequest, policy_of
 from batchgen.app.run_preparation import Preparation, prepare
 from batchgen.app.run_report import RunReport
 from batchgen.app.run_scope import Narrowing, RunScope
-from batchgen.core.errors import BatchgenError, LockHeld, ManifestError, ManifestNotFound
+from batchgen.core.errors import (
+    WORSE_THAN_NO_MANIFEST,
+    BatchgenError,
+    LockHeld,
+    ManifestError,
+    ManifestNotFound,
+)
 from batchgen.core.plan import Plan
 from batchgen.ledger.history_file import last_run
 from batchgen.ledger.run_ledger import RunLedger
@@ -48,9 +54,6 @@ if TYPE_CHECKING:
     from batchgen.core.run_settings import RunSettings
     from batchgen.ledger.lock import RunLock
     from batchgen.system.run_directory import RunDirectory
-
-WORSE_THAN_NO_MANIFEST = frozenset({69, 74, 77, 129, 130, 143})
-"""Exit codes that stay if the manifest could not be fetched either: disk, token, API, signals."""
 
 
 @dataclass(slots=True, kw_only=True)

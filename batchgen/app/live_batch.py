@@ -46,13 +46,14 @@ class LiveBatch:
         self._signs: tuple[object, ...] = ()
         self._view = read()
         self._timeline = LedgerTimeline(self._view.directory)
+        self._view.timeline = self._timeline.chart()
         self._changed_at = [self._version] * len(self._view.cards)
 
     def page(self) -> bytes:
         """Return the page as it was read last."""
         view = self._view
         page = page_about(
-            view.directory, view.summary, news=view.news, timeline=self._timeline,
+            view.directory, view.summary, news=view.news, timeline=view.timeline,
             live_version=self._version,
         )  # fmt: skip
         text = "".join(page_parts(page, view.cards))
@@ -65,7 +66,7 @@ class LiveBatch:
             view, version = self._view, self._version
             places = [n for n, at in enumerate(self._changed_at) if at > since]
         cards = ",".join(f"[{n},{inert(view.cards[n])}]" for n in places)
-        page = page_about(view.directory, view.summary, news=view.news, timeline=self._timeline)
+        page = page_about(view.directory, view.summary, news=view.news, timeline=view.timeline)
         texts = {"lead": page.facts, "news": page.news, "figures": page.figures}
         total = len(view.cards)
         facts = {"texts": texts, "timeline": page.timeline, "total": total}
@@ -124,13 +125,19 @@ class LiveBatch:
             # Before the files are read: what is written meanwhile is read again.
             signs = self._read_signs()
             try:
-                view = await asyncio.to_thread(self._read)
+                view = await asyncio.to_thread(self._read_whole)
             except BatchgenError:
                 return  # somebody is saving the manifest just now
             self._signs = signs
             async with self._news:
                 self._take(view)
                 self._news.notify_all()
+
+    def _read_whole(self) -> View:
+        """Read the batch, and go on with its timeline; called by one thread at a time."""
+        view = self._read()
+        view.timeline = self._timeline.chart()
+        return view
 
     def _take(self, view: View) -> None:
         before = self._view.cards

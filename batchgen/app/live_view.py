@@ -17,11 +17,13 @@ from batchgen.core.events import OutputFile
 from batchgen.core.lifecycle import JobRecord
 from batchgen.core.output_checks import Measure
 from batchgen.core.summary import Summary
+from batchgen.core.timeline import TimelineChart
 from batchgen.reports.html_report import MAX_CARDS, href_of
 from batchgen.reports.inspection import Inspection
 from batchgen.reports.results_csv import ResultRow
 from batchgen.reports.results_xlsx import PICTURE_PX
 from batchgen.reports.thumbnails import Thumbnails
+from batchgen.system.files import is_directly_in
 from batchgen.system.run_directory import RunDirectory
 
 
@@ -32,7 +34,8 @@ class View:
     directory: RunDirectory
     summary: Summary = field(default_factory=Summary)
     news: str = ""
-    """What the last run said was new."""
+    """The sentence of the last run about what is new."""
+    timeline: TimelineChart | None = None
     cards: list[bytes] = field(default_factory=list)
     records: dict[str, JobRecord | None] = field(default_factory=dict)
     """Every job that a verdict may be about."""
@@ -45,7 +48,7 @@ class View:
         """Tell whether a path of the ledger is in a directory of outputs, and no link is in it."""
         if self.directory.keeps(path):
             return False
-        return any(_is_directly_in(root, path) for root in self.roots)
+        return any(is_directly_in(root, path) for root in self.roots)
 
     def file(self, address: str) -> Path | None:
         """Return the file behind an address of the page; None if it may not be shown any more."""
@@ -53,14 +56,8 @@ class View:
         if path is None or not path.is_file():
             return None
         if path.parent == self.directory.thumbnails:
-            return path if _is_directly_in(self.directory.path, path) else None
+            return path if is_directly_in(self.directory.path, path) else None
         return path if self.may_show(path) else None
-
-
-def _is_directly_in(root: Path, path: Path) -> bool:
-    if not path.is_relative_to(root) or path == root:
-        return False
-    return Path(os.path.realpath(path)) == Path(os.path.realpath(root)) / path.relative_to(root)
 
 
 def read_view(ref: BatchRef, context: CommandContext) -> View:

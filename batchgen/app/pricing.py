@@ -17,7 +17,7 @@ from batchgen.core.errors import ManifestError, Problem, TokenMissing
 from batchgen.core.lifecycle import IN_FLIGHT, JobRecord
 from batchgen.core.model_entry import ModelEntry, NoCatalogueEntry
 from batchgen.core.run_limits import Allowance, ColumnAllowance, Period
-from batchgen.core.suggest import did_you_mean
+from batchgen.core.spreadsheet import column_named
 from batchgen.core.units import local_date, seconds
 from batchgen.ledger.replay import replay
 from batchgen.models.registry import ModelRegistry
@@ -134,7 +134,7 @@ def spending(
 
 @dataclass(frozen=True, slots=True)
 class _WholeAccount:
-    """What counts in one budget."""
+    """One budget, and the charges that count in it."""
 
     period: Period
     budget: Budget
@@ -149,7 +149,7 @@ class _WholeAccount:
 
 @dataclass(frozen=True, slots=True)
 class _ColumnAccount:
-    """What counts in the budgets of the values of one column."""
+    """The budgets of the values of one column, and the charges that count in them."""
 
     period: Period
     budget: ColumnBudget
@@ -209,18 +209,15 @@ def columns_spelled(
 
     Raises `ManifestError` with each column that is not there, as its budgets would never hold.
     """
-    spelled = {name.strip().casefold(): name for name in columns}
-    problems = [
-        Problem(
-            where="--max-cost-by",
-            what=f"there is no column {one.column!r}{did_you_mean(one.column, columns)}",
-        )
-        for one in by_column
-        if one.column.casefold() not in spelled
-    ]
+    found, problems = [], []
+    for one in by_column:
+        try:
+            found.append(replace(one, column=column_named(one.column, columns)))
+        except ValueError as error:
+            problems.append(Problem("--max-cost-by", str(error)))
     if problems:
         raise ManifestError(problems)
-    return tuple(replace(one, column=spelled[one.column.casefold()]) for one in by_column)
+    return tuple(found)
 
 
 def require_prices(jobs: Iterable[Job], price_of: PriceOf, *, manifest: str) -> None:

@@ -23,7 +23,7 @@ from batchgen.core.lifecycle import JobRecord
 from batchgen.ledger.lock import RunLock, at_work
 from batchgen.ledger.replay import follow
 from batchgen.outputs.sidecar import MARKER
-from batchgen.system.files import replace_file
+from batchgen.system.files import is_directly_in, replace_file
 from batchgen.system.run_directory import RunDirectory
 
 _THUMBNAIL = re.compile(r"[0-9a-f]{16,64}(?:-\d+)?\.(?:webp|jpg)|contact-sheet\.jpg")
@@ -31,7 +31,7 @@ _THUMBNAIL = re.compile(r"[0-9a-f]{16,64}(?:-\d+)?\.(?:webp|jpg)|contact-sheet\.
 
 @dataclass(slots=True, kw_only=True)
 class Prunable:
-    """What could go from one directory."""
+    """The files that could be removed from one directory."""
 
     directory: RunDirectory
     skipped: str = ""
@@ -104,15 +104,8 @@ def _outputs(directory: RunDirectory, output_dir: str | None) -> Iterator[tuple[
         if "://" in name or "\0" in name:
             continue  # what is in a bucket stays there
         path = Path(os.path.normpath(directory.path / name))
-        if not directory.keeps(path) and any(_is_directly_in(root, path) for root in roots):
+        if not directory.keeps(path) and any(is_directly_in(root, path) for root in roots):
             yield path, file
-
-
-def _is_directly_in(root: Path, path: Path) -> bool:
-    """Tell whether a path is below a directory, and no link is on the way."""
-    if not path.is_relative_to(root) or path == root:
-        return False
-    return Path(os.path.realpath(path)) == Path(os.path.realpath(root)) / path.relative_to(root)
 
 
 def _thumbnails(directory: RunDirectory) -> list[Path]:

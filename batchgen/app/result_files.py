@@ -15,6 +15,7 @@ from batchgen.core.errors import UsageError
 from batchgen.core.history import durations
 from batchgen.core.lifecycle import JobRecord, Records
 from batchgen.core.summary import Summary
+from batchgen.core.timeline import TimelineChart
 from batchgen.core.units import count_text, duration_text
 from batchgen.ledger.history_file import last_run
 from batchgen.reports.contact_sheet import write_contact_sheet
@@ -134,7 +135,8 @@ def write_result_files(
 
     write_results(directory.results, columns, counted())
     cards = [encoded_card(row, pictures.address) for row in kept]
-    page = page_about(directory, summary, news=news(summary), outages=outages)
+    chart = LedgerTimeline(directory).chart(outages) if summary.jobs <= MAX_CARDS else None
+    page = page_about(directory, summary, news=news(summary), timeline=chart)
     write_page(directory.page, page, cards)
     if summary.jobs <= MAX_ROWS:
         _write_workbook(directory, columns, kept, pictures)
@@ -146,18 +148,16 @@ def page_about(
     summary: Summary,
     *,
     news: str = "",
-    outages: tuple[tuple[float, float], ...] = (),
-    timeline: LedgerTimeline | None = None,
+    timeline: TimelineChart | None = None,
     live_version: int = 0,
 ) -> Page:
     """Return what the page of this batch says beside its cards."""
-    timeline = timeline or LedgerTimeline(directory)
     return Page(
         title=directory.title,
         facts=facts_of(summary),
         news=news,
         figures=figures_of(summary),
-        timeline=timeline.chart(outages) if summary.jobs <= MAX_CARDS else None,
+        timeline=timeline,
         batch_id=batch_id(directory.path),
         total=summary.jobs,
         version=live_version,
@@ -264,7 +264,8 @@ def write_standalone(directory: RunDirectory, rows: Iterable[ResultRow], path: P
     files = sum(len(take.files) for row in kept for take in row.takes)
     embedded = EmbeddedFiles(run_dir=directory.path, files=files)
     cards = [encoded_card(row, href=embedded.address) for row in kept]
-    page = page_about(directory, summary, news=last_news(directory))
+    chart = LedgerTimeline(directory).chart() if summary.jobs <= MAX_CARDS else None
+    page = page_about(directory, summary, news=last_news(directory), timeline=chart)
     write_page(path, page, cards)
     return embedded.count
 

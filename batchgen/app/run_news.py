@@ -18,6 +18,7 @@ from batchgen.app.signals import SignalExit
 from batchgen.core.errors import BatchgenError, LockHeld, TokenMissing
 from batchgen.core.exit_codes import INTERNAL_ERROR
 from batchgen.core.history import jobs_by_state
+from batchgen.core.run_settings import news_targets
 from batchgen.core.units import duration_text
 from batchgen.ledger.history_file import last_run
 from batchgen.ledger.replay import replay
@@ -39,7 +40,7 @@ _MAX_LINES = 12
 
 @dataclass(slots=True, kw_only=True)
 class CommandNews:
-    """What one command has to tell. `ends` is filled in by its runs."""
+    """The news of one command; each of its runs adds its end to `ends`."""
 
     ref: BatchRef
     context: CommandContext
@@ -55,15 +56,16 @@ class CommandNews:
     @classmethod
     def of(cls, ref: BatchRef, request: RunRequest, context: CommandContext) -> CommandNews:
         """Return the news of a command; a dry run tells nobody."""
-        names = ("ping", "notify", "notify_on", "metrics_file")
-        flags = {name: str(request.flags[name]) for name in names if request.flags.get(name)}
+        found = news_targets(request.flags, context.environment)
         targets = None
-        if not request.flags.get("dry_run") and _is_wanted(flags, context):
+        if any(found.values()) and not request.flags.get("dry_run"):
             from batchgen.news.targets import NewsTargets  # loads aiohttp
 
-            targets = NewsTargets.of(
-                flags, context.environment, context.console.insist, context.clock.monotonic_s
-            )
+            targets = NewsTargets(
+                ping=found["ping"], notify=found["notify"],
+                metrics_file=found["metrics_file"], notify_on=request.settings(None).notify_on,
+                say=context.console.insist, monotonic_s=context.clock.monotonic_s,
+            )  # fmt: skip
             with suppress(TokenMissing):
                 targets.redact = context.token().redact
         return cls(ref=ref, context=context, targets=targets)
@@ -168,22 +170,13 @@ class CommandNews:
             if past is not None:
                 ledger = replay(directory.ledger, since=past.ended)
                 comparison.state_then = ledger.index.state_then
-            summary, now_s = (
-                summary_of(comparison.counted(snapshot.rows())),
-                self.context.clock.now_s(),
-            )
+            summary = summary_of(comparison.counted(snapshot.rows()))
+        now_s = self.context.clock.now_s()
         return directory, RunEnd(
             summary=summary, sentence=comparison.text(summary, now_s=now_s),
             changes=comparison.changes, code=error.exit_code, reasons=(error.reason,),
             begun_s=self._begun_s, ended_s=now_s,
         )  # fmt: skip
-
-
-def _is_wanted(flags: dict[str, str], context: CommandContext) -> bool:
-    variables = ("BATCHGEN_PING", "BATCHGEN_NOTIFY", "BATCHGEN_METRICS_FILE")
-    return any(flags.get(name) for name in ("ping", "notify", "metrics_file")) or any(
-        context.environment.get(variable) for variable in variables
-    )
 
 
 def _outcome(code: int) -> str:

@@ -11,6 +11,7 @@ from batchgen.app.command_context import CommandContext
 from batchgen.app.edited_results import keep_edited, note_written
 from batchgen.app.result_files import WORKBOOK_S, rows_of_batch, summary_of, write_result_files
 from batchgen.app.run_end import Comparison, RunEnd
+from batchgen.core.errors import WORSE_THAN_NO_MANIFEST
 from batchgen.core.exit_codes import exit_code, reason_texts
 from batchgen.core.lifecycle import Records
 from batchgen.core.plan import Plan
@@ -105,8 +106,7 @@ class RunReport:
         reasons = list(dict.fromkeys((*outcome.reasons, *breaker, *budget, *defect)))
         code = exit_code(reasons, final, invalid=self.loaded.spool.invalid)
         if self.refused is not None:
-            # A signal, a full disk or a rejected token is worse than a sheet that is away.
-            code = self.refused.exit_code if code in (0, 1, 75) else code
+            code = code if code in WORSE_THAN_NO_MANIFEST else self.refused.exit_code
             console.insist(f"{self.refused}; {_collected(final.work_left)}")
         if StopReason.UNREACHABLE in reasons:
             origin, environment = self.context.api.origin, self.context.environment

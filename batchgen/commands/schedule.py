@@ -9,12 +9,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import batchgen.system.environment as environment_
 from batchgen.app.batch_ref import BatchRef
 from batchgen.app.command_context import CommandContext
 from batchgen.app.loading import load
 from batchgen.app.open_batch import open_newest
 from batchgen.core.errors import LocalIOError, TokenMissing, UsageError
+from batchgen.core.manifest_address import is_address
 from batchgen.core.run_settings import SETTINGS
 from batchgen.reports.schedule_texts import (
     MAX_CRON_CHARACTERS,
@@ -25,13 +25,14 @@ from batchgen.reports.schedule_texts import (
     systemd_timer,
     unquotable,
 )
+from batchgen.system import environment as machine
 from batchgen.system.files import replace_file
 
-OWN_FLAGS = {"--at": 1, "--days": 1, "--systemd": 1, "--launchd": 1, "--env-file": 1}
-"""The flags that are not those of `run`, and how many words follow each."""
+OWN_FLAGS = ("--at", "--days", "--systemd", "--launchd", "--env-file")
+"""Flags that are not passed on as they are; a word follows each."""
 PATH_FLAGS = ("--run-dir", "--log-file", "--metrics-file")
 CARRIED = ("HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "TZ")
-"""What decides where the token and the memory of this user are, and when a day ends."""
+"""Variables that decide where the token and the data of the user are, and when a day ends."""
 
 
 def handle(args: argparse.Namespace, context: CommandContext) -> int:
@@ -68,21 +69,20 @@ def _env_file(name: str | None) -> _EnvFile | None:
     if name is None:
         return None
     path = Path(name).absolute()
-    return _EnvFile(path, environment_.read_env_file(path))
+    return _EnvFile(path, machine.read_env_file(path))
 
 
 def _schedule(
     args: argparse.Namespace, context: CommandContext, env_file: _EnvFile | None
 ) -> Schedule:
-    manifest = args.manifest
-    if "://" not in manifest:
-        manifest = str(Path(manifest).absolute())
+    ref = BatchRef.of(args)
+    manifest = ref.manifest if ref.is_address else str(Path(ref.manifest).absolute())
     words = ["run", manifest, *_run_flags(args.words, args.manifest)]
     if "--quiet" not in words:
         words.append("--quiet")
     if env_file is not None:
         words += ["--env-file", str(env_file.path)]
-    base = context.environment.get(environment_.BASE_URL_VARIABLE)
+    base = context.environment.get(machine.BASE_URL_VARIABLE)
     if base and args.base_url is None and not args.sandbox:
         words += ["--base-url", base]
     return Schedule(
@@ -123,7 +123,7 @@ def _carried(context: CommandContext) -> Iterator[tuple[str, str]]:
     for name in CARRIED:
         if value := context.environment.get(name):
             yield name, value
-    token_file = environment_.token_file(context.environment)
+    token_file = machine.token_file(context.environment)
     if token_file is not None:
         yield "RUNCOMFY_CONFIG_DIR", str(token_file.parent.absolute())
     package = str(Path(__file__).parents[2])
@@ -132,10 +132,10 @@ def _carried(context: CommandContext) -> Iterator[tuple[str, str]]:
 
 
 def _token_notes(context: CommandContext, env_file: _EnvFile | None) -> Iterator[str]:
-    names = environment_.TOKEN_VARIABLES
+    names = machine.TOKEN_VARIABLES
     if env_file is not None and any(env_file.values.get(name) for name in names):
         return
-    if environment_.token_file(context.environment) is not None:
+    if machine.token_file(context.environment) is not None:
         return
     try:
         context.token()
@@ -201,7 +201,7 @@ def _write_launchd(planned: Schedule, name: Path, context: CommandContext) -> No
 
 def _home_of(planned: Schedule) -> str:
     """Return the directory of the manifest, or that of the user for one at an address."""
-    if "://" in planned.manifest:
+    if is_address(planned.manifest):
         return planned.environment.get("HOME", "/")
     return str(Path(planned.manifest).parent)
 

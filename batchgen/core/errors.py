@@ -160,6 +160,10 @@ class ManifestNotFound(BatchgenError):
     reason = "manifest not found"
 
 
+WORSE_THAN_NO_MANIFEST = frozenset({69, 70, 74, 77, 129, 130, 143})
+"""Exit codes that stay if the manifest could not be fetched either: API, disk, token, signals."""
+
+
 class ServiceUnreachable(BatchgenError):
     """The API did not answer, so nothing could be done."""
 

@@ -26,7 +26,7 @@ _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Su
 
 
 class Changes(msgspec.Struct, kw_only=True):
-    """What is new since the end of the last run; the keys of `new` in the contract."""
+    """Counts of what is new since the end of the last run: the keys of `new` in history.jsonl."""
 
     done: int = 0
     """Downloaded now and not then, including the healed."""
@@ -69,7 +69,7 @@ class PastRun(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     outages: tuple[tuple[str, str], ...] = ()
     """When the API gave no answer, from and to."""
     sentence: str = ""
-    """What the run said was new."""
+    """The sentence of the run about what is new."""
 
     def as_json(self) -> dict[str, object]:
         """Return the line with every key that the contract names."""

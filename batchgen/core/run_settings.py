@@ -278,6 +278,20 @@ class RunSettings:
 # fmt: on
 
 
+NEWS_TARGETS = ("ping", "notify", "metrics_file")
+
+
+def news_targets(
+    flags: Mapping[str, object], environment: Mapping[str, str]
+) -> dict[str, str | None]:
+    """Return where news go, by the names of the settings: a flag, or else `BATCHGEN_<NAME>`."""
+    found = {
+        name: flags.get(name) or environment.get(f"BATCHGEN_{name.upper()}")
+        for name in NEWS_TARGETS
+    }
+    return {name: str(value) if value else None for name, value in found.items()}
+
+
 SECRET_FLAGS = ("--ping", "--notify")
 """Flags whose values are secrets, so that no message repeats them."""
 

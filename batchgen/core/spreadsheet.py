@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Container, Sequence
 
+from batchgen.core.suggest import did_you_mean
+
 OUR_WORDS = ("prompt", "id", "model", "repeat", "enabled")
 """The columns of a manifest that mean the same for every model."""
 RESULT_COLUMNS = (
@@ -21,6 +23,18 @@ PREVIEW = "preview"
 _VERSIONS = (RESULT_COLUMNS, RESULT_COLUMNS[:10])
 """The added columns of this version, and of those before it."""
 _PREFIX = "input."
+
+
+def column_named(name: str, columns: Sequence[str]) -> str:
+    """Return a column as the spreadsheet spells it; upper or lower case does not matter.
+
+    Raises ValueError, with a sentence, if there is none of that name.
+    """
+    wanted = name.strip().casefold()
+    found = next((one for one in columns if one.strip().casefold() == wanted), None)
+    if found is None:
+        raise ValueError(f"there is no column {name!r}{did_you_mean(name, columns)}")
+    return found
 
 
 def carried_names(names: Sequence[str]) -> list[str]:

@@ -28,7 +28,7 @@ _KINDS = {
 
 
 class TimelineChart(msgspec.Struct, frozen=True, kw_only=True):
-    """What is drawn: for evenly spaced moments from begin to end, the number of jobs."""
+    """The numbers of the drawing: of jobs, at evenly spaced moments from begin to end."""
 
     begin_s: float
     """In seconds since 1970, like `end_s` and the outages."""

@@ -245,7 +245,8 @@ class RecordIndex:
             self._end = max(self._end, offset)  # while reading: every earlier line is whole
             self._keep_output(row)
             self._hashes[row] = fingerprint_hash
-        self._keep_state(row)
+        if self._mark:
+            self._keep_state(row)
         self._offsets[row] = offset
         self._codes[row] = _CODES[record.state]
         # Most lines of a job say nothing new about its model and its money.

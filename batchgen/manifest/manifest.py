@@ -258,7 +258,7 @@ class _Opening:
     pinned: SchemaSource | None
     problems: list[Problem] = field(default_factory=list)
     is_fetched: bool = False
-    """Whether it comes from an address, so that it may name no file of this machine."""
+    """True for a manifest from an address, which may name no file of this machine."""
 
     def manifest(self) -> Manifest:
         """Return the manifest, or raise for what is wrong with its settings."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -57,24 +57,6 @@ class NewsTargets:
     """Takes the token out of a text."""
     monotonic_s: Callable[[], float]
     _start: _Call | None = field(default=None, init=False)
-
-    @classmethod
-    def of(
-        cls,
-        flags: Mapping[str, str],
-        environment: Mapping[str, str],
-        say: Say,
-        monotonic_s: Callable[[], float],
-    ) -> NewsTargets:
-        """Return the targets that flags name, or else the environment."""
-
-        def one(name: str) -> str | None:
-            return flags.get(name) or environment.get(f"BATCHGEN_{name.upper()}") or None
-
-        return cls(
-            ping=one("ping"), notify=one("notify"), metrics_file=one("metrics_file"),
-            notify_on=flags.get("notify_on", PROBLEM), say=say, monotonic_s=monotonic_s,
-        )  # fmt: skip
 
     def begin(self) -> None:
         """Tell the monitor that a run begins; waits for nothing."""

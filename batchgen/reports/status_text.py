@@ -11,7 +11,7 @@ import msgspec
 from batchgen.core.errors import ManifestError, Problem
 from batchgen.core.history import Changes, durations, jobs_by_state
 from batchgen.core.lifecycle import JobState
-from batchgen.core.suggest import did_you_mean
+from batchgen.core.spreadsheet import column_named
 from batchgen.core.summary import Summary
 from batchgen.core.units import count_text, duration_text, seconds, size_text
 from batchgen.reports.results_csv import INVALID, ResultRow
@@ -121,12 +121,10 @@ class StatusByColumn:
     @classmethod
     def of(cls, column: str, columns: Sequence[str]) -> StatusByColumn:
         """Return empty totals. Raises `ManifestError` if the manifest has no such column."""
-        wanted = column.strip().casefold()
-        found = next((one for one in columns if one.strip().casefold() == wanted), None)
-        if found is None:
-            what = f"there is no column {column!r}{did_you_mean(column, columns)}"
-            raise ManifestError([Problem("--by", what)])
-        return cls(found)
+        try:
+            return cls(column_named(column, columns))
+        except ValueError as error:
+            raise ManifestError([Problem("--by", str(error))]) from None
 
     def count_all(self, rows: Iterable[ResultRow]) -> None:
         """Count rows; a job whose row has gone has no value."""

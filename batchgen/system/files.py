@@ -74,6 +74,13 @@ def make_below(path: Path, root: Path) -> None:
     path.mkdir(parents=True, exist_ok=True)
 
 
+def is_directly_in(root: Path, path: Path) -> bool:
+    """Tell whether a path is below a directory, and no link is on the way."""
+    if not path.is_relative_to(root) or path == root:
+        return False
+    return Path(os.path.realpath(path)) == Path(os.path.realpath(root)) / path.relative_to(root)
+
+
 @contextmanager
 def replacing(path: Path, *, durable: bool = True) -> Iterator[IO[bytes]]:
     """Open a new file, which replaces `path` when the block ends. Raises OSError.

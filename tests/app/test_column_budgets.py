@@ -7,19 +7,15 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from batchgen.app import paying_run
-from batchgen.app.command_context import CommandContext
 from batchgen.core.api_answers import Broke, Produced
 from batchgen.core.events import ErrorKind, JobError
 from batchgen.core.units import local_date, seconds
-from tests.app.test_decisions import LOST, Batch
-from tests.app.test_money_machine import Disk, public_addresses
+from tests.app.test_decisions import LOST, Batch, outputs_in_memory
 from tests.kit.live import Done
 from tests.kit.world import DAY_S
 
@@ -55,11 +51,7 @@ class Clients(Batch):
 @pytest.fixture
 def batch(tmp_path: Path) -> Iterator[Clients]:
     """A batch whose outputs are stored in memory."""
-    disk = Disk()
-    with (
-        patch.object(paying_run, "store_of", lambda *_, **__: disk),
-        patch.object(CommandContext, "addresses_of", public_addresses),
-    ):
+    with outputs_in_memory() as disk:
         made = Clients(tmp_path, disk)
         made.cost(0.03)
         yield made
@@ -210,11 +202,7 @@ def test_no_sequence_passes_a_cap(
     """
     path = tmp_path / str(number) / str(len(list(tmp_path.rglob("m.csv"))))
     path.mkdir(parents=True)
-    disk = Disk()
-    with (
-        patch.object(paying_run, "store_of", lambda *_, **__: disk),
-        patch.object(CommandContext, "addresses_of", public_addresses),
-    ):
+    with outputs_in_memory() as disk:
         batch = Clients(path, disk)
         for one in nights:
             _play(batch, one)

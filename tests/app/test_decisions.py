@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import permutations
 from pathlib import Path
 from typing import Any
@@ -91,14 +92,21 @@ class Batch:
         self.api.on_submit = answer
 
 
-@pytest.fixture
-def batch(tmp_path: Path) -> Iterator[Batch]:
-    """A batch of one row, whose outputs are stored in memory."""
+@contextmanager
+def outputs_in_memory() -> Iterator[Disk]:
+    """Let every run of this block store its outputs in memory."""
     disk = Disk()
     with (
         patch.object(paying_run, "store_of", lambda *_, **__: disk),
         patch.object(CommandContext, "addresses_of", public_addresses),
     ):
+        yield disk
+
+
+@pytest.fixture
+def batch(tmp_path: Path) -> Iterator[Batch]:
+    """A batch of one row, whose outputs are stored in memory."""
+    with outputs_in_memory() as disk:
         yield Batch(tmp_path, disk)
 
 

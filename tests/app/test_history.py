@@ -6,16 +6,12 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import pytest
 
-from batchgen.app import paying_run
-from batchgen.app.command_context import CommandContext
 from batchgen.core.api_answers import Broke
 from batchgen.core.events import ErrorKind, JobError
-from tests.app.test_decisions import Batch
-from tests.app.test_money_machine import Disk, public_addresses
+from tests.app.test_decisions import Batch, outputs_in_memory
 from tests.kit.live import Done
 from tests.kit.world import DAY_S
 
@@ -52,11 +48,7 @@ class Nights(Batch):
 @pytest.fixture
 def batch(tmp_path: Path) -> Iterator[Nights]:
     """A batch of one row, whose outputs are stored in memory."""
-    disk = Disk()
-    with (
-        patch.object(paying_run, "store_of", lambda *_, **__: disk),
-        patch.object(CommandContext, "addresses_of", public_addresses),
-    ):
+    with outputs_in_memory() as disk:
         yield Nights(tmp_path, disk)
 
 

@@ -13,11 +13,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from batchgen.app import paying_run
-from batchgen.app.command_context import CommandContext
 from batchgen.core.units import seconds
-from tests.app.test_decisions import Batch
-from tests.app.test_money_machine import Disk, public_addresses
+from tests.app.test_decisions import Batch, outputs_in_memory
 
 CHANGES = [
     ("Europe/Berlin", "2027-03-28"),
@@ -31,11 +28,7 @@ CHANGES = [
 @pytest.fixture
 def batch(tmp_path: Path) -> Iterator[Batch]:
     """A batch whose outputs are stored in memory."""
-    disk = Disk()
-    with (
-        patch.object(paying_run, "store_of", lambda *_, **__: disk),
-        patch.object(CommandContext, "addresses_of", public_addresses),
-    ):
+    with outputs_in_memory() as disk:
         yield Batch(tmp_path, disk)
 
 

@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.kit import MODEL
 from tests.kit.holding import held
+from tests.kit.served import MODEL, batchgen
 
 DAYS = ("2026-11-20", "2026-11-21", "2026-11-22")
-
-
-def batchgen(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    """Run a command in a process of its own."""
-    return subprocess.run(
-        [sys.executable, "-m", "batchgen", *words], cwd=home,
-        env={**os.environ, "HOME": str(home)}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
 
 
 def run(home: Path, day: str, *words: str) -> subprocess.CompletedProcess[str]:

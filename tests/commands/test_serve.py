@@ -184,3 +184,17 @@ def test_a_run_from_stdin_cannot_serve(tmp_path: Path) -> None:
     done = batchgen(tmp_path, "run", "-", "--format", "csv", "--run-dir", "r", "--serve")
     assert done.returncode == 64
     assert "give a file, not -" in done.stderr
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="it reads /proc")
+def test_the_page_of_a_run_has_no_token(tmp_path: Path) -> None:
+    """The server beside a run needs none, so it is not in its environment either."""
+    (tmp_path / "m.csv").write_text(ROWS)
+    process, line = begin_serving_run(tmp_path, RUNCOMFY_TOKEN="token-of-this-test")
+    with process:
+        assert line
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        environments = [Path(f"/proc/{one}/environ").read_bytes() for one in children]
+        assert environments
+        assert not any(b"token-of-this-test" in one for one in environments)
+        process.terminate()
