@@ -625,9 +625,11 @@ class MoneyMachine(RuleBasedStateMachine):
         for ledger in self.ledgers() if amount else ():
             posts: dict[tuple[str, str], dict[str, Any]] = {}
             for line in self.lines_of(ledger):
-                if "by" not in line or "adopted_by" in line:
+                if "by" not in line:
                     continue
                 posts[line["job"], line["submitted_at"]] = line
+                if "adopted_by" in line:  # it counts under its new name
+                    del posts[line["job"], line["submitted_at"]]
                 if line["state"] == "submitting":
                     same = [
                         one for one in posts.values()
