@@ -100,6 +100,14 @@ class Ledger(Records, Protocol):
         ...
 
 
+class AddressCheck(Protocol):
+    """A look at addresses before they are sent to the API. Costs nothing."""
+
+    async def is_gone(self, url: str) -> bool:
+        """Tell whether an address has expired: it answers 403, 404 or 410."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilesSaved:
     """Every output is on disk."""

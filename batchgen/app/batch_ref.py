@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,6 +62,13 @@ class BatchRef:
     def shown(self) -> str:
         """The manifest for messages and files: of an address not what may be a secret."""
         return shown_address(self.manifest) if self.is_address else self.manifest
+
+    def command_line(self, command: str) -> str:
+        """Return the line with which another command looks at the same batch."""
+        words = ["batchgen", command, self.shown]
+        if self.run_dir is not None:
+            words += ["--run-dir", str(self.run_dir)]
+        return shlex.join([*words, *(["--sandbox"] if self.sandbox else [])])
 
     @property
     def is_stdin(self) -> bool:

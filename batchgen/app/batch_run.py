@@ -131,7 +131,7 @@ class BatchRun:
             self.open()
             stack.enter_context(self.load())
             if self.settings.dry_run or not self.directory.has_ledger:
-                records = read_records(self.directory, self.loaded.spool)
+                records = read_records(self.directory, self.loaded)
                 if self.settings.dry_run:
                     return self.show_plan(await self.plan_of(records), records)
                 if not self.has_new_jobs(records):
@@ -269,7 +269,8 @@ class BatchRun:
     def _report_of(self, records: Records) -> RunReport:
         return RunReport(
             context=self.context, directory=self.directory, loaded=self.loaded, records=records,
-            command_line=self._resuming_command, as_json=self.settings.json,
+            command_line=self._resuming_command, serve_line=self.ref.command_line("serve"),
+            as_json=self.settings.json,
             comparison=self._comparison, refused=self._refused,
             begun_with=self._scope(records).begun_with(),
         )  # fmt: skip
@@ -313,7 +314,9 @@ class BatchRun:
     async def prepare(self) -> bool:
         """Settle what is to be settled before the plan; False if `retry` finds nothing to retry."""
         preparation = Preparation(
-            run_dir=self.directory.path, ledger=self.ledger, batch=self.loaded.spool,
+            run_dir=self.directory.path, ledger=self.ledger, rows=self.loaded.spool,
+            batch=self.loaded.batch(self.ledger, policy_of(self.settings)),
+            has_steps=bool(self.loaded.manifest.settings.steps),
             console=self.context.console, now_s=self.context.clock.now_s(),
             output_dir=self.loaded.manifest.settings.output.dir,
             repair=self.settings.repair, retry=self.request.retry, limit=self.narrowing.limit,
@@ -351,7 +354,7 @@ class BatchRun:
         if (self.settings.max_cost or self._by_column) and plan.unpriced:
             require_prices(selected.jobs(), prices, manifest=self.ref.shown)
         budgets = spending(
-            self.settings.max_cost, self._by_column, rows=self.loaded.spool.jobs,
+            self.settings.max_cost, self._by_column, rows=self.loaded.batch(self.ledger).jobs,
             own=self.ledger, others=self.series.others(self.directory),
             now_s=self.context.clock.now_s(), price_of=prices,
         )  # fmt: skip

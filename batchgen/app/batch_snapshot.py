@@ -58,7 +58,7 @@ class BatchSnapshot:
         """Yield every job of the results, in their order."""
         if self.loaded is None:
             return rows_of_ledger(self.records)
-        return rows_of_batch(self.loaded.spool, self.records)
+        return rows_of_batch(self.loaded, self.records)
 
     def summary(self) -> Summary:
         """Return the totals of the results."""
@@ -79,7 +79,7 @@ class BatchSnapshot:
             return summary_of(rows_of_ledger(records))
         spool = self.loaded.spool
         names = with_present_names(first_jobs(directory), spool)
-        return summary_of(rows_of_batch(spool, records, names))
+        return summary_of(rows_of_batch(self.loaded, records, names))
 
     def eta_s(self, summary: Summary, *, now_s: float) -> float | None:
         """Return the seconds until the rest has ended; None if no job has ended lately."""
@@ -131,7 +131,7 @@ def read_snapshot(ref: BatchRef, context: CommandContext) -> BatchSnapshot:
         return _without_manifest(ref, error)
     with ExitStack() as on_error:
         on_error.enter_context(loaded)
-        records = read_records(batch.directory, loaded.spool)
+        records = read_records(batch.directory, loaded)
         on_error.pop_all()
     return BatchSnapshot(
         directory=batch.directory, records=records, loaded=loaded, note=batch.note_on_copy

@@ -9,11 +9,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from batchgen.app.chained_batch import ChainedBatch
 from batchgen.app.spool import Spool, SpooledRow
 from batchgen.core.adoption import adoptions
 from batchgen.core.errors import Cause, ManifestError, Problem
 from batchgen.core.jobs import Batch, Job, Where
+from batchgen.core.lifecycle import Records
 from batchgen.core.model_entry import ModelEntry
+from batchgen.core.plan import Policy
 from batchgen.core.problem_list import ProblemList
 from batchgen.core.schema.values import InvalidValue
 from batchgen.core.units import as_text, count_text
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     from batchgen.models.registry import ModelRegistry
     from batchgen.system.run_directory import RunDirectory
 
+_USUAL_POLICY = Policy()
 DEFAULT_NAME = "{{ id }}-{{ index }}"
 
 _INDEX, _TAKE = "\ue000", "\ue001"
@@ -106,6 +110,12 @@ class LoadedBatch:
         selection = self.manifest.selection
         return selection.matches_state if selection and selection.state_conditions else None
 
+    def batch(self, records: Records, policy: Policy = _USUAL_POLICY) -> Batch:
+        """Return every job of every step, by these records."""
+        if not self.manifest.settings.steps:
+            return self.spool
+        return ChainedBatch(self.spool, records, policy)
+
     def require_valid(self, *, skip_invalid: bool) -> None:
         """Raise `ManifestError` if anything is wrong that may not be left out."""
         may_skip = self.spool.valid and not self.fatal
@@ -146,13 +156,14 @@ def _read_rows(loaded: LoadedBatch) -> None:
             _add_bad(loaded, bad)
         else:
             loaded.models[row.model] = None
+            loaded.models.update((one.model, None) for one in row.steps)
             loaded.problems.add_good_row(row.where.file)
             loaded.good_rows += row.where != last
             last = row.where
             if loaded.spool.keeps:
                 loaded.spool.add(_spooled(row))
             else:
-                loaded.spool.count_valid()
+                loaded.spool.count_valid(row)
     if loaded.problems.has(Cause.REPEATED_ID):
         loaded.problems.say_more(Cause.REPEATED_ID, loaded.manifest.hint_at_unique_ids())
     if not (loaded.spool.valid or loaded.problems or loaded.manifest.selection):
@@ -184,6 +195,8 @@ def _spooled(job: Job) -> SpooledRow:
         job.where.row,
         dict(job.columns),
         fingerprint=job.fingerprint,
+        step=job.step,
+        steps=job.steps,
     )
 
 
@@ -221,12 +234,17 @@ def records_of(directory: RunDirectory) -> RecordIndex:
     return records
 
 
-def read_records(directory: RunDirectory, batch: Batch) -> RecordIndex:
+def read_records(directory: RunDirectory, loaded: LoadedBatch) -> RecordIndex:
     """Return the records of a directory; rows that got an id have the job of their input."""
     records = records_of(directory)
-    records.recognise(batch)
-    for old, new in adoptions(batch, records).now:
-        records.adopt(old, new)
+    records.recognise(loaded.spool)
+    batch = loaded.batch(records)
+    # The job of a step is known by those before it, so each step is found after the one before it.
+    while found := adoptions(batch, records).now:
+        for old, new in found:
+            records.adopt(old, new)
+        if not loaded.manifest.settings.steps:
+            break
     return records
 
 

@@ -163,6 +163,6 @@ def with_sidecars(
     if not wanted:
         return store, observer
     inputs = SubmittedInputs(
-        batch=loaded.spool, records=records, run_dir=store.run_dir, then=observer
+        batch=loaded.batch(records), records=records, run_dir=store.run_dir, then=observer
     )
     return SidecarStore(store=store, records=records, inputs=inputs), inputs

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import defaultdict
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -19,10 +19,12 @@ from batchgen.app.run_options import limits_of, policy_of
 from batchgen.app.signals import signals_stop
 from batchgen.core.errors import ServiceUnreachable
 from batchgen.core.jobs import Batch
-from batchgen.core.plan import Plan
+from batchgen.core.plan import Disposition, Plan
 from batchgen.core.polling.durations import past_duration_s
 from batchgen.core.stop_reasons import StopReason
-from batchgen.net.url_policy import is_private
+from batchgen.net.address_check import HttpAddressCheck
+from batchgen.net.http_get import HttpGet
+from batchgen.net.url_policy import UrlPolicy, is_private
 from batchgen.reports.progress import TICK_S, Tally
 from batchgen.runner.runner import Outcome, Runner
 
@@ -134,7 +136,8 @@ async def build_runner(run: PayingRun, plan: Plan) -> AsyncIterator[Runner]:
 
     Raises `TokenMissing`, and `LocalIOError` if the outputs cannot be written.
     """
-    clock, settings, to_do = run.context.clock, run.settings, plan.work_left
+    clock, settings = run.context.clock, run.settings
+    to_do = plan.work_left + plan.counts[Disposition.WAITS_FOR_STEP]
     policy = policy_of(settings)
     client = run.remote.client()
     tally = Tally(total=to_do, download=policy.download)
@@ -154,18 +157,32 @@ async def build_runner(run: PayingRun, plan: Plan) -> AsyncIterator[Runner]:
         )
         async with (
             client as api, store, early_thumbnails(run.directory, observer) as watching,
+            address_check(run) as addresses,
             _moving(progress, clock),
         ):  # fmt: skip
             runner = Runner(
                 api=api, ledger=run.ledger, outputs=outputs, clock=clock, observer=watching,
                 policy=policy, rng=random.Random(), spending=run.spending,
-                adopt_later=run.adopt_later,
+                adopt_later=run.adopt_later, addresses=addresses,
+                has_new_reviews=_news_of_reviews(run),
                 limits=limits_of(settings, begun_s=clock.monotonic_s(), jobs=to_do),
             )  # fmt: skip
             tally.limited_by = runner.limited_by
             _recall_durations(runner, run)
             with signals_stop(runner.stop):
                 yield runner
+
+
+@asynccontextmanager
+async def address_check(run: PayingRun) -> AsyncIterator[HttpAddressCheck | None]:
+    """Give the look at addresses before a later step sends them; None without steps."""
+    settings = run.loaded.manifest.settings
+    if not settings.steps:
+        yield None
+        return
+    policy = UrlPolicy.for_outputs(run.remote.base, settings.output.hosts)
+    async with HttpGet(policy) as http:
+        yield HttpAddressCheck(http)
 
 
 @asynccontextmanager
@@ -185,12 +202,18 @@ async def _moving(progress: RunObserver, clock: Clock) -> AsyncIterator[None]:
             ticking.cancel()
 
 
+def _news_of_reviews(run: PayingRun) -> Callable[[], bool] | None:
+    """Return what tells of new verdicts; None if no step waits for one."""
+    steps = run.loaded.manifest.settings.steps
+    return run.ledger.read_new_reviews if any(step.if_kept for step in steps) else None
+
+
 def _recall_durations(runner: Runner, run: PayingRun) -> None:
     """Tell the runner how long jobs of each model took in earlier runs of this batch."""
     if next(iter(run.ledger.records()), None) is None:
         return  # a first run has no history, and the rows need not be read for it
     took_s: defaultdict[str, list[tuple[str, float]]] = defaultdict(list)
-    for job in run.loaded.spool.jobs():
+    for job in run.loaded.batch(run.ledger).jobs():
         record = run.ledger.get(job.id)
         duration_s = past_duration_s(record) if record else None
         if record and record.finished_at and duration_s is not None:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from batchgen.app.ledger_timeline import LedgerTimeline
-from batchgen.app.spool import Spool
+from batchgen.app.spool import Spool, SpooledRow
+from batchgen.core.chains import chain_of
 from batchgen.core.errors import UsageError
 from batchgen.core.history import durations
+from batchgen.core.jobs import Job, Wait
 from batchgen.core.lifecycle import JobRecord, Records
+from batchgen.core.plan import Policy
 from batchgen.core.summary import Summary
 from batchgen.core.timeline import TimelineChart
 from batchgen.core.units import count_text, duration_text
@@ -36,15 +40,20 @@ from batchgen.reports.status_text import state_phrases
 from batchgen.reports.thumbnails import Thumbnails, picture_of
 from batchgen.system.run_directory import RunDirectory
 
+if TYPE_CHECKING:
+    from batchgen.app.loading import LoadedBatch
+
 
 def rows_of_batch(
-    spool: Spool, records: Records, begun_with: Collection[str] | None = None
+    loaded: LoadedBatch, records: Records, begun_with: Collection[str] | None = None
 ) -> Iterator[ResultRow]:
     """Yield every row of the manifest with the record of its job, then the jobs without a row.
 
     Rows that are not selected are among them; one that is switched off is if its job has a record.
     In a directory that was begun by an earlier manifest, rows that it was not `begun_with` are not.
+    The jobs of the steps of one row follow one another.
     """
+    spool = loaded.spool
     jobs_of_others = _ids_of_jobs(spool, records) if spool.invalid else frozenset()
     has_row = set()
     for row in spool.rows():
@@ -57,10 +66,34 @@ def rows_of_batch(
             continue
         has_row.add(row.id)
         if record is not None or not row.switched_off:
-            yield _row(row.id, row.columns, record, records, row.model, row.input)
+            yield _row(row.id, row.columns, record, records, row.model, row.input, step=row.step)
+        for later in _later_rows(row, records) if row.steps else ():
+            has_row.add(later.job)
+            yield later
     for job in records.jobs():
         if job not in has_row:
             yield _row(job, {}, records.get(job), records)
+
+
+def _later_rows(row: SpooledRow, records: Records) -> Iterator[ResultRow]:
+    """Yield the jobs of the later steps of a row."""
+    for job in chain_of(row.job(), records, Policy()):
+        if job.row is None:
+            continue
+        record = records.get(job.id)
+        found = _row(job.id, row.columns, record, records, job.model, job.input, step=job.step)
+        yield replace(found, before=job.before, wait=job.wait, because=_because(job, records))
+
+
+def _because(job: Job, records: Records) -> str:
+    """Return why the job before this one has no output; empty unless it has failed."""
+    if job.wait is not Wait.FAILED:
+        return ""
+    before = records.get(job.before)
+    if before is None:
+        return f"waits for {job.before}"
+    error = f": {before.error.kind}: {before.error.message}" if before.error is not None else ""
+    return f"waits for {job.before}, which is {before.state.value}{error}"
 
 
 def _row(
@@ -70,11 +103,14 @@ def _row(
     records: Records,
     model: str = "",
     given: Mapping[str, Any] | None = None,
+    *,
+    step: str = "",
 ) -> ResultRow:
     takes = takes_of(record, records.verdict, records.verdict_on)
     return ResultRow(
-        job=job, columns=columns, record=record, takes=takes, model=model, given=given or {}
-    )
+        job=job, columns=columns, record=record, takes=takes, model=model, given=given or {},
+        step=step,
+    )  # fmt: skip
 
 
 def _ids_of_jobs(spool: Spool, records: Records) -> frozenset[str]:
@@ -99,6 +135,8 @@ def summary_of(rows: Iterable[ResultRow]) -> Summary:
 
 def _add(summary: Summary, row: ResultRow) -> None:
     summary.count_row(row.record, is_invalid=bool(row.problems))
+    if row.wait is Wait.REVIEW:
+        summary.waiting_for_review[row.step] += 1
 
 
 WORKBOOK_S = 30.0

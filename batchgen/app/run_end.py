@@ -38,6 +38,7 @@ class Comparison:
     def text(self, summary: Summary, *, now_s: float) -> str:
         """Return what is new, in one sentence; every row was counted before."""
         before_usd = 0.0 if self.past is None else self.past.cost_usd
+        self.changes.waiting_for_review = summary.waiting_for_review.total()
         self.changes.cost_usd = round(max(0.0, summary.cost_usd - before_usd), 6)
         news = NewsText(changes=self.changes, summary=summary, budgets=self.budgets, now_s=now_s)
         ended_s = seconds(self.past.ended) if self.past is not None else None

@@ -126,7 +126,12 @@ class CommandNews:
         )  # fmt: skip
         lines = (self._first_line(code, now_s), *self._text.splitlines()[:_MAX_LINES])
         for one, its_end in self.ends:
-            lines += (its_end.sentence, *status_lines(its_end.summary, one.path, now_s=now_s))
+            lines += (
+                its_end.sentence,
+                *status_lines(
+                    its_end.summary, one.path, now_s=now_s, serve=self.ref.command_line("serve")
+                ),
+            )
         return RunNews(
             title=f"batchgen {Path(name).name}: {_outcome(code)}", lines=lines, metrics=metrics,
             picture=lambda: None if directory is None else self._picture(directory),

@@ -31,6 +31,9 @@ class Preparation:
     run_dir: Path
     ledger: RunLedger
     batch: Batch
+    rows: Batch
+    """The rows' own jobs alone."""
+    has_steps: bool = False
     console: Console
     now_s: float
     output_dir: str | None = None
@@ -59,13 +62,21 @@ async def settle_crashed_submissions(run: Preparation) -> None:
 async def adopt_jobs(run: Preparation) -> None:
     """Let rows that now have an id keep the job that was made for the same input."""
     found = adoptions(run.batch, run.ledger)
-    run.adopt_later = found.later
-    for old, new in found.now:
-        await run.ledger.adopt(old, new)
-    if len(found.now) == 1:
+    later, adopted = dict(found.later), 0
+    while found.now:
+        for old, new in found.now:
+            await run.ledger.adopt(old, new)
+        adopted += len(found.now)
+        if not run.has_steps:
+            break
+        # The job of a step is known by those before it, so each step is found after that.
+        found = adoptions(run.batch, run.ledger)
+        later.update(found.later)
+    run.adopt_later = later
+    if adopted == 1:
         run.console.say("1 row now has an id; its existing job is kept")
-    elif found.now:
-        run.console.say(f"{len(found.now):,} rows now have an id; their existing jobs are kept")
+    elif adopted:
+        run.console.say(f"{adopted:,} rows now have an id; their existing jobs are kept")
 
 
 async def reopen_damaged_files(run: Preparation) -> None:
@@ -120,7 +131,7 @@ async def prepare(run: Preparation) -> None:
     """Take every step."""
     for note in run.ledger.notes:
         run.console.insist(note)
-    run.ledger.recognise(run.batch)
+    run.ledger.recognise(run.rows)
     for step in STEPS:
         await step(run)
 

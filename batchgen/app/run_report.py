@@ -50,6 +50,8 @@ class RunReport:
     loaded: LoadedBatch
     records: Records
     command_line: str
+    serve_line: str
+    """The command that shows the page."""
     as_json: bool
     comparison: Comparison
     refused: BatchgenError | None = None
@@ -155,7 +157,9 @@ class RunReport:
             console.print_json(summary_json(summary, end.code, end.reasons, end.changes))
         speak = console.say if end.code == 0 else console.insist
         speak(end.sentence)
-        for line in status_lines(summary, self.directory.path, now_s=end.ended_s):
+        for line in status_lines(
+            summary, self.directory.path, now_s=end.ended_s, serve=self.serve_line
+        ):
             speak(line)
 
     def _plan_sentence(self, plan: Plan) -> str:
@@ -178,7 +182,7 @@ class RunReport:
         return summary
 
     def _rows(self) -> Iterator[ResultRow]:
-        rows = rows_of_batch(self.loaded.spool, self.records, self.begun_with)
+        rows = rows_of_batch(self.loaded, self.records, self.begun_with)
         return self.comparison.counted(rows)
 
     def _how_to_resume(self, reasons: Sequence[StopReason], *, left: int) -> str:

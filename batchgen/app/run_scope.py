@@ -11,6 +11,7 @@ from batchgen.app.selected_jobs import SelectedJobs
 from batchgen.core.adoption import with_present_names
 from batchgen.core.canonical_input import canonical_text
 from batchgen.core.errors import UsageError
+from batchgen.core.jobs import Batch
 from batchgen.core.lifecycle import Records
 from batchgen.core.plan import Plan, disposition
 from batchgen.core.run_settings import RunSettings
@@ -48,6 +49,7 @@ class RunScope:
         asked = frozenset(self.settings.jobs)
         if unknown := self.narrowing.unknown_jobs:
             unknown.difference_update(row.id for row in self.loaded.spool.rows())
+            unknown.difference_update(self._batch.ids() if unknown else ())
             records = self.records.records() if unknown else ()
             unknown.difference_update(canonical_text(record.job) for record in records)
             if unknown and (not self.is_earlier or self.is_retry):
@@ -59,7 +61,7 @@ class RunScope:
     def select(self, only: frozenset[str] | None) -> SelectedJobs:
         """Return the jobs among `only` that flags and selection leave."""
         return SelectedJobs.of(
-            self.loaded.spool, self.records, self.settings, only=only,
+            self._batch, self.records, self.settings, only=only, with_steps=not self._asked,
             limit=self.narrowing.limit, matches_state=self.loaded.matches_state,
         )  # fmt: skip
 
@@ -70,7 +72,7 @@ class RunScope:
         """
         own, policy = self._own_jobs(), policy_of(self.settings)
         everything = SelectedJobs(
-            batch=self.loaded.spool, ledger=self.records, policy=policy, only=own
+            batch=self._batch, ledger=self.records, policy=policy, only=own, with_steps=True
         )
         plan = everything.plan()
         for job in self.loaded.spool.unselected():
@@ -80,6 +82,15 @@ class RunScope:
                 verdict = self.records.verdict(record) if record is not None else None
                 plan.add(disposition(record, policy, fingerprint=fingerprint, verdict=verdict))
         return plan
+
+    @property
+    def _batch(self) -> Batch:
+        return self.loaded.batch(self.records, policy_of(self.settings))
+
+    @property
+    def _asked(self) -> bool:
+        """Whether jobs are named one by one."""
+        return bool(self.settings.jobs) or self.is_retry
 
     def begun_with(self) -> frozenset[str] | None:
         """Return the jobs, by their present names, with which a directory began; None: all."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import groupby, islice
 
 from batchgen.app.run_options import policy_of
 from batchgen.core.adoption import unclaimed
@@ -13,6 +13,7 @@ from batchgen.core.lifecycle import JobState, Records
 from batchgen.core.plan import (
     SUBMISSIONS,
     TO_COLLECT,
+    TO_FOLLOW,
     Disposition,
     Plan,
     Policy,
@@ -33,8 +34,10 @@ class SelectedJobs:
     """With `--job` or `retry`, or in an earlier directory, the jobs that are meant; None: all."""
     in_state: frozenset[str] | None = None
     """With `--select state=...`, the jobs that were in that state when the run began."""
+    with_steps: bool = False
+    """Whether `only` means the later steps of these rows too."""
     within_limit: frozenset[str] | None = None
-    """With `--limit`, the jobs that may be submitted; None: all."""
+    """With `--limit`, the rows whose jobs may be submitted; None: all."""
 
     @classmethod
     def of(
@@ -45,17 +48,19 @@ class SelectedJobs:
         *,
         only: frozenset[str] | None = None,
         limit: int | None = None,
+        with_steps: bool = False,
         matches_state: Callable[[str], bool] | None = None,
     ) -> SelectedJobs:
         """Decide which jobs `--limit` and a state mean: during the run the answer would change."""
-        selected = cls(batch=batch, ledger=ledger, policy=policy_of(settings), only=only)
+        policy = policy_of(settings)
+        selected = cls(batch=batch, ledger=ledger, policy=policy, only=only, with_steps=with_steps)
         if matches_state is not None:
             ids = (job.id for job in batch.jobs() if matches_state(_state(ledger, job.id)))
             selected = replace(selected, in_state=frozenset(ids))
         if limit is None:
             return selected
-        submissions = (job.id for job in selected.jobs() if selected.needs_submission(job))
-        return replace(selected, within_limit=frozenset(islice(submissions, limit)))
+        rows = (job.row_id for job in selected.jobs() if selected.needs_submission(job))
+        return replace(selected, within_limit=frozenset(islice(_distinct(rows), limit)))
 
     @property
     def is_whole(self) -> bool:
@@ -70,15 +75,22 @@ class SelectedJobs:
         """Yield the selected jobs in the manifest's order."""
         return filter(self._is_selected, self.batch.jobs())
 
+    def following(self, job: Job) -> Iterator[Job]:
+        """Yield the selected jobs of later steps of the same row."""
+        return filter(self._is_selected, self.batch.following(job))
+
     def _is_selected(self, job: Job) -> bool:
-        if self.only is not None and job.id not in self.only:
+        if self.only is not None and not self._is_meant(job, self.only):
             return False
         if self.in_state is not None and job.id not in self.in_state:
             return False
         return not self._is_beyond_limit(job)
 
+    def _is_meant(self, job: Job, only: frozenset[str]) -> bool:
+        return job.id in only or (self.with_steps and job.row_id in only)
+
     def _is_beyond_limit(self, job: Job) -> bool:
-        if self.within_limit is None or job.id in self.within_limit:
+        if self.within_limit is None or job.row_id in self.within_limit:
             return False
         return self.needs_submission(job)
 
@@ -95,9 +107,9 @@ class SelectedJobs:
         """Return the id of every selected job."""
         return (job.id for job in self.jobs())
 
-    def may_submit(self, job: str) -> bool:
+    def may_submit(self, job: Job) -> bool:
         """Tell whether the job is within the limit: one that was in flight may fail and be due."""
-        return self.within_limit is None or job in self.within_limit
+        return self.within_limit is None or job.row_id in self.within_limit
 
     def left_out(self) -> Iterable[str]:
         """Return the id of every row that can be no job of this run."""
@@ -116,7 +128,7 @@ class SelectedJobs:
         plan = Plan()
         for job in self.jobs():
             kind = self._after_defect(job) if job.id in left_alone else self.disposition(job)
-            plan.add(kind, price_of(job) if kind in SUBMISSIONS else None)
+            plan.add(kind, price_of(job) if kind in SUBMISSIONS | TO_FOLLOW else None)
             plan.fixed_seeds += kind is Disposition.REDO and "seed" in job.input
         if self.in_state is None:
             self._count_removed(plan)
@@ -142,6 +154,11 @@ class SelectedJobs:
         for job in self.batch.jobs() if self.within_limit is not None else ():
             if self._is_beyond_limit(job) and (kind := self.disposition(job)) in TO_COLLECT:
                 plan.not_selected[kind] += 1
+
+
+def _distinct(names: Iterable[str]) -> Iterator[str]:
+    """Yield each name once; jobs of one row follow one another."""
+    return (name for name, _ in groupby(names))
 
 
 def _state(ledger: Records, job: str) -> str:

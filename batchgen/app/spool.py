@@ -16,6 +16,7 @@ from typing import IO, Any
 
 import msgspec
 
+from batchgen.core.chains import StepDraft
 from batchgen.core.errors import LocalIOError
 from batchgen.core.jobs import Job, Where
 from batchgen.core.ledger_codec import Position, scan
@@ -39,13 +40,17 @@ class SpooledRow(msgspec.Struct, frozen=True, array_like=True):
     """Whether it is left out by its own `enabled` column."""
     fingerprint: str = ""
     """That of its job."""
+    step: str = ""
+    """The first step, if the manifest has steps."""
+    steps: tuple[StepDraft, ...] = ()
+    """The later ones."""
 
     def job(self) -> Job:
         """Return the row as a job."""
         where = Where(file=self.file, row=self.row)
         return Job(
             id=self.id, model=self.model, input=self.input, where=where, columns=self.columns,
-            known_fingerprint=self.fingerprint,
+            known_fingerprint=self.fingerprint, step=self.step, steps=self.steps,
         )  # fmt: skip
 
 
@@ -74,11 +79,11 @@ class Spool:
         if row.problems:
             self.invalid += 1
         else:
-            self.valid += 1
+            self.valid += 1 + len(row.steps)
 
-    def count_valid(self) -> None:
-        """Count a job without keeping it."""
-        self.valid += 1
+    def count_valid(self, job: Job) -> None:
+        """Count a job, and those of its later steps, without keeping it."""
+        self.valid += 1 + len(job.steps)
 
     def _write(self, row: SpooledRow) -> None:
         with _reported():
@@ -119,7 +124,12 @@ class Spool:
         return (row.id for row in self.rows() if not (row.problems or row.left_out))
 
     @staticmethod
-    def may_submit(_: str) -> bool:
+    def following(_: Job) -> Iterable[Job]:
+        """Return no job: rows without steps have one each."""
+        return ()
+
+    @staticmethod
+    def may_submit(_: Job) -> bool:
         """Return True: a manifest by itself has no limit."""
         return True
 

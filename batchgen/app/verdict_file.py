@@ -63,7 +63,8 @@ def read_verdicts(file: str, snapshot: BatchSnapshot, *, now: str) -> FoundVerdi
         found.notes.append(f"{reading.lone_notes:,} rows have a note and no verdict: left out")
     redone = {one.job for one in found.verdicts if one.verdict is VerdictWord.REDO}
     if redone and snapshot.loaded is not None:
-        rows = (job for job in snapshot.loaded.spool.jobs() if job.id in redone)
+        batch = snapshot.loaded.batch(snapshot.records)
+        rows = (job for job in batch.jobs() if job.id in redone)
         if seeds := sum("seed" in job.input for job in rows):
             found.notes.append(seed_sentence(seeds))
     return found

@@ -173,7 +173,7 @@ def _all_rows_known(
         ) as loaded:
             return not loaded.problems and all(
                 (record := records.get(job.id)) is not None and record.state is not JobState.PENDING
-                for job in loaded.spool.jobs()
+                for job in loaded.batch(records).jobs()
             )
     except BatchgenError:
         return False

@@ -94,11 +94,15 @@ async def _adopt(batch: OpenBatch, ledger: RunLedger, job: str) -> tuple[str, bo
         return job, False  # it has no rows that could be read
     with loaded:
         ledger.recognise(loaded.spool)
-        for old, new in adoptions(loaded.spool, ledger).now:
-            await ledger.adopt(old, new)
-            job = new if old == job else job
-        has_row = any(one.id == job for one in loaded.spool.jobs())
-        return job, has_row or job in loaded.spool.left_out()
+        jobs = loaded.batch(ledger)
+        while found := adoptions(jobs, ledger).now:
+            for old, new in found:
+                await ledger.adopt(old, new)
+                job = new if old == job else job
+            if not loaded.manifest.settings.steps:
+                break
+        has_row = any(one.id == job for one in jobs.jobs())
+        return job, has_row or job in jobs.left_out()
 
 
 def _fault(record: JobRecord | None, job: str, decision: Decision) -> str:

@@ -63,7 +63,11 @@ def handle(args: argparse.Namespace, context: CommandContext) -> int:
         by = {} if groups is None else {"by": groups.as_json()}
         context.console.print_json({**summary_json(summary, None, ()), **seen, **by})
         return 0
-    lines = list(status_lines(summary, directory.path, now_s=now_s))
+    lines = list(
+        status_lines(
+            summary, directory.path, now_s=now_s, serve=BatchRef.of(args).command_line("serve")
+        )
+    )
     if groups is not None:
         lines += groups.lines()
     if left_s is not None:

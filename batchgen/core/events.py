@@ -28,6 +28,7 @@ class ErrorKind(StrEnum):
     CRASH = "crash"  #: The ledger has the intent of a POST and nothing after it.
     DAMAGED = "damaged"  #: Its line in the ledger cannot be read any more.
     NOT_ACCEPTED = "not_accepted"  #: It is certain that the POST was not accepted.
+    INPUT_GONE = "input_gone"  #: What it is made from cannot be had any more; nothing was sent.
 
 
 class JobError(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -54,6 +55,18 @@ class OutputFile(Struct, frozen=True, kw_only=True, gc=False):
     sha256: str
 
 
+class MadeFrom(Struct, frozen=True, kw_only=True, gc=False):
+    """The output of an earlier step that a job is made from."""
+
+    # Other keys than those of a record: what is left of a damaged line is read by its keys.
+    of: str
+    """That job."""
+    n: int
+    """Its take."""
+    i: int
+    """The number of the output, from 1."""
+
+
 class Intended(Struct, frozen=True, kw_only=True):
     """A POST is about to be sent. On disk before it is."""
 
@@ -66,6 +79,8 @@ class Intended(Struct, frozen=True, kw_only=True):
     """The price that is reserved for it; None if no price is known."""
     by: Mapping[str, str] = {}
     """The values of the columns that have budgets, by column."""
+    step: str = ""
+    made_from: tuple[MadeFrom, ...] = ()
 
 
 class Accepted(Struct, frozen=True, kw_only=True):

@@ -10,12 +10,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
 from batchgen.core.canonical_input import canonical, literal
 from batchgen.core.json_reader import JSONValue
+
+if TYPE_CHECKING:
+    from batchgen.core.chains import StepDraft
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +32,43 @@ class Where:
 
     def __str__(self) -> str:
         return self.file if self.row is None else f"{self.file}:{self.row}"
+
+
+class Wait(Enum):
+    """Why the job of a step cannot be submitted at the moment."""
+
+    STEP = auto()
+    """The job before it has no output yet."""
+    REVIEW = auto()
+    """The output before it is there, and the user has not kept it yet."""
+    LATER_REVIEW = auto()
+    """The same, but there is nothing to review yet."""
+    FAILED = auto()
+    """The job before it has ended without an output."""
+    UNWANTED = auto()
+    """The user has rejected the output before it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """The output of one job that a job of a later step is made from."""
+
+    step: str
+    job: str
+    take: int
+    index: int
+    """Number of the output, from 1."""
+    url: str
+    """The address on record."""
+    identity: str
+    """The fingerprint of that job."""
+    request_id: str | None = None
+    path: str | None = None
+    """Its file, relative to the run directory; None if it is not downloaded."""
+
+
+Place = tuple[str, int | None]
+"""A place in an input: the parameter, and the position in it if that is a list."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +86,23 @@ class Job:
     """The cells of the row as in the spreadsheet, by column name, for the results."""
     known_fingerprint: str = field(default="", compare=False)
     """The fingerprint, if it was computed before."""
+    step: str = ""
+    """The step that it belongs to; empty if the manifest has no steps."""
+    steps: tuple[StepDraft, ...] = field(default=(), compare=False)
+    """The later steps of the row; of the row's own job only."""
+    row: Job | None = field(default=None, compare=False)
+    """The row's own job; of a job of a later step only."""
+    sources: Mapping[Place, Source] = field(default_factory=dict, compare=False)
+    """The places of the input that hold an output of an earlier step."""
+    before: str = ""
+    """The job of the step before it."""
+    wait: Wait | None = None
+    """Why it cannot be submitted now, by the records at the time when it was read."""
+
+    @property
+    def row_id(self) -> str:
+        """The id of the row's own job."""
+        return self.id if self.row is None else self.row.id
 
     @property
     def fingerprint(self) -> str:
@@ -94,7 +152,11 @@ class Batch(Protocol):
         """Return the id of every valid job. Cheaper than the jobs."""
         ...
 
-    def may_submit(self, job: str) -> bool:
+    def following(self, job: Job) -> Iterable[Job]:
+        """Return the jobs of later steps of the same row, by the records as they are now."""
+        ...
+
+    def may_submit(self, job: Job) -> bool:
         """Tell whether this run may submit the job, now or after what is open has ended."""
         ...
 

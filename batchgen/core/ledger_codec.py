@@ -62,8 +62,8 @@ _header_decoder = msgspec.json.Decoder(LedgerHeader)
 _input_decoder = msgspec.json.Decoder(SubmittingLine)
 _IF_KNOWN = ("submitted_at", "finished_at", "price_usd", "cost_usd", "error", "adopted_by")
 _IF_SET = (
-    "earlier_cost_usd", "earlier_price_usd", "charges", "by", "given_up", "granted", "files",
-    "takes",
+    "earlier_cost_usd", "earlier_price_usd", "charges", "by", "step", "made_from", "given_up",
+    "granted", "files", "takes",
 )  # fmt: skip
 _known, _set = attrgetter(*_IF_KNOWN), attrgetter(*_IF_SET)
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)

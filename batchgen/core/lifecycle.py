@@ -35,6 +35,7 @@ from batchgen.core.events import (
     Granted,
     Intended,
     JobError,
+    MadeFrom,
     NotAccepted,
     OutputFile,
     Refused,
@@ -128,7 +129,7 @@ PAID_FOR = frozenset({S.COMPLETED, S.DOWNLOADED})
 """An output exists for this input: to submit it again would be to pay twice."""
 
 
-NOT_CHARGED = frozenset({ErrorKind.REFUSED, ErrorKind.NOT_ACCEPTED})
+NOT_CHARGED = frozenset({ErrorKind.REFUSED, ErrorKind.NOT_ACCEPTED, ErrorKind.INPUT_GONE})
 """Errors of a POST after which it is certain that nothing was accepted."""
 
 
@@ -196,6 +197,10 @@ class JobRecord(Struct, frozen=True, kw_only=True, gc=False):
     """What these two sums consist of, if an attempt came before this one."""
     by: dict[str, str] = {}
     """The values that the row had, at the submission, in columns with budgets."""
+    step: str = ""
+    """The step that it belongs to; empty if the manifest had no steps."""
+    made_from: tuple[MadeFrom, ...] = ()
+    """The outputs of earlier steps that this attempt is made from."""
     files: tuple[OutputFile, ...] = ()
     error: JobError | None = None
     given_up: bool = False
@@ -387,6 +392,8 @@ def _begin_attempt(record: JobRecord | None, event: Intended, *, job: str, ts: s
         submitted_at=ts,
         price_usd=event.price_usd,
         by=dict(event.by),
+        step=event.step,
+        made_from=event.made_from,
     )
     if record is None:
         return begun

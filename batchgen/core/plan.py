@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from batchgen.core.events import ErrorKind
-from batchgen.core.jobs import Job
+from batchgen.core.jobs import Job, Wait
 from batchgen.core.lifecycle import JobRecord, JobState, Records
 from batchgen.core.reviews import Verdict, asks_for_redo, is_unwanted
 
@@ -49,6 +49,9 @@ class Disposition(StrEnum):
     CANCELLED = "cancelled"  #: Not submitted again unless the user asks.
     DEFECT = "left alone after a defect of batchgen"  #: The others continue.
     NOT_KNOWN = "in a state that only a later version knows"  #: Left alone.
+    WAITS_FOR_STEP = "to follow another step"  #: The job before it has no output yet.
+    WAITS_FOR_REVIEW = "waiting for your review"  #: Of the output that it is made from.
+    WAITS_FOR_FAILED = "waiting for a failed job"  #: The job before it has no output.
 
 
 D = Disposition
@@ -61,6 +64,9 @@ SUBMISSIONS = frozenset(
 
 TO_COLLECT = frozenset({D.COLLECT, D.DOWNLOAD})
 """Paid for, and collected by every run, whatever it selects."""
+
+TO_FOLLOW = frozenset({D.WAITS_FOR_STEP, D.WAITS_FOR_REVIEW})
+"""Jobs that have a price although they cannot be submitted yet."""
 
 WORK_LEFT = SUBMISSIONS | {D.COLLECT, D.DOWNLOAD, D.WAITS, D.RESTORE, D.DEFECT}
 """Decisions for which a run has something to do."""
@@ -143,6 +149,8 @@ def _of_unchanged(record: JobRecord, policy: Policy, *, has_row: bool) -> Dispos
 
 def disposition_of(job: Job, records: Records, policy: Policy) -> Disposition:
     """Decide what to do with the job of a row, as the records are now."""
+    if job.wait is not None:
+        return _of_waiting(records.get(job.id), job.wait, policy)
     fingerprint = job.fingerprint
     reviewed = records.has_verdict(job.id)
     if records.is_downloaded(job.id, fingerprint) and not reviewed:
@@ -155,6 +163,31 @@ def disposition_of(job: Job, records: Records, policy: Policy) -> Disposition:
     return disposition(
         record, policy, fingerprint=fingerprint, made_before=made_before, verdict=verdict
     )
+
+
+_OF_WAIT = {
+    Wait.STEP: D.WAITS_FOR_STEP,
+    Wait.REVIEW: D.WAITS_FOR_REVIEW,
+    Wait.LATER_REVIEW: D.WAITS_FOR_REVIEW,
+    Wait.FAILED: D.WAITS_FOR_FAILED,
+    Wait.UNWANTED: D.REJECTED,
+}
+
+
+def _of_waiting(record: JobRecord | None, wait: Wait, policy: Policy) -> Disposition:
+    """Decide about a job of a step that cannot be submitted now, whatever its record says.
+
+    What was submitted for it before is collected, and what is in doubt stays so.
+    """
+    is_open = None if record is None else _of_open(record, policy, differs=False)
+    if record is None or is_open is D.DONE:
+        return _OF_WAIT[wait]
+    if is_open is not None:
+        return is_open
+    if record.state in (JobState.SUBMITTING, JobState.IN_DOUBT):
+        return D.HELD
+    is_there = record.state is JobState.DOWNLOADED
+    return D.DONE if wait is Wait.UNWANTED and is_there else _OF_WAIT[wait]
 
 
 def may_generate_again(record: JobRecord, policy: Policy) -> bool:
@@ -182,7 +215,7 @@ class Plan:
     not_selected: Counter[Disposition] = field(default_factory=Counter)
     """Jobs to collect whose row the run does not select."""
     cost_usd: defaultdict[Disposition, float] = field(default_factory=lambda: defaultdict(float))
-    """The expected cost of the submissions whose price is known."""
+    """The expected cost of what is or may be submitted and whose price is known."""
     unpriced: int = 0
     """Submissions without a known price."""
     fixed_seeds: int = 0
@@ -211,16 +244,20 @@ class Plan:
 
     @property
     def total_cost_usd(self) -> float:
-        """The expected cost of all submissions with a known price."""
-        return sum(self.cost_usd.values())
+        """The expected cost of all submissions with a known price, and of what follows them.
+
+        What waits for a review is not among it: the user has not asked for it yet.
+        """
+        waiting_usd = self.cost_usd.get(D.WAITS_FOR_REVIEW, 0.0)
+        return sum(self.cost_usd.values()) - waiting_usd
 
     def add(self, kind: Disposition, price_usd: float | None = None) -> None:
         """Count one job; `price_usd` is that of a submission, None if it is not known."""
         self.counts[kind] += 1
-        if kind not in SUBMISSIONS:
+        if kind not in SUBMISSIONS | TO_FOLLOW:
             return
         if price_usd is None:
-            self.unpriced += 1
+            self.unpriced += kind is not D.WAITS_FOR_REVIEW
         else:
             self.cost_usd[kind] += price_usd
 

@@ -65,6 +65,8 @@ class Summary:
     """The costs that the API reported, for all attempts together."""
     files: int = 0
     file_bytes: int = 0
+    waiting_for_review: Counter[str] = field(default_factory=Counter)
+    """Jobs that wait for the user's review, by step."""
     invalid: int = 0
     """Wrong rows, which are no jobs but count among them."""
     oldest_uncollected: str | None = None

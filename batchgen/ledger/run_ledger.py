@@ -41,6 +41,7 @@ class RunLedger:
         self._index = replayed.index
         self._commit = commit
         self._clock = clock
+        self._reviews_bytes = 0
         self.notes = notes
         """Sentences about repairs made while opening, for the user."""
 
@@ -151,8 +152,22 @@ class RunLedger:
         """Tell whether there is any verdict on this job."""
         return self._index.has_verdict(job)
 
+    def read_new_reviews(self) -> bool:
+        """Know the verdicts as they are now; return whether there are new ones.
+
+        Cheap if there are none. Raises `LocalIOError`.
+        """
+        path = RunDirectory(self._run_dir).reviews
+        size_bytes = path.stat().st_size if path.exists() else 0
+        if size_bytes == self._reviews_bytes:
+            return False
+        self.read_reviews()
+        return True
+
     def read_reviews(self) -> None:
         """Know the verdicts as they are now. Raises `LocalIOError`."""
+        path = RunDirectory(self._run_dir).reviews
+        self._reviews_bytes = path.stat().st_size if path.exists() else 0
         self._index.set_verdicts(read_reviews(self._run_dir))
 
     def knows_request(self, request_id: str) -> bool:

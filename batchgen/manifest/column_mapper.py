@@ -278,8 +278,7 @@ class ColumnMapper:
     def _all_templates(self) -> Iterator[Template]:
         yield from (template for _, template in self._plan.templates)
         yield from (one for one in self._plan.our_words.values() if isinstance(one, Template))
-        if self._settings.template:
-            yield self._settings.template
+        yield from self._settings.templates
 
     def _find_variables(self, templates: list[Template]) -> None:
         """Find the columns that templates read. `prompt` is the mapped column, if one is mapped."""
@@ -326,7 +325,9 @@ class ColumnMapper:
             excused.update(missing)
         elif text in missing and text is not None:
             plan.hints[text] = self._hint_at_keys(text)
-        if text and any(one.variables & plan.unknown_variables for one in templates):
+        of_prompt = [one for one in templates if one is self._settings.template]
+        of_prompt += [one for parameter, one in plan.templates if parameter == text]
+        if text and any(one.variables & plan.unknown_variables for one in of_prompt):
             excused.add(text)
         plan.not_given = frozenset(excused)
 

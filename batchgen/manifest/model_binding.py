@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -146,6 +146,14 @@ class ModelBinding:
 
         return read
 
+    def takes_list(self, parameter: str) -> bool:
+        """Tell whether the model wants a list of values, as of reference images."""
+        return Kind.LIST in self._property(parameter).kinds
+
+    def takes_text(self, parameter: str) -> bool:
+        """Tell whether a parameter is free text."""
+        return self._property(parameter).kinds == (Kind.TEXT,)
+
     def check(self, values: Mapping[str, JSONValue]) -> tuple[InputFault, ...]:
         """Return what is wrong with a whole input."""
         if self.schema is not None:
@@ -237,7 +245,18 @@ class ModelBindings:
         self.binding = lru_cache(maxsize=MAX_MODELS)(self._bind)
         """Return the binding of a model."""
 
+    def step_binding(self, model: str) -> ModelBinding:
+        """Return the binding of a step's model, which starts from nothing."""
+        manifest = replace(self._settings.manifest, defaults={}, matrix={})
+        bare = replace(self._settings, manifest=manifest, params={}, template=None, steps=())
+        return ModelBinding(model, self._schema(model), bare)
+
     def _bind(self, model: str) -> ModelBinding:
+        return ModelBinding(model, self._schema(model), self._settings)
+
+    def _schema(self, model: str) -> Schema | None:
+        if model in self.origins:
+            return self.schemas.get(model)
         schema, self.origins[model] = None, "nowhere"
         for source in self._sources:
             if schema := source.schema_for(model):
@@ -247,4 +266,4 @@ class ModelBindings:
             self.notes[f"no schema is known for {model}: nothing of its rows was validated"] = None
         else:
             self.notes.update((f"the schema of {model} {note}", None) for note in schema.notes)
-        return ModelBinding(model, schema, self._settings)
+        return schema

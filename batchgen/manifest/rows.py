@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 
 from batchgen.core.canonical_input import canonical_text
+from batchgen.core.chains import StepDraft
 from batchgen.core.errors import Cause, Problem
 from batchgen.core.jobs import Job, Where, fingerprint
 from batchgen.core.json_reader import JSONValue
@@ -36,6 +37,7 @@ from batchgen.manifest.job_ids import JobIds, fault_of_id, suffix
 from batchgen.manifest.model_binding import MatrixValue, ModelBindings
 from batchgen.manifest.select_expression import Selection
 from batchgen.manifest.settings import MAX_COMBINATIONS, MAX_REPEAT, RowSettings
+from batchgen.manifest.steps import StepDrafts
 from batchgen.manifest.templates import Template, variable
 from batchgen.manifest.unintended import fault_of_cell
 
@@ -70,6 +72,7 @@ class Rows:
         """Columns that are only carried by the rows of some model, in the order of the file."""
         self._sent: set[str] = set()
         self._reported: set[Problem] = set()
+        self._steps: StepDrafts | None = None
         self._count = 0
         self._switched_off = 0
         self._hidden = 0
@@ -82,6 +85,7 @@ class Rows:
         for record in records:
             if _is_job_without_row(record):
                 continue
+            yield from self._bind_steps()
             self._count += 1
             if isinstance(record, BadRow):
                 yield from self._report_header_of(record)
@@ -102,6 +106,15 @@ class Rows:
                 what = f"all {self._switched_off:,} rows are hidden; to use them: --include-hidden"
             where = Where(file=self._settings.manifest.file)
             yield bad_row(where, what if self._switched_off else "has no rows", fatal=True)
+
+    def _bind_steps(self) -> Iterator[BadRow]:
+        """Look at the models of the steps once, and report what is wrong in every row."""
+        if self._steps is not None or not self._settings.manifest.steps:
+            return
+        self._steps = StepDrafts(self._settings, self._models)
+        if problems := tuple(dict.fromkeys(self._steps.problems)):
+            where = Where(file=self._settings.manifest.file)
+            yield BadRow(where=where, problems=problems, fatal=True)
 
     def _row_without_model(self, record: Record, problem: Problem) -> Iterator[BadRow]:
         if record.is_hidden:
@@ -168,7 +181,7 @@ class Rows:
             yield BadRow(where=where, problems=tuple(new), fatal=True)
 
     def _read_row(self, record: Record, plan: ColumnPlan) -> Sequence[Job | BadRow | LeftOut]:
-        row = RowDraft(record, plan, self._columns.of(record))
+        row = RowDraft(record, plan, self._columns.of(record), self._steps)
         row.read()
         faults = self._faults_of_cells(record, plan) if record.faults else []
         switch = plan.our_words.get("enabled")
@@ -247,12 +260,19 @@ class RowDraft:
     """One row on its way to its jobs; problems are collected, not raised."""
 
     __slots__ = (
-        "_binding", "_plan", "_record", "_settings", "_texts", "_unfit", "_values", "columns", "id",
-        "problems",
+        "_binding", "_plan", "_record", "_settings", "_steps", "_texts", "_unfit", "_values",
+        "columns", "id", "problems",
     )  # fmt: skip
 
-    def __init__(self, record: Record, plan: ColumnPlan, columns: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        record: Record,
+        plan: ColumnPlan,
+        columns: Mapping[str, str],
+        steps: StepDrafts | None = None,
+    ) -> None:
         self.columns = columns
+        self._steps = steps
         self.problems: list[Problem] = []
         self.id: str | None = None
         self._record = record
@@ -350,9 +370,20 @@ class RowDraft:
             values = self._combined(combination) if combination or template else self._values
             for fault in self._binding.check(values):
                 self._fault_of_input(fault)
+            drafts = self._drafts(values, combination)
             if not self.problems:
-                jobs.extend(self._copies(values, combination, repeat, ids, own_id))
+                jobs.extend(self._copies(values, combination, repeat, ids, own_id, drafts))
         return jobs
+
+    def _drafts(
+        self, values: Mapping[str, JSONValue], combination: tuple[MatrixValue, ...]
+    ) -> tuple[StepDraft, ...]:
+        """Return the later steps of the row with one combination of the matrix."""
+        if self._steps is None or self._plan.unknown_variables:
+            return ()
+        texts = self._texts | {variable(one.key): one.text for one in combination}
+        prompt = str(values.get(self._binding.text_parameter or "", ""))
+        return self._steps.of_row(texts, prompt, self._fault)
 
     def _our_word(self, word: str) -> Given:
         """Return what the row gives for one of our words that its header has."""
@@ -447,6 +478,7 @@ class RowDraft:
         repeat: int,
         ids: JobIds,
         own_id: str | None,
+        drafts: tuple[StepDraft, ...] = (),
     ) -> Iterator[Job]:
         model = self._binding.model
         where = Where(file=self._record.header.file, row=self._record.row)
@@ -466,5 +498,6 @@ class RowDraft:
                 ids.note_copy(values, where)
             yield Job(
                 id=id_, model=model, input=values, where=where, columns=self.columns,
-                known_fingerprint=digest,
+                known_fingerprint=digest, step=self._steps.first if self._steps else "",
+                steps=drafts,
             )  # fmt: skip

@@ -16,6 +16,7 @@ from batchgen.core.schema.values import Given, InvalidValue, Written, plain, sho
 from batchgen.core.spreadsheet import OUR_WORDS
 from batchgen.core.suggest import did_you_mean
 from batchgen.manifest.formats.yaml_tree import Listed, Mapped
+from batchgen.manifest.steps import StepReader, StepSettings, StepTemplates, step_templates
 from batchgen.manifest.templates import Template, is_template
 
 T = TypeVar("T")
@@ -25,7 +26,7 @@ MAX_COMBINATIONS = 100_000
 
 MANIFEST_KEYS = (
     "model", "defaults", "prompts", "template", "matrix", "repeat", "run", "columns", "sheet",
-    "header_row", "schema", "output", "run_dir",
+    "header_row", "schema", "output", "run_dir", "steps",
 )  # fmt: skip
 OUTPUT_KEYS = ("dir", "name", "hosts", "sidecar")
 
@@ -85,6 +86,8 @@ class ManifestSettings:
     header_row: int | None = None
     schema: str | None = None
     output: OutputSettings = field(default_factory=OutputSettings)
+    steps: tuple[StepSettings, ...] = ()
+    """The first is the rows as they are; none if each row is one job."""
     run_dir: str | None = None
     """A template over `date`, relative to the manifest."""
     notes: tuple[str, ...] = ()
@@ -108,6 +111,8 @@ class RowSettings:
     columns: Mapping[str, str | Template]
     """Our word or a parameter, as written -> a column's name or a template."""
     template: Template | None
+    steps: tuple[StepTemplates, ...] = ()
+    """The steps after the rows, each after the one that it follows."""
 
     @classmethod
     def of(
@@ -139,6 +144,7 @@ class RowSettings:
             params=options.params,
             columns=columns,
             template=None if text is None else template(text, settings.where("template")),
+            steps=step_templates(settings, problems),
         )
 
     def place_of_column(self, word: str) -> str:
@@ -148,8 +154,16 @@ class RowSettings:
 
     @property
     def variables(self) -> frozenset[str]:
-        """The columns that the prompt's template uses."""
-        return self.template.variables if self.template else frozenset()
+        """The columns that the templates of prompt and steps use."""
+        return frozenset[str]().union(*(one.variables for one in self.templates))
+
+    @property
+    def templates(self) -> Iterator[Template]:
+        """The templates of the prompt and of the inputs of steps."""
+        if self.template:
+            yield self.template
+        for step in self.steps:
+            yield from step.templates
 
 
 class SettingsReader:
@@ -184,6 +198,7 @@ class SettingsReader:
             header_row=self._get("header_row", _count),
             schema=self._get("schema", _text),
             output=self._output(),
+            steps=StepReader(self._tree, self._file, self._problems).steps(),
             run_dir=self._get("run_dir", _place),
             notes=self._tree.notes,
             lines=self._lines,

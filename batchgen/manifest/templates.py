@@ -8,7 +8,7 @@ rendered.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from jinja2 import StrictUndefined, TemplateError, UndefinedError, meta, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -51,13 +51,26 @@ def variable(name: str) -> str:
     return "".join(c if c.isalnum() else "_" for c in name.strip().casefold())
 
 
+STEP_VALUES = ("prompt", "index", "url")
+"""What a template may ask of an earlier step, as in `{{ still.prompt }}`."""
+
+
+def step_variable(step: str, value: str) -> str:
+    """Return the name under which `render` takes a value of a step."""
+    return f"{step}.{value}"
+
+
 class Template:
     """One template, checked and compiled; raises `InvalidValue` for what it may not contain."""
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, steps: Collection[str] = ()) -> None:
+        """`steps` are the names of steps whose values it may use."""
+        self._steps = frozenset(steps)
+        self._step_names: dict[str, str] = {}
+        """Names in the compiled template -> those of `step_variable`."""
         try:
             self._check(source)
-            self._compiled = _environment.from_string(source)
+            self._compiled = _environment.from_string(self._tree)
         except InvalidValue:
             raise
         except (RecursionError, SyntaxError, MemoryError):  # of the compiler below as well
@@ -69,15 +82,47 @@ class Template:
         if len(source) > MAX_TEMPLATE:
             raise InvalidValue(f"has {len(source)} characters; at most {MAX_TEMPLATE} are allowed")
         tree = _environment.parse(source)
+        if self._steps:
+            tree = self._with_step_values(tree)
         for fault in _faults(tree):
             raise InvalidValue(fault)
         if _depth(tree) > MAX_DEPTH:
             raise InvalidValue("is nested too deeply")
         self._tree, self._length = tree, len(source)
         self._parts = sum(1 for _ in tree.find_all(nodes.Node))
-        self._names = {name: variable(name) for name in meta.find_undeclared_variables(tree)}
+        names = meta.find_undeclared_variables(tree).difference(self._step_names)
+        self._names = {name: variable(name) for name in names}
         self.optional = frozenset(variable(name) for name in _optional(tree))
         """Variables that a row need not give: the template has a default or tests for them."""
+
+    def _with_step_values(self, tree: nodes.Template) -> nodes.Template:
+        """Return the template with a plain name in the place of each `STEP.VALUE`."""
+
+        def replaced(node: nodes.Node) -> nodes.Node:
+            if isinstance(node, nodes.Getattr) and isinstance(node.node, nodes.Name):
+                step, value = node.node.name, node.attr
+                if step in self._steps and value in STEP_VALUES:
+                    name = f"step_{len(self._step_names)}_{step}_{value}"
+                    self._step_names[name] = step_variable(step, value)
+                    return nodes.Name(name, "load", lineno=node.lineno)
+            for field, value in node.iter_fields():
+                if isinstance(value, nodes.Node):
+                    setattr(node, field, replaced(value))
+                elif isinstance(value, list):
+                    entries = [
+                        replaced(one) if isinstance(one, nodes.Node) else one for one in value
+                    ]
+                    setattr(node, field, entries)
+            return node
+
+        found = replaced(tree)
+        assert isinstance(found, nodes.Template)  # noqa: S101 - the top of a tree stays
+        return found
+
+    @property
+    def step_values(self) -> frozenset[str]:
+        """The values of steps that it uses, as `step_variable` names them."""
+        return frozenset(self._step_names.values())
 
     @property
     def variables(self) -> frozenset[str]:
@@ -90,6 +135,7 @@ class Template:
         Raises `InvalidValue` if the row does not give what the template needs.
         """
         known = {name: values[key] for name, key in self._names.items() if key in values}
+        known |= {name: values[key] for name, key in self._step_names.items() if key in values}
         self._refuse_growth(known)
         try:
             text = self._compiled.render(known)

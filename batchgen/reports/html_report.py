@@ -21,6 +21,7 @@ from urllib.parse import quote
 import msgspec
 
 from batchgen.core.events import ErrorKind, OutputFile
+from batchgen.core.jobs import Wait
 from batchgen.core.lifecycle import JobState
 from batchgen.core.media_types import kind_of_file
 from batchgen.core.timeline import TimelineChart
@@ -44,6 +45,7 @@ _ADVICE = {
     " batchgen resolve, or batchgen run --in-doubt resubmit.",
     ErrorKind.DAMAGED: "Its line in the ledger could not be read: look at Generations on"
     " runcomfy.com, then batchgen resolve.",
+    ErrorKind.INPUT_GONE: "Nothing was paid. Generate what it is made from once more (redo).",
     ErrorKind.NOT_ACCEPTED: "Nothing was paid. The next batchgen run submits it.",
 }
 """Advice for each kind of failure, for the list of causes."""
@@ -171,6 +173,9 @@ def card_of(
         "columns": dict(row.columns),
         "model": (record.model if record is not None else None) or row.model,
         "step": cells["step"],
+        "before": row.before,
+        "from": [[one.of, one.n, one.i] for one in record.made_from] if record else [],
+        "waits": _WAITS[row.wait].format(row.before) if row.wait and not cells["error"] else "",
         "error": cells["error"],
         "kind": record.error.kind if record is not None and record.error else "",
         "checks": cells["checks"],
@@ -180,6 +185,15 @@ def card_of(
         "finished": cells["finished_at"],
         "takes": [_card_take(take, address, thumbnail) for take in row.takes or _only(row)],
     }
+
+
+_WAITS = {
+    Wait.STEP: "waits for {}",
+    Wait.REVIEW: "waits for your review of {}",
+    Wait.LATER_REVIEW: "waits for {}, then for your review",
+    Wait.FAILED: "waits for {}",
+    Wait.UNWANTED: "{} was rejected",
+}
 
 
 def _only(row: ResultRow) -> tuple[TakeRow, ...]:

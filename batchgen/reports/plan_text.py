@@ -16,14 +16,26 @@ def plan_sentence(plan: Plan, *, invalid: int) -> str:
 
 
 def price_sentence(plan: Plan) -> str:
-    """Return `40 jobs to submit, about $1.20`; empty if nothing is to be submitted."""
-    if not plan.submissions:
-        return ""
-    submit = f"{count_text(plan.submissions, 'job')} to submit"
-    if plan.unpriced == plan.submissions:
-        return f"{submit}; no price is known"
-    unknown = f", and {plan.unpriced:,} without a known price" if plan.unpriced else ""
-    return f"{submit}, about ${plan.total_cost_usd:,.2f}{unknown}"
+    """Return `40 jobs to submit, about $1.20`; empty if nothing is to be submitted or follows."""
+    return "; ".join(_price_phrases(plan))
+
+
+def _price_phrases(plan: Plan) -> Iterator[str]:
+    follow = plan.counts[Disposition.WAITS_FOR_STEP]
+    if plan.submissions or follow:
+        submit = f"{count_text(plan.submissions, 'job')} to submit"
+        if follow:
+            submit += f" and {follow:,} to follow"
+        if plan.unpriced == plan.submissions + follow:
+            yield f"{submit}; no price is known"
+        else:
+            most = "at most" if follow else "about"
+            unknown = f", and {plan.unpriced:,} without a known price" if plan.unpriced else ""
+            yield f"{submit}, {most} ${plan.total_cost_usd:,.2f}{unknown}"
+    if waiting := plan.counts[Disposition.WAITS_FOR_REVIEW]:
+        usd = plan.cost_usd.get(Disposition.WAITS_FOR_REVIEW, 0.0)
+        price = f", ${usd:,.2f} if you keep all" if usd else ""
+        yield f"{waiting:,} more after your review{price}"
 
 
 def plan_table(plan: Plan) -> Iterator[str]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from batchgen.core.events import OutputFile
+from batchgen.core.jobs import Wait
 from batchgen.core.lifecycle import JobRecord, JobState, Take
 from batchgen.core.reviews import Verdict
 from batchgen.core.spreadsheet import RESULT_COLUMNS, carried_names, defuse
@@ -53,6 +54,13 @@ class ResultRow:
     """What an inspection of the shown files found."""
     problems: tuple[str, ...] = ()
     """Mistakes in the row; a row with mistakes was never a job."""
+    step: str = ""
+    before: str = ""
+    """The job that it is made from; empty for the row's own job."""
+    wait: Wait | None = None
+    """Why it cannot be submitted now."""
+    because: str = ""
+    """The error of the job that it waits for."""
     takes: tuple[TakeRow, ...] = ()
     """Every take of the present input, the present one last; none if nothing was submitted."""
 
@@ -101,11 +109,12 @@ def _quoted(cell: str) -> str:
 def result_cells(row: ResultRow) -> dict[str, str]:
     """Return the cells of `RESULT_COLUMNS`, by column."""
     cells = dict.fromkeys(RESULT_COLUMNS, "")
-    cells["job"] = row.job
+    cells["job"], cells["step"] = row.job, row.step
     if row.problems:
         cells["state"], cells["error"] = INVALID, "\n".join(row.problems)
     elif row.record is None:
         cells["state"], cells["attempts"] = JobState.PENDING.value, "0"
+        cells["error"] = row.because
     else:
         cells.update(_cells_of_record(row.record))
     if (shown := row.shown) is not None:
@@ -156,4 +165,5 @@ def _cells_of_record(record: JobRecord) -> dict[str, str]:
         "submitted_at": record.submitted_at or "",
         "finished_at": record.finished_at or "",
         "take": str(record.take),
+        **({"step": record.step} if record.step else {}),
     }

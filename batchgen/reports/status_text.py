@@ -63,8 +63,13 @@ def state_phrases(summary: Summary) -> Iterator[str]:
         yield f"${summary.cost_usd:,.2f}"
 
 
-def status_lines(summary: Summary, run_dir: Path, *, now_s: float) -> Iterator[str]:
-    """Yield the state of a batch for the user: totals, causes, and where the results are."""
+def status_lines(
+    summary: Summary, run_dir: Path, *, now_s: float, serve: str = "batchgen serve"
+) -> Iterator[str]:
+    """Yield the state of a batch for the user: totals, causes, and where the results are.
+
+    `serve` is the command that shows the page of this batch.
+    """
     yield f"{count_text(summary.jobs, 'job')}: {', '.join(state_phrases(summary))}"
     for (kind, message), count in summary.errors.most_common(8):
         yield f"  {count:,} x {kind}: {message}"
@@ -78,6 +83,9 @@ def status_lines(summary: Summary, run_dir: Path, *, now_s: float) -> Iterator[s
         since_s = seconds(summary.oldest_uncollected)
         age_s = None if since_s is None else now_s - since_s
         yield uncollected_sentence(waiting, age_s)
+    for step, count in summary.waiting_for_review.items():
+        verb = "waits" if count == 1 else "wait"
+        yield f"{count_text(count, step)} {verb} for your review: {serve}"
     if summary.files:
         size = size_text(summary.file_bytes)
         yield f"{count_text(summary.files, 'file')}, {size}; look at {RunDirectory(run_dir).page}"

@@ -82,7 +82,7 @@ class JobQueue:
         *,
         decided: Callable[[str, Callable[[], bool]], bool | None],
         adopt_later: Mapping[str, str],
-        may_submit: Callable[[str], bool],
+        may_submit: Callable[[Job], bool],
     ) -> None:
         """Read `jobs` as slots become free.
 
@@ -92,6 +92,11 @@ class JobQueue:
         """
         self._decided = decided
         self._adopt_later, self._may_submit = adopt_later, may_submit
+        self._queued: set[str] = set()
+        """Jobs in `_waiting`."""
+        self._out: set[str] = set()
+        """Jobs that have their turn. A job of a later step may be found twice: in its row, and
+        because the job before it has ended."""
         self._until_ended: dict[str, Job] = {}
         """Jobs whose turn comes with the end of another job, by that job."""
         self._rows = iter(jobs)
@@ -111,9 +116,11 @@ class JobQueue:
         if is_made and record is not None and record.fingerprint == job.fingerprint:
             return False
         kind = disposition_of(job, self._records, self._policy)
-        return kind in NEEDS_A_TURN and (kind not in SUBMISSIONS or self._may_submit(job.id))
+        return kind in NEEDS_A_TURN and (kind not in SUBMISSIONS or self._may_submit(job))
 
     def _is_due(self, job: Job) -> bool:
+        if job.id in self._out or job.id in self._queued:
+            return False
         due = self._decided(job.id, lambda: self.needs_submission(job))
         return bool(due) and not self._waits_for_other(job)
 
@@ -135,7 +142,24 @@ class JobQueue:
 
     def put_back(self, job: Job) -> None:
         """Give a job another turn, if the plan still submits it then."""
-        self._waiting.append(job)
+        if job.id not in self._queued:
+            self._queued.add(job.id)
+            self._waiting.append(job)
+
+    def follow(self, job: Job) -> bool:
+        """Give a job of a later step a turn; return whether it is one that needs it."""
+        due = self._is_due(job)
+        if due:
+            self.put_back(job)
+        return due
+
+    def read_again(self, jobs: Iterable[Job]) -> None:
+        """Begin again with the first row: jobs may be due that were not when it was read."""
+        self._rows = iter(jobs)
+
+    def settled(self, job: str) -> None:
+        """Note that the turn of a job is over, whatever came of it."""
+        self._out.discard(job)
 
     def next(self) -> Job | NoJob:
         """Return the next job that may be submitted now, or why there is none."""
@@ -145,9 +169,15 @@ class JobQueue:
             decision = decisions.setdefault(job.model, self._decision(job.model))
             if decision is AdmissionDecision.WAIT:
                 self._waiting.append(job)
-            elif decision is AdmissionDecision.GO and self._is_due(job):
-                return job
+                continue
+            self._queued.discard(job.id)
+            if decision is AdmissionDecision.GO and self._is_due(job):
+                return self._given(job)
         return self._next_row()
+
+    def _given(self, job: Job) -> Job:
+        self._out.add(job.id)
+        return job
 
     def _next_row(self) -> Job | NoJob:
         for _ in range(SKIP_LIMIT):
@@ -160,7 +190,7 @@ class JobQueue:
                 continue
             decision = self._decision(row.model)
             if decision is AdmissionDecision.GO:
-                return row
+                return self._given(row)
             if decision is AdmissionDecision.WAIT:
-                self._waiting.append(row)
+                self.put_back(row)
         return NoJob.MORE

@@ -18,21 +18,25 @@ from batchgen.core.budget import Budget
 from batchgen.core.errors import LocalIOError, defect_sentence
 from batchgen.core.events import AnswerLost, ErrorKind, JobError
 from batchgen.core.jobs import Batch, Job
-from batchgen.core.lifecycle import IN_FLIGHT, JobRecord, JobState
+from batchgen.core.lifecycle import IN_FLIGHT, PAID_FOR, JobRecord, JobState
 from batchgen.core.plan import Policy
 from batchgen.core.polling.durations import Expectation
 from batchgen.core.stop_reasons import StopReason
 from batchgen.core.throttle import ConcurrencyWindow
-from batchgen.ports import Clock, GenerationAPI, Ledger, Observer, OutputStore
+from batchgen.ports import AddressCheck, Clock, GenerationAPI, Ledger, Observer, OutputStore
 from batchgen.runner.context import RunContext
 from batchgen.runner.downloads import Downloads
 from batchgen.runner.job_queue import JobQueue, NoJob, left_open, rows_of_open_jobs
 from batchgen.runner.poll_loop import PollLoop
 from batchgen.runner.poller import InFlightJob, Poller
 from batchgen.runner.spending import Spending
+from batchgen.runner.step_inputs import StepInputs
 from batchgen.runner.stopping import Limits, cancel_all
 from batchgen.runner.submission import OutageProbe, Submission
 from batchgen.runner.tasks import TaskGroup
+
+REVIEWS_S = 2.0
+"""Seconds between two looks at the verdicts of the user, while jobs wait for them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,12 +75,17 @@ class Runner:
         rng: random.Random,
         spending: Spending | None = None,
         adopt_later: Mapping[str, str] | None = None,
+        addresses: AddressCheck | None = None,
+        has_new_reviews: Callable[[], bool] | None = None,
     ) -> None:
         """`adopt_later`: job -> the job of the same input that it takes over, if its own is open.
 
         That is asked again before the job is submitted, because its input is paid for already.
+        `has_new_reviews` tells whether the user has given verdicts since it was called last; None
+        if no job waits for one.
         """
         self._ledger, self._clock, self._observer = ledger, clock, observer
+        self._has_new_reviews = has_new_reviews
         self._policy, self._limits = policy, limits
         self._context = context = RunContext(
             api=api, ledger=ledger, clock=clock, observer=observer, limits=limits,
@@ -91,7 +100,7 @@ class Runner:
         self._admission, self._window = Admission(), ConcurrencyWindow(cap=limits.concurrency)
         self._submission = Submission(
             context=context, window=self._window, admission=self._admission,
-            spending=self._spending,
+            spending=self._spending, inputs=StepInputs(context, addresses),
         )  # fmt: skip
         self._outage_probe = OutageProbe(context, self._admission, self._tasks)
         poller = Poller(context)
@@ -116,9 +125,12 @@ class Runner:
             decided=self._decided, adopt_later=self._adopt_later, may_submit=batch.may_submit,
         )  # fmt: skip
         self._exhausted = False
+        self._batch = batch
         self._resume(batch)
         self._tasks.spawn(self._poll_loop.run())
         self._tasks.spawn(self._limits.stop_in_time(self.stop, self._clock))
+        if self._has_new_reviews is not None:
+            self._tasks.spawn(self._follow_reviews(self._has_new_reviews))
         try:
             await self._work()
         finally:
@@ -195,8 +207,10 @@ class Runner:
                 return job is NoJob.MORE
             fits = self._decided(job.id, partial(self._fits, job))
             if fits is None:
+                self._queue.settled(job.id)
                 continue
             if not fits:
+                self._queue.settled(job.id)
                 self._queue.put_back(job)
                 return False
             self._in_flight += 1
@@ -251,20 +265,31 @@ class Runner:
                 or await self._adopt(job)
                 or await self._submission.submit(job)
             )
-            accepted = record.state in IN_FLIGHT
+            accepted = record is not None and record.state in IN_FLIGHT
         except LocalIOError:
             raise
         except Exception as error:
             await self._doubt(job, error)
             raise
         finally:
+            self._queue.settled(job.id)
             self._admission.ended(job.model)
             self._in_flight -= not accepted
+        if record is None:
+            self._postpone(job)
+            return
         self._outage_probe.start_if_held(job.model)
-        if accepted:
+        if record.state in IN_FLIGHT:
             self._poll_loop.add(record, job, sent_at_s=sent_at_s)
         else:
             self._settle(job.id, job, record)
+
+    def _postpone(self, job: Job) -> None:
+        """Leave a job for a later run: the API does not say where its input is now."""
+        self._observer.on_note(
+            f"job {job.id!r}: the output that it is made from has expired and cannot be renewed at"
+            " the moment; left for the next run"
+        )
 
     async def _doubt(self, job: Job, error: Exception) -> None:
         """After a defect of a submission: put the job in doubt if its POST may have left."""
@@ -344,6 +369,8 @@ class Runner:
             self._exhausted = False
         record = record or self._ledger.get(job_id)
         state = record.state if record is not None else None
+        if state in PAID_FOR and row is not None:
+            self._give_turns_after(row)
         if state is JobState.FAILED:
             self._failures += 1
             limit = self._limits.max_failures
@@ -354,6 +381,21 @@ class Runner:
         elif row is not None and self._queue.needs_submission(row, record):
             self._queue.put_back(row)
             self._exhausted = False
+
+    async def _follow_reviews(self, has_new: Callable[[], bool]) -> None:
+        """Look for jobs that the user has just let go, once every row was read."""
+        while True:
+            await self._clock.sleep(REVIEWS_S)
+            if self._exhausted and has_new():
+                self._queue.read_again(self._batch.jobs())
+                self._exhausted = False
+                self._wake.set()
+
+    def _give_turns_after(self, row: Job) -> None:
+        """Give the jobs that are made from this one their turn."""
+        for job in self._batch.following(row):
+            if self._queue.follow(job):
+                self._exhausted = False
 
     async def _cancel_if_asked(self) -> None:
         """Cancel what is queued remotely, after a signal and if the user wants it."""

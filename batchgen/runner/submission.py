@@ -32,6 +32,7 @@ from batchgen.core.events import (
     Event,
     Intended,
     JobError,
+    MadeFrom,
     NotAccepted,
     Refused,
 )
@@ -42,6 +43,7 @@ from batchgen.core.stop_reasons import StopReason
 from batchgen.core.throttle import Backoff, ConcurrencyWindow
 from batchgen.runner.context import RunContext
 from batchgen.runner.spending import Spending
+from batchgen.runner.step_inputs import NoInput, StepInputs
 from batchgen.runner.tasks import TaskGroup
 from batchgen.system.crash_points import CrashPoint, reached
 
@@ -75,12 +77,35 @@ class Submission:
     window: ConcurrencyWindow
     admission: Admission
     spending: Spending
+    inputs: StepInputs
 
-    async def submit(self, job: Job) -> JobRecord:
+    async def submit(self, job: Job) -> JobRecord | None:
         """Submit once. Return the job's record: in flight, or pending, failed or in doubt.
 
+        None if what it is made from cannot be had now: the job is left for a later run.
         Raise `LocalIOError` if the ledger could not be written.
         """
+        ready = await self.inputs.renewed(job)
+        if ready is NoInput.LATER:
+            self.spending.release(job.id)
+            return None
+        if ready is NoInput.GONE:
+            return await self._refuse_without_input(job)
+        return await self._submit(ready)
+
+    async def _refuse_without_input(self, job: Job) -> JobRecord:
+        """Record that a job cannot be made any more; nothing is sent."""
+        names = ", ".join(dict.fromkeys(source.job for source in job.sources.values()))
+        error = JobError(
+            kind=ErrorKind.INPUT_GONE,
+            message=f"the API no longer has the output of {names}; generate that again (redo)",
+        )
+        await self._record_intent(job)
+        record = await self.context.record(job.id, Refused(error=error))
+        self.spending.release(job.id)
+        return record
+
+    async def _submit(self, job: Job) -> JobRecord:
         sent_at_s = self.context.clock.monotonic_s()
         answer = await self._post(job)
         if isinstance(answer, Submitted) and self.context.ledger.knows_request(answer.request_id):
@@ -105,7 +130,7 @@ class Submission:
             self.spending.release(job.id)
         return record
 
-    async def _post(self, job: Job) -> SubmitAnswer:
+    async def _record_intent(self, job: Job) -> None:
         ledger = self.context.ledger
         record = ledger.get(job.id)
         verdict = None if record is None else ledger.verdict(record)
@@ -116,10 +141,18 @@ class Submission:
             take=take_to_submit(record, verdict, fingerprint=job.fingerprint),
             price_usd=self.spending.price_usd(job),
             by=self.spending.labels(job),
+            step=job.step,
+            made_from=tuple(
+                MadeFrom(of=one.job, n=one.take, i=one.index)
+                for one in dict.fromkeys(job.sources.values())
+            ),
         )
+        await self.context.record(job.id, intent)
+
+    async def _post(self, job: Job) -> SubmitAnswer:
         holds = -1 if self.admission.held else self.admission.holds
         reached(CrashPoint.BEFORE_INTENT)
-        await self.context.record(job.id, intent)
+        await self._record_intent(job)
         reached(CrashPoint.INTENT_DURABLE)
         # The run may have been stopped or held while the intent was on its way to the disk.
         if self.context.stop.no_submissions or self.admission.holds != holds:

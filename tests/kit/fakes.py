@@ -57,7 +57,10 @@ class Jobs:
     def ids(self) -> Iterable[str]:
         return (one.id for one in self.jobs())
 
-    def may_submit(self, _: str) -> bool:
+    def following(self, _: Job) -> Iterable[Job]:
+        return ()
+
+    def may_submit(self, _: Job) -> bool:
         return True
 
     def left_out(self) -> Iterable[str]:

@@ -249,7 +249,7 @@ function placed(card, i, row) {
 function cardOf(job) {
   const files = shownTake(job).files;
   const shots = el("div", { class: files.length > 1 ? "shots many" : "shots", onclick: () => open(job) }, ...files.map((file) => fileOf(file, job, true)));
-  if (!files.length) shots.append(el("span", {}, job.state));
+  if (!files.length) shots.append(el("span", {}, job.waits || job.state));
   const buttons = WORDS.map((word) => el("button", { type: "button", value: word, disabled: !isJob(job), title: `${word} (${word === "reject" ? "x" : word[0]})`, onclick: () => { go(job, false); toggle(job, word); } }, word));
   const note = el("input", { name: "note", disabled: !isJob(job), "aria-label": "note", autocomplete: "off", onchange: (event) => mark(job, { note: event.target.value }) });
   const card = el("article", { "data-job": job.job, tabindex: "-1", onfocusin: () => go(job, false) },
@@ -265,6 +265,7 @@ function metaOf(job) {
   const take = latest(job), facts = [job.job, job.state];
   if (take.take > 1) facts.push(`take ${take.take}`);
   if (job.cost) facts.push(dollars(job.cost));
+  if (job.waits) facts.push(job.waits);
   const text = el("p", { class: "meta", title: [facts.join(" · "), job.error, job.checks].filter(Boolean).join("\n") }, facts.join(" · "));
   for (const [name, said] of [["bad", job.error], ["found", job.checks]]) if (said) text.append(" · ", el("span", { class: name }, said.replaceAll("\n", "; ")));
   return text;
@@ -339,19 +340,32 @@ function open(job) {
   if (!large.open) large.showModal();
 }
 
+// What a job was made from, or will be: the outputs before it, each in the take that was used.
+function sourcesOf(job) {
+  const named = job.from?.length ? job.from : job.before ? [[job.before, 0, 0]] : [];
+  return named.flatMap(([name, number, index]) => {
+    const source = jobs.find((one) => one.job === name);
+    const take = source && (source.takes.find((one) => one.take === number) ?? shownTake(source));
+    const files = take ? (index ? take.files.slice(index - 1, index) : take.files) : [];
+    if (!files.length) return [];
+    return [el("figure", { class: "source" }, ...files.map((file) => fileOf(file, source, false)),
+      el("figcaption", {}, `made from ${name}`, number > 1 ? ` · take ${number}` : ""))];
+  });
+}
+
 function fill(job) {
   const value = markOf(job), takes = job.takes.length ? job.takes : [latest(job)];
   large.job = job;
   const figures = takes.map((take) => el("figure", {}, ...take.files.map((file) => fileOf(file, job, false)),
     el("figcaption", {}, [`take ${take.take}`, take.state, take.cost ? dollars(take.cost) : "", take.verdict, take.note].filter(Boolean).join(" · "), ...take.files.map(linkOf))));
-  const facts = { ...job.columns, model: job.model, state: job.state, error: job.error, checks: job.checks, cost: job.cost ? dollars(job.cost) : "", attempts: job.attempts, request_id: job.request, submitted: latest(job).submitted, finished: job.finished };
+  const facts = { ...job.columns, model: job.model, state: job.state, waits: job.waits, step: job.step, error: job.error, checks: job.checks, cost: job.cost ? dollars(job.cost) : "", attempts: job.attempts, request_id: job.request, submitted: latest(job).submitted, finished: job.finished };
   const pairs = Object.entries(facts).filter(([, text]) => text !== "" && text !== null && text !== undefined);
   large.replaceChildren(
     el("header", {}, el("h2", {}, job.job), el("span", {}, value.verdict || ""),
       ...WORDS.map((word) => el("button", { type: "button", disabled: !isJob(job), "aria-pressed": String(value.verdict === word), onclick: () => toggle(job, word) }, word)),
       el("button", { type: "button", "aria-label": "previous", onclick: () => step(-1) }, "←"), el("button", { type: "button", "aria-label": "next", onclick: () => step(1) }, "→"),
       el("button", { type: "button", "aria-label": "close", onclick: () => large.close() }, "✕")),
-    el("div", { class: "takes" }, ...figures), el("p", {}, job.prompt),
+    el("div", { class: "takes" }, ...sourcesOf(job), ...figures), el("p", {}, job.prompt),
     el("dl", {}, ...pairs.flatMap(([name, text]) => [el("dt", { class: "column" }, name), el("dd", { class: "column" }, String(text))])));
 }
 
