@@ -9,7 +9,7 @@ from pathlib import Path
 
 from batchgen.core.errors import UsageError
 from batchgen.core.manifest_address import address_fault, is_address, shown_address
-from batchgen.manifest.settings import RowOptions
+from batchgen.manifest.row_options import RowOptions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

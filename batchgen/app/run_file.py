@@ -19,8 +19,8 @@ from batchgen.core.errors import ManifestError, Problem
 from batchgen.core.json_reader import BadJSON, decode_json
 from batchgen.core.plan import Policy
 from batchgen.core.units import is_text
+from batchgen.manifest.row_options import RowOptions
 from batchgen.manifest.select_expression import parse_selection
-from batchgen.manifest.settings import RowOptions
 from batchgen.system.files import replace_file
 from batchgen.system.run_directory import RunDirectory
 

@@ -16,9 +16,8 @@ from typing import IO, Any
 
 import msgspec
 
-from batchgen.core.chains import StepDraft
 from batchgen.core.errors import LocalIOError
-from batchgen.core.jobs import Job, Where
+from batchgen.core.jobs import Job, StepDraft, Where
 from batchgen.core.ledger_codec import Position, scan
 
 _BLOCK_BYTES = 1 << 17

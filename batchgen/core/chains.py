@@ -15,34 +15,19 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from msgspec import Struct
-
-from batchgen.core.jobs import Job, Source, Wait, fingerprint
+from batchgen.core.jobs import (
+    INDEX_CLOSES,
+    INDEX_OPENS,
+    Job,
+    Place,
+    Source,
+    StepDraft,
+    Wait,
+    fingerprint,
+)
 from batchgen.core.lifecycle import PAID_FOR, JobRecord, Records, Take
 from batchgen.core.plan import Disposition, Policy, disposition_of
 from batchgen.core.reviews import Verdict, VerdictWord
-
-INDEX_OPENS, INDEX_CLOSES = "\ue002", "\ue003"
-"""Around the name of a step, in a text: the number of its output, once that is known."""
-
-
-class StepDraft(Struct, frozen=True, array_like=True):
-    """One step of one row, before the outputs that it uses are known."""
-
-    step: str
-    after: str
-    """The step before it."""
-    model: str
-    input: dict[str, Any]
-    """The input, with an empty text in the place of each address."""
-    urls: tuple[tuple[str, int | None, str], ...] = ()
-    """Places of addresses: the parameter, the position if that is a list, and the step."""
-    of_each_output: bool = False
-    """One job for every output of the job before it, instead of one of the first."""
-    if_kept: bool = False
-    """Only takes that the user has kept are used."""
-    has_index: bool = False
-    """Whether a text has the number of an output in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,9 +164,7 @@ def _made(
     )
 
 
-def with_values(
-    values: Mapping[str, Any], new: Mapping[tuple[str, int | None], Any]
-) -> dict[str, Any]:
+def with_values(values: Mapping[str, Any], new: Mapping[Place, Any]) -> dict[str, Any]:
     """Return an input with other values in some places."""
     made = dict(values)
     for (name, position), value in new.items():

@@ -11,15 +11,12 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Protocol
+from typing import Any, Protocol
 
 import msgspec
 
 from batchgen.core.canonical_input import canonical, literal
 from batchgen.core.json_reader import JSONValue
-
-if TYPE_CHECKING:
-    from batchgen.core.chains import StepDraft
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +29,29 @@ class Where:
 
     def __str__(self) -> str:
         return self.file if self.row is None else f"{self.file}:{self.row}"
+
+
+INDEX_OPENS, INDEX_CLOSES = "\ue002", "\ue003"
+"""Around the name of a step, in a text: the number of its output, once that is known."""
+
+
+class StepDraft(msgspec.Struct, frozen=True, array_like=True):
+    """One step of one row, before the outputs that it uses are known."""
+
+    step: str
+    after: str
+    """The step before it."""
+    model: str
+    input: dict[str, Any]
+    """The input, with an empty text in the place of each address."""
+    urls: tuple[tuple[str, int | None, str], ...] = ()
+    """Places of addresses: the parameter, the position if that is a list, and the step."""
+    of_each_output: bool = False
+    """One job for every output of the job before it, instead of one of the first."""
+    if_kept: bool = False
+    """Only takes that the user has kept are used."""
+    has_index: bool = False
+    """Whether a text has the number of an output in it."""
 
 
 class Wait(Enum):

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import codecs
 import math
+import os
 import re
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from enum import Enum, StrEnum
 
-from batchgen.core.errors import LockHeld
 from batchgen.core.units import parse_duration_s
 
 
@@ -202,8 +202,8 @@ class IfLocked:
 
     action: LockedAction = LockedAction.FAIL
     wait_s: float = 0.0
-    skip_code: int = LockHeld.exit_code
-    """The exit code of a run that was skipped; 0 only if the user asked for that."""
+    skip_code: int = os.EX_TEMPFAIL
+    """The exit code of a run that was skipped: that of `LockHeld`, or 0 if the user asks for it."""
 
 
 def parse_if_locked(text: str) -> IfLocked:

@@ -38,9 +38,10 @@ from batchgen.manifest.header import (
 )
 from batchgen.manifest.job_ids import column_that_makes_unique
 from batchgen.manifest.model_binding import ModelBindings, OwnSchema, SchemaSource
+from batchgen.manifest.row_options import RowOptions
 from batchgen.manifest.rows import Rows
 from batchgen.manifest.select_expression import Selection, parse_selection
-from batchgen.manifest.settings import ManifestSettings, RowOptions, RowSettings, SettingsReader
+from batchgen.manifest.settings import ManifestSettings, RowSettings, SettingsReader
 from batchgen.manifest.templates import variable
 
 

@@ -11,9 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 
 from batchgen.core.canonical_input import canonical_text
-from batchgen.core.chains import StepDraft
 from batchgen.core.errors import Cause, Problem
-from batchgen.core.jobs import Job, Where, fingerprint
+from batchgen.core.jobs import Job, StepDraft, Where, fingerprint
 from batchgen.core.json_reader import JSONValue
 from batchgen.core.model_entry import is_model_id
 from batchgen.core.schema.coercion import coerce

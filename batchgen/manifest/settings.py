@@ -16,6 +16,7 @@ from batchgen.core.schema.values import Given, InvalidValue, Written, plain, sho
 from batchgen.core.spreadsheet import OUR_WORDS
 from batchgen.core.suggest import did_you_mean
 from batchgen.manifest.formats.yaml_tree import Listed, Mapped
+from batchgen.manifest.row_options import RowOptions
 from batchgen.manifest.steps import StepReader, StepSettings, StepTemplates, step_templates
 from batchgen.manifest.templates import Template, is_template
 
@@ -29,32 +30,6 @@ MANIFEST_KEYS = (
     "header_row", "schema", "output", "run_dir", "steps",
 )  # fmt: skip
 OUTPUT_KEYS = ("dir", "name", "hosts", "sidecar")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RowOptions:
-    """What the command line says about how rows become jobs; a later run can use it again."""
-
-    model: str | None = None
-    """For rows that name none; used instead of the manifest's own `model`."""
-    params: Mapping[str, str] = field(default_factory=dict)
-    """Values of parameters as text, used instead of `defaults` for rows that do not give them."""
-    columns: Mapping[str, str] = field(default_factory=dict)
-    """Our word or a parameter -> the column that holds it, or a template over columns."""
-    format: str | None = None
-    """`csv`, `tsv`, `jsonl`, `ndjson`, `json`, `xlsx`, `txt`, `yaml`; None: by the file's name."""
-    encoding: str | None = None
-    """Of a text file without a byte order mark; None: detected."""
-    sheet: str | None = None
-    header_row: int | None = None
-    drop: tuple[str, ...] = ()
-    """Columns that the spreadsheet is treated as not having."""
-    include_hidden: bool = False
-    """Whether rows that a workbook hides are used."""
-    select: str | None = None
-    """`COLUMN OP VALUE` joined by `and`; see `Selection`."""
-    allow_outside: bool = False
-    """Whether `file:` and `schema:` may leave the manifest's directory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from batchgen.core.chains import INDEX_CLOSES, INDEX_OPENS, StepDraft
 from batchgen.core.errors import Problem
+from batchgen.core.jobs import INDEX_CLOSES, INDEX_OPENS, StepDraft
 from batchgen.core.json_reader import JSONValue
 from batchgen.core.model_entry import is_model_id
 from batchgen.core.schema.values import Given, InvalidValue, Written, shown, text_of

@@ -45,7 +45,7 @@ def read_jobs(path: Path) -> int:
     """Read completely: columns, types, schema, identity."""
     from batchgen.core.jobs import Job
     from batchgen.manifest.manifest import open_manifest
-    from batchgen.manifest.settings import RowOptions
+    from batchgen.manifest.row_options import RowOptions
     from batchgen.models.bundled import packaged_models
     from batchgen.models.registry import ModelRegistry
 

@@ -14,7 +14,7 @@ from batchgen.core.api_base import DEFAULT_BASE_URL, parse_base_url
 from batchgen.core.model_entry import ModelEntry, read_entry
 from batchgen.manifest.header import BadRow
 from batchgen.manifest.manifest import open_manifest
-from batchgen.manifest.settings import RowOptions
+from batchgen.manifest.row_options import RowOptions
 from batchgen.models.cache import CatalogueCache
 from batchgen.models.registry import ModelRegistry
 from batchgen.reports.manifest_starter import starter

@@ -22,7 +22,7 @@ from batchgen.core.run_settings import (
     merge,
 )
 from batchgen.manifest.manifest import open_manifest
-from batchgen.manifest.settings import RowOptions
+from batchgen.manifest.row_options import RowOptions
 from tests.kit.holding import held
 from tests.kit.live import Done, batchgen, command, environment
 from tests.manifest.conftest import NoSchemas

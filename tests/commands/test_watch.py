@@ -30,7 +30,7 @@ from batchgen.core.ledger_codec import encode, encode_header
 from batchgen.core.lifecycle import JobRecord, JobState
 from batchgen.core.summary import LiveSummary, Summary, summarise
 from batchgen.ledger.record_index import RecordIndex
-from batchgen.manifest.settings import RowOptions
+from batchgen.manifest.row_options import RowOptions
 from batchgen.reports.watch_view import PlainLines, WatchFrame
 from batchgen.sandbox import SandboxConfig
 from batchgen.system.run_directory import RunDirectory

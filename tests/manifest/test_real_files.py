@@ -12,7 +12,7 @@ from batchgen.core.errors import ManifestError
 from batchgen.core.jobs import Job
 from batchgen.manifest.header import BadRow
 from batchgen.manifest.manifest import Manifest, open_manifest
-from batchgen.manifest.settings import RowOptions
+from batchgen.manifest.row_options import RowOptions
 from batchgen.models.bundled import packaged_models
 from batchgen.models.registry import ModelRegistry
 from tests.kit import MODEL

@@ -16,7 +16,7 @@ from batchgen.core.lifecycle import JobRecord, JobState
 from batchgen.core.spreadsheet import RESULT_COLUMNS, carried_names, defuse, restore
 from batchgen.manifest.header import BadRow
 from batchgen.manifest.manifest import open_manifest
-from batchgen.manifest.settings import RowOptions
+from batchgen.manifest.row_options import RowOptions
 from batchgen.reports.results_csv import ResultRow, result_cells, write_results
 from tests.kit.live import write_csv
 from tests.manifest.conftest import NoSchemas
