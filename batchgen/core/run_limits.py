@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import codecs
 import math
-import os
 import re
 from contextlib import suppress
 from dataclasses import dataclass
@@ -202,7 +201,7 @@ class IfLocked:
 
     action: LockedAction = LockedAction.FAIL
     wait_s: float = 0.0
-    skip_code: int = os.EX_TEMPFAIL
+    skip_code: int = 75
     """The exit code of a run that was skipped: that of `LockHeld`, or 0 if the user asks for it."""
 
 
