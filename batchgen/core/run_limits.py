@@ -5,7 +5,6 @@ A parser returns the value, or raises ValueError with a sentence that says what 
 
 from __future__ import annotations
 
-import codecs
 import math
 import re
 from contextlib import suppress
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from datetime import date
 from enum import Enum, StrEnum
 
+from batchgen.core.errors import LockHeld
 from batchgen.core.units import parse_duration_s
 
 
@@ -63,27 +63,6 @@ def parse_pair(text: str) -> tuple[str, str]:
     if not equals or not key.strip():
         raise ValueError(f"{text!r} is not of the form KEY=VALUE")
     return key.strip(), value
-
-
-_NO_FILE_ENCODINGS = frozenset({"idna", "punycode", "unicode_escape", "raw_unicode_escape"})
-
-_SUPERSETS = {
-    "utf_8": "utf-8-sig", "utf_8_sig": "utf-8-sig", "shift_jis": "cp932", "euc_kr": "cp949",
-    "gb2312": "gb18030", "gbk": "gb18030",
-}  # fmt: skip
-"""What files are in if they are called so: the same letters, and a few more."""
-
-
-def parse_encoding(text: str) -> str:
-    """Return Python's name of a text encoding."""
-    try:
-        name = codecs.lookup(text.strip()).name.replace("-", "_")
-        "".encode(name)
-    except (LookupError, ValueError):
-        name = ""
-    if not name or name in _NO_FILE_ENCODINGS:
-        raise ValueError(f"{text!r} is not a known encoding; write it like windows-1251 or gb18030")
-    return _SUPERSETS.get(name, name.replace("utf_", "utf-"))
 
 
 def parse_column(text: str) -> str:
@@ -201,8 +180,8 @@ class IfLocked:
 
     action: LockedAction = LockedAction.FAIL
     wait_s: float = 0.0
-    skip_code: int = 75
-    """The exit code of a run that was skipped: that of `LockHeld`, or 0 if the user asks for it."""
+    skip_code: int = LockHeld.exit_code
+    """The exit code of a run that was skipped; 0 only if the user asked for that."""
 
 
 def parse_if_locked(text: str) -> IfLocked:

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Annotated, Any, get_type_hints
 
 from batchgen.core.canonical_input import canonical_text
+from batchgen.core.encoding_names import parse_encoding
 from batchgen.core.run_limits import (
     Allowance,
     ColumnAllowance,
@@ -23,7 +24,6 @@ from batchgen.core.run_limits import (
     parse_column,
     parse_column_allowance,
     parse_date,
-    parse_encoding,
     parse_failures,
     parse_if_locked,
     parse_pair,

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from batchgen.core.encoding_names import parse_encoding
 from batchgen.core.errors import ManifestError, UsageError
-from batchgen.core.run_limits import parse_encoding
 from batchgen.manifest.formats.code_pages import NAMES
 from tests.manifest.conftest import Read, problems_of
 

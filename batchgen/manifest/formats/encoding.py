@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
+from batchgen.core.encoding_names import parse_encoding
 from batchgen.core.errors import ManifestError, Problem, UsageError
-from batchgen.core.run_limits import parse_encoding
 from batchgen.manifest.formats.code_pages import NAMES, likely_pages, reads_western
 
 BLOCK_BYTES = 1 << 20
