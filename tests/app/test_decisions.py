@@ -29,7 +29,7 @@ from batchgen.core.events import ErrorKind, JobError
 from batchgen.core.jobs import fingerprint
 from batchgen.core.json_reader import JSONValue
 from batchgen.ledger.run_ledger import RunLedger
-from tests.app.test_money_machine import Disk, public_addresses
+from tests.app.test_money_machine import Disk, no_address_check, public_addresses
 from tests.kit import MODEL
 from tests.kit.fakes import MemoryAPI
 from tests.kit.live import Done, write_csv
@@ -99,6 +99,7 @@ def outputs_in_memory() -> Iterator[Disk]:
     with (
         patch.object(paying_run, "store_of", lambda *_, **__: disk),
         patch.object(CommandContext, "addresses_of", public_addresses),
+        patch.object(paying_run, "address_check", no_address_check),
     ):
         yield disk
 
