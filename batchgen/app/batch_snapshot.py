@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from batchgen.app.batch_ref import BatchRef
 from batchgen.app.command_context import CommandContext
@@ -15,19 +15,16 @@ from batchgen.app.loading import LoadedBatch, load, read_records, records_of
 from batchgen.app.open_batch import locate, open_newest
 from batchgen.app.result_files import (
     last_news,
-    rows_of_batch,
-    rows_of_ledger,
-    summary_of,
     write_result_files,
     write_results_workbook,
     write_sheet,
     write_standalone,
 )
+from batchgen.app.result_rows import rows_of_batch, rows_of_ledger, summary_of
 from batchgen.app.run_directories import default_directories
 from batchgen.app.run_file import first_jobs
 from batchgen.core.adoption import with_present_names
 from batchgen.core.errors import BatchgenError, ManifestNotFound
-from batchgen.core.summary import Summary
 from batchgen.core.time_left import time_left_s
 from batchgen.core.units import seconds
 from batchgen.ledger.record_index import RecordIndex
@@ -35,6 +32,9 @@ from batchgen.ledger.replay import replay
 from batchgen.reports.results_csv import ResultRow
 from batchgen.reports.results_xlsx import MAX_ROWS
 from batchgen.system.run_directory import RunDirectory
+
+if TYPE_CHECKING:
+    from batchgen.core.summary import Summary
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -37,20 +37,23 @@ if TYPE_CHECKING:
 _USUAL_POLICY = Policy()
 DEFAULT_NAME = "{{ id }}-{{ index }}"
 
-_INDEX, _TAKE = "\ue000", "\ue001"
-"""They stand for the numbers of an output and of its take until those are known; no file name
-keeps these characters."""
+_INDEX, _TAKE, _ID, _STEP = "\ue000", "\ue001", "\ue004", "\ue005"
+"""They stand for the numbers of an output and of its take, and for a job of a later step, until
+those are known; no file name keeps these characters."""
 
 
 class FileNames:
     """Names of output files by the manifest's `output.name`, over the columns of each row.
 
-    The default template needs no memory; any other keeps one text per job.
+    The default template needs no memory; any other keeps one text per job of a row, and one more
+    for those of its later steps.
     """
 
     def __init__(self, settings: ManifestSettings) -> None:
         self._where = settings.where("output.name")
         self._names: dict[str, str] = {}
+        self._later: dict[str, str] = {}
+        """By row: the names for jobs of its later steps."""
         self._template: Template | None = None
         if settings.output.name not in (None, DEFAULT_NAME):
             try:
@@ -64,9 +67,13 @@ class FileNames:
             return None
         values = {variable(name): cell for name, cell in job.columns.items() if cell}
         try:
-            self._names[job.id] = self._template.render(
-                values | {"id": job.id, "index": _INDEX, "take": _TAKE}
-            )
+            values |= {"id": job.id, "index": _INDEX, "take": _TAKE, "step": job.step}
+            self._names[job.id] = self._template.render(values)
+            if job.steps:
+                later = self._template.render(values | {"id": _ID, "step": _STEP})
+                self._later[job.id] = (
+                    later if _ID in later or _STEP in later else f"{later}-{_STEP}"
+                )
         except InvalidValue as error:
             return Problem(where=f"{job.where}: {self._where}", what=str(error))
         return None
@@ -76,12 +83,17 @@ class FileNames:
 
         From the second take on, the take is part of it, whether the template says so or not.
         """
-        name = self._names.get(job)
+        name = self._names.get(job) or self._name_of_step(job)
         if name is None:
             return f"{job}-{index}" if take == 1 else f"{job}-take{take}-{index}"
         if take > 1 and _TAKE not in name:
             name = f"{name}-take{_TAKE}"
         return name.replace(_INDEX, str(index)).replace(_TAKE, str(take))
+
+    def _name_of_step(self, job: str) -> str | None:
+        row, at, step = job.rpartition("@")
+        name = self._later.get(row) if at else None
+        return name and name.replace(_ID, job).replace(_STEP, step)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -8,7 +8,8 @@ the manifest that are still the same, or else from the ledger.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,13 +20,15 @@ from batchgen.core.jobs import Batch
 from batchgen.core.json_reader import JSONValue
 from batchgen.core.lifecycle import IN_FLIGHT, PAID_FOR, JobRecord, JobState, Records
 from batchgen.ledger.replay import inputs_of
+from batchgen.net.address_check import HttpAddressCheck
+from batchgen.net.http_get import HttpGet
 from batchgen.net.url_policy import UrlPolicy
 from batchgen.outputs.answers import Unreachable, save_later
 from batchgen.outputs.file_names import FileNameClaims
 from batchgen.outputs.output_dir import destination_of
 from batchgen.outputs.sidecar import sidecar
 from batchgen.outputs.store import Store
-from batchgen.ports import Clock, FilesSaved, Observer, OutputStore, SaveAnswer
+from batchgen.ports import AddressCheck, Clock, FilesSaved, Observer, OutputStore, SaveAnswer
 from batchgen.system.run_directory import RunDirectory
 
 if TYPE_CHECKING:
@@ -112,6 +115,17 @@ def store_of(
         on_defect=on_defect,
         prepares=download,
     )
+
+
+@asynccontextmanager
+async def address_check(loaded: LoadedBatch, api: ApiBase) -> AsyncIterator[AddressCheck | None]:
+    """Give the look at addresses before a later step sends them; None without steps."""
+    settings = loaded.manifest.settings
+    if not settings.steps:
+        yield None
+        return
+    async with HttpGet(UrlPolicy.for_outputs(api, settings.output.hosts)) as http:
+        yield HttpAddressCheck(http)
 
 
 def _paths(records: Records) -> Iterator[str]:

@@ -13,18 +13,16 @@ from typing import TYPE_CHECKING
 from batchgen.app.api_wait import wait_for_api
 from batchgen.app.command_context import CommandContext
 from batchgen.app.early_thumbnails import early_thumbnails
-from batchgen.app.output_store import store_of, with_sidecars
+from batchgen.app.output_store import address_check, store_of, with_sidecars
 from batchgen.app.remote import Remote
 from batchgen.app.run_options import limits_of, policy_of
 from batchgen.app.signals import signals_stop
 from batchgen.core.errors import ServiceUnreachable
 from batchgen.core.jobs import Batch
-from batchgen.core.plan import Disposition, Plan
+from batchgen.core.plan import Plan
 from batchgen.core.polling.durations import past_duration_s
 from batchgen.core.stop_reasons import StopReason
-from batchgen.net.address_check import HttpAddressCheck
-from batchgen.net.http_get import HttpGet
-from batchgen.net.url_policy import UrlPolicy, is_private
+from batchgen.net.url_policy import is_private
 from batchgen.reports.progress import TICK_S, Tally
 from batchgen.runner.runner import Outcome, Runner
 
@@ -137,7 +135,7 @@ async def build_runner(run: PayingRun, plan: Plan) -> AsyncIterator[Runner]:
     Raises `TokenMissing`, and `LocalIOError` if the outputs cannot be written.
     """
     clock, settings = run.context.clock, run.settings
-    to_do = plan.work_left + plan.counts[Disposition.WAITS_FOR_STEP]
+    to_do = plan.work_left + plan.to_follow
     policy = policy_of(settings)
     client = run.remote.client()
     tally = Tally(total=to_do, download=policy.download)
@@ -157,7 +155,7 @@ async def build_runner(run: PayingRun, plan: Plan) -> AsyncIterator[Runner]:
         )
         async with (
             client as api, store, early_thumbnails(run.directory, observer) as watching,
-            address_check(run) as addresses,
+            address_check(run.loaded, run.remote.base) as addresses,
             _moving(progress, clock),
         ):  # fmt: skip
             runner = Runner(
@@ -171,18 +169,6 @@ async def build_runner(run: PayingRun, plan: Plan) -> AsyncIterator[Runner]:
             _recall_durations(runner, run)
             with signals_stop(runner.stop):
                 yield runner
-
-
-@asynccontextmanager
-async def address_check(run: PayingRun) -> AsyncIterator[HttpAddressCheck | None]:
-    """Give the look at addresses before a later step sends them; None without steps."""
-    settings = run.loaded.manifest.settings
-    if not settings.steps:
-        yield None
-        return
-    policy = UrlPolicy.for_outputs(run.remote.base, settings.output.hosts)
-    async with HttpGet(policy) as http:
-        yield HttpAddressCheck(http)
 
 
 @asynccontextmanager

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batchgen.app.batch_snapshot import read_snapshot
-from batchgen.app.result_files import summary_of
+from batchgen.app.result_rows import summary_of
 from batchgen.app.run_end import Comparison, RunEnd
 from batchgen.app.signals import SignalExit
 from batchgen.core.errors import BatchgenError, LockHeld, TokenMissing

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from batchgen.app.api_wait import unreachable_text
 from batchgen.app.command_context import CommandContext
 from batchgen.app.edited_results import keep_edited, note_written
-from batchgen.app.result_files import WORKBOOK_S, rows_of_batch, summary_of, write_result_files
+from batchgen.app.result_files import WORKBOOK_S, write_result_files
+from batchgen.app.result_rows import rows_of_batch, summary_of
 from batchgen.app.run_end import Comparison, RunEnd
 from batchgen.core.errors import WORSE_THAN_NO_MANIFEST
 from batchgen.core.exit_codes import exit_code, reason_texts
-from batchgen.core.lifecycle import Records
 from batchgen.core.plan import Plan
 from batchgen.core.reviews import seed_sentence
 from batchgen.core.stop_reasons import SIGNALS, StopReason
@@ -28,6 +28,7 @@ from batchgen.system.run_directory import RunDirectory
 if TYPE_CHECKING:
     from batchgen.app.loading import LoadedBatch
     from batchgen.core.errors import BatchgenError
+    from batchgen.core.lifecycle import Records
 
 _ADVICE = {
     StopReason.TOKEN: "get a token at runcomfy.com (profile) and set RUNCOMFY_TOKEN; then ",

@@ -238,6 +238,11 @@ class Plan:
         return sum(counter[kind] for counter in counters for kind in WORK_LEFT)
 
     @property
+    def to_follow(self) -> int:
+        """Jobs that are submitted in the same run, once the job before them has an output."""
+        return self.counts[D.WAITS_FOR_STEP]
+
+    @property
     def ended_badly(self) -> int:
         """Jobs about which nothing more is done although they have no output."""
         return sum(self.counts[kind] for kind in BADLY_ENDED)

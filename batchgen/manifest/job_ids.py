@@ -15,6 +15,8 @@ from batchgen.core.jobs import Where
 from batchgen.core.schema.values import text_of
 from batchgen.manifest.header import Record, folded, is_one_line
 
+MAX_REPEAT = 10_000
+"""Copies of one row."""
 MAX_ID = 200
 """Characters of a row's own id."""
 _ROW_BITS = 40

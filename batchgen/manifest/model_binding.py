@@ -28,6 +28,8 @@ from batchgen.manifest.templates import variable
 if TYPE_CHECKING:
     from batchgen.manifest.settings import RowSettings
 
+MAX_COMBINATIONS = 100_000
+"""Jobs of one row."""
 MAX_MODELS = 500
 """Bindings that are kept; more than the catalogue has models."""
 MAX_SCHEMA_BYTES = 4 << 20
@@ -197,6 +199,9 @@ class ModelBinding:
                 self.values[parameter] = value
 
     def _matrix_values(self, key: str, values: Iterable[Given]) -> Iterator[MatrixValue]:
+        if key == "model":
+            yield MatrixValue(key=key, text=self.model, parameter=None, value=None)
+            return
         where = self.settings.manifest.where(f"matrix.{key}")
         parameter = self._parameter_or_variable(key, where)
         for given in values:

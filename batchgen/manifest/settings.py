@@ -16,14 +16,12 @@ from batchgen.core.schema.values import Given, InvalidValue, Written, plain, sho
 from batchgen.core.spreadsheet import OUR_WORDS
 from batchgen.core.suggest import did_you_mean
 from batchgen.manifest.formats.yaml_tree import Listed, Mapped
+from batchgen.manifest.job_ids import MAX_REPEAT
 from batchgen.manifest.row_options import RowOptions
 from batchgen.manifest.steps import StepReader, StepSettings, StepTemplates, step_templates
 from batchgen.manifest.templates import Template, is_template
 
 T = TypeVar("T")
-
-MAX_REPEAT = 10_000
-MAX_COMBINATIONS = 100_000
 
 MANIFEST_KEYS = (
     "model", "defaults", "prompts", "template", "matrix", "repeat", "run", "columns", "sheet",

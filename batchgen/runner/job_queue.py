@@ -93,7 +93,7 @@ class JobQueue:
         self._decided = decided
         self._adopt_later, self._may_submit = adopt_later, may_submit
         self._queued: set[str] = set()
-        """Jobs in `_waiting`."""
+        """Jobs in `_waiting` and `_following`."""
         self._out: set[str] = set()
         """Jobs that have their turn. A job of a later step may be found twice: in its row, and
         because the job before it has ended."""
@@ -101,6 +101,8 @@ class JobQueue:
         """Jobs whose turn comes with the end of another job, by that job."""
         self._rows = iter(jobs)
         self._waiting: deque[Job] = deque()
+        self._following: deque[Job] = deque()
+        """Jobs of later steps whose inputs are there."""
         self._records = records
         self._policy = policy
         self._decision = decision
@@ -147,10 +149,14 @@ class JobQueue:
             self._waiting.append(job)
 
     def follow(self, job: Job) -> bool:
-        """Give a job of a later step a turn; return whether it is one that needs it."""
+        """Give a job of a later step a turn; return whether it is one that needs it.
+
+        It comes before rows that were read ahead, so that steps need not wait for each other.
+        """
         due = self._is_due(job)
         if due:
-            self.put_back(job)
+            self._queued.add(job.id)
+            self._following.append(job)
         return due
 
     def read_again(self, jobs: Iterable[Job]) -> None:
@@ -164,15 +170,16 @@ class JobQueue:
     def next(self) -> Job | NoJob:
         """Return the next job that may be submitted now, or why there is none."""
         decisions: dict[str, AdmissionDecision] = {}
-        for _ in range(len(self._waiting)):
-            job = self._waiting.popleft()
-            decision = decisions.setdefault(job.model, self._decision(job.model))
-            if decision is AdmissionDecision.WAIT:
-                self._waiting.append(job)
-                continue
-            self._queued.discard(job.id)
-            if decision is AdmissionDecision.GO and self._is_due(job):
-                return self._given(job)
+        for waiting in (self._following, self._waiting):
+            for _ in range(len(waiting)):
+                job = waiting.popleft()
+                decision = decisions.setdefault(job.model, self._decision(job.model))
+                if decision is AdmissionDecision.WAIT:
+                    waiting.append(job)
+                    continue
+                self._queued.discard(job.id)
+                if decision is AdmissionDecision.GO and self._is_due(job):
+                    return self._given(job)
         return self._next_row()
 
     def _given(self, job: Job) -> Job:
@@ -185,7 +192,7 @@ class JobQueue:
                 return NoJob.WAIT
             row = next(self._rows, None)
             if row is None:
-                return NoJob.WAIT if self._waiting else NoJob.EXHAUSTED
+                return NoJob.WAIT if self._waiting or self._following else NoJob.EXHAUSTED
             if not self._is_due(row):
                 continue
             decision = self._decision(row.model)

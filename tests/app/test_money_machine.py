@@ -294,7 +294,7 @@ async def public_addresses(*_: object) -> tuple[str, ...]:
 
 
 @asynccontextmanager
-async def no_address_check(_: object) -> AsyncIterator[None]:
+async def no_address_check(*_: object) -> AsyncIterator[None]:
     """Take the place of the look at addresses."""
     yield None
 
