@@ -13,6 +13,7 @@ from typing import Protocol
 
 from batchgen.core.api_answers import CancelOutcome, PollAnswer, SubmitAnswer
 from batchgen.core.events import Event, JobError, OutputFile
+from batchgen.core.jobs import Asset
 from batchgen.core.json_reader import JSONValue
 from batchgen.core.lifecycle import JobRecord, Records
 
@@ -105,6 +106,21 @@ class AddressCheck(Protocol):
 
     async def is_gone(self, url: str) -> bool:
         """Tell whether an address has expired: it answers 403, 404 or 410."""
+        ...
+
+
+class AssetChanged(Exception):
+    """A local file is not what it was when the manifest was checked."""
+
+
+class AssetStore(Protocol):
+    """The place from which the API fetches local files."""
+
+    async def address_of(self, asset: Asset) -> str:
+        """Return an address of a file that is valid for long enough, and upload it before.
+
+        Raise `AssetChanged`, and `LocalIOError` if the store refuses or cannot be reached.
+        """
         ...
 
 

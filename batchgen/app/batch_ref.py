@@ -40,6 +40,7 @@ class BatchRef:
                 drop=tuple(args.drop),
                 include_hidden=args.include_hidden,
                 select=args.select,
+                assets=args.assets,
                 allow_outside=args.allow_outside,
             ),
         )

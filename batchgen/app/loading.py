@@ -106,6 +106,8 @@ class LoadedBatch:
     models: dict[str, None] = field(default_factory=dict)
     """Every model that a row names, in the order of their first rows."""
     problems: ProblemList = field(default_factory=ProblemList)
+    has_assets: bool = False
+    """Whether any job names a file on this machine."""
     good_rows: int = 0
     fatal: bool = False
     """Whether a file is wrong as a whole, so that leaving out rows does not help."""
@@ -169,6 +171,7 @@ def _read_rows(loaded: LoadedBatch) -> None:
         else:
             loaded.models[row.model] = None
             loaded.models.update((one.model, None) for one in row.steps)
+            loaded.has_assets |= bool(row.assets) or any(one.assets for one in row.steps)
             loaded.problems.add_good_row(row.where.file)
             loaded.good_rows += row.where != last
             last = row.where
@@ -209,6 +212,7 @@ def _spooled(job: Job) -> SpooledRow:
         fingerprint=job.fingerprint,
         step=job.step,
         steps=job.steps,
+        assets=tuple((*place, one) for place, one in job.assets.items()),
     )
 
 

@@ -18,7 +18,8 @@ from batchgen.app.command_context import CommandContext
 from batchgen.app.model_sources import offline_models, online_models
 from batchgen.app.run_directories import RunDirectories, default_directories, named_directories
 from batchgen.app.run_file import recall
-from batchgen.core.errors import ManifestError, ManifestNotFound
+from batchgen.core.errors import ManifestError, ManifestNotFound, UsageError
+from batchgen.core.run_limits import parse_bucket
 from batchgen.manifest.manifest import Manifest, open_fetched, open_manifest
 from batchgen.manifest.settings import ManifestSettings
 from batchgen.models.bundled import packaged_models
@@ -72,7 +73,10 @@ def open_in(
     A manifest at an address is fetched. If that fails, the copy of the last run is used, unless it
     has to be `fresh`.
     """
-    options, notes = recall(directory, ref.row_options)
+    given = ref.row_options
+    if given.assets is None and (named := context.environment.get("BATCHGEN_ASSETS")):
+        given = replace(given, assets=assets_named(named))
+    options, notes = recall(directory, given)
     pinned = PinnedSchemas(directory.path)
     # A sandbox run takes schemas from where a real run would, but asks no API for them.
     models = online_models if live and not ref.sandbox else offline_models
@@ -94,6 +98,14 @@ def open_in(
         ref=ref, manifest=manifest, models=registry, directory=directory, notes=notes,
         fetched=fetched,
     )  # fmt: skip
+
+
+def assets_named(url: str) -> str:
+    """Return the value of BATCHGEN_ASSETS. Raises `UsageError` if it is not a bucket."""
+    try:
+        return parse_bucket(url)
+    except ValueError as error:
+        raise UsageError(f"BATCHGEN_ASSETS: {error}") from None
 
 
 def open_copy(ref: BatchRef, directory: RunDirectory, context: CommandContext) -> OpenBatch | None:

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batchgen.core.api_base import ApiBase
+from batchgen.core.errors import UsageError
 from batchgen.core.events import Accepted, Event, Intended, OutputFile, Started, Succeeded
-from batchgen.core.jobs import Batch
+from batchgen.core.jobs import Asset, Batch, Source
 from batchgen.core.json_reader import JSONValue
 from batchgen.core.lifecycle import IN_FLIGHT, PAID_FOR, JobRecord, JobState, Records
 from batchgen.ledger.replay import inputs_of
@@ -25,10 +26,18 @@ from batchgen.net.http_get import HttpGet
 from batchgen.net.url_policy import UrlPolicy
 from batchgen.outputs.answers import Unreachable, save_later
 from batchgen.outputs.file_names import FileNameClaims
-from batchgen.outputs.output_dir import destination_of
+from batchgen.outputs.output_dir import destination_of, missing_extra
 from batchgen.outputs.sidecar import sidecar
 from batchgen.outputs.store import Store
-from batchgen.ports import AddressCheck, Clock, FilesSaved, Observer, OutputStore, SaveAnswer
+from batchgen.ports import (
+    AddressCheck,
+    AssetStore,
+    Clock,
+    FilesSaved,
+    Observer,
+    OutputStore,
+    SaveAnswer,
+)
 from batchgen.system.run_directory import RunDirectory
 
 if TYPE_CHECKING:
@@ -126,6 +135,51 @@ async def address_check(loaded: LoadedBatch, api: ApiBase) -> AsyncIterator[Addr
         return
     async with HttpGet(UrlPolicy.for_outputs(api, settings.output.hosts)) as http:
         yield HttpAddressCheck(http)
+
+
+@asynccontextmanager
+async def asset_store(
+    loaded: LoadedBatch, *, expiry_s: float, clock: Clock
+) -> AsyncIterator[AssetStore | None]:
+    """Give the store of local input files, ready to be used; None if none may be needed.
+
+    Raises `UsageError` without the library for it, and `LocalIOError` if the store refuses.
+    """
+    url = loaded.manifest.upload_to
+    if url is None or not (loaded.has_assets or loaded.manifest.settings.steps):
+        yield None
+        return
+    if missing := missing_extra():
+        raise UsageError(f"--assets: {missing}")
+    from batchgen.outputs.asset_store import BucketAssets
+
+    store = BucketAssets(url=url, expiry_s=expiry_s, clock=clock)
+    await store.prepare()
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+def output_finder(directory: RunDirectory, records: Records) -> Callable[[Source], Asset | None]:
+    """Return what finds the local file of an output that the API no longer has."""
+
+    def find(source: Source) -> Asset | None:
+        record = records.get(source.job)
+        takes = () if record is None else (*record.takes, record.present_take)
+        files = (file for take in takes for file in take.files if file.path == source.path)
+        file = next(files, None)
+        if file is None or not (directory.path / file.path).is_file():
+            return None
+        return Asset(
+            name=file.path,
+            path=str(directory.path / file.path),
+            sha256=file.sha256,
+            bytes=file.bytes,
+            extension=Path(file.path).suffix.lstrip("."),
+        )
+
+    return find
 
 
 def _paths(records: Records) -> Iterator[str]:

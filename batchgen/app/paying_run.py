@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING
 from batchgen.app.api_wait import wait_for_api
 from batchgen.app.command_context import CommandContext
 from batchgen.app.early_thumbnails import early_thumbnails
-from batchgen.app.output_store import address_check, store_of, with_sidecars
+from batchgen.app.output_store import (
+    address_check,
+    asset_store,
+    output_finder,
+    store_of,
+    with_sidecars,
+)
 from batchgen.app.remote import Remote
 from batchgen.app.run_options import limits_of, policy_of
 from batchgen.app.signals import signals_stop
@@ -156,12 +162,14 @@ async def build_runner(run: PayingRun, plan: Plan) -> AsyncIterator[Runner]:
         async with (
             client as api, store, early_thumbnails(run.directory, observer) as watching,
             address_check(run.loaded, run.remote.base) as addresses,
+            asset_store(run.loaded, expiry_s=settings.asset_expiry_s, clock=clock) as assets,
             _moving(progress, clock),
         ):  # fmt: skip
             runner = Runner(
                 api=api, ledger=run.ledger, outputs=outputs, clock=clock, observer=watching,
                 policy=policy, rng=random.Random(), spending=run.spending,
                 adopt_later=run.adopt_later, addresses=addresses,
+                assets=assets, find_output=output_finder(run.directory, run.ledger),
                 has_new_reviews=_news_of_reviews(run),
                 limits=limits_of(settings, begun_s=clock.monotonic_s(), jobs=to_do),
             )  # fmt: skip

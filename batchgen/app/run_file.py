@@ -27,7 +27,7 @@ from batchgen.system.run_directory import RunDirectory
 _FLAGS = {
     "model": "--model", "params": "--param", "columns": "--column", "format": "--format",
     "encoding": "--encoding", "sheet": "--sheet", "header_row": "--header-row", "drop": "--drop",
-    "include_hidden": "--include-hidden", "select": "--select",
+    "include_hidden": "--include-hidden", "select": "--select", "assets": "--assets",
 }  # fmt: skip
 
 
@@ -57,6 +57,7 @@ class _RunFile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     drop: tuple[str, ...] = ()
     include_hidden: bool = False
     select: str | None = None
+    assets: str | None = None
     manifest: str | None = None
     """Relative to the run directory; None for stdin, and for a name that is not UTF-8."""
     finished: Finished | None = None
@@ -98,6 +99,7 @@ def remember(directory: RunDirectory, manifest: str | None, options: RowOptions)
         header_row=options.header_row,
         drop=options.drop,
         include_hidden=options.include_hidden,
+        assets=options.assets,
         select=None if _asks_for_a_state(options.select) else options.select or None,
     )
     _write(directory, stored)

@@ -17,7 +17,7 @@ from typing import IO, Any
 import msgspec
 
 from batchgen.core.errors import LocalIOError
-from batchgen.core.jobs import Job, StepDraft, Where
+from batchgen.core.jobs import Asset, Job, StepDraft, Where
 from batchgen.core.ledger_codec import Position, scan
 
 _BLOCK_BYTES = 1 << 17
@@ -43,6 +43,8 @@ class SpooledRow(msgspec.Struct, frozen=True, array_like=True):
     """The first step, if the manifest has steps."""
     steps: tuple[StepDraft, ...] = ()
     """The later ones."""
+    assets: tuple[tuple[str, int | None, Asset], ...] = ()
+    """Places of the input that name a file on this machine."""
 
     def job(self) -> Job:
         """Return the row as a job."""
@@ -50,6 +52,7 @@ class SpooledRow(msgspec.Struct, frozen=True, array_like=True):
         return Job(
             id=self.id, model=self.model, input=self.input, where=where, columns=self.columns,
             known_fingerprint=self.fingerprint, step=self.step, steps=self.steps,
+            assets={(name, position): one for name, position, one in self.assets},
         )  # fmt: skip
 
 

@@ -12,18 +12,19 @@ address: addresses expire and are renewed, and another take is another input.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from batchgen.core.jobs import (
     INDEX_CLOSES,
     INDEX_OPENS,
     Job,
-    Place,
     Source,
     StepDraft,
     Wait,
     fingerprint,
+    identity_of,
+    with_values,
 )
 from batchgen.core.lifecycle import PAID_FOR, JobRecord, Records, Take
 from batchgen.core.plan import Disposition, Policy, disposition_of
@@ -147,8 +148,10 @@ def _made(
 ) -> Job:
     sources = {(name, position): lineage[step] for name, position, step in draft.urls}
     texts = _with_numbers(draft.input, lineage) if draft.has_index else draft.input
+    assets = {(name, position): one for name, position, one in draft.assets}
     identity = with_values(
-        texts, {place: [one.identity, one.take, one.index] for place, one in sources.items()}
+        identity_of(texts, assets),
+        {place: [one.identity, one.take, one.index] for place, one in sources.items()},
     )
     return Job(
         id=step_job_name(row.id, draft.step, number),
@@ -160,27 +163,9 @@ def _made(
         step=draft.step,
         row=row,
         sources=sources,
+        assets=assets,
         before=before.id,
     )
-
-
-def with_values(values: Mapping[str, Any], new: Mapping[Place, Any]) -> dict[str, Any]:
-    """Return an input with other values in some places."""
-    made = dict(values)
-    for (name, position), value in new.items():
-        if position is None:
-            made[name] = value
-        else:
-            entries = list(made[name])
-            entries[position] = value
-            made[name] = entries
-    return made
-
-
-def with_urls(job: Job, urls: Mapping[Source, str]) -> Job:
-    """Return a job of a step with renewed addresses; its identity stays."""
-    new = {place: urls.get(one, one.url) for place, one in job.sources.items()}
-    return replace(job, input=with_values(job.input, new))
 
 
 def _with_numbers(values: Mapping[str, Any], lineage: Mapping[str, Source]) -> dict[str, Any]:

@@ -9,11 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from batchgen.core.jobs import Job
 from batchgen.core.json_reader import JSONValue
-from batchgen.core.schema.inputs import Schema
-from batchgen.core.schema.properties import Property
+
+if TYPE_CHECKING:
+    from batchgen.core.schema.inputs import Schema
+    from batchgen.core.schema.properties import Property
 
 MB = 1 << 20
 """The larger of the two meanings: nothing is refused that the API may take."""
@@ -65,6 +68,10 @@ class MediaRules:
         limits = {str(name): _limit_mb(rules) for name, rules in published.items()}
         known_limits = {name: limit for name, limit in limits.items() if limit is not None}
         return cls(schema.properties, known_limits)
+
+    def limit_mb(self, parameter: str) -> int | None:
+        """Return the limit that the model's page sets for a parameter; None if it sets none."""
+        return self.limits_mb.get(parameter)
 
     def inputs(self, job: Job) -> Iterator[MediaInput]:
         """Yield every address in the input of a job, in order, repeated ones too."""

@@ -31,6 +31,25 @@ class Where:
         return self.file if self.row is None else f"{self.file}:{self.row}"
 
 
+Place = tuple[str, int | None]
+"""A place in an input: the parameter, and the position in it if that is a list."""
+
+
+class Asset(msgspec.Struct, frozen=True, array_like=True):
+    """A file on this machine that an input names, as it was when the manifest was checked."""
+
+    name: str
+    """As the manifest names it."""
+    path: str
+    sha256: str
+    bytes: int
+    extension: str
+
+    def as_input(self) -> dict[str, JSONValue]:
+        """Return what stands for its address wherever the input is shown or stored."""
+        return {"file": self.name, "sha256": self.sha256}
+
+
 INDEX_OPENS, INDEX_CLOSES = "\ue002", "\ue003"
 """Around the name of a step, in a text: the number of its output, once that is known."""
 
@@ -52,6 +71,8 @@ class StepDraft(msgspec.Struct, frozen=True, array_like=True):
     """Only takes that the user has kept are used."""
     has_index: bool = False
     """Whether a text has the number of an output in it."""
+    assets: tuple[tuple[str, int | None, Asset], ...] = ()
+    """Places that name a file on this machine."""
 
 
 class Wait(Enum):
@@ -87,10 +108,6 @@ class Source:
     """Its file, relative to the run directory; None if it is not downloaded."""
 
 
-Place = tuple[str, int | None]
-"""A place in an input: the parameter, and the position in it if that is a list."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """One prompt with its parameters, validated and ready to be submitted."""
@@ -114,6 +131,8 @@ class Job:
     """The row's own job; of a job of a later step only."""
     sources: Mapping[Place, Source] = field(default_factory=dict, compare=False)
     """The places of the input that hold an output of an earlier step."""
+    assets: Mapping[Place, Asset] = field(default_factory=dict, compare=False)
+    """The places of the input that name a file on this machine."""
     before: str = ""
     """The job of the step before it."""
     wait: Wait | None = None
@@ -128,7 +147,7 @@ class Job:
     def fingerprint(self) -> str:
         """Digest of model and input; an edited row has another one."""
         if not self.known_fingerprint:
-            digest = fingerprint(self.model, self.input)
+            digest = fingerprint(self.model, identity_of(self.input, self.assets))
             object.__setattr__(self, "known_fingerprint", digest)
         return self.known_fingerprint
 
@@ -145,6 +164,26 @@ def fingerprint(model: str, values: Mapping[str, JSONValue]) -> str:
     then they would count as equal rows, of which each has its own name (`~2`) and submission.
     """
     return _digest(model, canonical(values))
+
+
+def identity_of(
+    values: Mapping[str, JSONValue], assets: Mapping[Place, Asset]
+) -> Mapping[str, JSONValue]:
+    """Return an input in which files count by what is in them, whatever they are called."""
+    return with_values(values, {place: {"sha256": one.sha256} for place, one in assets.items()})
+
+
+def with_values(values: Mapping[str, Any], new: Mapping[Place, Any]) -> dict[str, Any]:
+    """Return an input with other values in some places."""
+    made = dict(values)
+    for (name, position), value in new.items():
+        if position is None:
+            made[name] = value
+        else:
+            entries = list(made[name])
+            entries[position] = value
+            made[name] = entries
+    return made
 
 
 def first_fingerprint(model: str, values: Mapping[str, JSONValue]) -> str:

@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from enum import Enum, StrEnum
+from urllib.parse import urlsplit
 
 from batchgen.core.errors import LockHeld
 from batchgen.core.units import parse_duration_s
@@ -63,6 +64,30 @@ def parse_pair(text: str) -> tuple[str, str]:
     if not equals or not key.strip():
         raise ValueError(f"{text!r} is not of the form KEY=VALUE")
     return key.strip(), value
+
+
+BUCKETS = ("s3", "gs", "az")
+"""Schemes of object stores."""
+
+
+def parse_bucket(text: str) -> str:
+    """Return the address of a place in an object store."""
+    if fault := bucket_fault(text.strip()):
+        raise ValueError(fault)
+    return text.strip()
+
+
+def bucket_fault(text: str) -> str:
+    """Return why an address is not a place in an object store; empty if it is."""
+    place = urlsplit(text)
+    if place.scheme not in BUCKETS:
+        ways = ", ".join(f"{scheme}://" for scheme in BUCKETS)
+        return f"{text!r} is not a place for files; give a bucket as {ways} with its name"
+    if place.query or place.fragment or "@" in place.netloc:
+        return "more than bucket and prefix; credentials and settings come from the environment"
+    if not place.netloc:
+        return f"{text!r} names no bucket; write it like {place.scheme}://bucket/prefix"
+    return ""
 
 
 def parse_column(text: str) -> str:

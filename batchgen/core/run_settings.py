@@ -21,6 +21,7 @@ from batchgen.core.run_limits import (
     OneOf,
     parse_allowance,
     parse_amount,
+    parse_bucket,
     parse_column,
     parse_column_allowance,
     parse_date,
@@ -163,6 +164,9 @@ BATCH_SETTINGS = (
         "also use rows that a workbook hides", refusal=NOT_IN_A_MANIFEST + ": use {flag}"),
     Setting("--select", "EXPR", str, Group.JOBS,
         "only rows for which this holds: COLUMN OP VALUE [and ...]"),
+    Setting("--assets", "URL", parse_bucket, Group.JOBS,
+        "bucket to which local files that rows name are uploaded, as s3://bucket/prefix; also"
+        " BATCHGEN_ASSETS", refusal=NOT_IN_A_MANIFEST + ": use {flag}"),
     Setting("--allow-outside", "", parse_switch, Group.JOBS,
         "let the manifest name files outside its directory",
         refusal=NOT_IN_A_MANIFEST + ", which could then lift its own limits: use {flag}"),
@@ -190,6 +194,9 @@ class RunSettings:
         "leave out wrong rows instead of stopping; exit code 1")]
     changed: Annotated[str, _choice("--changed", "run|keep", Group.JOBS,
         "what to do with edited rows", default="run")]
+
+    asset_expiry_s: Annotated[float, Setting("--asset-expiry", "D", parse_duration_s, Group.JOBS,
+        "how long the API can fetch an uploaded file, from its submission on", default="24h")]
 
     concurrency: Annotated[int, Setting("--concurrency", "N", parse_whole, Group.PACE,
         "maximum number of jobs in flight", default="8")]

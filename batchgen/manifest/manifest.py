@@ -37,6 +37,7 @@ from batchgen.manifest.header import (
     folded,
 )
 from batchgen.manifest.job_ids import column_that_makes_unique
+from batchgen.manifest.local_files import LocalFiles
 from batchgen.manifest.model_binding import ModelBindings, OwnSchema, SchemaSource
 from batchgen.manifest.row_options import RowOptions
 from batchgen.manifest.rows import Rows
@@ -63,6 +64,8 @@ class Manifest:
         """Name of the manifest without its ending; `stdin` for standard input."""
         self.base_dir = base_dir
         """The directory that relative paths in the manifest are relative to."""
+        self.upload_to = settings.local_files.upload_to
+        """The bucket to which local files are uploaded; None: none is named."""
         self.selection = selection
         self._settings = settings
         self._models = models
@@ -274,7 +277,11 @@ class _Opening:
             settings = reader.settings()
             sources = list(self._sources(reader.prompts(), settings))
         self._refuse_outside_output(settings)
-        row_settings = RowSettings.of(settings, options, self.problems)
+        local_files = LocalFiles(
+            base_dir=self.base_dir, allow_outside=options.allow_outside,
+            is_fetched=self.is_fetched, upload_to=options.assets,
+        )  # fmt: skip
+        row_settings = RowSettings.of(settings, options, self.problems, local_files)
         schemas = {
             SchemaOrigin.RUN_DIRECTORY: self.pinned,
             SchemaOrigin.MANIFEST: self._own_schema(settings, row_settings.model),

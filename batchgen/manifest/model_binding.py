@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from batchgen.core.errors import ManifestError, Problem
+from batchgen.core.input_files import MediaRules
+from batchgen.core.jobs import Asset, Place, with_values
 from batchgen.core.json_reader import BadJSON, JSONValue, decode_json
 from batchgen.core.model_entry import SchemaOrigin
-from batchgen.core.schema.coercion import coerce
+from batchgen.core.schema.coercion import LocalPath, coerce
 from batchgen.core.schema.inputs import InputFault, Schema
 from batchgen.core.schema.properties import Kind, Property
 from batchgen.core.schema.values import Given, InvalidValue, text_of
@@ -36,6 +38,9 @@ MAX_SCHEMA_BYTES = 4 << 20
 MEMO_CHARACTERS = 32
 MEMO_CELLS = 2000
 """Cells of one column whose meaning is remembered: sizes, switches and scales repeat."""
+
+_STAND_IN_URL = "https://playgrounds-storage-public.runcomfy.net/input.png"
+"""In the place of an address that is not known yet, while an input is checked."""
 
 _NO_PROMPT = InputFault("prompt", "", "is missing", is_missing=True)
 _TEXT = Property(name="prompt", kinds=(Kind.TEXT,))
@@ -111,6 +116,7 @@ class ModelBinding:
         self.text_parameter = schema.text_parameter if schema else "prompt"
         """What the prompt is called in the body."""
         self.settings = settings
+        self._media = MediaRules.of(schema)
         self._read_defaults()
         self._matrix = [
             list(self._matrix_values(key, values))
@@ -148,6 +154,25 @@ class ModelBinding:
 
         return read
 
+    def assets_of(
+        self, values: Mapping[str, JSONValue], fault: Callable[[str, str], None]
+    ) -> dict[Place, Asset]:
+        """Return the files on this machine that an input names.
+
+        `fault` gets the parameter and what is wrong with its file.
+        """
+        for parameter, value in values.items():
+            if _has_nested_path(value):
+                fault(parameter, "has no address in it; expected a public https:// address")
+        found: dict[Place, Asset] = {}
+        for place, name in _places_of(values):
+            limit_mb = self._media.limit_mb(place[0])
+            try:
+                found[place] = self.settings.local_files.asset(name, place[0], limit_mb=limit_mb)
+            except InvalidValue as unfit:
+                fault(place[0], str(unfit))
+        return found
+
     def takes_list(self, parameter: str) -> bool:
         """Tell whether the model wants a list of values, as of reference images."""
         return Kind.LIST in self._property(parameter).kinds
@@ -157,7 +182,9 @@ class ModelBinding:
         return self._property(parameter).kinds == (Kind.TEXT,)
 
     def check(self, values: Mapping[str, JSONValue]) -> tuple[InputFault, ...]:
-        """Return what is wrong with a whole input."""
+        """Return what is wrong with a whole input; names of files count as addresses."""
+        if names := _places_of(values):
+            values = with_values(values, {place: _stand_in(place[1]) for place, _ in names})
         if self.schema is not None:
             return self.schema.check(values)
         return () if "prompt" in values else (_NO_PROMPT,)
@@ -230,6 +257,36 @@ class ModelBinding:
         faults = [f for f in self.check({parameter: value}) if f.parameter == parameter]
         self.problems.extend(Problem(where, str(fault)) for fault in faults)
         return None if faults else value
+
+
+def _places_of(values: Mapping[str, JSONValue]) -> list[tuple[Place, str]]:
+    """Return the places of an input that name a file, with its name."""
+    found: list[tuple[Place, str]] = []
+    for name, value in values.items():
+        if isinstance(value, LocalPath):
+            found.append(((name, None), str(value)))
+        elif isinstance(value, list):
+            found += [
+                ((name, position), str(one))
+                for position, one in enumerate(value)
+                if isinstance(one, LocalPath)
+            ]
+    return found
+
+
+def _has_nested_path(value: JSONValue) -> bool:
+    """Tell whether a value names a file deeper than in a list, from where none is uploaded."""
+    parts = value if isinstance(value, list) else ()
+    parts = list(value.values()) if isinstance(value, dict) else [*parts]
+    return any(
+        _has_nested_path(one) or (isinstance(value, dict) and isinstance(one, LocalPath))
+        for one in parts
+    )
+
+
+def _stand_in(position: int | None) -> str:
+    """Return an address for a place, with which an input can be checked."""
+    return _STAND_IN_URL if position is None else f"{_STAND_IN_URL}?{position}"
 
 
 class ModelBindings:

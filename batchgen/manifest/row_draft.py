@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING
 
 from batchgen.core.canonical_input import canonical_text
 from batchgen.core.errors import Cause, Problem
-from batchgen.core.jobs import Job, StepDraft, Where, fingerprint
+from batchgen.core.jobs import (
+    Asset,
+    Job,
+    Place,
+    StepDraft,
+    Where,
+    fingerprint,
+    identity_of,
+    with_values,
+)
 from batchgen.core.json_reader import JSONValue
 from batchgen.core.schema.coercion import coerce
 from batchgen.core.schema.inputs import InputFault
@@ -150,10 +159,15 @@ class RowDraft:
             values = self._combined(combination) if combination or template else self._values
             for fault in self._binding.check(values):
                 self._fault_of_input(fault)
+            assets = self._binding.assets_of(values, self._fault_of_file)
+            values = with_values(values, {place: one.as_input() for place, one in assets.items()})
             drafts = self._drafts(values, combination)
             if not self.problems:
-                jobs.extend(self._copies(values, combination, repeat, ids, own_id, drafts))
+                jobs.extend(self._copies(values, combination, repeat, ids, own_id, drafts, assets))
         return jobs
+
+    def _fault_of_file(self, parameter: str, what: str) -> None:
+        self._fault(self._plan.labels.get(parameter, parameter), what)
 
     def _drafts(
         self, values: Mapping[str, JSONValue], combination: tuple[MatrixValue, ...]
@@ -259,11 +273,12 @@ class RowDraft:
         repeat: int,
         ids: JobIds,
         own_id: str | None,
-        drafts: tuple[StepDraft, ...] = (),
+        drafts: tuple[StepDraft, ...],
+        assets: Mapping[Place, Asset],
     ) -> Iterator[Job]:
         model = self._binding.model
         where = Where(file=self._record.header.file, row=self._record.row)
-        digest = fingerprint(model, values) if own_id is None else ""
+        digest = fingerprint(model, identity_of(values, assets)) if own_id is None else ""
         name = own_id or digest
         columns = self.columns
         if combination:
@@ -282,5 +297,5 @@ class RowDraft:
             yield Job(
                 id=id_, model=model, input=values, where=where, columns=columns,
                 known_fingerprint=digest, step=self._steps.first if self._steps else "",
-                steps=drafts,
+                steps=drafts, assets=assets,
             )  # fmt: skip

@@ -28,5 +28,7 @@ class RowOptions:
     """Whether rows that a workbook hides are used."""
     select: str | None = None
     """`COLUMN OP VALUE` joined by `and`; see `Selection`."""
+    assets: str | None = None
+    """Where local files are uploaded to, as `s3://bucket/prefix`."""
     allow_outside: bool = False
     """Whether `file:` and `schema:` may leave the manifest's directory."""

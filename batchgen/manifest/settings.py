@@ -8,7 +8,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from batchgen.core.errors import Problem
 from batchgen.core.run_settings import PRIVATE, PRIVATE_KEYS, read_run_key
@@ -20,6 +20,9 @@ from batchgen.manifest.job_ids import MAX_REPEAT
 from batchgen.manifest.row_options import RowOptions
 from batchgen.manifest.steps import StepReader, StepSettings, StepTemplates, step_templates
 from batchgen.manifest.templates import Template, is_template
+
+if TYPE_CHECKING:
+    from batchgen.manifest.local_files import LocalFiles
 
 T = TypeVar("T")
 
@@ -84,12 +87,17 @@ class RowSettings:
     columns: Mapping[str, str | Template]
     """Our word or a parameter, as written -> a column's name or a template."""
     template: Template | None
+    local_files: LocalFiles
     steps: tuple[StepTemplates, ...] = ()
     """The steps after the rows, each after the one that it follows."""
 
     @classmethod
     def of(
-        cls, settings: ManifestSettings, options: RowOptions, problems: list[Problem]
+        cls,
+        settings: ManifestSettings,
+        options: RowOptions,
+        problems: list[Problem],
+        local_files: LocalFiles,
     ) -> RowSettings:
         """Put manifest and command line together; add what is wrong with them to `problems`."""
 
@@ -117,6 +125,7 @@ class RowSettings:
             params=options.params,
             columns=columns,
             template=None if text is None else template(text, settings.where("template")),
+            local_files=local_files,
             steps=step_templates(settings, problems),
         )
 

@@ -12,7 +12,14 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from batchgen.core.errors import Problem
-from batchgen.core.jobs import INDEX_CLOSES, INDEX_OPENS, StepDraft
+from batchgen.core.jobs import (
+    INDEX_CLOSES,
+    INDEX_OPENS,
+    Asset,
+    Place,
+    StepDraft,
+    with_values,
+)
 from batchgen.core.json_reader import JSONValue
 from batchgen.core.model_entry import is_model_id
 from batchgen.core.schema.values import Given, InvalidValue, Written, shown, text_of
@@ -340,6 +347,12 @@ class _BoundStep:
             self._read(key, value, problems)
         self._is_constant = not self._templates
         self._check_constants(problems)
+        self._assets: dict[Place, Asset] = binding.assets_of(
+            self._constants, lambda name, what: problems.append(Problem(self._place(name), what))
+        )
+        self._constants = with_values(
+            self._constants, {place: one.as_input() for place, one in self._assets.items()}
+        )
 
     def _read(self, key: str, value: Piece | list[Piece], problems: list[Problem]) -> None:
         place = self.settings.places[key]
@@ -414,6 +427,7 @@ class _BoundStep:
             model=self.binding.model,
             input=values,
             urls=tuple(self._urls),
+            assets=tuple((*place, one) for place, one in self._assets.items()),
             of_each_output=self.settings.of_each_output,
             if_kept=self.settings.if_kept,
             has_index=any(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -123,22 +123,7 @@ class Bucket:
             return None
 
     def _connect(self) -> None:
-        more: dict[str, Any] = {}
-        if self.url.startswith("s3://"):
-            more["config"] = {"checksum_algorithm": "SHA256"}  # the store checks what it got
-        try:
-            self._store = from_url(
-                self.url,
-                client_options={
-                    "timeout": timedelta(minutes=5),
-                    "connect_timeout": timedelta(seconds=10),
-                    "allow_http": True,  # an endpoint in the environment is meant as it is
-                },
-                retry_config={"max_retries": 4, "retry_timeout": timedelta(minutes=1)},
-                **more,
-            )
-        except (BaseError, ValueError) as error:
-            raise LocalIOError(f"{self.url}: {_brief(error)}") from error
+        self._store = connected(self.url)
 
     def _upload(self, key: str, part: Path, file: OutputFile, content_type: str) -> bool:
         """Upload; return False if another object has that key by now, or is about to."""
@@ -183,15 +168,39 @@ class Bucket:
     def _key(self, path: str) -> str:
         return path.rpartition("/")[2]
 
-    @contextmanager
-    def _translating_errors(self) -> Iterator[None]:
-        """Turn errors of the library into ours: `Unreachable` if another try may succeed."""
-        try:
-            yield
-        except (BaseError, FileNotFoundError) as error:
-            if why := _refusal(error):
-                raise LocalIOError(f"{self.url}: {why}") from error
-            raise Unreachable(f"{self.url}: {_brief(error)}") from error
+    def _translating_errors(self) -> AbstractContextManager[None]:
+        return translating_errors(self.url)
+
+
+def connected(url: str) -> ObjectStore:
+    """Return the object store at an address. Raises `LocalIOError`."""
+    more: dict[str, Any] = {}
+    if url.startswith("s3://"):
+        more["config"] = {"checksum_algorithm": "SHA256"}  # the store checks what it got
+    try:
+        return from_url(
+            url,
+            client_options={
+                "timeout": timedelta(minutes=5),
+                "connect_timeout": timedelta(seconds=10),
+                "allow_http": True,  # an endpoint in the environment is meant as it is
+            },
+            retry_config={"max_retries": 4, "retry_timeout": timedelta(minutes=1)},
+            **more,
+        )
+    except (BaseError, ValueError) as error:
+        raise LocalIOError(f"{url}: {_brief(error)}") from error
+
+
+@contextmanager
+def translating_errors(url: str) -> Iterator[None]:
+    """Turn errors of the library into ours: `Unreachable` if another try may succeed."""
+    try:
+        yield
+    except (BaseError, FileNotFoundError) as error:
+        if why := _refusal(error):
+            raise LocalIOError(f"{url}: {why}") from error
+        raise Unreachable(f"{url}: {_brief(error)}") from error
 
 
 def _refusal(error: Exception) -> str | None:

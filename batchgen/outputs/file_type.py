@@ -9,27 +9,8 @@ from __future__ import annotations
 import re
 from urllib.parse import unquote
 
+from batchgen.core.file_signatures import SNIFF_BYTES, extension_of
 from batchgen.core.json_reader import BadJSON, decode_json
-
-SNIFF_BYTES = 1024
-"""Bytes of a file that are read for this."""
-
-_BY_START: tuple[tuple[bytes, str], ...] = (
-    (b"\x89PNG\r\n\x1a\n", "png"),
-    (b"\xff\xd8\xff", "jpg"),
-    (b"GIF87a", "gif"),
-    (b"GIF89a", "gif"),
-    (b"\x1aE\xdf\xa3", "webm"),
-    (b"ID3", "mp3"),
-    (b"\xff\xfb", "mp3"),
-    (b"\xff\xf3", "mp3"),
-    (b"fLaC", "flac"),
-    (b"OggS", "ogg"),
-    (b"PK\x03\x04", "zip"),
-    (b"glTF", "glb"),
-)
-_BY_RIFF = {b"WEBP": "webp", b"WAVE": "wav", b"AVI ": "avi"}
-_BY_BRAND = {b"avif": "avif", b"heic": "heic", b"M4A ": "m4a", b"qt  ": "mov"}
 
 _BY_TYPE = {
     "image/png": "png", "image/jpeg": "jpg", "image/webp": "webp", "image/gif": "gif",
@@ -56,13 +37,13 @@ _XML_ERROR = re.compile(rb"(<\?xml[^>]*\?>\s*)?<Error[\s>]")
 
 def extension(start: bytes, content_type: str) -> str:
     """Return the extension, without a dot: by the bytes, else by the server, never by the URL."""
-    return _by_bytes(start) or _BY_TYPE.get(content_type.lower(), FALLBACK)
+    return extension_of(start) or _BY_TYPE.get(content_type.lower(), FALLBACK)
 
 
 def is_web_page(start: bytes, content_type: str) -> bool:
     """Return whether this is an error page that was served in place of a file."""
     looks_like = _text_start(start).lower().startswith((b"<!doctype html", b"<html"))
-    return looks_like or (content_type.lower() == "text/html" and not _by_bytes(start))
+    return looks_like or (content_type.lower() == "text/html" and not extension_of(start))
 
 
 def impostor(start: bytes, content_type: str, url: str) -> str | None:
@@ -72,7 +53,7 @@ def impostor(start: bytes, content_type: str, url: str) -> str | None:
     or the Content-Type promises a picture, film or sound, text is not the file. An error body in
     the forms that this API and object stores use never is, whatever was promised.
     """
-    if _by_bytes(start):
+    if extension_of(start):
         return None
     if is_web_page(start, content_type):
         return "a web page"
@@ -119,14 +100,3 @@ def _is_text(start: bytes) -> bool:
 
 def _text_start(start: bytes) -> bytes:
     return start.lstrip(b"\xef\xbb\xbf \t\r\n")
-
-
-def _by_bytes(start: bytes) -> str | None:
-    for magic, name in _BY_START:
-        if start.startswith(magic):
-            return name
-    if start.startswith(b"RIFF"):
-        return _BY_RIFF.get(start[8:12])
-    if start[4:8] == b"ftyp":
-        return _BY_BRAND.get(start[8:12], "mp4")
-    return None

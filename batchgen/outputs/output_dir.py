@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
-from urllib.parse import urlsplit
 
+from batchgen.core.run_limits import bucket_fault
 from batchgen.outputs.destination import Destination
 from batchgen.outputs.local_directory import LocalDirectory
 from batchgen.system.run_directory import RunDirectory
 
-SCHEMES = ("s3", "gs", "az")
 EXTRA = "stores"
 
 
@@ -28,14 +27,11 @@ def fault_of_output_dir(output_dir: str | None) -> str | None:
     """Return why `output.dir` cannot be a destination, as a sentence; None if it can be tried."""
     if not output_dir or "://" not in output_dir:
         return None
-    place = urlsplit(output_dir)
-    if place.scheme not in SCHEMES:
-        ways = ", ".join(f"{scheme}://" for scheme in SCHEMES)
-        return f"{output_dir!r} is no place for files; give a directory, or a bucket as {ways}"
-    if place.query or place.fragment or "@" in place.netloc:
-        return "more than bucket and prefix; credentials and settings come from the environment"
-    if not place.netloc:
-        return f"{output_dir!r} names no bucket; write it like {place.scheme}://bucket/prefix"
+    return bucket_fault(output_dir) or missing_extra()
+
+
+def missing_extra() -> str | None:
+    """Return what to do if the library for object stores is not installed; None if it is."""
     if find_spec("obstore") is None:
         return f"object stores need an extra: pip install 'batchgen[{EXTRA}]'"
     return None

@@ -9,6 +9,7 @@ from typing import BinaryIO, cast
 from msgspec.structs import replace
 
 from batchgen.core.events import OutputFile
+from batchgen.core.file_signatures import SNIFF_BYTES
 from batchgen.outputs import file_type
 from batchgen.outputs.answers import DownloadPostponed, save_later
 from batchgen.outputs.completeness import is_cut_short
@@ -35,7 +36,7 @@ class Publisher:
         with part:
             part.cut()
             part.seek(0)
-            start = part.read(file_type.SNIFF_BYTES)
+            start = part.read(SNIFF_BYTES)
             fault = _fault(part, start, note)
             if fault:
                 part.begin_again()

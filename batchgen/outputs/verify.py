@@ -17,9 +17,10 @@ from pathlib import Path
 from batchgen.core.errors import LocalIOError
 from batchgen.core.events import OutputFile
 from batchgen.core.lifecycle import JobState, Records
+from batchgen.core.run_limits import BUCKETS
 from batchgen.outputs.answers import Unreachable
 from batchgen.outputs.destination import Destination
-from batchgen.outputs.output_dir import SCHEMES, destination_of, fault_of_output_dir
+from batchgen.outputs.output_dir import destination_of, fault_of_output_dir
 from batchgen.system.run_directory import RunDirectory
 
 _AT_ONCE = 256
@@ -63,7 +64,7 @@ def bad_files(run_dir: Path, records: Records) -> Iterator[BadFile]:
 def _compare(run_dir: Path, job: str, file: OutputFile) -> BadFile | None:
     place = file.path.rpartition("/")[0]
     scheme, is_address, _ = place.partition("://")
-    if is_address and scheme not in SCHEMES:
+    if is_address and scheme not in BUCKETS:
         why = f"{scheme}:// is not a place for files"
         return BadFile(job=job, file=file, why=why, exists=False)
     try:

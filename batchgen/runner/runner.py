@@ -23,14 +23,22 @@ from batchgen.core.plan import Policy
 from batchgen.core.polling.durations import Expectation
 from batchgen.core.stop_reasons import StopReason
 from batchgen.core.throttle import ConcurrencyWindow
-from batchgen.ports import AddressCheck, Clock, GenerationAPI, Ledger, Observer, OutputStore
+from batchgen.ports import (
+    AddressCheck,
+    AssetStore,
+    Clock,
+    GenerationAPI,
+    Ledger,
+    Observer,
+    OutputStore,
+)
 from batchgen.runner.context import RunContext
 from batchgen.runner.downloads import Downloads
+from batchgen.runner.job_inputs import JobInputs, OutputFinder
 from batchgen.runner.job_queue import JobQueue, NoJob, left_open, rows_of_open_jobs
 from batchgen.runner.poll_loop import PollLoop
 from batchgen.runner.poller import InFlightJob, Poller
 from batchgen.runner.spending import Spending
-from batchgen.runner.step_inputs import StepInputs
 from batchgen.runner.stopping import Limits, cancel_all
 from batchgen.runner.submission import OutageProbe, Submission
 from batchgen.runner.tasks import TaskGroup
@@ -76,6 +84,8 @@ class Runner:
         spending: Spending | None = None,
         adopt_later: Mapping[str, str] | None = None,
         addresses: AddressCheck | None = None,
+        assets: AssetStore | None = None,
+        find_output: OutputFinder = lambda _: None,
         has_new_reviews: Callable[[], bool] | None = None,
     ) -> None:
         """`adopt_later`: job -> the job of the same input that it takes over, if its own is open.
@@ -100,7 +110,7 @@ class Runner:
         self._admission, self._window = Admission(), ConcurrencyWindow(cap=limits.concurrency)
         self._submission = Submission(
             context=context, window=self._window, admission=self._admission,
-            spending=self._spending, inputs=StepInputs(context, addresses),
+            spending=self._spending, inputs=JobInputs(context, addresses, assets, find_output),
         )  # fmt: skip
         self._outage_probe = OutageProbe(context, self._admission, self._tasks)
         poller = Poller(context)
@@ -285,7 +295,9 @@ class Runner:
             self._settle(job.id, job, record)
 
     def _postpone(self, job: Job) -> None:
-        """Leave a job for a later run: the API does not say where its input is now."""
+        """Leave a job for a later run: what it is made from cannot be had at the moment."""
+        if not job.sources:
+            return  # the reason was said
         self._observer.on_note(
             f"job {job.id!r}: the output that it is made from has expired and cannot be renewed at"
             " the moment; left for the next run"

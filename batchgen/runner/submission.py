@@ -42,8 +42,8 @@ from batchgen.core.reviews import take_to_submit
 from batchgen.core.stop_reasons import StopReason
 from batchgen.core.throttle import Backoff, ConcurrencyWindow
 from batchgen.runner.context import RunContext
+from batchgen.runner.job_inputs import JobInputs, NoInput, ReadyJob
 from batchgen.runner.spending import Spending
-from batchgen.runner.step_inputs import NoInput, StepInputs
 from batchgen.runner.tasks import TaskGroup
 from batchgen.system.crash_points import CrashPoint, reached
 
@@ -77,7 +77,7 @@ class Submission:
     window: ConcurrencyWindow
     admission: Admission
     spending: Spending
-    inputs: StepInputs
+    inputs: JobInputs
 
     async def submit(self, job: Job) -> JobRecord | None:
         """Submit once. Return the job's record: in flight, or pending, failed or in doubt.
@@ -85,12 +85,12 @@ class Submission:
         None if what it is made from cannot be had now: the job is left for a later run.
         Raise `LocalIOError` if the ledger could not be written.
         """
-        ready = await self.inputs.renewed(job)
-        if ready is NoInput.LATER:
-            self.spending.release(job.id)
-            return None
+        ready = await self.inputs.ready(job)
         if ready is NoInput.GONE:
             return await self._refuse_without_input(job)
+        if isinstance(ready, NoInput):
+            self.spending.release(job.id)
+            return None
         return await self._submit(ready)
 
     async def _refuse_without_input(self, job: Job) -> JobRecord:
@@ -105,9 +105,10 @@ class Submission:
         self.spending.release(job.id)
         return record
 
-    async def _submit(self, job: Job) -> JobRecord:
+    async def _submit(self, ready: ReadyJob) -> JobRecord:
+        job = ready.job
         sent_at_s = self.context.clock.monotonic_s()
-        answer = await self._post(job)
+        answer = await self._post(ready)
         if isinstance(answer, Submitted) and self.context.ledger.knows_request(answer.request_id):
             answer = _doubt_about(answer.request_id)
         if isinstance(answer, AccessDenied):
@@ -149,7 +150,8 @@ class Submission:
         )
         await self.context.record(job.id, intent)
 
-    async def _post(self, job: Job) -> SubmitAnswer:
+    async def _post(self, ready: ReadyJob) -> SubmitAnswer:
+        job = ready.job
         holds = -1 if self.admission.held else self.admission.holds
         reached(CrashPoint.BEFORE_INTENT)
         await self._record_intent(job)
@@ -157,7 +159,7 @@ class Submission:
         # The run may have been stopped or held while the intent was on its way to the disk.
         if self.context.stop.no_submissions or self.admission.holds != holds:
             return _NOT_SENT
-        answer = await self.context.api.submit(job.model, job.input)
+        answer = await self.context.api.submit(job.model, ready.body)
         silent = isinstance(answer, (TryAgain, Doubt)) and answer.error.http_status is None
         why = answer.error.message if isinstance(answer, (TryAgain, Doubt)) and silent else ""
         self.context.reachability.note(answered=not silent, why=why)

@@ -21,6 +21,7 @@ WRONG = {
     "--max-failures": "half", "--on-interrupt": "stop", "--date": "today", "--if-locked": "wait",
     "--encoding": "utf-99", "--header-row": "first", "--drop": "  ",
     "--max-cost-by": "client", "--notify-on": "never", "--log-max": "10",
+    "--assets": "./here", "--asset-expiry": "tomorrow",
 }  # fmt: skip
 """For each flag that does not take any text, a value that is not valid."""
 

@@ -94,7 +94,7 @@ def test_a_place_that_cannot_be_used_is_said_before_anything_is_submitted(tmp_pa
     manifest = tmp_path / "a.yaml"
     with live_sandbox(SandboxConfig(**QUICK)) as sandbox:
         for place, says in (
-            ("ftp://host/x", "is no place for files"),
+            ("ftp://host/x", "is not a place for files"),
             ("s3://", "names no bucket"),
             ("s3://key:secret@bucket/x", "credentials and settings come from the environment"),
         ):

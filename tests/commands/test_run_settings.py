@@ -35,7 +35,7 @@ EXAMPLES = {
     "max_runtime": ("6h", "1d"), "max_failures": ("5%", "20"), "on_interrupt": ("cancel", "detach"),
     "no_download": ("true", ""), "quiet": ("true", ""), "json": ("true", ""),
     "log_json": ("true", ""), "max_cost_by": ("client=20/day", "campaign=$3"),
-    "notify_on": ("always", "problem"),
+    "notify_on": ("always", "problem"), "asset_expiry": ("2h", "36h"),
 }  # fmt: skip
 """Two values for each key that `run:` may have; a switch cannot be turned off by its flag."""
 

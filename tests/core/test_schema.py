@@ -116,8 +116,6 @@ def test_values_come_to_the_schemas_type(
         ({"type": "object"}, "[1]", 'expected an object as JSON, such as {"key": 1}, got \'[1]\''),
         ({"type": "object", "properties": {"n": {"type": "int"}}}, '{"n": "x"}',
          "n: expected a whole number, got 'x'"),
-        ({"format": "image_uri"}, "cat.png",
-         "'cat.png' is no address; expected a public https:// address"),
         ({"format": "image_uri"}, "http://a.b/c",
          "'http://a.b/c' is not an https address; expected a public https:// address"),
         ({"format": "image_uri"}, "https:///c",

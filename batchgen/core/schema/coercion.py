@@ -30,15 +30,23 @@ from batchgen.core.schema.values import (
 from batchgen.core.suggest import nearest
 
 
-def checked_url(text: str) -> str:
-    """Return the address without outer blanks.
+class LocalPath(str):
+    """The text of a parameter that wants an address, which may be the name of a file here."""
 
-    Raises `InvalidValue` for one that the API could not fetch.
+    __slots__ = ()
+
+
+def checked_url(text: str) -> str:
+    """Return the address without outer blanks; a `LocalPath` if it is none but may name a file.
+
+    Raises `InvalidValue` for an address that the API could not fetch.
     """
     url = text.strip()
-    if not url.startswith("data:") and (fault := _fault(url)):
-        raise InvalidValue(f"{shown(url)} {fault}; expected a public https:// address")
-    return url
+    if url.startswith("data:") or not (fault := _fault(url)):
+        return url
+    if url and "://" not in url and "\0" not in url and "\n" not in url:
+        return LocalPath(url)
+    raise InvalidValue(f"{shown(url)} {fault}; expected a public https:// address")
 
 
 def _fault(url: str) -> str | None:
