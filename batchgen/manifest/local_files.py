@@ -59,6 +59,8 @@ class LocalFiles:
             path = confined(name, self.base_dir, allow_outside=self.allow_outside, where="file")
             size_bytes = path.stat().st_size
         except ManifestNotFound:
+            if (self.base_dir / name).exists():
+                raise InvalidValue(f"{shown(name)} is not a file that can be read") from None
             raise InvalidValue(
                 f"{shown(name)} is no address, and there is no such file; expected a public"
                 " https:// address, or a file beside the manifest"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from batchgen.core.errors import Problem
 from batchgen.core.jobs import (
@@ -368,15 +368,23 @@ class _BoundStep:
             value = alone
         try:
             if isinstance(value, list):
-                self._constants[parameter] = [
-                    self._entry(parameter, position, one) for position, one in enumerate(value)
-                ]
+                self._constants[parameter] = self._list(parameter, value)
             elif isinstance(value, (UrlOfStep, Template)):
                 self._constants[parameter] = self._entry(parameter, None, value)
             elif not is_blank(value):
                 self._constants[parameter] = self.binding.read(parameter, value)
         except InvalidValue as unfit:
             problems.append(Problem(place, str(unfit)))
+
+    def _list(self, parameter: str, pieces: list[Piece]) -> list[JSONValue]:
+        """Return a list with an empty text in each place that is filled later."""
+        entries = [self._entry(parameter, n, one) for n, one in enumerate(pieces)]
+        later = {n for n, one in enumerate(pieces) if isinstance(one, (UrlOfStep, Template))}
+        stand_ins = [f"{_STAND_IN_URL}?{n}" if n in later else one for n, one in enumerate(entries)]
+        read = self.binding.read(parameter, stand_ins)
+        if not isinstance(read, list):
+            raise InvalidValue(f"expected one value, got {shown(entries)}")
+        return ["" if n in later else one for n, one in enumerate(read)]
 
     def _entry(self, parameter: str, position: int | None, piece: Piece) -> JSONValue:
         if isinstance(piece, UrlOfStep):
@@ -420,14 +428,21 @@ class _BoundStep:
 
     def draft(self, known: Mapping[str, str], fault: Callable[[str, str], None]) -> StepDraft:
         """Return the draft for one row whose texts are known."""
-        values = self._constants if self._is_constant else self._rendered(known, fault)
+        values, assets = self._constants, self._assets
+        if not self._is_constant:
+            values = self._rendered(known, fault)
+            found = self.binding.assets_of(
+                values, lambda name, what: fault(f"{self.settings.name}.{name}", what)
+            )
+            values = with_values(values, {place: one.as_input() for place, one in found.items()})
+            assets = {**assets, **found}
         return StepDraft(
             step=self.settings.name,
             after=self.settings.after or "",
             model=self.binding.model,
             input=values,
             urls=tuple(self._urls),
-            assets=tuple((*place, one) for place, one in self._assets.items()),
+            assets=tuple((*place, one) for place, one in assets.items()),
             of_each_output=self.settings.of_each_output,
             if_kept=self.settings.if_kept,
             has_index=any(
@@ -447,9 +462,8 @@ class _BoundStep:
                 if position is None:
                     values[parameter] = self.binding.read(parameter, text)
                 else:
-                    entries = list(values[parameter])
-                    entries[position] = text
-                    values[parameter] = entries
+                    [entry] = cast("list[JSONValue]", self.binding.read(parameter, [text]))
+                    values = with_values(values, {(parameter, position): entry})
             except InvalidValue as unfit:
                 wrong.add(parameter)
                 fault(label, str(unfit))
