@@ -307,7 +307,11 @@ class BatchRun:
         pin(entries, self.directory)
         is_path = not (self.ref.is_stdin or self.ref.is_address)
         manifest = self.ref.manifest if is_path else None
-        remember(self.directory, manifest, self.batch.ref.row_options)
+        settings = self.batch.manifest.settings
+        options = self.batch.ref.row_options
+        if not (settings.wildcards or settings.sample):
+            options = replace(options, seed=None)  # nothing is picked
+        remember(self.directory, manifest, options)
         if self.directories.are_dated:
             remember_jobs(self.directory, self.loaded.spool.switched_on())
 

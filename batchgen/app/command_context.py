@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -63,6 +64,11 @@ class CommandContext:
     def state_dir(self) -> Path | None:
         """Return the directory of this user's lasting data; None if there is no place."""
         return environment.state_directory(self.environment)
+
+    @staticmethod
+    def new_seed() -> int:
+        """Return a number by chance, for what a new batch picks."""
+        return secrets.randbits(31)
 
     async def addresses_of(self, host: str) -> tuple[str, ...]:
         """Return the addresses of a name on this machine. Raises OSError."""

@@ -77,6 +77,8 @@ def open_in(
     if given.assets is None and (named := context.environment.get("BATCHGEN_ASSETS")):
         given = replace(given, assets=assets_named(named))
     options, notes = recall(directory, given)
+    if options.seed is None and live:
+        options = replace(options, seed=context.new_seed())
     pinned = PinnedSchemas(directory.path)
     # A sandbox run takes schemas from where a real run would, but asks no API for them.
     models = online_models if live and not ref.sandbox else offline_models

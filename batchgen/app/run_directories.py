@@ -17,6 +17,7 @@ from batchgen.core.errors import ManifestError, Problem, UsageError
 from batchgen.core.schema.values import InvalidValue
 from batchgen.ledger.replay import begun_at
 from batchgen.manifest.file_access import refuse_directory
+from batchgen.manifest.formats.media_directory import is_media_directory
 from batchgen.manifest.settings import ManifestSettings
 from batchgen.manifest.templates import Template
 from batchgen.system.run_directory import SANDBOX_SUFFIX, RunDirectory
@@ -110,8 +111,12 @@ def default_directories(ref: BatchRef) -> RunDirectories:
         raise UsageError("a manifest from stdin needs --run-dir DIR")
     else:
         path = Path(ref.manifest)
-        refuse_directory(path, ref.manifest)
-        path = path.with_name(f"{path.stem}.run")
+        if is_media_directory(path):
+            path = path if path.name else path.absolute()
+            path = path.with_name(f"{path.name}.run")
+        else:
+            refuse_directory(path, ref.manifest)
+            path = path.with_name(f"{path.stem}.run")
     return RunDirectories(before=str(path), sandbox=ref.sandbox)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -58,6 +59,7 @@ class _RunFile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     include_hidden: bool = False
     select: str | None = None
     assets: str | None = None
+    seed: int | None = None
     manifest: str | None = None
     """Relative to the run directory; None for stdin, and for a name that is not UTF-8."""
     finished: Finished | None = None
@@ -70,7 +72,10 @@ def recall(directory: RunDirectory, given: RowOptions) -> tuple[RowOptions, tupl
     Raises `ManifestError` if run.json cannot be read: without it this would be another batch.
     """
     stored = _read(directory)
-    notes, changes = [], {}
+    notes: list[str] = []
+    changes: dict[str, Any] = {}
+    if given.seed is None:
+        changes["seed"] = stored.seed
     for name, flag in _FLAGS.items():
         old, new = getattr(stored, name), getattr(given, name)
         if new is None or new in ({}, (), False):
@@ -100,6 +105,7 @@ def remember(directory: RunDirectory, manifest: str | None, options: RowOptions)
         drop=options.drop,
         include_hidden=options.include_hidden,
         assets=options.assets,
+        seed=options.seed,
         select=None if _asks_for_a_state(options.select) else options.select or None,
     )
     _write(directory, stored)

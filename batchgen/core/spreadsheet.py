@@ -13,6 +13,8 @@ from batchgen.core.suggest import did_you_mean
 
 OUR_WORDS = ("prompt", "id", "model", "repeat", "enabled")
 """The columns of a manifest that mean the same for every model."""
+FILE_COLUMN = "file"
+"""The column of a directory as manifest, for the model's first parameter that takes a file."""
 RESULT_COLUMNS = (
     "job", "state", "request_id", "outputs", "files", "cost_usd", "attempts", "error",
     "submitted_at", "finished_at", "step", "take", "verdict", "note", "checks",

@@ -25,8 +25,9 @@ from batchgen.core.suggest import did_you_mean
 from batchgen.manifest.file_access import confined, is_pipe, spooled
 from batchgen.manifest.formats import format_of
 from batchgen.manifest.formats.inline_rows import FileEntry, entries_of
+from batchgen.manifest.formats.media_directory import MediaDirectory, is_media_directory
 from batchgen.manifest.formats.row_source import RowSource, open_rows, read_settings_tree
-from batchgen.manifest.formats.yaml_tree import Listed
+from batchgen.manifest.formats.yaml_tree import Listed, Mapped
 from batchgen.manifest.header import (
     BadRow,
     HeaderKind,
@@ -214,6 +215,9 @@ def open_manifest(
             raise UsageError("there is no standard input to read a manifest from")
         opening = _Opening(path, "stdin", Path.cwd(), "stdin", options, schemas, pinned)
         return _from_stream(stdin, opening)
+    if is_media_directory(path):
+        opening = _Opening(path, file, path, path.resolve().name, options, schemas, pinned)
+        return opening.manifest()
     opening = _Opening(path, file, path.parent, path.stem, options, schemas, pinned)
     if is_pipe(path, file):
         with path.open("rb") as stream:
@@ -267,9 +271,13 @@ class _Opening:
     def manifest(self) -> Manifest:
         """Return the manifest, or raise for what is wrong with its settings."""
         options = self.options
-        format_ = format_of(self.path, options.format, self.file)
-        tree = read_settings_tree(self.path, self.file, format_, options.encoding)
-        if tree is None:
+        is_directory = is_media_directory(self.path)
+        tree = None if is_directory else self._tree()
+        if is_directory:
+            settings = ManifestSettings(file=self.file, is_directory=True)
+            sources: list[RowSource] = [MediaDirectory(self.path, self.file)]
+        elif tree is None:
+            format_ = format_of(self.path, options.format, self.file)
             settings = ManifestSettings(file=self.file)
             sources = [open_rows(self.path, self.file, format_, self._read_options())]
         else:
@@ -300,6 +308,11 @@ class _Opening:
         if self.problems:
             raise _all_problems(self.problems, manifest, has_rows=bool(sources))
         return manifest
+
+    def _tree(self) -> Mapped | None:
+        """Return the mapping at the top of the file; None if it has only rows."""
+        format_ = format_of(self.path, self.options.format, self.file)
+        return read_settings_tree(self.path, self.file, format_, self.options.encoding)
 
     def _sources(self, prompts: Listed, settings: ManifestSettings) -> Iterator[RowSource]:
         for entry in entries_of(prompts, self.file):

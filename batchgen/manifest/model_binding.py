@@ -23,6 +23,7 @@ from batchgen.core.schema.coercion import LocalPath, coerce
 from batchgen.core.schema.inputs import InputFault, Schema
 from batchgen.core.schema.properties import Kind, Property
 from batchgen.core.schema.values import Given, InvalidValue, text_of
+from batchgen.core.spreadsheet import FILE_COLUMN
 from batchgen.core.suggest import did_you_mean
 from batchgen.manifest.header import is_blank
 from batchgen.manifest.templates import variable
@@ -117,17 +118,30 @@ class ModelBinding:
         """What the prompt is called in the body."""
         self.settings = settings
         self._media = MediaRules.of(schema)
+        if settings.manifest.is_directory and self._file_parameter() is None:
+            why = "takes no file" if schema else "has no known schema, so what takes a file is not"
+            what = f"{model} {why}; name the files in a spreadsheet"
+            self.problems.append(Problem(settings.manifest.file, what))
         self._read_defaults()
         self._matrix = [
             list(self._matrix_values(key, values))
             for key, values in settings.manifest.matrix.items()
         ]
-        self.combination_count = math.prod(map(len, self._matrix))
+        self.combination_count = self._count_combinations()
 
     def parameter(self, name: str) -> str | None:
         """Return the API's key for a name; without a schema only the prompt is known."""
         own = self.schema.parameter(name) if self.schema else None
+        if self.settings.manifest.is_directory and name == FILE_COLUMN:
+            return self._file_parameter()
         return own or (self.text_parameter if name.strip().casefold() == "prompt" else None)
+
+    def _file_parameter(self) -> str | None:
+        """Return the parameter that takes the files of a directory: a required one first."""
+        known = self.schema.properties if self.schema else {}
+        takes_file = [name for name, prop in known.items() if _takes_file(prop)]
+        needed = (name for name in takes_file if name in self.required)
+        return next(needed, next(iter(takes_file), None))
 
     def read(self, parameter: str, given: Given) -> JSONValue:
         """Return a value in the parameter's type; raise `InvalidValue` if it cannot have that."""
@@ -202,7 +216,19 @@ class ModelBinding:
 
     def combinations(self) -> Iterator[tuple[MatrixValue, ...]]:
         """Yield every combination of the matrix in its order; one empty one without a matrix."""
-        return itertools.product(*self._matrix)
+        chosen = self.settings.combinations
+        if chosen is None:
+            return itertools.product(*self._matrix)
+        return (
+            one
+            for one in itertools.product(*self._matrix)
+            if tuple(value.text for value in one) in chosen
+        )
+
+    def _count_combinations(self) -> int:
+        if self.settings.combinations is None:
+            return math.prod(map(len, self._matrix))
+        return sum(1 for _ in self.combinations())
 
     def _property(self, parameter: str) -> Property:
         known = self.schema.properties.get(parameter) if self.schema else None
@@ -257,6 +283,10 @@ class ModelBinding:
         faults = [f for f in self.check({parameter: value}) if f.parameter == parameter]
         self.problems.extend(Problem(where, str(fault)) for fault in faults)
         return None if faults else value
+
+
+def _takes_file(prop: Property) -> bool:
+    return prop.is_url or (prop.items is not None and prop.items.is_url)
 
 
 def _places_of(values: Mapping[str, JSONValue]) -> list[tuple[Place, str]]:

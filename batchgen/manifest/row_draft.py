@@ -30,6 +30,7 @@ from batchgen.manifest.templates import Template, variable
 from batchgen.manifest.unintended import fault_of_cell
 
 if TYPE_CHECKING:
+    from batchgen.manifest.sampling import Wildcards
     from batchgen.manifest.steps import StepDrafts
 
 _SWITCH = Property(name="enabled", kinds=(Kind.TRUTH, Kind.NUMBER))
@@ -41,7 +42,7 @@ class RowDraft:
 
     __slots__ = (
         "_binding", "_has_id", "_plan", "_record", "_settings", "_steps", "_texts", "_unfit",
-        "_values", "columns", "id", "problems",
+        "_values", "_wildcards", "columns", "id", "problems",
     )  # fmt: skip
 
     def __init__(
@@ -49,12 +50,14 @@ class RowDraft:
         record: Record,
         plan: ColumnPlan,
         columns: Mapping[str, str],
+        *,
         steps: StepDrafts | None = None,
+        wildcards: Wildcards | None = None,
     ) -> None:
         self.columns = columns
         self._has_id = False
         """Whether the id was taken for another model of the matrix."""
-        self._steps = steps
+        self._steps, self._wildcards = steps, wildcards
         self.problems: list[Problem] = []
         self.id: str | None = None
         self._record = record
@@ -69,7 +72,9 @@ class RowDraft:
 
     def for_model(self, plan: ColumnPlan) -> RowDraft:
         """Return the same row for another model of the matrix, read."""
-        row = RowDraft(self._record, plan, self.columns, self._steps)
+        row = RowDraft(
+            self._record, plan, self.columns, steps=self._steps, wildcards=self._wildcards
+        )
         row._has_id = True
         row.read()
         return row
@@ -157,14 +162,55 @@ class RowDraft:
         template = self._settings.template
         for combination in self._binding.combinations():
             values = self._combined(combination) if combination or template else self._values
-            for fault in self._binding.check(values):
-                self._fault_of_input(fault)
-            assets = self._binding.assets_of(values, self._fault_of_file)
-            values = with_values(values, {place: one.as_input() for place, one in assets.items()})
-            drafts = self._drafts(values, combination)
-            if not self.problems:
-                jobs.extend(self._copies(values, combination, repeat, ids, own_id, drafts, assets))
+            if self._wildcards is None:
+                jobs += self._made(values, combination, range(1, repeat + 1), ids, own_id)
+                continue
+            key = self._wildcards.key_of_row(self._name(values, combination, own_id))
+            for number in range(1, repeat + 1):
+                picked = self._with_picks(values, f"{key}\0{number}")
+                jobs += self._made(picked, combination, range(number, number + 1), ids, own_id)
         return jobs
+
+    def _made(
+        self,
+        values: dict[str, JSONValue],
+        combination: tuple[MatrixValue, ...],
+        numbers: range,
+        ids: JobIds,
+        own_id: str | None,
+    ) -> Sequence[Job]:
+        """Return the copies with these numbers, once the whole input was checked."""
+        for fault in self._binding.check(values):
+            self._fault_of_input(fault)
+        assets = self._binding.assets_of(values, self._fault_of_file)
+        values = with_values(values, {place: one.as_input() for place, one in assets.items()})
+        drafts = self._drafts(values, combination)
+        if self.problems:
+            return ()
+        return list(self._copies(values, combination, numbers, ids, own_id, drafts, assets))
+
+    def _name(
+        self,
+        values: Mapping[str, JSONValue],
+        combination: tuple[MatrixValue, ...],
+        own_id: str | None,
+    ) -> str:
+        """Return what names the row to those who pick: its id, or else what it says."""
+        if own_id is None:
+            return fingerprint(self._binding.model, values)
+        return own_id + suffix([(one.key, one.text) for one in combination])
+
+    def _with_picks(self, values: dict[str, JSONValue], key: str) -> dict[str, JSONValue]:
+        """Return the values with every wildcard of the prompt picked."""
+        text = self._binding.text_parameter
+        prompt = values.get(text or "")
+        if self._wildcards is None or text is None or not isinstance(prompt, str):
+            return values
+        try:
+            return {**values, text: self._wildcards.expanded(prompt, key)}
+        except InvalidValue as unfit:
+            self._fault(self._plan.labels.get(text, text), str(unfit))
+            return values
 
     def _fault_of_file(self, parameter: str, what: str) -> None:
         self._fault(self._plan.labels.get(parameter, parameter), what)
@@ -270,7 +316,7 @@ class RowDraft:
         self,
         values: dict[str, JSONValue],
         combination: tuple[MatrixValue, ...],
-        repeat: int,
+        numbers: range,
         ids: JobIds,
         own_id: str | None,
         drafts: tuple[StepDraft, ...],
@@ -284,7 +330,7 @@ class RowDraft:
         if combination:
             name += suffix([(one.key, one.text) for one in combination])
             columns = {**columns, **{one.key: one.text for one in combination}}
-        for number in range(1, repeat + 1):
+        for number in numbers:
             if own_id is None:
                 id_ = ids.take(name, where.file, self._record.row)
             else:

@@ -30,5 +30,7 @@ class RowOptions:
     """`COLUMN OP VALUE` joined by `and`; see `Selection`."""
     assets: str | None = None
     """Where local files are uploaded to, as `s3://bucket/prefix`."""
+    seed: int | None = None
+    """Decides what is picked by chance; kept in the run directory."""
     allow_outside: bool = False
     """Whether `file:` and `schema:` may leave the manifest's directory."""

@@ -29,6 +29,7 @@ from batchgen.manifest.header import (
 from batchgen.manifest.job_ids import JobIds
 from batchgen.manifest.model_binding import ModelBindings
 from batchgen.manifest.row_draft import RowDraft
+from batchgen.manifest.sampling import Wildcards
 from batchgen.manifest.select_expression import Selection
 from batchgen.manifest.settings import RowSettings
 from batchgen.manifest.steps import StepDrafts
@@ -63,6 +64,13 @@ class Rows:
         self._sent: set[str] = set()
         self._reported: set[Problem] = set()
         self._steps: StepDrafts | None = None
+        self._wildcards: Wildcards | None = None
+        """New for each pass, because it numbers equal rows."""
+        if settings.manifest.wildcards:
+            files = settings.local_files
+            self._wildcards = Wildcards(
+                base_dir=files.base_dir, seed=settings.seed, is_fetched=files.is_fetched
+            )
         self._count = 0
         self._switched_off = 0
         self._hidden = 0
@@ -209,7 +217,9 @@ class Rows:
         self, record: Record, plans: Sequence[ColumnPlan]
     ) -> Sequence[Job | BadRow | LeftOut]:
         plan = plans[0]
-        row = RowDraft(record, plan, self._columns.of(record), self._steps)
+        row = RowDraft(
+            record, plan, self._columns.of(record), steps=self._steps, wildcards=self._wildcards
+        )
         row.read()
         faults = self._faults_of_cells(record, plan) if record.faults else []
         switch = plan.our_words.get("enabled")

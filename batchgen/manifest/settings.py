@@ -18,6 +18,7 @@ from batchgen.core.suggest import did_you_mean
 from batchgen.manifest.formats.yaml_tree import Listed, Mapped
 from batchgen.manifest.job_ids import MAX_REPEAT
 from batchgen.manifest.row_options import RowOptions
+from batchgen.manifest.sampling import sampled
 from batchgen.manifest.steps import StepReader, StepSettings, StepTemplates, step_templates
 from batchgen.manifest.templates import Template, is_template
 
@@ -28,7 +29,7 @@ T = TypeVar("T")
 
 MANIFEST_KEYS = (
     "model", "defaults", "prompts", "template", "matrix", "repeat", "run", "columns", "sheet",
-    "header_row", "schema", "output", "run_dir", "steps",
+    "header_row", "schema", "output", "run_dir", "steps", "wildcards", "sample",
 )  # fmt: skip
 OUTPUT_KEYS = ("dir", "name", "hosts", "sidecar")
 
@@ -55,6 +56,10 @@ class ManifestSettings:
     template: str | None = None
     matrix: Mapping[str, Sequence[Given]] = field(default_factory=dict)
     repeat: int = 1
+    wildcards: bool = False
+    """Whether prompts have `__name__` and `{a|b}` in them, to be picked."""
+    sample: int | None = None
+    """How many combinations of the matrix are picked; None: all."""
     run: Mapping[str, object] = field(default_factory=dict)
     """Parsed run settings by their names in `core.run_settings`."""
     columns: Mapping[str, str] = field(default_factory=dict)
@@ -68,6 +73,8 @@ class ManifestSettings:
     """A template over `date`, relative to the manifest."""
     notes: tuple[str, ...] = ()
     """What the plan says about the file itself."""
+    is_directory: bool = False
+    """Whether the manifest is a directory of media files."""
     lines: Mapping[str, int] = field(default_factory=dict)
     """The line of each key: `model`, `defaults.size`, `run.rate`."""
 
@@ -88,6 +95,10 @@ class RowSettings:
     """Our word or a parameter, as written -> a column's name or a template."""
     template: Template | None
     local_files: LocalFiles
+    seed: int = 0
+    """Decides what is picked by chance."""
+    combinations: frozenset[tuple[str, ...]] | None = None
+    """The combinations of the matrix that are picked, as texts; None: all."""
     steps: tuple[StepTemplates, ...] = ()
     """The steps after the rows, each after the one that it follows."""
 
@@ -126,6 +137,8 @@ class RowSettings:
             columns=columns,
             template=None if text is None else template(text, settings.where("template")),
             local_files=local_files,
+            seed=options.seed or 0,
+            combinations=_picked_combinations(settings, options.seed or 0, problems),
             steps=step_templates(settings, problems),
         )
 
@@ -146,6 +159,18 @@ class RowSettings:
             yield self.template
         for step in self.steps:
             yield from step.templates
+
+
+def _picked_combinations(
+    settings: ManifestSettings, seed: int, problems: list[Problem]
+) -> frozenset[tuple[str, ...]] | None:
+    if settings.sample is None:
+        return None
+    try:
+        return sampled(settings.matrix, settings.sample, seed)
+    except InvalidValue as unfit:
+        problems.append(Problem(settings.where("sample"), str(unfit)))
+        return None
 
 
 class SettingsReader:
@@ -174,6 +199,8 @@ class SettingsReader:
             template=self._get("template", _text),
             matrix=dict(self._matrix()),
             repeat=self._get("repeat", _count) or 1,
+            wildcards=self._get("wildcards", _truth) or False,
+            sample=self._sample(),
             run=self._run(),
             columns=dict(self._columns()),
             sheet=self._get("sheet", _text),
@@ -251,6 +278,12 @@ class SettingsReader:
                 self._fault(f"matrix.{key}", "has the same value twice")
             else:
                 yield key, values
+
+    def _sample(self) -> int | None:
+        count = self._get("sample", _count)
+        if count is not None and not self._tree.get("matrix"):
+            self._fault("sample", "picks from `matrix:`, and there is none")
+        return count
 
     def _run(self) -> Mapping[str, object]:
         settings: dict[str, object] = {}

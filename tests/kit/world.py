@@ -40,6 +40,8 @@ class World:
 
     api: MemoryAPI = field(default_factory=MemoryAPI)
     price_usd: float | None = 0.03
+    schemas: dict[str, Any] = field(default_factory=dict)
+    """By model, what the catalogue publishes."""
     elapsed_s: float = 0.0
     token: str = "test-token"
     loop: asyncio.AbstractEventLoop | None = None
@@ -145,7 +147,9 @@ class _Client:
         if self.world.price_usd is None:
             return NoCatalogueEntry(why="it does not know this model", reached=True)
         price = {"base_price_usd": self.world.price_usd, "price_unit": "output"}
-        return read_entry({"model_id": model_id, **price})
+        schema = self.world.schemas.get(model_id)
+        more = {} if schema is None else {"input_schema": schema}
+        return read_entry({"model_id": model_id, **price, **more})
 
 
 class _Clock(LoopClock):
