@@ -23,6 +23,16 @@ def job_of(prompt: str) -> str:
     return prompt.split(maxsplit=1)[0]
 
 
+def input_of(request: AuditedRequest) -> str:
+    """Return what names an input: its prompt, and the picture that it is made from.
+
+    Another take of the picture is another input, and the address tells takes apart.
+    """
+    values = request.input if isinstance(request.input, dict) else {}
+    picture = values.get("image_url")
+    return f"{request.prompt} of {picture}" if picture else request.prompt
+
+
 @dataclass(slots=True)
 class Decisions:
     """The user's decisions, each about a job in one run directory."""
@@ -70,7 +80,7 @@ def findings(
 def _paid_twice(
     ledgers: Sequence[LedgerView], requests: Collection[AuditedRequest], decided: Decisions
 ) -> Iterator[str]:
-    for prompt, count in Counter(request.prompt for request in requests).items():
+    for prompt, count in Counter(map(input_of, requests)).items():
         job = job_of(prompt)
         once_in_each = sum(job in ledger.last for ledger in ledgers) or 1
         allowed = once_in_each + sum(
@@ -82,7 +92,7 @@ def _paid_twice(
     for ledger in ledgers:
         known = ledger.request_ids()
         here = [request for request in requests if request.request_id in known]
-        for prompt, count in Counter(request.prompt for request in here).items():
+        for prompt, count in Counter(map(input_of, here)).items():
             key = (ledger.run_dir, job_of(prompt))
             if count > 1 + decided.resubmitted[key] + ledger.redos()[key[1]]:
                 yield f"PAID TWICE: {prompt!r} has {count} requests in {ledger.run_dir.name}"
@@ -108,7 +118,12 @@ def _lost(
 
 def _unfinished(ledger: LedgerView, prompts: dict[str, str], decided: Decisions) -> Iterator[str]:
     begun_with = _jobs_begun_with(ledger)
-    for job in prompts if begun_with is None else begun_with & prompts.keys():
+    for job in prompts:
+        still, is_clip, _ = job.partition("@")
+        if begun_with is not None and still not in begun_with:
+            continue
+        if is_clip and (still in ledger.rejected() or not _has_output(ledger, still)):
+            continue
         state = ledger.last.get(job, {}).get("state", "in no ledger")
         is_given_up = state == "failed" and (ledger.run_dir, job) in decided.given_up
         if state not in ("downloaded", "in_doubt") and not is_given_up:
@@ -118,6 +133,10 @@ def _unfinished(ledger: LedgerView, prompts: dict[str, str], decided: Decisions)
     for job, line in ledger.last.items():
         if job not in prompts and line["state"] in IN_FLIGHT:
             yield f"UNFINISHED: {job}, whose row is gone, is {line['state']}"
+
+
+def _has_output(ledger: LedgerView, job: str) -> bool:
+    return ledger.last.get(job, {}).get("state") == "downloaded"
 
 
 def _jobs_begun_with(ledger: LedgerView) -> set[str] | None:

@@ -53,8 +53,16 @@ class LedgerView:
         }
         return Counter(job for job, _, _ in asked)
 
+    def rejected(self) -> set[str]:
+        """Return the jobs whose present take the user does not want."""
+        return self._with_verdict("reject")
+
     def open_redos(self) -> set[str]:
         """Return the jobs on disk whose present take the user asked to be made again."""
+        return self._with_verdict("redo")
+
+    def _with_verdict(self, word: str) -> set[str]:
+        """Return the jobs on disk on whose present take this is the last verdict."""
         last = {(one["job"], one["take"], one.get("submitted_at")): one for one in self.reviews}
         return {
             job
@@ -62,7 +70,7 @@ class LedgerView:
             if last.get(
                 (job, self.last[job].get("take", 1), self.last[job].get("submitted_at")), {}
             ).get("verdict")
-            == "redo"
+            == word
         }
 
     def in_state(self, state: str) -> set[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ import pytest
 import pytest_asyncio
 
 from batchgen.app.result_files import encoded_card
-from batchgen.core.events import OutputFile
+from batchgen.core.events import MadeFrom, OutputFile
+from batchgen.core.jobs import Wait
 from batchgen.core.lifecycle import JobRecord, JobState
 from batchgen.core.timeline import TimelineChart
 from batchgen.reports.html_report import Page, card_of, write_page
@@ -340,3 +342,24 @@ async def test_jobs_of_a_step(tab: Tab, tmp_path: Path) -> None:
 
     await tab.open(write(tmp_path / "other.html", [row(1)]))
     assert await tab.js("document.querySelector('[name=step]').parentElement.hidden")
+
+
+async def test_a_clip_shows_its_still(tab: Tab, tmp_path: Path) -> None:
+    """The large view has the output that a clip is made from, or waits for, in the take used."""
+    still, clip = row(0), row(1)
+    assert clip.record is not None
+    source = MadeFrom(of="j0", n=1, i=1)
+    made = msgspec.structs.replace(clip.record, step="clip", made_from=(source,))
+    waiting = replace(row(2), record=None, step="clip", before="j0", wait=Wait.REVIEW)
+    rows = [still, replace(clip, record=made, step="clip", before="j0"), waiting]
+    await tab.open(write(tmp_path / "report.html", rows))
+    card = "document.querySelector('[data-job=j2]').textContent"
+    assert "waits for your review of j0" in await tab.js(card)
+    for job in ("j1", "j2"):
+        await tab.js(f"document.querySelector('[data-job={job}] .shots').click()")
+        await tab.until("document.querySelector('dialog[open] .source img') !== null")
+        said = await tab.js("document.querySelector('dialog[open] .source').textContent")
+        assert said == "made from j0"
+        source = await tab.js("document.querySelector('dialog[open] .source img').src")
+        assert source.endswith("outputs/j0.png")
+        await tab.js("document.querySelector('dialog[open]').close()")

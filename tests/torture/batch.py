@@ -123,7 +123,7 @@ class Batch:
             if flag == "--request-id" and found is None:
                 continue
             value = [found] if flag == "--request-id" and found else []
-            if flag == "--resubmit" and job not in self._sheet.jobs:
+            if flag == "--resubmit" and job not in self._sheet.reviewable:
                 continue  # refused: there is nothing to submit
             where = ["--run-dir", str(run_dir), "--job", job, flag, *value]
             arguments = command("resolve", self._sheet.manifest, *where)
@@ -140,7 +140,8 @@ class Batch:
 
         Whatever a killed review left in reviews.jsonl counts as asked for.
         """
-        made = sorted(LedgerView.read(self._run_dir).in_state("downloaded") & {*self._sheet.jobs})
+        downloaded = LedgerView.read(self._run_dir).in_state("downloaded")
+        made = sorted(downloaded & self._sheet.reviewable)
         chosen = chance.sample(made, min(len(made), 4))
         if not chosen:
             return
@@ -180,7 +181,7 @@ class Batch:
 
     def _next_day(self) -> None:
         """Let a day pass: each dated directory gets the name of the day before."""
-        if self._sheet.manifest == self._sheet.path:
+        if not self._sheet.is_dated:
             return
         for run_dir in self._directories if self._run_dir.exists() else ():
             earlier = date.fromisoformat(run_dir.name) - timedelta(days=1)

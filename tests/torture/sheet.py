@@ -32,6 +32,27 @@ LOSSY = frozenset({"lost", "dropped"})
 _WEIGHTS = {"calm": 73, "slow": 9, "busy": 5, "drip": 5, "cut": 5, "lost": 2, "dropped": 1}
 
 
+FILM = "torture/film/image-to-video"
+"""The model of the second step, which the sandbox must know."""
+
+FILM_SCHEMA = {
+    "type": "object",
+    "properties": {
+        "prompt": {"type": "string"},
+        "image_url": {"type": "string", "format": "image_uri"},
+    },
+    "required": ["prompt", "image_url"],
+}
+
+STEPS = """steps:
+  - name: still
+  - name: clip
+    model: {model}
+    when: {when}
+    input: {{image_url: "{{{{ still.url }}}}", prompt: "{{{{ id }}}}@clip {{{{ word }}}} moves"}}
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """One row."""
@@ -50,15 +71,26 @@ class Sheet:
     """A spreadsheet that is edited between runs; `manifest` is what a run is given."""
 
     def __init__(
-        self, path: Path, seed: int, batch: int, rows: int, *, is_dated: bool = False
+        self,
+        path: Path,
+        seed: int,
+        batch: int,
+        rows: int,
+        *,
+        is_dated: bool = False,
+        when: str = "",
     ) -> None:
+        """`when` is that of a second step: `done`, `kept`, or empty without one."""
         self.path = self.manifest = path
+        self.when, self.is_dated = when, is_dated
         self._name = f"b{batch:03}"
         self._words: list[str] = []
-        if is_dated:
+        if is_dated or when:
             self.manifest = path.with_suffix(".yaml")
-            run_dir = f"{path.stem}.runs/{{{{ date }}}}"
-            text = f"run_dir: '{run_dir}'\nprompts: {{file: {path.name}}}\n"
+            text = f"prompts: {{file: {path.name}}}\n"
+            if is_dated:
+                text += f"run_dir: '{path.stem}.runs/{{{{ date }}}}'\n"
+            text += STEPS.format(model=FILM, when=when) if when else ""
             self.manifest.write_text(text, encoding="utf-8")
         self._rows: list[Row] = []
         self._extend(rows, dice(seed, batch, "rows"))
@@ -66,17 +98,25 @@ class Sheet:
 
     @property
     def prompts(self) -> dict[str, str]:
-        """The prompts as they are now, by job."""
-        return {row.job: row.prompt for row in self._rows}
+        """The prompts as they are now, by job; of clips if they need no review."""
+        stills = {row.job: row.prompt for row in self._rows}
+        clips = self._rows if self.when == "done" else ()
+        return stills | {f"{row.job}@clip": f"{row.job}@clip {row.word} moves" for row in clips}
 
     def is_lossy(self, job: str) -> bool:
         """Return whether the sandbox loses the answers of this job, which may have no row now."""
-        return self._words[int(job.rpartition("-j")[2])] in LOSSY
+        return self._words[int(job.partition("@")[0].rpartition("-j")[2])] in LOSSY
 
     @property
     def jobs(self) -> list[str]:
         """The jobs that have a row now."""
         return [row.job for row in self._rows]
+
+    @property
+    def reviewable(self) -> set[str]:
+        """The jobs of rows that are there now, those of the second step too."""
+        clips = {f"{job}@clip" for job in self.jobs} if self.when else set()
+        return clips.union(self.jobs)
 
     def is_of(self, prompt: str) -> bool:
         """Return whether a prompt was ever in this sheet."""

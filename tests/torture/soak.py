@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from batchgen.core.model_entry import ModelEntry
 from batchgen.sandbox import SandboxConfig
 from batchgen.system.crash_points import CrashPoint
 from tests.kit import crashing
@@ -16,7 +17,7 @@ from tests.kit.live import Live, batchgen, live_sandbox
 from tests.torture.batch import Batch
 from tests.torture.decisions import MAX_ROUNDS, dice, round_of
 from tests.torture.figures import Figures
-from tests.torture.sheet import FAULTS, WEATHER, Sheet
+from tests.torture.sheet import FAULTS, FILM, FILM_SCHEMA, WEATHER, Sheet
 
 REPORT_EVERY_S = 10.0
 DATED = 0.4
@@ -67,6 +68,7 @@ class Soak:
         config = SandboxConfig(
             capacity=64, duration_min_s=0.1, duration_max_s=0.6, balance_usd=1e6,
             faults=(*FAULTS.values(), *WEATHER), seed=self.plan.seed,
+            models=(ModelEntry(model_id=FILM, input_schema=FILM_SCHEMA),),
         )  # fmt: skip
         with live_sandbox(config) as sandbox:
             number = 0
@@ -83,7 +85,8 @@ class Soak:
         plan = self.plan
         path = self.folder / f"batch-{number:03}.csv"
         is_dated = dice(plan.seed, number, "kind").random() < DATED
-        sheet = Sheet(path, plan.seed, number, plan.jobs, is_dated=is_dated)
+        when = dice(plan.seed, number, "steps").choice(("", "", "done", "kept"))
+        sheet = Sheet(path, plan.seed, number, plan.jobs, is_dated=is_dated, when=when)
         batch = Batch(sandbox, sheet, self.figures, concurrency=plan.concurrency)
         try:
             for n in range(1, MAX_ROUNDS + 1):
