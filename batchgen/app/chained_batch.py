@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from batchgen.app.spool import Spool
-from batchgen.core.chains import chain_of, row_names
-from batchgen.core.jobs import Job
+from batchgen.core.chains import chain_of
+from batchgen.core.jobs import Job, row_names
 from batchgen.core.lifecycle import Records
 from batchgen.core.plan import Policy
 

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from batchgen.app.loading import LoadedBatch
 
 
+_NOT_DUE = frozenset({Wait.REVIEW, Wait.LATER_REVIEW, Wait.FAILED, Wait.UNWANTED})
+
+
 def rows_of_batch(
     loaded: LoadedBatch, records: Records, begun_with: Collection[str] | None = None
 ) -> Iterator[ResultRow]:
@@ -110,5 +113,6 @@ def summary_of(rows: Iterable[ResultRow]) -> Summary:
 def add_row(summary: Summary, row: ResultRow) -> None:
     """Count one row in totals."""
     summary.count_row(row.record, is_invalid=bool(row.problems))
+    summary.not_due += row.wait in _NOT_DUE and row.record is None
     if row.wait is Wait.REVIEW:
         summary.waiting_for_review[row.step] += 1

@@ -17,7 +17,7 @@ from typing import IO, Any
 import msgspec
 
 from batchgen.core.errors import LocalIOError
-from batchgen.core.jobs import Asset, Job, StepDraft, Where
+from batchgen.core.jobs import Asset, Job, StepDraft, Where, step_job_name
 from batchgen.core.ledger_codec import Position, scan
 
 _BLOCK_BYTES = 1 << 17
@@ -124,6 +124,11 @@ class Spool:
     def ids(self) -> Iterable[str]:
         """Return the id of every valid job in the manifest's order."""
         return (row.id for row in self.rows() if not (row.problems or row.left_out))
+
+    def later_ids(self) -> Iterable[str]:
+        """Return the id of each job of a later step that a row has only one of."""
+        drafts = ((job.id, draft) for job in self.jobs() for draft in job.steps)
+        return (step_job_name(row, one.step) for row, one in drafts if not one.of_each_output)
 
     @staticmethod
     def following(_: Job) -> Iterable[Job]:

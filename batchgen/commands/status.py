@@ -230,5 +230,6 @@ class StatusWatcher:
         rows = {job.id: job.fingerprint for job in spool.jobs()}
         return LiveSummary(
             rows, policy, unselected=spool.unselected(), invalid=spool.invalid,
+            later=spool.later_ids(),
             verdict=verdicts_of(self._directory.path),
         )  # fmt: skip

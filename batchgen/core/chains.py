@@ -24,6 +24,7 @@ from batchgen.core.jobs import (
     Wait,
     fingerprint,
     identity_of,
+    step_job_name,
     with_values,
 )
 from batchgen.core.lifecycle import PAID_FOR, JobRecord, Records, Take
@@ -47,16 +48,6 @@ class _Link:
     number: str = ""
     """What its name has after `#`."""
     lineage: Mapping[str, Source] = field(default_factory=dict)
-
-
-def step_job_name(row: str, step: str, number: str = "") -> str:
-    """Return the name of a job of a step: `row@step`, or `row@step#1` for one output."""
-    return f"{row}@{step}" + (f"#{number}" if number else "")
-
-
-def row_names(job: str) -> Iterator[str]:
-    """Yield the names of rows that a job of a step may belong to, by its name alone."""
-    return (job[:end] for end, letter in enumerate(job) if letter == "@")
 
 
 def chain_of(row: Job, records: Records, policy: Policy) -> Iterator[Job]:

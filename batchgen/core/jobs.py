@@ -8,7 +8,7 @@ input alone (`core/canonical_input.py`), never on the row number or the file.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any, Protocol
@@ -198,6 +198,16 @@ def first_fingerprint(model: str, values: Mapping[str, JSONValue]) -> str:
 def _digest(model: str, values: object) -> str:
     data = msgspec.json.encode([model, values], order="sorted")
     return hashlib.blake2b(data, digest_size=8).hexdigest()
+
+
+def step_job_name(row: str, step: str, number: str = "") -> str:
+    """Return the name of a job of a step: `row@step`, or `row@step#1` for one output."""
+    return f"{row}@{step}" + (f"#{number}" if number else "")
+
+
+def row_names(job: str) -> Iterator[str]:
+    """Yield the names of rows that a job of a step may belong to, by its name alone."""
+    return (job[:end] for end, letter in enumerate(job) if letter == "@")
 
 
 class Batch(Protocol):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from batchgen.core.exit_codes import exit_code
+from batchgen.core.jobs import row_names
 from batchgen.core.lifecycle import CRASHED, IN_FLIGHT, JobRecord, JobState
 from batchgen.core.plan import Disposition, Plan, Policy, disposition
 from batchgen.core.polling.durations import past_duration_s
@@ -67,6 +68,8 @@ class Summary:
     file_bytes: int = 0
     waiting_for_review: Counter[str] = field(default_factory=Counter)
     """Jobs that wait for the user's review, by step."""
+    not_due: int = 0
+    """Jobs of later steps that no run submits before the user has decided something."""
     invalid: int = 0
     """Wrong rows, which are no jobs but count among them."""
     oldest_uncollected: str | None = None
@@ -128,10 +131,9 @@ class Summary:
 
     @property
     def unfinished(self) -> int:
-        """Jobs that have not ended, submitted or not."""
-        return sum(
-            self.states[state] for state in (JobState.PENDING, JobState.SUBMITTING, *IN_FLIGHT)
-        )
+        """Jobs that have not ended, submitted or not, and that a run can go on with."""
+        states = (JobState.PENDING, JobState.SUBMITTING, *IN_FLIGHT)
+        return sum(self.states[state] for state in states) - self.not_due
 
 
 def _earlier(oldest: str | None, moment: str | None) -> str | None:
@@ -159,14 +161,16 @@ class LiveSummary:
         policy: Policy | None = None,
         *,
         unselected: Iterable[str] = (),
+        later: Iterable[str] = (),
         invalid: int = 0,
         verdict: Callable[[JobRecord], Verdict | None] = lambda _: None,
     ) -> None:
         """Begin with the rows of the manifest: job to fingerprint, and how many are invalid.
 
         The totals are those of all rows and of every job of the ledger; a run does nothing about
-        the `unselected` ones. Without a manifest (None) each job of the ledger counts as if its row
-        were still as it was submitted.
+        the `unselected` ones. `later` are the jobs of later steps; what they are made from is not
+        looked at, so their records count as they are. Without a manifest (None) each job of the
+        ledger counts as if its row were still as it was submitted.
         """
         self._rows = rows
         self._verdict = verdict
@@ -179,6 +183,8 @@ class LiveSummary:
         self._uncollected: dict[str, str] = {}
         self._first = dict.fromkeys(unselected, NO_RECORD._replace(disposition=Disposition.DONE))
         self._first.update(dict.fromkeys(rows or (), NO_RECORD))
+        follows = NO_RECORD._replace(disposition=Disposition.WAITS_FOR_STEP)
+        self._first.update(dict.fromkeys(later, follows))
         for job, share in self._first.items():
             self._put(job, share)
 
@@ -216,15 +222,24 @@ class LiveSummary:
                 self._finished_at_s.append(moment_s)
 
     def _has_row(self, job: str) -> bool:
-        return self._rows is None or job in self._rows
+        if self._rows is None or job in self._rows:
+            return True
+        return any(row in self._rows for row in row_names(job))
 
     def _share(self, record: JobRecord) -> JobShare | None:
         if record.adopted_by is not None:  # another job took it over, so its row is new again
             return self._first.get(record.job)
-        fingerprint = record.fingerprint if self._rows is None else self._rows.get(record.job)
+        fingerprint = self._fingerprint(record)
         verdict = self._verdict(record)
         kind = disposition(record, self._policy, fingerprint=fingerprint, verdict=verdict)
         return JobShare.of(record)._replace(disposition=kind)
+
+    def _fingerprint(self, record: JobRecord) -> str | None:
+        """Return that of the row as it is now; of a job of a later step that of its record."""
+        if self._rows is None or (record.step and self._has_row(record.job)):
+            own = None if self._rows is None else self._rows.get(record.job)
+            return own or record.fingerprint
+        return self._rows.get(record.job)
 
     def _put(self, job: str, share: JobShare | None) -> None:
         before = self._shares.pop(job, None)

@@ -23,6 +23,7 @@ def silent() -> Iterator[str]:
         yield f"http://127.0.0.1:{server.getsockname()[1]}/v1"
 
 
+@pytest.mark.slow
 def test_one_time_for_the_catalogue_and_the_run(tmp_path: Path, silent: str) -> None:
     """An API that never answers costs --wait-for-api, and puts no job in doubt."""
     begun_s = time.monotonic()

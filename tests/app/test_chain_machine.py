@@ -112,7 +112,7 @@ KINDS_OF_CHAINS = [("done", "first"), ("kept", "first"), ("kept", "output")]
 
 @pytest.mark.parametrize(("when", "each"), KINDS_OF_CHAINS)
 @pytest.mark.parametrize(
-    "examples", [8, pytest.param(60, marks=pytest.mark.slow)], ids=lambda n: f"{n} examples"
+    "examples", [4, pytest.param(60, marks=pytest.mark.slow)], ids=lambda n: f"{n} examples"
 )
 def test_no_sequence_of_two_steps_pays_twice(when: str, each: str, examples: int) -> None:
     """And no clip is made from a still that failed, or that waits for the user."""

@@ -153,6 +153,7 @@ prompts = st.builds(
 queries = st.sampled_from(["", *SIGNATURES.values()])
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(
     kinds=st.lists(st.tuples(ids, prompts, queries), min_size=1, max_size=6),

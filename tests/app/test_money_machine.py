@@ -47,6 +47,7 @@ from batchgen.ports import SaveAnswer, SaveLater
 from batchgen.system import crash_points
 from batchgen.system.crash_points import CrashPoint
 from tests.kit import MODEL
+from tests.kit.cases import few
 from tests.kit.fakes import MemoryAPI, MemoryStore
 from tests.kit.live import Done
 from tests.kit.time import EPOCH_S
@@ -753,7 +754,7 @@ def machine_with(budgets: tuple[str, ...]) -> type[MoneyMachine]:
     return type("MoneyMachine", (_Budgeted,), {"budgets": budgets})
 
 
-@pytest.mark.parametrize("budgets", BUDGETS, ids=" ".join)
+@pytest.mark.parametrize("budgets", few(BUDGETS, 3), ids=" ".join)
 def test_no_sequence_pays_twice(budgets: tuple[str, ...]) -> None:
     """No input is paid for again without a decision, every budget holds, and every batch ends."""
     few = settings(max_examples=15, stateful_step_count=12, deadline=None)

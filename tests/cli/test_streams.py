@@ -13,6 +13,7 @@ import pytest
 
 from batchgen.sandbox import SandboxConfig
 from tests.kit import MODEL
+from tests.kit.cases import few
 from tests.kit.disks import fill, small_disk
 from tests.kit.live import (
     Live,
@@ -133,12 +134,12 @@ FEW_PAIRS = tuple(zip(STATES, (*STATES[1:], STATES[0]), strict=True))
 
 
 EVERY_COMMAND = [
-    pytest.param(text, pairs, marks=SLOW if pairs is ALL_PAIRS or number % 5 else ())
+    pytest.param(text, pairs, marks=SLOW if pairs is ALL_PAIRS or number % 9 else ())
     for texts in (RESULTS, DEEDS)
     for number, text in enumerate(texts)
     for pairs in (FEW_PAIRS, ALL_PAIRS)
 ]
-"""One command in five belongs to the short tests, all of them to the long ones."""
+"""One command in nine belongs to the short tests, all of them to the long ones."""
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device here is always full")
@@ -253,7 +254,7 @@ def test_a_watch_ends_when_its_reader_leaves(tmp_path: Path) -> None:
         watch.stderr.close()
 
 
-@pytest.mark.parametrize("closed", ["0<&-", "1>&-", "2>&-", "0<&- 1>&- 2>&-"])
+@pytest.mark.parametrize("closed", few(["0<&- 1>&- 2>&-", "2>&-", "0<&-", "1>&-"], 2))
 def test_no_file_takes_the_place_of_a_closed_stream(closed: str, tmp_path: Path) -> None:
     """Also what a library writes to descriptor 1 or 2 itself lands in no ledger."""
     prompts(tmp_path / "m.csv", 2)

@@ -20,6 +20,7 @@ from batchgen.core.manifest_address import is_web_page, shown_address
 from batchgen.sandbox import SandboxConfig
 from batchgen.system.run_directory import RunDirectory
 from tests.kit import MODEL
+from tests.kit.cases import few
 from tests.kit.live import Live, live_sandbox
 
 CSV = "id,prompt\na,a lake\n"
@@ -396,7 +397,7 @@ def test_a_sheet_writes_only_below_the_run_directory(tmp_path: Path, web: Web, p
     assert not (tmp_path / "r.sandbox").exists()
 
 
-@pytest.mark.parametrize("command", ["status", "report", "runs"])
+@pytest.mark.parametrize("command", few(["status", "report", "runs"]))
 def test_a_note_says_that_the_copy_is_used(tmp_path: Path, web: Web, command: str) -> None:
     """With the reason, so that nobody takes yesterday's rows for those of today."""
     run(tmp_path, web.address())
@@ -405,7 +406,7 @@ def test_a_note_says_that_the_copy_is_used(tmp_path: Path, web: Web, command: st
     assert "the server answered 500; the copy that the last run kept is used" in done.stderr
 
 
-@pytest.mark.parametrize("words", [["run", "--job", "nowhere"], ["retry", "--all"]])
+@pytest.mark.parametrize("words", few([["run", "--job", "nowhere"], ["retry", "--all"]]))
 def test_whatever_was_asked_what_is_in_flight_is_collected(
     tmp_path: Path, web: Web, words: list[str]
 ) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.kit.cases import few
 from tests.kit.ledger_view import states
 from tests.kit.live import write_csv
 from tests.kit.lying_api import json_reply, lying_api, redirect, reply
@@ -151,7 +152,7 @@ def test_a_schema_of_many_levels_keeps_no_run_from_its_work(tmp_path: Path, dept
     assert (shown.code, done.code) == (0, 0), shown.err + done.err
 
 
-@pytest.mark.parametrize("word", ["succeeded", "failed"])
+@pytest.mark.parametrize("word", few(["succeeded", "failed"]))
 def test_a_cost_that_is_not_an_amount_is_ignored_with_a_note(tmp_path: Path, word: str) -> None:
     """The price of the catalogue stands for it, and the next run has the budget it should have."""
     rows = [f"j{number},{number}" for number in range(len(NUMBERS))]

@@ -13,6 +13,7 @@ import pytest
 
 from batchgen.core.lifecycle import JobState
 from batchgen.sandbox import SandboxConfig
+from tests.kit.cases import few
 from tests.kit.live import Done, Live, batchgen, live_sandbox, write_csv
 
 QUICK = {"duration_min_s": 0.02, "duration_max_s": 0.1}
@@ -135,7 +136,7 @@ CHANGES = [
 ]
 
 
-@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("change", few(CHANGES, 2))
 def test_every_place_counts_the_same_jobs_with_one_cost(
     tmp_path: Path, change: Callable[[Path, Live], Done]
 ) -> None:

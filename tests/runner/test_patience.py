@@ -28,6 +28,7 @@ from batchgen.ports import LinkExpired, SaveAnswer, SaveLater
 from batchgen.runner.runner import Outcome
 from batchgen.runner.stopping import Limits
 from tests.benchmarks.bench_stall import mixtures, run_s
+from tests.kit.cases import few
 from tests.kit.fakes import MemoryAPI, MemoryStore, job
 from tests.kit.flaky import BAD_GATEWAY, Chances
 from tests.kit.time import LoopClock, leap
@@ -44,7 +45,7 @@ BAD = TryAgain(error=BAD_GATEWAY)
 # Faults that come and go.
 
 
-@pytest.mark.parametrize("chances", list(mixtures(0.3)), ids=str)
+@pytest.mark.parametrize("chances", few(mixtures(0.3), 3), ids=str)
 def test_calls_that_fail_now_and_then_cost_seconds(chances: Chances) -> None:
     """With 30 % of them failing, no unlucky run of ten short jobs takes thrice the median.
 
@@ -395,6 +396,7 @@ def test_a_wall_clock_that_is_set_costs_a_new_job_no_patience() -> None:
     assert world.ledger.states() == {"j0": "downloaded"}
 
 
+@pytest.mark.slow
 def test_random_time_outs_are_kept() -> None:
     """Many values, drawn evenly over the decades from a tenth of a second to a day."""
     dice = random.Random(5)
