@@ -343,6 +343,10 @@ class BatchRun:
         if self.ref.sandbox:
             models = await sandbox_prices(self.remote, self.loaded.models)
         prices = price_of(models, self.settings)
+        if self.loaded.has_gates:
+            unpriced = selected.plan()
+            if not unpriced.work_left:  # what waits for a review is no reason to ask for prices
+                return selected, unpriced, prices
         return selected, selected.plan(prices), prices
 
     def say_plan(self, plan: Plan) -> None:

@@ -124,6 +124,11 @@ class LoadedBatch:
         selection = self.manifest.selection
         return selection.matches_state if selection and selection.state_conditions else None
 
+    @property
+    def has_gates(self) -> bool:
+        """Tell whether a step waits for the user's review."""
+        return any(step.if_kept for step in self.manifest.settings.steps)
+
     def batch(self, records: Records, policy: Policy = _USUAL_POLICY) -> Batch:
         """Return every job of every step, by these records."""
         if not self.manifest.settings.steps:

@@ -198,8 +198,7 @@ async def _moving(progress: RunObserver, clock: Clock) -> AsyncIterator[None]:
 
 def _news_of_reviews(run: PayingRun) -> Callable[[], bool] | None:
     """Return what tells of new verdicts; None if no step waits for one."""
-    steps = run.loaded.manifest.settings.steps
-    return run.ledger.read_new_reviews if any(step.if_kept for step in steps) else None
+    return run.ledger.read_new_reviews if run.loaded.has_gates else None
 
 
 def _recall_durations(runner: Runner, run: PayingRun) -> None:

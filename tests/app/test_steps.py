@@ -14,8 +14,10 @@ from unittest.mock import patch
 import pytest
 
 from batchgen.app import paying_run
+from batchgen.app.selected_jobs import SelectedJobs
 from batchgen.core.api_answers import Broke, Gone, PollAnswer, Produced, RowRefused, TryAgain
 from batchgen.core.events import ErrorKind, JobError
+from batchgen.core.plan import Plan
 from tests.app.test_decisions import outputs_in_memory
 from tests.kit import MODEL
 from tests.kit.live import Done
@@ -228,6 +230,31 @@ def test_a_gate_waits_for_the_user(chains: Chains) -> None:
     assert (morning.code, chains.posts) == (0, 3)
     assert "1 clip waits for your review" in morning.err
     assert "1 clip waits for your review" in chains.world.command("status", chains.manifest).out
+
+
+def test_a_run_that_only_waits_asks_for_no_price(
+    chains: Chains, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It needs no API call, and so no token."""
+    gated(chains)
+    assert chains.run().code == 0
+    asked: list[object] = []
+    monkeypatch.setattr(SelectedJobs, "plan", noting(SelectedJobs.plan, asked))
+    done = chains.run()
+    assert done.code == 0, done
+    assert "2 more after your review" in done.err
+    assert asked == []
+
+
+def noting(plan: Callable[..., Plan], asked: list[object]) -> Callable[..., Plan]:
+    """Return a `plan` that notes each question for a price."""
+
+    def noted(self: SelectedJobs, price_of: Any = None, **more: Any) -> Plan:
+        if price_of is not None:
+            asked.append(price_of)
+        return plan(self, **more)
+
+    return noted
 
 
 def test_a_rejected_still_has_no_clip(chains: Chains) -> None:

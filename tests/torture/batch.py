@@ -8,7 +8,7 @@ from random import Random
 
 from batchgen.system.crash_points import CrashPoint
 from tests.kit import crashing
-from tests.kit.accounts import Decisions, findings, job_of
+from tests.kit.accounts import Decisions, findings
 from tests.kit.ledger_view import LedgerView
 from tests.kit.live import Live, command
 from tests.torture.damage import tear
@@ -111,7 +111,7 @@ class Batch:
         if not doubts:
             return
         run_dir, job = chance.choice(doubts)
-        found = self._remote_request_of(job)
+        found = self._remote_request_of(run_dir, job)
         steps = {
             Decision.ATTACH: ("--request-id",),
             Decision.GIVE_UP: ("--give-up",),
@@ -171,12 +171,14 @@ class Batch:
         elif taken[-1:] == ["--give-up"]:
             self._decisions.given_up.add(key)
 
-    def _remote_request_of(self, job: str) -> str | None:
-        """Return a request of this job that no ledger names, as the user would find it."""
+    def _remote_request_of(self, run_dir: Path, job: str) -> str | None:
+        """Return a request of this doubt that no ledger names, as the user would find it."""
+        asked = [line["input"] for line in LedgerView.read(run_dir).records
+                 if line["job"] == job and "input" in line]  # fmt: skip
         known = {
             one for run_dir in self._directories for one in LedgerView.read(run_dir).request_ids()
         }
-        of_job = (one for one in self._sandbox.audit.requests if job_of(one.prompt) == job)
+        of_job = (one for one in self._sandbox.audit.requests if one.input == asked[-1])
         return next((one.request_id for one in of_job if one.request_id not in known), None)
 
     def _next_day(self) -> None:
