@@ -44,10 +44,11 @@ class JobIds:
 
     def claim(self, id_: str, file: str, row: int) -> Where | None:
         """Take exactly this id; return the row that has it already, if there is one."""
-        place = self._place.setdefault(hash(id_), packed := self._packed(file, row))
-        if place is packed:
-            return None
-        return self._where(place)
+        digest = hash(id_)
+        if digest in self._place:  # also if it is of the same line: a YAML list may stand in one
+            return self._where(self._place[digest])
+        self._place[digest] = self._packed(file, row)
+        return None
 
     def take(self, name: str, file: str, row: int) -> str:
         """Take and return a free id: `name`, or `name~2`, `name~3`... Equal rows get those too."""

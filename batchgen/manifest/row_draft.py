@@ -269,7 +269,7 @@ class RowDraft:
         self.id = canonical_text(text_of(given)) or None
         if self.id is None:
             return None
-        if fault := self._fault_of_cell(given) or fault_of_id(self.id):
+        if fault := self._fault_of_cell(given) or fault_of_id(self.id) or self._clash(self.id):
             self._fault_of_word("id", fault)
             return None
         file, row = self._record.header.file, self._record.row
@@ -277,6 +277,13 @@ class RowDraft:
             what = f"{self.id!r} is the id of {other} too; every row needs its own"
             self._fault_of_word("id", what, Cause.REPEATED_ID)
         return self.id
+
+    def _clash(self, id_: str) -> str | None:
+        """Return why an id cannot be used: it would be the name of a job of a later step."""
+        _, at, rest = id_.rpartition("@")
+        if not at or self._steps is None or rest.partition("#")[0] not in self._steps.names:
+            return None
+        return f"{id_!r} is how the job of a step is called; rename the row or the step"
 
     def _combined(self, combination: tuple[MatrixValue, ...]) -> dict[str, JSONValue]:
         """Return the row's values with those of one combination, and the rendered prompt."""

@@ -246,7 +246,8 @@ class Rows:
         jobs = row.jobs(ids)
         for plan in plans[1:]:
             other = row.for_model(plan)
-            jobs = [*jobs, *other.jobs(ids)]
+            # After a mistake in the id, each copy would repeat it.
+            jobs = [*jobs, *other.jobs(JobIds() if row.problems else ids)]
             row.problems += [one for one in other.problems if one not in row.problems]
         return jobs
 

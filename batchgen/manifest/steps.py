@@ -292,6 +292,7 @@ class StepDrafts:
         self.problems: list[Problem] = []
         """What is wrong with the steps for every row."""
         self.first = settings.manifest.steps[0].name
+        self.names = frozenset(step.name for step in settings.manifest.steps)
         self._steps = [
             bound
             for step in settings.steps

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import obstore
 from obstore.store import ObjectStore
@@ -21,11 +24,12 @@ from batchgen.core.jobs import Asset
 from batchgen.core.media_types import media_type
 from batchgen.core.throttle import Backoff
 from batchgen.outputs.answers import Unreachable
-from batchgen.outputs.bucket import connected, translating_errors
+from batchgen.outputs.bucket import PIECE_BYTES, connected, translating_errors
 from batchgen.ports import AssetChanged, Clock
 
 UPLOADS = 4
 """At once, beside submissions and downloads."""
+_BLOCK_BYTES = 1 << 20
 TRIES = 5
 """Of one upload, before the store counts as unreachable."""
 
@@ -110,20 +114,28 @@ def put_asset(store: ObjectStore, url: str, asset: Asset) -> None:
     with translating_errors(url):
         if _size_bytes(store, key) == asset.bytes:
             return
-    content = _content(asset)
     attributes: Any = {"Content-Type": media_type(key) or "application/octet-stream"}
-    with translating_errors(url):
-        obstore.put(store, key, content, attributes=attributes)
+    # A copy that nobody else writes: what is digested is what is sent.
+    with _checked_copy(asset) as copy, translating_errors(url):
+        obstore.put(store, key, copy, attributes=attributes, chunk_size=PIECE_BYTES)
 
 
-def _content(asset: Asset) -> bytes:
-    try:
-        content = Path(asset.path).read_bytes()
-    except OSError as error:
-        raise AssetChanged(f"{asset.name} cannot be read any more: {error.strerror}") from error
-    if hashlib.sha256(content).hexdigest() != asset.sha256:
-        raise AssetChanged(f"{asset.name} has changed since it was checked")
-    return content
+@contextmanager
+def _checked_copy(asset: Asset) -> Iterator[IO[bytes]]:
+    """Give a copy of a file in memory, of a large one on disk. Raises `AssetChanged`."""
+    digest = hashlib.sha256()
+    with tempfile.SpooledTemporaryFile(max_size=PIECE_BYTES) as copy:
+        try:
+            with Path(asset.path).open("rb") as file:
+                while block := file.read(_BLOCK_BYTES):
+                    digest.update(block)
+                    copy.write(block)
+        except OSError as error:
+            raise AssetChanged(f"{asset.name} cannot be read any more: {error}") from error
+        if digest.hexdigest() != asset.sha256:
+            raise AssetChanged(f"{asset.name} has changed since it was checked")
+        copy.seek(0)
+        yield copy
 
 
 def _size_bytes(store: ObjectStore, key: str) -> int | None:

@@ -479,6 +479,17 @@ def test_what_is_not_selected_keeps_its_jobs(chains: Chains) -> None:
     assert plan["removed"] == {"done": 2}
 
 
+def test_an_id_that_is_the_name_of_a_later_job(chains: Chains) -> None:
+    for name in ("fox@clip", "owl@clip#2", "fox@still"):
+        chains.sheet.write_text(SHEET.replace("owl,", f"{name},"))
+        done = chains.world.command("check", chains.manifest)
+        assert done.code == 65
+        assert f"{name!r} is how the job of a step is called" in done.err
+    chains.sheet.write_text(SHEET.replace("owl,", "owl@zoo,"))
+    assert chains.run().code == 0
+    assert chains.record("owl@zoo@clip")["state"] == "downloaded"
+
+
 def test_names_of_files_of_a_step(chains: Chains) -> None:
     chains.steps(head='output: {name: "{{ motion }}/{{ id }}-{{ step }}-{{ index }}"}\n')
     assert chains.run().code == 0

@@ -97,6 +97,14 @@ def test_each_content_is_uploaded_once(s3: S3, place: str, tmp_path: Path) -> No
     assert obstore.head(client(s3), _key(place, same[0]))["last_modified"] == before
 
 
+def test_a_large_file_goes_in_pieces(s3: S3, place: str, tmp_path: Path) -> None:
+    content = png(20_000_000)
+    one = asset(tmp_path / "film.png", content)
+    url = with_store(place, lambda store: store.address_of(one))
+    with urllib.request.urlopen(url) as answer:
+        assert hashlib.sha256(answer.read()).hexdigest() == one.sha256
+
+
 def _key(place: str, one: Asset) -> str:
     return f"{place.removeprefix(f's3://{BUCKET}/')}/{one.sha256}.png"
 
