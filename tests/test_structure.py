@@ -55,6 +55,7 @@ def test_names_that_occur_twice_are_found(small: Structure) -> None:
     assert small.class_names_used_twice() == ["Line"]
 
 
+@pytest.mark.slow
 def test_the_table_of_this_package_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     """The table has a line for each figure, and what is behind it follows."""
     structure.main([])

@@ -59,6 +59,7 @@ def rename_parent(run_dir: Path) -> Path:
     [rename, *(pytest.param(one, marks=SLOW) for one in (replace, copy_back, rename_parent))],
 )
 @pytest.mark.parametrize("moment", [submitted, pytest.param(downloaded, marks=SLOW)])
+@pytest.mark.slow
 def test_a_run_notices_that_its_directory_was_moved(
     moment: Callable[[Live, Path], bool], move: Callable[[Path], Path], tmp_path: Path
 ) -> None:

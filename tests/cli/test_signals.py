@@ -140,6 +140,7 @@ def test_a_signal_while_the_results_are_written(
     assert leftovers(run_dir) == []
 
 
+@pytest.mark.slow
 def test_leftovers_of_a_killed_writer_are_removed_by_the_next_run(tmp_path: Path) -> None:
     """Those of a writer that lives are not."""
     manifest = prompts(tmp_path / "m.csv", MANY)

@@ -106,6 +106,7 @@ def test_a_sheet_is_fetched_once_and_kept(tmp_path: Path, web: Web) -> None:
     assert SECRET not in done.stderr
 
 
+@pytest.mark.slow
 def test_the_sheet_as_it_is_by_now(tmp_path: Path, web: Web) -> None:
     """The next run fetches it again, and does the new rows only."""
     run(tmp_path, web.address())
@@ -317,6 +318,7 @@ def test_verdicts_on_a_sheet(tmp_path: Path, web: Web) -> None:
         ("https://10.0.0.1/m.csv", ["--run-dir", "r"], 66, "private network"),
     ],
 )
+@pytest.mark.slow
 def test_addresses_that_are_not_fetched(
     tmp_path: Path, address: str, words: list[str], code: int, text: str
 ) -> None:
@@ -424,6 +426,7 @@ def test_whatever_was_asked_what_is_in_flight_is_collected(
 
 
 @pytest.mark.parametrize(("fault", "code"), [(wrong_status, 66), (login_page, 65)])
+@pytest.mark.slow
 def test_a_copy_that_cannot_be_read_is_named_too(
     tmp_path: Path, web: Web, fault: Callable[[Web], None], code: int
 ) -> None:

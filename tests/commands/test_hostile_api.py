@@ -134,6 +134,7 @@ def test_a_nested_catalogue_keeps_no_run_from_its_work(tmp_path: Path, depth: in
 
 
 @pytest.mark.parametrize("depth", [20, 300, 900])
+@pytest.mark.slow
 def test_a_schema_of_many_levels_keeps_no_run_from_its_work(tmp_path: Path, depth: int) -> None:
     """What is below the levels that are read is not checked."""
     begins = ('{"type":"array","items":', '{"type":"object","properties":{"x":', '{"anyOf":[',
@@ -153,6 +154,7 @@ def test_a_schema_of_many_levels_keeps_no_run_from_its_work(tmp_path: Path, dept
 
 
 @pytest.mark.parametrize("word", few(["succeeded", "failed"]))
+@pytest.mark.slow
 def test_a_cost_that_is_not_an_amount_is_ignored_with_a_note(tmp_path: Path, word: str) -> None:
     """The price of the catalogue stands for it, and the next run has the budget it should have."""
     rows = [f"j{number},{number}" for number in range(len(NUMBERS))]

@@ -71,6 +71,7 @@ def test_a_bad_line_stops_is_mended_by_the_command_that_is_told_and_costs_nothin
     assert batchgen("ledger", "verify", manifest, "--files").code == 0
 
 
+@pytest.mark.slow
 def test_a_lost_trace_of_a_submission_needs_a_persons_word(tmp_path: Path) -> None:
     """Rows without a record, and a line that nobody can read: mending asks, and changes nothing."""
     with live_sandbox(QUICK) as sandbox:
@@ -148,6 +149,7 @@ def test_compaction_keeps_what_anyone_can_see(tmp_path: Path) -> None:
     assert len(records(run_dir)) == 3 * 4 < lines
 
 
+@pytest.mark.slow
 def test_compaction_waits_for_no_run_and_disturbs_none(tmp_path: Path) -> None:
     """While a run is at work: 75, with the holder's name, and the ledger untouched."""
     manifest = prompts(tmp_path / "m.csv", 3)
@@ -187,6 +189,7 @@ def test_show_tells_the_life_of_a_job(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("links", ["still good", pytest.param("expired", marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_damaged_files_are_fetched_again_without_a_post(tmp_path: Path, links: str) -> None:
     """A missing, a shortened and an edited file come back; the edited one is kept aside."""
     faults = ("file:expired-url:from_s=3",) if links == "expired" else ()
@@ -281,6 +284,7 @@ def test_an_fsync_that_fails_ends_the_run_and_nothing_is_paid_twice(
     assert len(last) == 6
 
 
+@pytest.mark.slow
 def test_a_state_of_a_later_version_is_left_alone_and_said(tmp_path: Path) -> None:
     """Exit code 1, nothing sent for it, and the line is still there after compaction."""
     with live_sandbox(QUICK) as sandbox:

@@ -152,6 +152,7 @@ def test_every_place_counts_the_same_jobs_with_one_cost(
     assert found["results"][0].keys() <= {*JobState, "invalid"}
 
 
+@pytest.mark.slow
 def test_jobs_whose_row_has_gone_follow_in_the_order_of_their_first_record(tmp_path: Path) -> None:
     """Also if they were submitted again later; after all rows of the manifest."""
     manifest = write_csv(tmp_path / "m.csv", ["z,failing fox"])

@@ -67,6 +67,7 @@ def test_it_lists_and_removes_only_with_yes(home: Path) -> None:
     assert {"ledger.jsonl", "results.csv", "report.html"} <= files(home, DAYS[0])
 
 
+@pytest.mark.slow
 def test_a_later_run_of_that_day_submits_nothing(home: Path) -> None:
     """Neither does `--repair`, and nothing calls the files missing."""
     prune(home, "--keep-last", "1", "--yes")
@@ -83,6 +84,7 @@ def test_a_later_run_of_that_day_submits_nothing(home: Path) -> None:
     assert prune(home, "--keep-last", "1", "--yes")[0]["files"] == 0
 
 
+@pytest.mark.slow
 def test_a_directory_with_work_left_or_a_run_is_skipped(home: Path) -> None:
     """And the message says so."""
     (home / "m.yaml").write_text((home / "m.yaml").read_text().replace("a lake", "a sea"))
@@ -94,6 +96,7 @@ def test_a_directory_with_work_left_or_a_run_is_skipped(home: Path) -> None:
     assert "outputs/a-1.png" in files(home, DAYS[1])
 
 
+@pytest.mark.slow
 def test_only_what_was_downloaded_goes(home: Path) -> None:
     """A file that somebody changed, a link, and what a hostile ledger names outside all stay."""
     directory = home / "runs" / f"{DAYS[0]}.sandbox"

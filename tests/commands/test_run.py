@@ -264,6 +264,7 @@ def test_completed_and_then_failed(tmp_path: Path) -> None:
     assert row["outputs"] == ""
 
 
+@pytest.mark.slow
 def test_tokens(tmp_path: Path) -> None:
     """None: said where to put one. A wrong one: the run stops, and no job has failed."""
     manifest = prompts(tmp_path / "m.csv", 3)
@@ -438,6 +439,7 @@ def test_an_edited_row_is_paid_for_once_more_and_the_others_are_not(tmp_path: Pa
     assert row["files"] == "outputs/b-1~2.png"
 
 
+@pytest.mark.slow
 def test_going_back_to_an_earlier_input_uses_what_was_made_for_it(tmp_path: Path) -> None:
     """A row is edited and edited back: two inputs, two payments, and the first file again."""
     manifest = write_csv(tmp_path / "m.csv", ["a,one"])

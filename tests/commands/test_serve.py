@@ -52,6 +52,7 @@ def test_the_address_is_secret_and_local(served: Served) -> None:
         assert served.verdict({"job": "a", "verdict": "keep"}, Origin=origin) == 403
 
 
+@pytest.mark.slow
 def test_only_files_of_the_results_are_served(served: Served, run_dir: Path) -> None:
     """Not the ledger, no stray file, no listing, no link, nothing outside."""
     directory = run_dir
@@ -123,6 +124,7 @@ def test_new_results_appear_while_the_page_is_open(served: Served, run_dir: Path
     link.close()
 
 
+@pytest.mark.slow
 def test_a_wrong_or_taken_port_is_a_sentence(served: Served, run_dir: Path) -> None:
     """Which port, and what to do."""
     for port, code, said in (
@@ -160,6 +162,7 @@ def test_the_page_is_served_beside_a_run(tmp_path: Path) -> None:
     assert not _answers(address)
 
 
+@pytest.mark.slow
 def test_the_page_of_a_killed_run_ends(tmp_path: Path) -> None:
     """Its stdin is closed with the run, so no server is left behind."""
     (tmp_path / "m.csv").write_text("id,prompt\n" + "".join(f"j{n},a lake\n" for n in range(200)))

@@ -93,6 +93,7 @@ def home(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     "columns", [20, *(pytest.param(n, marks=pytest.mark.slow) for n in (80, 250))]
 )
+@pytest.mark.slow
 def test_the_bar_fits_the_terminal(home: Path, columns: int) -> None:
     """Nothing that is drawn over again is wider than the terminal, and it moves every second."""
     terminal = run(home, columns, "--concurrency", "2", "--max-runtime", "1m")

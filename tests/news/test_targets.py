@@ -105,6 +105,7 @@ def test_a_monitor_hears_the_beginning_and_the_end(home: Path) -> None:
         assert "a-token-of-this-test" not in body + repr(made.headers)
 
 
+@pytest.mark.slow
 def test_the_environment_names_the_monitor_too(home: Path) -> None:
     """So that the address is in no command line."""
     with monitor() as made:
@@ -115,6 +116,7 @@ def test_the_environment_names_the_monitor_too(home: Path) -> None:
 @pytest.mark.parametrize(
     "status", [302, *(pytest.param(n, marks=pytest.mark.slow) for n in (404, 500))]
 )
+@pytest.mark.slow
 def test_a_monitor_that_refuses_changes_nothing(home: Path, status: int) -> None:
     """It is one line for each ping, without the secret part, and the exit code is that of the run.
 
@@ -141,6 +143,7 @@ def test_a_monitor_that_hangs_is_not_waited_for(home: Path) -> None:
         assert "no answer" in done.stderr
 
 
+@pytest.mark.slow
 def test_nobody_listens(home: Path) -> None:
     """The reason is that of the system, without the address."""
     with socket.socket() as taken:
@@ -162,6 +165,7 @@ def test_nobody_listens(home: Path) -> None:
         ),
     ],
 )
+@pytest.mark.slow
 def test_what_cannot_be_pinged_is_said(home: Path, address: str) -> None:
     """An address that is not valid stops no run."""
     done = run(home, "--ping", address)
@@ -238,6 +242,7 @@ def test_a_run_that_never_succeeded_has_no_success(tmp_path: Path) -> None:
     assert "last_success" not in path.read_text()
 
 
+@pytest.mark.slow
 def test_a_metrics_file_that_cannot_be_written_changes_nothing(home: Path) -> None:
     """It is one line."""
     done = run(home, "--metrics-file", "missing/m.prom")
@@ -273,6 +278,7 @@ def test_a_notification_is_sent_for_a_problem_only(home: Path) -> None:
         assert len(made.posts) == 2
 
 
+@pytest.mark.slow
 def test_a_notification_that_fails_is_one_line(home: Path) -> None:
     """Without any part of the address but its scheme."""
     pytest.importorskip("apprise")
@@ -284,6 +290,7 @@ def test_a_notification_that_fails_is_one_line(home: Path) -> None:
     assert "T0KEN1" not in done.stderr
 
 
+@pytest.mark.slow
 def test_without_the_extra_it_is_one_line(home: Path) -> None:
     """The line names the extra, and the run ends as it would have."""
     (home / "apprise.py").write_text("raise ImportError\n")
