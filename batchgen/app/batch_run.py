@@ -320,7 +320,7 @@ class BatchRun:
         preparation = Preparation(
             run_dir=self.directory.path, ledger=self.ledger, rows=self.loaded.spool,
             batch=self.loaded.batch(self.ledger, policy_of(self.settings)),
-            has_steps=bool(self.loaded.manifest.settings.steps),
+            has_steps=self.loaded.has_steps,
             console=self.context.console, now_s=self.context.clock.now_s(),
             output_dir=self.loaded.manifest.settings.output.dir,
             repair=self.settings.repair, retry=self.request.retry, limit=self.narrowing.limit,
@@ -345,7 +345,7 @@ class BatchRun:
         prices = price_of(models, self.settings)
         if self.loaded.has_gates:
             unpriced = selected.plan()
-            if not unpriced.work_left:  # what waits for a review is no reason to ask for prices
+            if not unpriced.work_left:  # what waits for a review needs no price
                 return selected, unpriced, prices
         return selected, selected.plan(prices), prices
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from batchgen.app.spool import Spool
 from batchgen.core.chains import chain_of
-from batchgen.core.jobs import Job, row_names
+from batchgen.core.jobs import Job, row_names, step_job_name
 from batchgen.core.lifecycle import Records
 from batchgen.core.plan import Policy
 
@@ -26,8 +26,13 @@ class ChainedBatch:
             yield from chain_of(row, self.records, self.policy)
 
     def ids(self) -> Iterator[str]:
-        """Yield the id of every job."""
-        return (job.id for job in self.jobs())
+        """Yield the id of every job; no record is read unless outputs decide how many there are."""
+        for row in self.spool.jobs():
+            if any(draft.of_each_output for draft in row.steps):
+                yield from (job.id for job in chain_of(row, self.records, self.policy))
+            else:
+                yield row.id
+                yield from (step_job_name(row.id, draft.step) for draft in row.steps)
 
     def following(self, job: Job) -> Iterator[Job]:
         """Yield the jobs of later steps of the same row, by the records as they are now."""

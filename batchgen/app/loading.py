@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self
 
 from batchgen.app.chained_batch import ChainedBatch
 from batchgen.app.spool import Spool, SpooledRow
-from batchgen.core.adoption import adoptions
+from batchgen.core.adoption import adoption_rounds
 from batchgen.core.errors import Cause, ManifestError, Problem
 from batchgen.core.jobs import Batch, Job, Where
 from batchgen.core.lifecycle import Records
@@ -125,13 +125,18 @@ class LoadedBatch:
         return selection.matches_state if selection and selection.state_conditions else None
 
     @property
+    def has_steps(self) -> bool:
+        """Tell whether rows have jobs of later steps."""
+        return bool(self.manifest.settings.steps)
+
+    @property
     def has_gates(self) -> bool:
         """Tell whether a step waits for the user's review."""
         return any(step.if_kept for step in self.manifest.settings.steps)
 
     def batch(self, records: Records, policy: Policy = _USUAL_POLICY) -> Batch:
         """Return every job of every step, by these records."""
-        if not self.manifest.settings.steps:
+        if not self.has_steps:
             return self.spool
         return ChainedBatch(self.spool, records, policy)
 
@@ -259,13 +264,9 @@ def read_records(directory: RunDirectory, loaded: LoadedBatch) -> RecordIndex:
     """Return the records of a directory; rows that got an id have the job of their input."""
     records = records_of(directory)
     records.recognise(loaded.spool)
-    batch = loaded.batch(records)
-    # The job of a step is known by those before it, so each step is found after the one before it.
-    while found := adoptions(batch, records).now:
-        for old, new in found:
+    for found in adoption_rounds(loaded.batch(records), records, has_steps=loaded.has_steps):
+        for old, new in found.now:
             records.adopt(old, new)
-        if not loaded.manifest.settings.steps:
-            break
     return records
 
 

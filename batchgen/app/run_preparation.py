@@ -13,7 +13,7 @@ from pathlib import Path
 
 from batchgen.app.console import Console
 from batchgen.app.run_options import RETRIABLE, Retry
-from batchgen.core.adoption import adoptions
+from batchgen.core.adoption import adoption_rounds
 from batchgen.core.errors import SHOWN_PROBLEMS, LocalIOError
 from batchgen.core.events import FilesLost, Granted
 from batchgen.core.jobs import Batch
@@ -61,16 +61,12 @@ async def settle_crashed_submissions(run: Preparation) -> None:
 
 async def adopt_jobs(run: Preparation) -> None:
     """Let rows that now have an id keep the job that was made for the same input."""
-    found = adoptions(run.batch, run.ledger)
-    later, adopted = dict(found.later), 0
-    while found.now:
+    later: dict[str, str] = {}
+    adopted = 0
+    for found in adoption_rounds(run.batch, run.ledger, has_steps=run.has_steps):
         for old, new in found.now:
             await run.ledger.adopt(old, new)
         adopted += len(found.now)
-        if not run.has_steps:
-            break
-        # The job of a step is known by those before it, so each step is found after that.
-        found = adoptions(run.batch, run.ledger)
         later.update(found.later)
     run.adopt_later = later
     if adopted == 1:

@@ -61,7 +61,7 @@ class RunScope:
     def select(self, only: frozenset[str] | None) -> SelectedJobs:
         """Return the jobs among `only` that flags and selection leave."""
         return SelectedJobs.of(
-            self._batch, self.records, self.settings, only=only, with_steps=not self._asked,
+            self._batch, self.records, self.settings, only=only, with_steps=not self._names_jobs,
             limit=self.narrowing.limit, matches_state=self.loaded.matches_state,
         )  # fmt: skip
 
@@ -88,8 +88,8 @@ class RunScope:
         return self.loaded.batch(self.records, policy_of(self.settings))
 
     @property
-    def _asked(self) -> bool:
-        """Whether jobs are named one by one."""
+    def _names_jobs(self) -> bool:
+        """Whether the run is about jobs that are named one by one."""
         return bool(self.settings.jobs) or self.is_retry
 
     def begun_with(self) -> frozenset[str] | None:

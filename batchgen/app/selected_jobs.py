@@ -35,7 +35,7 @@ class SelectedJobs:
     in_state: frozenset[str] | None = None
     """With `--select state=...`, the jobs that were in that state when the run began."""
     with_steps: bool = False
-    """Whether `only` means the later steps of these rows too."""
+    """Whether the later steps of the rows in `only` are meant too."""
     within_limit: frozenset[str] | None = None
     """With `--limit`, the rows whose jobs may be submitted; None: all."""
 

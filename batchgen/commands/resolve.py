@@ -13,7 +13,7 @@ from batchgen.app.open_batch import OpenBatch, locate, open_in, read_settings, s
 from batchgen.app.other_directories import hint_at_others
 from batchgen.app.run_directories import RunDirectories
 from batchgen.app.run_options import RETRIABLE
-from batchgen.core.adoption import adoptions, record_named
+from batchgen.core.adoption import adoption_rounds, record_named
 from batchgen.core.errors import ManifestError, UsageError
 from batchgen.core.events import Attached, GivenUp, Granted
 from batchgen.core.lifecycle import JobRecord, JobState
@@ -95,12 +95,10 @@ async def _adopt(batch: OpenBatch, ledger: RunLedger, job: str) -> tuple[str, bo
     with loaded:
         ledger.recognise(loaded.spool)
         jobs = loaded.batch(ledger)
-        while found := adoptions(jobs, ledger).now:
-            for old, new in found:
+        for found in adoption_rounds(jobs, ledger, has_steps=loaded.has_steps):
+            for old, new in found.now:
                 await ledger.adopt(old, new)
                 job = new if old == job else job
-            if not loaded.manifest.settings.steps:
-                break
         has_row = any(one.id == job for one in jobs.jobs())
         return job, has_row or job in jobs.left_out()
 

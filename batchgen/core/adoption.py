@@ -56,6 +56,19 @@ def adoptions(batch: Batch, records: Records) -> Adoptions:
     return found
 
 
+def adoption_rounds(batch: Batch, records: Records, *, has_steps: bool) -> Iterator[Adoptions]:
+    """Yield which rows take over a job, round by round; the caller adopts between them.
+
+    The job of a step is known by the job before it. So with steps, a round may make jobs of the
+    next step known by their new names.
+    """
+    while True:
+        found = adoptions(batch, records)
+        yield found
+        if not (has_steps and found.now):
+            return
+
+
 def _add(found: Adoptions, old: str, job: Job, records: Records) -> None:
     if _is_open(records.get(job.id)):
         found.later[job.id] = old

@@ -46,7 +46,7 @@ class _Link:
 
     job: Job
     number: str = ""
-    """What its name has after `#`."""
+    """The part of its name after `#`; empty if it has none."""
     lineage: Mapping[str, Source] = field(default_factory=dict)
 
 
@@ -76,7 +76,7 @@ def _jobs_after(
         return
     outputs = usable.take.outputs if draft.of_each_output else usable.take.outputs[:1]
     for index in range(1, len(outputs) + 1):
-        lineage = {**link.lineage, draft.after: _source(link.job, draft.after, usable, index)}
+        lineage = {**link.lineage, draft.after: _source(link.job, usable, index)}
         number = _number(link, index) if draft.of_each_output else ""
         yield _Link(_made(draft, row, link.job, number, lineage), number, lineage)
 
@@ -106,10 +106,9 @@ def _known_numbers(link: _Link, draft: StepDraft, row: Job, records: Records) ->
     return found or (link.number,)
 
 
-def _source(before: Job, step: str, usable: _Usable, index: int) -> Source:
+def _source(before: Job, usable: _Usable, index: int) -> Source:
     take = usable.take
     return Source(
-        step=step,
         job=before.id,
         take=take.take,
         index=index,
@@ -229,7 +228,7 @@ def _kept(
 ) -> _Usable | Wait:
     """Return the present take if the user has kept it, or why it cannot be used.
 
-    An earlier take is no substitute: the user has asked for another one.
+    An earlier take is not used instead: the user has asked for another one.
     """
     word = None if verdict is None else verdict.verdict
     if present is not None and word is VerdictWord.KEEP:

@@ -10,7 +10,7 @@ _SUPERSETS = {
     "utf_8": "utf-8-sig", "utf_8_sig": "utf-8-sig", "shift_jis": "cp932", "euc_kr": "cp949",
     "gb2312": "gb18030", "gbk": "gb18030",
 }  # fmt: skip
-"""What files are in if they are called so: the same letters, and a few more."""
+"""Name -> the encoding to read such a file with: it has the same letters, and a few more."""
 
 
 def parse_encoding(text: str) -> str:

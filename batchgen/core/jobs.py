@@ -70,7 +70,7 @@ class StepDraft(msgspec.Struct, frozen=True, array_like=True):
     if_kept: bool = False
     """Only takes that the user has kept are used."""
     has_index: bool = False
-    """Whether a text has the number of an output in it."""
+    """Whether a text contains the number of an output."""
     assets: tuple[tuple[str, int | None, Asset], ...] = ()
     """Places that name a file on this machine."""
 
@@ -94,7 +94,6 @@ class Wait(Enum):
 class Source:
     """The output of one job that a job of a later step is made from."""
 
-    step: str
     job: str
     take: int
     index: int

@@ -236,10 +236,10 @@ class LiveSummary:
 
     def _fingerprint(self, record: JobRecord) -> str | None:
         """Return that of the row as it is now; of a job of a later step that of its record."""
-        if self._rows is None or (record.step and self._has_row(record.job)):
-            own = None if self._rows is None else self._rows.get(record.job)
-            return own or record.fingerprint
-        return self._rows.get(record.job)
+        if self._rows is None:
+            return record.fingerprint
+        is_later = bool(record.step) and record.job not in self._rows and self._has_row(record.job)
+        return record.fingerprint if is_later else self._rows.get(record.job)
 
     def _put(self, job: str, share: JobShare | None) -> None:
         before = self._shares.pop(job, None)

@@ -62,7 +62,7 @@ class LocalFiles:
             if (self.base_dir / name).exists():
                 raise InvalidValue(f"{shown(name)} is not a file that can be read") from None
             raise InvalidValue(
-                f"{shown(name)} is no address, and there is no such file; expected a public"
+                f"{shown(name)} is not an address, and there is no such file; expected a public"
                 " https:// address, or a file beside the manifest"
             ) from None
         except ManifestError as error:

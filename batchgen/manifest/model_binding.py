@@ -187,6 +187,11 @@ class ModelBinding:
                 fault(place[0], str(unfit))
         return found
 
+    @staticmethod
+    def stand_in(position: int | None) -> str:
+        """Return an address for a place that gets one later, with which an input can be checked."""
+        return _STAND_IN_URL if position is None else f"{_STAND_IN_URL}?{position}"
+
     def takes_list(self, parameter: str) -> bool:
         """Tell whether the model wants a list of values, as of reference images."""
         return Kind.LIST in self._property(parameter).kinds
@@ -198,7 +203,7 @@ class ModelBinding:
     def check(self, values: Mapping[str, JSONValue]) -> tuple[InputFault, ...]:
         """Return what is wrong with a whole input; names of files count as addresses."""
         if names := _places_of(values):
-            values = with_values(values, {place: _stand_in(place[1]) for place, _ in names})
+            values = with_values(values, {place: self.stand_in(place[1]) for place, _ in names})
         if self.schema is not None:
             return self.schema.check(values)
         return () if "prompt" in values else (_NO_PROMPT,)
@@ -312,11 +317,6 @@ def _has_nested_path(value: JSONValue) -> bool:
         _has_nested_path(one) or (isinstance(value, dict) and isinstance(one, LocalPath))
         for one in parts
     )
-
-
-def _stand_in(position: int | None) -> str:
-    """Return an address for a place, with which an input can be checked."""
-    return _STAND_IN_URL if position is None else f"{_STAND_IN_URL}?{position}"
 
 
 class ModelBindings:

@@ -56,7 +56,7 @@ class RowDraft:
     ) -> None:
         self.columns = columns
         self._has_id = False
-        """Whether the id was taken for another model of the matrix."""
+        """Whether the row has taken its id already, for another model of the matrix."""
         self._steps, self._wildcards = steps, wildcards
         self.problems: list[Problem] = []
         self.id: str | None = None

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowOptions:
-    """What the command line says about how rows become jobs; a later run can use it again."""
+    """What the command line says about how rows become jobs; later commands use it again."""
 
     model: str | None = None
     """For rows that name none; used instead of the manifest's own `model`."""

@@ -26,9 +26,10 @@ from batchgen.core.schema.values import Given, InvalidValue, Written, shown, tex
 from batchgen.core.suggest import did_you_mean
 from batchgen.manifest.formats.yaml_tree import Listed, Mapped
 from batchgen.manifest.header import is_blank
-from batchgen.manifest.templates import STEP_VALUES, Template, is_template, step_variable
+from batchgen.manifest.templates import Template, is_template, step_variable
 
 if TYPE_CHECKING:
+    from batchgen.core.schema.inputs import InputFault
     from batchgen.manifest.model_binding import ModelBinding, ModelBindings
     from batchgen.manifest.settings import ManifestSettings, RowSettings
 
@@ -36,8 +37,6 @@ STEP_KEYS = ("name", "model", "after", "when", "each", "input")
 MAX_STEPS = 20
 _NAME = re.compile(r"[^\W\d]\w{0,39}")
 _URL = re.compile(r"\s*\{\{\s*(\w+)\.url\s*\}\}\s*")
-_STAND_IN_URL = "https://playgrounds-storage-public.runcomfy.net/output.png"
-"""In the place of an address that is not known yet, while an input is checked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -254,7 +253,7 @@ class _PieceReader:
         try:
             template = Template(given, self.steps)
         except InvalidValue as unfit:
-            self.problems.append(Problem(place, self._explained(str(unfit))))
+            self.problems.append(Problem(place, str(unfit)))
             return ""
         for used in sorted(template.step_values):
             step, _, value = used.rpartition(".")
@@ -271,18 +270,6 @@ class _PieceReader:
             used = f"{{{{ {step}.{value} }}}}"
             what = f"{used}: {step!r} does not come before this step; those are {known}"
             self.problems.append(Problem(place, what))
-
-    def _explained(self, what: str) -> str:
-        """Return the fault of a template, which may be that it names a step that is not there."""
-        found = re.search(r"'(\w+)\.(\w+)' is not the name of a column", what)
-        if found is None:
-            return what
-        if found[2] in STEP_VALUES:
-            hint = did_you_mean(found[1], self.steps) or f"; the steps are {', '.join(self.steps)}"
-            return f"no step {found[1]!r}{hint}"
-        if found[1] in self.steps:
-            return f"a step has {', '.join(STEP_VALUES)}, and no {found[2]!r}"
-        return what
 
 
 class StepDrafts:
@@ -336,6 +323,10 @@ class StepDrafts:
         return tuple(drafts)
 
 
+def _uses_index(template: Template) -> bool:
+    return any(used.endswith(".index") for used in template.step_values)
+
+
 class _BoundStep:
     """One step with the parameters of its model."""
 
@@ -347,6 +338,7 @@ class _BoundStep:
         for key, value in step.pieces.items():
             self._read(key, value, problems)
         self._is_constant = not self._templates
+        self._has_index = any(_uses_index(template) for _, _, template in self._templates)
         self._check_constants(problems)
         self._assets: dict[Place, Asset] = binding.assets_of(
             self._constants, lambda name, what: problems.append(Problem(self._place(name), what))
@@ -381,8 +373,8 @@ class _BoundStep:
         """Return a list with an empty text in each place that is filled later."""
         entries = [self._entry(parameter, n, one) for n, one in enumerate(pieces)]
         later = {n for n, one in enumerate(pieces) if isinstance(one, (UrlOfStep, Template))}
-        stand_ins = [f"{_STAND_IN_URL}?{n}" if n in later else one for n, one in enumerate(entries)]
-        read = self.binding.read(parameter, stand_ins)
+        known = [self.binding.stand_in(n) if n in later else one for n, one in enumerate(entries)]
+        read = self.binding.read(parameter, known)
         if not isinstance(read, list):
             raise InvalidValue(f"expected one value, got {shown(entries)}")
         return ["" if n in later else one for n, one in enumerate(read)]
@@ -391,8 +383,7 @@ class _BoundStep:
         if isinstance(piece, UrlOfStep):
             self._urls.append((parameter, position, piece.step))
         elif isinstance(piece, Template):
-            has_index = any(one.endswith(".index") for one in piece.step_values)
-            if has_index and not self.binding.takes_text(parameter):
+            if _uses_index(piece) and not self.binding.takes_text(parameter):
                 raise InvalidValue("the index of a step can be used in a text only")
             self._templates.append((parameter, position, piece))
         else:
@@ -402,7 +393,7 @@ class _BoundStep:
     def _check_constants(self, problems: list[Problem]) -> None:
         """Report what is wrong in every row alike."""
         filled = {name for name, _, _ in self._templates}
-        for fault in self.binding.check(self._for_check(self._constants)):
+        for fault in self._faults(self._constants):
             if fault.is_missing and fault.parameter not in filled:
                 what = f"input.{fault.parameter}: is missing; {self.binding.model} needs it"
                 problems.append(Problem(self.settings.place, what))
@@ -415,17 +406,10 @@ class _BoundStep:
         named = (place for key, place in places.items() if self.binding.parameter(key) == parameter)
         return next(named, self.settings.place)
 
-    def _for_check(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the values with an address in each place that gets one later."""
-        filled = dict(values)
-        for name, position, _ in self._urls:
-            if position is None:
-                filled[name] = _STAND_IN_URL
-            else:
-                entries = list(filled[name])
-                entries[position] = f"{_STAND_IN_URL}?{position}"
-                filled[name] = entries
-        return filled
+    def _faults(self, values: Mapping[str, Any]) -> tuple[InputFault, ...]:
+        """Return what is wrong with an input that gets its addresses later."""
+        later = {(name, n): self.binding.stand_in(n) for name, n, _ in self._urls}
+        return self.binding.check(with_values(values, later))
 
     def draft(self, known: Mapping[str, str], fault: Callable[[str, str], None]) -> StepDraft:
         """Return the draft for one row whose texts are known."""
@@ -446,9 +430,7 @@ class _BoundStep:
             assets=tuple((*place, one) for place, one in assets.items()),
             of_each_output=self.settings.of_each_output,
             if_kept=self.settings.if_kept,
-            has_index=any(
-                used.endswith(".index") for _, _, one in self._templates for used in one.step_values
-            ),
+            has_index=self._has_index,
         )
 
     def _rendered(
@@ -469,7 +451,7 @@ class _BoundStep:
                 wrong.add(parameter)
                 fault(label, str(unfit))
         rendered = {name for name, _, _ in self._templates}
-        for one in self.binding.check(self._for_check(values)):
+        for one in self._faults(values):
             if one.parameter in rendered - wrong:
                 fault(f"{self.settings.name}.{one.parameter}", str(one))
         return values

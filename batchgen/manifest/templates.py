@@ -8,12 +8,13 @@ rendered.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from jinja2 import StrictUndefined, TemplateError, UndefinedError, meta, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from batchgen.core.schema.values import InvalidValue
+from batchgen.core.suggest import did_you_mean
 
 MAX_TEMPLATE = 20_000
 """Characters of one template."""
@@ -84,7 +85,7 @@ class Template:
         tree = _environment.parse(source)
         if self._steps:
             tree = self._with_step_values(tree)
-        for fault in _faults(tree):
+        for fault in _faults(tree, self._steps):
             raise InvalidValue(fault)
         if _depth(tree) > MAX_DEPTH:
             raise InvalidValue("is nested too deeply")
@@ -232,21 +233,24 @@ def _optional(tree: nodes.Node) -> Iterator[str]:
             yield node.node.name
 
 
-def _faults(tree: nodes.Node) -> Iterator[str]:
+def _faults(tree: nodes.Node, steps: Collection[str] = ()) -> Iterator[str]:
     for node in tree.find_all(nodes.Node):
         if isinstance(node, nodes.Filter) and node.name not in FILTERS:
             yield f"the filter {node.name!r} is not allowed; allowed: {', '.join(sorted(FILTERS))}"
         elif isinstance(node, nodes.Test) and node.name not in _TESTS:
             yield f"the test {node.name!r} is not allowed; allowed: {', '.join(sorted(_TESTS))}"
         elif isinstance(node, nodes.Getattr):
-            yield _fault_of_dots(node)
+            yield _fault_of_dots(node, sorted(steps))
         elif not isinstance(node, _ALLOWED):
             name = type(node).__name__.lower()
             yield f"line {node.lineno}: {name} is not allowed in a template"
 
 
-def _fault_of_dots(node: nodes.Getattr) -> str:
-    """Return why a name with dots is not allowed: other programs nest values, a row does not."""
+def _fault_of_dots(node: nodes.Getattr, steps: Sequence[str]) -> str:
+    """Return why a name with dots is not allowed: other programs nest values, a row does not.
+
+    Only the values of `steps` have dots.
+    """
     names, inner = [node.attr], node.node
     while isinstance(inner, nodes.Getattr):
         names.append(inner.attr)
@@ -255,6 +259,11 @@ def _fault_of_dots(node: nodes.Getattr) -> str:
         return f"line {node.lineno}: .{node.attr} is not allowed in a template"
     names.append(inner.name)
     path = list(reversed(names))
+    if path[0] in steps:
+        return f"a step has {', '.join(STEP_VALUES)}, and no {path[1]!r}"
+    if steps and path[1] in STEP_VALUES:
+        hint = did_you_mean(path[0], steps) or f"; the steps are {', '.join(steps)}"
+        return f"no step {path[0]!r}{hint}"
     return (
         f"{'.'.join(path)!r} is not the name of a column; write {{{{ {path[-1]} }}}}, or "
         f"{{{{ {'_'.join(path)} }}}} if the column is called so"

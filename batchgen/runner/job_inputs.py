@@ -22,11 +22,9 @@ class NoInput(Enum):
     """Why a job cannot be submitted although its turn has come."""
 
     LATER = auto()
-    """The API does not say at the moment where the output is now."""
+    """It may be had by a later run; the user was told why."""
     GONE = auto()
     """The API no longer knows the output."""
-    CHANGED = auto()
-    """A local file is not as it was checked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +56,9 @@ class JobInputs:
         assets = dict(job.assets)
         for place, source in job.sources.items():
             found = await self._of_source(source)
+            if found is NoInput.LATER:
+                why = f"the output of {source.job} has expired and cannot be renewed at the moment"
+                return self._later(job, why)
             if isinstance(found, NoInput):
                 return found
             if isinstance(found, Asset):
@@ -68,8 +69,11 @@ class JobInputs:
         try:
             return ReadyJob(shown, with_values(shown.input, await self._signed(assets)))
         except AssetChanged as error:
-            self.context.observer.on_note(f"job {job.id!r}: {error}; it is left for the next run")
-            return NoInput.CHANGED
+            return self._later(job, str(error))
+
+    def _later(self, job: Job, why: str) -> NoInput:
+        self.context.observer.on_note(f"job {job.id!r}: {why}; it is left for the next run")
+        return NoInput.LATER
 
     async def _signed(self, assets: Mapping[Place, Asset]) -> dict[Place, str]:
         if not assets or self.assets is None:

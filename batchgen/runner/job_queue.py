@@ -94,8 +94,8 @@ class JobQueue:
         self._adopt_later, self._may_submit = adopt_later, may_submit
         self._queued: set[str] = set()
         """Jobs in `_waiting` and `_following`."""
-        self._out: set[str] = set()
-        """Jobs that have their turn. A job of a later step may be found twice: in its row, and
+        self._in_turn: set[str] = set()
+        """Jobs that have their turn now. A job of a later step may be found twice: in its row, and
         because the job before it has ended."""
         self._until_ended: dict[str, Job] = {}
         """Jobs whose turn comes with the end of another job, by that job."""
@@ -121,7 +121,7 @@ class JobQueue:
         return kind in NEEDS_A_TURN and (kind not in SUBMISSIONS or self._may_submit(job))
 
     def _is_due(self, job: Job) -> bool:
-        if job.id in self._out or job.id in self._queued:
+        if job.id in self._in_turn or job.id in self._queued:
             return False
         due = self._decided(job.id, lambda: self.needs_submission(job))
         return bool(due) and not self._waits_for_other(job)
@@ -165,7 +165,7 @@ class JobQueue:
 
     def settled(self, job: str) -> None:
         """Note that the turn of a job is over, whatever came of it."""
-        self._out.discard(job)
+        self._in_turn.discard(job)
 
     def next(self) -> Job | NoJob:
         """Return the next job that may be submitted now, or why there is none."""
@@ -183,7 +183,7 @@ class JobQueue:
         return self._next_row()
 
     def _given(self, job: Job) -> Job:
-        self._out.add(job.id)
+        self._in_turn.add(job.id)
         return job
 
     def _next_row(self) -> Job | NoJob:

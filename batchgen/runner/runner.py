@@ -286,22 +286,12 @@ class Runner:
             self._admission.ended(job.model)
             self._in_flight -= not accepted
         if record is None:
-            self._postpone(job)
-            return
+            return  # left for a later run
         self._outage_probe.start_if_held(job.model)
         if record.state in IN_FLIGHT:
             self._poll_loop.add(record, job, sent_at_s=sent_at_s)
         else:
             self._settle(job.id, job, record)
-
-    def _postpone(self, job: Job) -> None:
-        """Leave a job for a later run: what it is made from cannot be had at the moment."""
-        if not job.sources:
-            return  # the reason was said
-        self._observer.on_note(
-            f"job {job.id!r}: the output that it is made from has expired and cannot be renewed at"
-            " the moment; left for the next run"
-        )
 
     async def _doubt(self, job: Job, error: Exception) -> None:
         """After a defect of a submission: put the job in doubt if its POST may have left."""

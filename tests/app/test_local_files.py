@@ -141,7 +141,7 @@ def test_nothing_is_uploaded_for_what_is_done(files: Files) -> None:
 
 
 MISTAKES = {
-    "no such file": ("image_url: c.png", "'c.png' is no address, and there is no such file"),
+    "no such file": ("image_url: c.png", "'c.png' is not an address, and there is no such file"),
     "outside": ("image_url: ../secret.png", "outside of the manifest's directory"),
     "a directory": ("image_url: deep", "'deep' is not a file that can be read"),
     "empty": ("image_url: empty.png", "'empty.png' is empty"),
@@ -149,7 +149,7 @@ MISTAKES = {
     "a picture": ("video_url: a.png", "is an image by its first bytes; video_url wants a video"),
     "a text": ("image_url: text.png", "is not media by its first bytes; image_url wants an image"),
     "too large": ("mask_url: large.png", "is 1.2 MB; at most 1 MB are taken"),
-    "in a list": ("image_urls: [a.png, c.png]", "'c.png' is no address"),
+    "in a list": ("image_urls: [a.png, c.png]", "'c.png' is not an address"),
     "too many": ("image_urls: [a.png, b.png, a.png, b.png]", "has 4 entries, at most 3"),
     "plain http": ("image_url: http://x.net/a.png", "is not an https address"),
 }

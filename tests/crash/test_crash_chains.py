@@ -12,6 +12,7 @@ import pytest
 
 from batchgen import cli
 from batchgen.core.model_entry import ModelEntry
+from batchgen.net.address_check import HttpAddressCheck
 from batchgen.sandbox import SandboxConfig
 from batchgen.system.crash_points import CrashPoint
 from tests.crash.test_crash_points import NOT_OF_A_RUN
@@ -124,4 +125,30 @@ def test_without_a_gate(
     chain = Chain(sandbox, tmp_path, when="done")
     assert chain.die(point, passage)
     cli.main(chain.arguments)
+    assert chain.wrong() == []
+
+
+def test_an_address_is_looked_at_right_before_it_is_sent(
+    sandbox: Live,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """In a real run: with the answer that it has expired, no clip is submitted (75)."""
+    monkeypatch.setenv("RUNCOMFY_MODEL_API_BASE", sandbox.base_url)
+    monkeypatch.setenv("RUNCOMFY_TOKEN", sandbox.token)
+    asked: list[str] = []
+
+    async def expired(_: HttpAddressCheck, url: str) -> bool:
+        asked.append(url)
+        return True
+
+    with monkeypatch.context() as patched:
+        patched.setattr(HttpAddressCheck, "is_gone", expired)
+        chain = Chain(sandbox, tmp_path, when="done")
+        assert cli.main(chain.arguments) == 75
+    assert len(set(asked)) == len(ROWS)
+    assert "has expired and cannot be renewed at the moment" in capsys.readouterr().err
+    assert LedgerView.read(tmp_path / "m.run").counts() == {"downloaded": len(ROWS)}
+    assert cli.main(chain.arguments) == 0
     assert chain.wrong() == []

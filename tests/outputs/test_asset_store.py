@@ -7,7 +7,7 @@ import hashlib
 import json
 import urllib.error
 import urllib.request
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,22 +23,9 @@ from batchgen.sandbox import SandboxConfig
 from batchgen.system.clock import SystemClock
 from tests.kit.live import batchgen, live_sandbox
 from tests.outputs.host import png
-from tests.outputs.seaweed import BUCKET, S3, client, s3_server
+from tests.outputs.seaweed import BUCKET, S3, client
 
 T = TypeVar("T")
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
-    with s3_server(tmp_path_factory.mktemp("s3")) as found:
-        yield found
-
-
-@pytest.fixture
-def s3(running: S3, monkeypatch: pytest.MonkeyPatch) -> S3:
-    for name, value in running.environment().items():
-        monkeypatch.setenv(name, value)
-    return running
 
 
 @pytest.fixture

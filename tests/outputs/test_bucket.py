@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import random
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,21 +23,6 @@ from tests.outputs.host import PNG, Host, png, server, store
 from tests.outputs.seaweed import BUCKET, S3, SECRET, client, s3_server
 
 slow = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
-    """The server, once for all tests of this file."""
-    with s3_server(tmp_path_factory.mktemp("s3")) as found:
-        yield found
-
-
-@pytest.fixture
-def s3(running: S3, monkeypatch: pytest.MonkeyPatch) -> S3:
-    """With the environment of a user of it."""
-    for name, value in running.environment().items():
-        monkeypatch.setenv(name, value)
-    return running
 
 
 @pytest.fixture

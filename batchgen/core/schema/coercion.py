@@ -57,9 +57,9 @@ def _fault(url: str) -> str | None:
         host = parts.hostname
         _ = parts.port
     except ValueError:
-        return "is no address"
+        return "is not an address"
     if parts.scheme != "https":
-        return "is not an https address" if parts.scheme else "is no address"
+        return "is not an https address" if parts.scheme else "is not an address"
     if not host:
         return "names no host"
     if parts.username is not None or parts.password is not None:
