@@ -41,6 +41,7 @@ class BatchRef:
                 include_hidden=args.include_hidden,
                 select=args.select,
                 assets=args.assets,
+                shard=args.shard,
                 allow_outside=args.allow_outside,
             ),
         )
@@ -69,6 +70,8 @@ class BatchRef:
         words = ["batchgen", command, self.shown]
         if self.run_dir is not None:
             words += ["--run-dir", str(self.run_dir)]
+        if self.row_options.shard is not None:
+            words += ["--shard", str(self.row_options.shard)]
         return shlex.join([*words, *(["--sandbox"] if self.sandbox else [])])
 
     @property

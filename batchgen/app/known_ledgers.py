@@ -154,11 +154,12 @@ class KnownLedgers:
 def place_of(directories: RunDirectories) -> str:
     """Return where a batch keeps its ledgers: a path, or the pattern of dated ones."""
     path = str(Path(directories.before).absolute())
+    shard = "" if directories.shard is None else directories.shard.suffix
     if directories.after is None:
-        return _text(path)
+        return _text(path + shard)
     if directories.before.endswith(os.sep):
         path += os.sep
-    return _text(path + _DATE + directories.after)
+    return _text(path + _DATE + directories.after + shard)
 
 
 def has_paid_jobs(records: Records) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -29,12 +29,14 @@ from batchgen.manifest.templates import Template, variable
 from batchgen.models.pinned import PinnedSchemas
 
 if TYPE_CHECKING:
+    from batchgen.core.shards import Shard
     from batchgen.manifest.manifest import Manifest
     from batchgen.manifest.settings import ManifestSettings
     from batchgen.models.registry import ModelRegistry
     from batchgen.system.run_directory import RunDirectory
 
 _USUAL_POLICY = Policy()
+_SHOWN_ROWS = 5
 DEFAULT_NAME = "{{ id }}-{{ index }}"
 
 _INDEX, _TAKE, _ID, _STEP = "\ue000", "\ue001", "\ue004", "\ue005"
@@ -96,6 +98,33 @@ class FileNames:
         return name and name.replace(_ID, job).replace(_STEP, step)
 
 
+@dataclass(slots=True)
+class NamelessRows:
+    """Rows without an id: an edit gives them another name, and so perhaps another part."""
+
+    count: int = 0
+    first: list[int | None] = field(default_factory=list)
+
+    def add(self, job: Job) -> None:
+        """Count a job whose name is made from its text."""
+        if job.id.partition("~")[0] == job.fingerprint:
+            self.count += 1
+            if len(self.first) < _SHOWN_ROWS:
+                self.first.append(job.where.row)
+
+    def text(self) -> str:
+        """Return `rows 2, 3 and 17 more have no id: ...`; empty if all have one."""
+        if not self.count:
+            return ""
+        more = f" and {self.count - len(self.first):,} more" if self.count > _SHOWN_ROWS else ""
+        rows = "row" if self.count == 1 else "rows"
+        have = "has" if self.count == 1 else "have"
+        return (
+            f"{rows} {', '.join(map(str, self.first))}{more} {have} no id: an edit can move such a"
+            " row to another shard, which pays for it again; a column id prevents that"
+        )
+
+
 @dataclass(slots=True, kw_only=True)
 class LoadedBatch:
     """A manifest that was read to its end."""
@@ -109,6 +138,8 @@ class LoadedBatch:
     has_assets: bool = False
     """Whether any job names a file on this machine."""
     good_rows: int = 0
+    nameless: NamelessRows = field(default_factory=NamelessRows)
+    """Rows of a shard that have no id."""
     fatal: bool = False
     """Whether a file is wrong as a whole, so that leaving out rows does not help."""
 
@@ -169,7 +200,7 @@ def load(manifest: Manifest, *, spool_dir: Path | None = None, keep: bool = True
 
 def _read_rows(loaded: LoadedBatch) -> None:
     last: Where | None = None
-    for row in loaded.manifest.rows(left_out=True):
+    for row in _own_rows(loaded):
         if isinstance(row, LeftOut):
             for job in row.jobs:
                 loaded.spool.add(_spooled_left_out(job, row))
@@ -191,11 +222,36 @@ def _read_rows(loaded: LoadedBatch) -> None:
                 loaded.spool.count_valid(row)
     if loaded.problems.has(Cause.REPEATED_ID):
         loaded.problems.say_more(Cause.REPEATED_ID, loaded.manifest.hint_at_unique_ids())
-    if not (loaded.spool.valid or loaded.problems or loaded.manifest.selection):
+    is_part = loaded.manifest.shard is not None or loaded.manifest.selection is not None
+    if not (loaded.spool.valid or loaded.problems or is_part):
         problem = Problem(
             where=loaded.manifest.settings.file, what="no rows; a batch needs at least one prompt"
         )
         raise ManifestError([problem])
+
+
+def _own_rows(loaded: LoadedBatch) -> Iterator[Job | LeftOut | BadRow]:
+    """Yield the rows of the part that is meant.
+
+    What is wrong with a row of another part counts too, so that no part begins without the others.
+    """
+    shard = loaded.manifest.shard
+    for row in loaded.manifest.rows(left_out=True):
+        if shard is None or _is_in(shard, row):
+            if shard is not None and isinstance(row, Job):
+                loaded.nameless.add(row)
+            yield row
+        elif isinstance(row, BadRow):
+            loaded.problems.add_row(row.where.file, row.problems)
+
+
+def _is_in(shard: Shard, row: Job | LeftOut | BadRow) -> bool:
+    """Tell whether a row is in a part; one that is wrong as a whole file is in all of them."""
+    if isinstance(row, LeftOut):
+        return any(shard.has(job) for job in row.jobs)
+    if isinstance(row, BadRow):
+        return row.fatal or shard.has(row.id or str(row.where))
+    return shard.has(row.id)
 
 
 def _spool_directory(*candidates: Path | None) -> Path | None:

@@ -27,6 +27,8 @@ from batchgen.models.pinned import PinnedSchemas
 from batchgen.models.registry import ModelRegistry
 from batchgen.system.run_directory import RunDirectory
 
+SEED_OF_SHARDS = 0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenBatch:
@@ -78,7 +80,9 @@ def open_in(
         given = replace(given, assets=assets_named(named))
     options, notes = recall(directory, given)
     if options.seed is None and live:
-        options = replace(options, seed=context.new_seed())
+        # The parts of a batch must pick the same, or rows without id would be in two or in none.
+        seed = context.new_seed() if options.shard is None else SEED_OF_SHARDS
+        options = replace(options, seed=seed)
     pinned = PinnedSchemas(directory.path)
     # A sandbox run takes schemas from where a real run would, but asks no API for them.
     models = online_models if live and not ref.sandbox else offline_models

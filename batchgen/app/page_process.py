@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from batchgen.core.shards import split_suffix
 from batchgen.system.environment import TOKEN_VARIABLES
 from batchgen.system.run_directory import SANDBOX_SUFFIX
 
@@ -29,9 +30,11 @@ def serve_command(manifest: str, directory: RunDirectory, *, sandbox: bool) -> S
     """Return the command line that serves this very directory until its stdin is closed."""
     name = str(directory.path)
     words = ["--sandbox"] if sandbox else []
-    run_dir = name.removesuffix(SANDBOX_SUFFIX) if sandbox else name
+    if sandbox:
+        whole, shard = split_suffix(name)
+        name = whole.removesuffix(SANDBOX_SUFFIX) + ("" if shard is None else shard.suffix)
     program = [sys.executable, "-P", "-m", "batchgen"]
-    return [*program, "serve", manifest, "--run-dir", run_dir, *words, "--until-eof"]
+    return [*program, "serve", manifest, "--run-dir", name, *words, "--until-eof"]
 
 
 @contextmanager

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
-from batchgen.app.batch_ref import BatchRef
 from batchgen.app.batch_run import BatchRun
-from batchgen.app.command_context import CommandContext
 from batchgen.app.known_ledgers import KnownLedgers
 from batchgen.app.lock_wait import LockWait
 from batchgen.app.open_batch import directories_of, read_settings, series_of
@@ -15,13 +14,18 @@ from batchgen.app.run_file import is_finished
 from batchgen.app.run_news import CommandNews
 from batchgen.app.run_options import RunRequest, policy_of
 from batchgen.app.run_scope import Narrowing
+from batchgen.app.shard_check import require_same_shards
 from batchgen.core.errors import BatchgenError, LockHeld, UsageError
 from batchgen.core.exit_codes import worst
 from batchgen.core.run_limits import LockedAction
-from batchgen.core.run_settings import RunSettings
 from batchgen.core.units import local_date
-from batchgen.manifest.settings import ManifestSettings
-from batchgen.system.run_directory import RunDirectory
+
+if TYPE_CHECKING:
+    from batchgen.app.batch_ref import BatchRef
+    from batchgen.app.command_context import CommandContext
+    from batchgen.core.run_settings import RunSettings
+    from batchgen.manifest.settings import ManifestSettings
+    from batchgen.system.run_directory import RunDirectory
 
 SKIPPED = "skipped"
 
@@ -96,6 +100,8 @@ def located_runs(
     retried = request.retry.jobs if request.retry is not None else ()
     narrowing = Narrowing(settings.limit, {*settings.jobs, *retried})
 
+    if not (settings.fresh or settings.date):
+        require_same_shards(directories)
     known = KnownLedgers.of(context.state_dir, ref)
     if not settings.new_ledger:
         known.require_present(directories, context.api.origin)

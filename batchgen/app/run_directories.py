@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from glob import escape
 from pathlib import Path
 
 from batchgen.app.batch_ref import BatchRef
-from batchgen.core.errors import ManifestError, Problem, UsageError
+from batchgen.core.errors import ManifestError, Problem, ShardConflict, UsageError
 from batchgen.core.schema.values import InvalidValue
+from batchgen.core.shards import Shard, split_suffix
 from batchgen.ledger.replay import begun_at
 from batchgen.manifest.file_access import refuse_directory
 from batchgen.manifest.formats.media_directory import is_media_directory
@@ -37,6 +39,35 @@ class RunDirectories:
     after: str | None = None
     """What follows the date; None if there is no date in the path."""
     sandbox: bool = False
+    shard: Shard | None = None
+    """The part of the batch that the directories are of; None: of all of it."""
+
+    def as_a_whole(self) -> RunDirectories:
+        """Return the directories of the same batch without shards."""
+        return replace(self, shard=None)
+
+    def begun_shards(self) -> list[tuple[RunDirectory, Shard, RunDirectory]]:
+        """Return the shards that have begun: the directory of the whole, the part, its own.
+
+        Those of all dates, and of any number of parts.
+        """
+        sandbox = SANDBOX_SUFFIX if self.sandbox else ""
+        date = "" if self.after is None else "*" + escape(self.after)
+        pattern = Path(f"{escape(self.before)}{date}{sandbox}.shard-*-of-*")
+        found = []
+        for path in sorted(_globbed(pattern)):
+            name, shard = split_suffix(path.name)
+            one, whole = RunDirectory(path), RunDirectory(path.with_name(name))
+            if shard is not None and one.has_ledger and self._has(whole):
+                found.append((whole, shard, one))
+        return found
+
+    def _has(self, whole: RunDirectory) -> bool:
+        """Tell whether a directory would be one of this batch without shards."""
+        if self.after is None:
+            return True
+        date = str(whole.path).removeprefix(self.before)[:10]
+        return bool(_DATE.fullmatch(date)) and self.as_a_whole().on(date) == whole
 
     @property
     def are_dated(self) -> bool:
@@ -53,9 +84,8 @@ class RunDirectories:
         if self.after is None:
             return []
         pattern = Path(f"{escape(self.before)}*{escape(self.after)}{self._suffix}")
-        anchor = Path(pattern.anchor)
         found = []
-        for path in anchor.glob(str(pattern.relative_to(anchor))):
+        for path in _globbed(pattern):
             date = str(path).removeprefix(self.before)[:10]
             if _DATE.fullmatch(date) and self.on(date).path == path and path.is_dir():
                 found.append((date, RunDirectory(path)))
@@ -96,7 +126,13 @@ class RunDirectories:
 
     @property
     def _suffix(self) -> str:
-        return SANDBOX_SUFFIX if self.sandbox else ""
+        shard = "" if self.shard is None else self.shard.suffix
+        return (SANDBOX_SUFFIX if self.sandbox else "") + shard
+
+
+def _globbed(pattern: Path) -> Iterator[Path]:
+    anchor = Path(pattern.anchor)
+    return anchor.glob(str(pattern.relative_to(anchor)))
 
 
 def default_directories(ref: BatchRef) -> RunDirectories:
@@ -105,8 +141,9 @@ def default_directories(ref: BatchRef) -> RunDirectories:
     Raises `UsageError` for a manifest from stdin without `--run-dir`, and `ManifestNotFound` for a
     directory in place of a manifest.
     """
+    shard = ref.row_options.shard
     if ref.run_dir is not None:
-        path = ref.run_dir
+        path, shard = _of_shard(ref.run_dir, shard)
     elif ref.is_stdin:
         raise UsageError("a manifest from stdin needs --run-dir DIR")
     else:
@@ -117,7 +154,20 @@ def default_directories(ref: BatchRef) -> RunDirectories:
         else:
             refuse_directory(path, ref.manifest)
             path = path.with_name(f"{path.stem}.run")
-    return RunDirectories(before=str(path), sandbox=ref.sandbox)
+    return RunDirectories(before=str(path), sandbox=ref.sandbox, shard=shard)
+
+
+def _of_shard(run_dir: Path, shard: Shard | None) -> tuple[Path, Shard | None]:
+    """Return what `--run-dir` names without shards, and the part: also one that its name says.
+
+    Raises `ShardConflict` if its name says another part than the flag.
+    """
+    name, named = split_suffix(run_dir.name)
+    if named is None:
+        return run_dir, shard
+    if shard not in (None, named):
+        raise ShardConflict(f"{run_dir}: is the directory of shard {named}, not of {shard}")
+    return run_dir.with_name(name), named
 
 
 def named_directories(ref: BatchRef, settings: ManifestSettings) -> RunDirectories:
@@ -135,7 +185,10 @@ def named_directories(ref: BatchRef, settings: ManifestSettings) -> RunDirectori
     before, date, after = str(base / text).partition(_PLACEHOLDER)
     if _PLACEHOLDER in after:
         raise _wrong(settings, "names the date twice; once is enough")
-    return RunDirectories(before=before, after=after if date else None, sandbox=ref.sandbox)
+    return RunDirectories(
+        before=before, after=after if date else None, sandbox=ref.sandbox,
+        shard=ref.row_options.shard,
+    )  # fmt: skip
 
 
 def _wrong(settings: ManifestSettings, what: str) -> ManifestError:

@@ -8,7 +8,7 @@ began: rows that are added later belong to later directories.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -16,9 +16,10 @@ from typing import Any
 
 import msgspec
 
-from batchgen.core.errors import ManifestError, Problem
+from batchgen.core.errors import ManifestError, Problem, ShardConflict
 from batchgen.core.json_reader import BadJSON, decode_json
 from batchgen.core.plan import Policy
+from batchgen.core.shards import Shard, parse_shard
 from batchgen.core.units import is_text
 from batchgen.manifest.row_options import RowOptions
 from batchgen.manifest.select_expression import parse_selection
@@ -60,6 +61,8 @@ class _RunFile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     select: str | None = None
     assets: str | None = None
     seed: int | None = None
+    shard: str | None = None
+    """As `2/3`."""
     manifest: str | None = None
     """Relative to the run directory; None for stdin, and for a name that is not UTF-8."""
     finished: Finished | None = None
@@ -76,6 +79,7 @@ def recall(directory: RunDirectory, given: RowOptions) -> tuple[RowOptions, tupl
     changes: dict[str, Any] = {}
     if given.seed is None:
         changes["seed"] = stored.seed
+    changes["shard"] = _shard(directory, stored, given.shard)
     for name, flag in _FLAGS.items():
         old, new = getattr(stored, name), getattr(given, name)
         if new is None or new in ({}, (), False):
@@ -86,6 +90,21 @@ def recall(directory: RunDirectory, given: RowOptions) -> tuple[RowOptions, tupl
         elif old and new != old:
             notes.append(f"{flag} is {_text(new)} now; the run directory began with {_text(old)}")
     return replace(given, **changes), tuple(notes)
+
+
+def _shard(directory: RunDirectory, stored: _RunFile, given: Shard | None) -> Shard | None:
+    """Return the part that this directory is about, which never changes."""
+    try:
+        known = None if stored.shard is None else parse_shard(stored.shard)
+    except ValueError as error:
+        raise ManifestError([Problem(where=str(directory.run_file), what=str(error))]) from None
+    if given not in (None, known) and directory.has_ledger:
+        began = "without --shard" if known is None else f"with --shard {known}"
+        raise ShardConflict(
+            f"{directory}: began {began}, so it cannot be continued with --shard {given}; batchgen"
+            " ledger merge makes one ledger of several, and --run-dir DIR begins another"
+        )
+    return given or known
 
 
 def remember(directory: RunDirectory, manifest: str | None, options: RowOptions) -> None:
@@ -106,9 +125,33 @@ def remember(directory: RunDirectory, manifest: str | None, options: RowOptions)
         include_hidden=options.include_hidden,
         assets=options.assets,
         seed=options.seed,
+        shard=None if options.shard is None else str(options.shard),
         select=None if _asks_for_a_state(options.select) else options.select or None,
     )
     _write(directory, stored)
+
+
+def inherit(directory: RunDirectory, others: Sequence[RunDirectory]) -> tuple[str, ...]:
+    """Give a directory into which others were merged the options that shaped their jobs.
+
+    Return a note for each that differ: the first directory counts. What a directory has of its own
+    stays. Raises `LocalIOError`, and `ManifestError` if a run.json cannot be read.
+    """
+    stored = [_read(one) for one in others]
+    own = _read(directory)
+    chosen = own if own != _RunFile() else stored[0]
+    manifest = next((place for one in others if (place := manifest_of(one)) is not None), None)
+    if chosen is not own:
+        relative = _relative(manifest, directory)
+        chosen = msgspec.structs.replace(chosen, manifest=relative)
+    _write(directory, msgspec.structs.replace(chosen, shard=None, finished=None))
+    return tuple(
+        f"{other}: began with {flag} {_text(theirs) or '(not given)'}; {directory} goes on with"
+        f" {_text(ours) or '(not given)'}"
+        for other, file in zip(others, stored, strict=True)
+        for name, flag in _FLAGS.items()
+        if (theirs := getattr(file, name) or "") != (ours := getattr(chosen, name) or "")
+    )
 
 
 def _relative(manifest: str | Path | None, directory: RunDirectory) -> str | None:
@@ -155,9 +198,11 @@ def _size_bytes(path: Path) -> int:
         return -1
 
 
-def remember_jobs(directory: RunDirectory, jobs: Iterable[str]) -> None:
+def remember_jobs(
+    directory: RunDirectory, jobs: Iterable[str], *, replace_them: bool = False
+) -> None:
     """Store the ids with which this directory begins, once. Raises `LocalIOError`."""
-    if not directory.jobs_file.exists():
+    if replace_them or not directory.jobs_file.exists():
         lines = (msgspec.json.encode(job).decode() + "\n" for job in jobs)
         replace_file(directory.jobs_file, lambda file: file.writelines(lines))
 

@@ -63,7 +63,7 @@ class RunReport:
     def say_plan(self, plan: Plan) -> None:
         """Print what the run is going to do, and what that is expected to cost."""
         self.context.console.say(self._plan_sentence(plan))
-        for sentence in filter(None, (price_sentence(plan), _seeds(plan))):
+        for sentence in filter(None, (price_sentence(plan), _seeds(plan), *self._shard())):
             self.context.console.say(sentence)
 
     def show_plan(self, plan: Plan, balance: str) -> None:
@@ -71,13 +71,13 @@ class RunReport:
         console = self.context.console
         if self.as_json:
             console.print_json(plan_json(plan))
-            if sentence := _seeds(plan):
+            for sentence in filter(None, (_seeds(plan), *self._shard())):
                 console.say(sentence)
             return
         console.print_lines(
             self._plan_sentence(plan),
             *plan_table(plan),
-            *filter(None, (price_sentence(plan), _seeds(plan), balance)),
+            *filter(None, (price_sentence(plan), _seeds(plan), balance, *self._shard())),
             "nothing was submitted (dry run)",
         )
 
@@ -162,6 +162,14 @@ class RunReport:
             summary, self.directory.path, now_s=end.ended_s, serve=self.serve_line
         ):
             speak(line)
+
+    def _shard(self) -> tuple[str, ...]:
+        """Return what the plan of a part must say about itself."""
+        shard = self.loaded.manifest.shard
+        if shard is None:
+            return ()
+        alone = f"shard {shard}: budgets and limits count for this shard alone"
+        return (alone, self.loaded.nameless.text())
 
     def _plan_sentence(self, plan: Plan) -> str:
         return plan_sentence(plan, invalid=self.loaded.spool.invalid)

@@ -166,6 +166,13 @@ def _add_ledger(parser: Parser) -> None:
     show.add_argument("--job", type=canonical_text, metavar="ID",
         help="only this job, all of its lines")  # fmt: skip
     show.add_argument("--json", action="store_true", help="print the records as JSON lines")
+    text = "Make one run directory of several, in which nothing is paid for again."
+    merge = actions.add_parser("merge", help=text, description=text, allow_abbrev=False)
+    _add_verbose(merge)
+    merge.add_argument("out_dir", type=Path, metavar="OUT_DIR",
+        help="the merged run directory; if it has a ledger, that is merged too")  # fmt: skip
+    merge.add_argument("run_dirs", type=Path, metavar="RUN_DIR", nargs="+",
+        help="a run directory that is merged into it, and stays as it is")  # fmt: skip
 
 
 def _add_models(parser: Parser) -> None:
@@ -209,7 +216,10 @@ _COMMANDS: dict[str, tuple[str, Callable[[Parser], None]]] = {
     "serve": ("Serve the page, live, on this machine; store verdicts at once.", _add_serve),
     "schedule": ("Print a crontab line, or write systemd or launchd units.", _add_schedule),
     "runs": ("List the run directories of a manifest and how each run ended.", _add_runs),
-    "ledger": ("Verify, repair, compact or show the ledger of a run directory.", _add_ledger),
+    "ledger": (
+        "Verify, repair, compact, show or merge ledgers.",
+        _add_ledger,
+    ),
     "models": ("List the known models, or show one.", _add_models),
     "init": ("Write a commented manifest to start from.", _add_init),
     "completion": ("Print a completion script for a shell.", _add_completion),

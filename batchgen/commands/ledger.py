@@ -1,4 +1,4 @@
-"""`batchgen ledger`: verify, repair, compact or show the ledger of a run directory."""
+"""`batchgen ledger`: verify, repair, compact, show or merge the ledgers of run directories."""
 
 from __future__ import annotations
 
@@ -6,25 +6,29 @@ import argparse
 import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from batchgen.app.batch_ref import BatchRef
-from batchgen.app.command_context import CommandContext
+from batchgen.app.ledger_merge import merge
 from batchgen.app.loading import load
 from batchgen.app.lock_wait import LockWait
 from batchgen.app.open_batch import locate, open_in
 from batchgen.app.run_file import manifest_of
 from batchgen.core.errors import BatchgenError, LedgerDamaged, UsageError
-from batchgen.core.ledger_codec import Position
 from batchgen.core.lifecycle import JobRecord, JobState, Records
 from batchgen.core.units import count_text, size_text, timestamp
 from batchgen.ledger.compact import compact
 from batchgen.ledger.damage import DamageReport, examine
-from batchgen.ledger.lock import RunLock
 from batchgen.ledger.repair import Repaired, repair
 from batchgen.ledger.replay import job_lines, replay, require_ledger
 from batchgen.outputs.verify import BadFile, bad_files
 from batchgen.reports.terminal import escaped, tame
 from batchgen.system.run_directory import RunDirectory
+
+if TYPE_CHECKING:
+    from batchgen.app.command_context import CommandContext
+    from batchgen.core.ledger_codec import Position
+    from batchgen.ledger.lock import RunLock
 
 SHOWN = 20
 """Damaged lines and files that are printed; `--json` has all of them."""
@@ -33,6 +37,8 @@ BAD_FILES = 1
 
 def handle(args: argparse.Namespace, context: CommandContext) -> int:
     """Do what `args.action` names, and return the exit code."""
+    if args.action == "merge":
+        return _merge(args, context)
     ref = BatchRef.of(args)
     if not ref.manifest and ref.run_dir is None:
         raise UsageError("which ledger? name its MANIFEST, or --run-dir DIR")
@@ -260,6 +266,20 @@ def _end(record: JobRecord) -> Iterator[str]:
     for file in record.files:
         yield f"  file   {tame(file.path)}, {size_text(file.bytes)}, sha256 {tame(file.sha256)}"
     yield f"  reported cost, all attempts: ${record.total_cost_usd:g}"
+
+
+def _merge(args: argparse.Namespace, context: CommandContext) -> int:
+    target = RunDirectory(args.out_dir)
+    done = merge(target, [RunDirectory(one) for one in args.run_dirs], context)
+    for note in done.notes:
+        context.console.say(note)
+    shared = f", {done.shared:,} of them in several" if done.shared else ""
+    missing = f"; {count_text(done.missing, 'file')} not found" if done.missing else ""
+    context.console.confirm(
+        f"{target}: {count_text(done.ledgers, 'ledger')}, {count_text(done.jobs, 'job')}{shared};"
+        f" {count_text(done.files, 'file')} linked{missing}"
+    )
+    return 0
 
 
 _ACTIONS = {"verify": _verify, "repair": _repair, "compact": _compact, "show": _show}

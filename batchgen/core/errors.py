@@ -131,6 +131,12 @@ class LedgerForeign(LedgerError):
     reason = "ledger of another API"
 
 
+class PaidFor(LedgerError):
+    """Two ledgers have a paid request for the same job and input."""
+
+    reason = "paid twice"
+
+
 class LedgerMissing(LedgerError):
     """There is no ledger in a run directory that should have one."""
 
@@ -151,6 +157,17 @@ class LedgerNotWhereItWas(LedgerError):
             f" moved or renamed?{known} To continue with a moved directory, add --run-dir DIR; to"
             " start again and pay for every job, add --new-ledger"
         )
+
+
+class ShardConflict(LedgerError):
+    """A batch has begun in other parts than those that are meant now."""
+
+
+class DirectoryNotFound(BatchgenError):
+    """A run directory that was named does not exist."""
+
+    exit_code = 66
+    reason = "run directory not found"
 
 
 class ManifestNotFound(BatchgenError):

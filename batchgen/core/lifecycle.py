@@ -331,7 +331,7 @@ class Records(Protocol):
         ...
 
 
-def _with_earlier(record: JobRecord, charges: tuple[Charge, ...]) -> JobRecord:
+def with_earlier(record: JobRecord, charges: tuple[Charge, ...]) -> JobRecord:
     """Return the record with these charges of earlier attempts, and their sums."""
     return replace(
         record,
@@ -344,7 +344,7 @@ def _with_earlier(record: JobRecord, charges: tuple[Charge, ...]) -> JobRecord:
 def restored(current: JobRecord, made: JobRecord, *, ts: str) -> JobRecord:
     """Return the record of an earlier input as the present one, with what was spent in all."""
     charges = without(current.all_charges, made.present_charge)
-    return _with_earlier(replace(made, ts=ts, granted=False), charges)
+    return with_earlier(replace(made, ts=ts, granted=False), charges)
 
 
 def adopted(
@@ -356,7 +356,7 @@ def adopted(
     """
     renamed = replace(record, ts=ts, job=job)
     if replaced is not None and replaced.all_charges:
-        renamed = _with_earlier(renamed, (*record.earlier_charges, *replaced.all_charges))
+        renamed = with_earlier(renamed, (*record.earlier_charges, *replaced.all_charges))
     return renamed, replace(record, ts=ts, adopted_by=job)
 
 
@@ -398,16 +398,16 @@ def _begin_attempt(record: JobRecord | None, event: Intended, *, job: str, ts: s
     if record is None:
         return begun
     if record.fingerprint != event.fingerprint:
-        return _with_earlier(begun, record.all_charges)
+        return with_earlier(begun, record.all_charges)
     if event.take == record.take + 1 and record.state in REDONE:
         takes = (*record.takes, record.present_take)
-        return _with_earlier(replace(begun, take=event.take, takes=takes), record.all_charges)
+        return with_earlier(replace(begun, take=event.take, takes=takes), record.all_charges)
     if record.state in PAID_FOR or event.take != record.take:
         message = f"job {job!r} is {record.state.value} for this very input (take {record.take})"
         raise IllegalTransition(message)
     attempt = record.attempts + 1
     same_take = replace(begun, attempt=attempt, take=record.take, takes=record.takes)
-    return _with_earlier(same_take, record.all_charges)
+    return with_earlier(same_take, record.all_charges)
 
 
 def _attach(record: JobRecord, request_id: str) -> JobRecord:
@@ -424,7 +424,7 @@ def _attach(record: JobRecord, request_id: str) -> JobRecord:
     if found is None and record.request_id is None:
         return attached
     if found is None:
-        return _with_earlier(replace(attached, cost_usd=None), record.all_charges)
+        return with_earlier(replace(attached, cost_usd=None), record.all_charges)
     attached = replace(
         attached,
         submitted_at=found.at,
@@ -432,7 +432,7 @@ def _attach(record: JobRecord, request_id: str) -> JobRecord:
         price_usd=record.price_usd if found.reported else found.usd,
         cost_usd=found.usd if found.reported else None,
     )
-    return _with_earlier(attached, without(record.all_charges, found))
+    return with_earlier(attached, without(record.all_charges, found))
 
 
 def _may_be_lost(record: JobRecord) -> bool:

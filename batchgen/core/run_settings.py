@@ -32,6 +32,7 @@ from batchgen.core.run_limits import (
     parse_switch,
     parse_whole,
 )
+from batchgen.core.shards import parse_shard
 from batchgen.core.suggest import did_you_mean
 from batchgen.core.units import parse_duration_s
 
@@ -167,6 +168,9 @@ BATCH_SETTINGS = (
     Setting("--assets", "URL", parse_bucket, Group.JOBS,
         "bucket to which local files that rows name are uploaded, as s3://bucket/prefix; also"
         " BATCHGEN_ASSETS", refusal=NOT_IN_A_MANIFEST + ": use {flag}"),
+    Setting("--shard", "I/N", parse_shard, Group.JOBS,
+        "only the jobs of one of N equal parts, in a run directory of their own",
+        refusal=NOT_IN_A_MANIFEST + ", which all parts share: use {flag}"),
     Setting("--allow-outside", "", parse_switch, Group.JOBS,
         "let the manifest name files outside its directory",
         refusal=NOT_IN_A_MANIFEST + ", which could then lift its own limits: use {flag}"),

@@ -21,6 +21,7 @@ from batchgen.core.jobs import Job, Where
 from batchgen.core.model_entry import SchemaOrigin
 from batchgen.core.problem_list import ProblemList
 from batchgen.core.schema.inputs import Schema
+from batchgen.core.shards import Shard
 from batchgen.core.suggest import did_you_mean
 from batchgen.manifest.file_access import confined, is_pipe, spooled
 from batchgen.manifest.formats import format_of
@@ -59,6 +60,7 @@ class Manifest:
         models: ModelBindings,
         sources: Sequence[RowSource],
         selection: Selection | None,
+        shard: Shard | None,
     ) -> None:
         self.settings = settings.manifest
         self.stem = stem
@@ -68,6 +70,8 @@ class Manifest:
         self.upload_to = settings.local_files.upload_to
         """The bucket to which local files are uploaded; None: none is named."""
         self.selection = selection
+        self.shard = shard
+        """The part of the rows that a run is about; rows of all parts are read. None: all."""
         self._settings = settings
         self._models = models
         self._sources = sources
@@ -303,6 +307,7 @@ class _Opening:
             models=ModelBindings(row_settings, schemas),
             sources=sources,
             selection=parse_selection(str(select)) if select else None,
+            shard=options.shard,
         )
         self._refuse_unknown_drops(sources)
         if self.problems:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from batchgen.core.shards import Shard
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowOptions:
@@ -32,5 +34,7 @@ class RowOptions:
     """Where local files are uploaded to, as `s3://bucket/prefix`."""
     seed: int | None = None
     """Decides what is picked by chance; kept in the run directory."""
+    shard: Shard | None = None
+    """The part of the rows that is meant; None: all of them."""
     allow_outside: bool = False
     """Whether `file:` and `schema:` may leave the manifest's directory."""

@@ -64,6 +64,27 @@ class PinnedSchemas:
         except OSError as error:
             raise LocalIOError(f"{path}: {error.strerror}") from error
 
+    def copy_from(self, other: PinnedSchemas) -> list[str]:
+        """Keep what another run directory has kept of models that are not kept here.
+
+        Return the models of which both have kept another schema. Raise `ManifestError` for a file
+        that cannot be read, and `LocalIOError`.
+        """
+        differ = []
+        for path in sorted(other._directory.glob("*.json")):
+            try:
+                entry = read_entry(decode_json(path.read_bytes()))
+            except (OSError, BadJSON) as error:
+                raise _unreadable(path, str(error)) from None
+            if entry is None:
+                raise _unreadable(path, "it does not describe a model")
+            own = self.entry(entry.model_id)
+            if own is None:
+                self.keep(entry)
+            elif own.input_schema != entry.input_schema:
+                differ.append(entry.model_id)
+        return differ
+
     def _path(self, model_id: str) -> Path:
         return self._directory / f"{file_stem(model_id)}.json"
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from batchgen.core.errors import LocalIOError
+from batchgen.core.shards import split_suffix
 from batchgen.system.files import remove_dead_leftovers
 
 SANDBOX_SUFFIX = ".sandbox"
@@ -54,6 +55,11 @@ class RunDirectory:
     def run_file(self) -> Path:
         """The flags that shaped the jobs."""
         return self.path / "run.json"
+
+    @property
+    def merged_inputs(self) -> Path:
+        """Which ledgers were merged into this one."""
+        return self.path / "merged.json"
 
     @property
     def jobs_file(self) -> Path:
@@ -122,7 +128,9 @@ class RunDirectory:
     @property
     def title(self) -> str:
         """The name of the batch, for people."""
-        return self.path.name.removesuffix(SANDBOX_SUFFIX).removesuffix(".run")
+        name, shard = split_suffix(self.path.name)
+        title = name.removesuffix(SANDBOX_SUFFIX).removesuffix(".run")
+        return title if shard is None else f"{title} {shard}"
 
     @property
     def has_ledger(self) -> bool:
@@ -135,7 +143,7 @@ class RunDirectory:
             return False
         files = (
             self.run_file, self.jobs_file, self.history, self.results, self.workbook, self.page,
-            self.sandbox_journal, self.pruned,
+            self.sandbox_journal, self.pruned, self.merged_inputs,
         )  # fmt: skip
         first = path.relative_to(self.path).parts[:1]
         names = {one.name for one in (*files, self.schemas, self.downloads, self.thumbnails)}
