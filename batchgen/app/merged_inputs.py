@@ -25,6 +25,8 @@ class MergedInput(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MergedFile(msgspec.Struct, frozen=True, kw_only=True):
+    """The content of merged.json."""
+
     ledger_bytes: int
     """The size of the merged ledger, before any run went on with it."""
     inputs: tuple[MergedInput, ...] = ()
