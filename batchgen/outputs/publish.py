@@ -14,9 +14,7 @@ from batchgen.outputs import file_type
 from batchgen.outputs.answers import DownloadPostponed, save_later
 from batchgen.outputs.completeness import is_cut_short
 from batchgen.outputs.destination import Destination
-from batchgen.outputs.file_names import FileNameClaims
 from batchgen.outputs.part_file import PartFile, ResumeNote
-from batchgen.outputs.sidecar import MARKER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +22,8 @@ class Publisher:
     """Checks parts, names them, and puts them to their destination."""
 
     destination: Destination
-    names: FileNameClaims
+    claim: Callable[[str], str]
+    """Gives the next free name if one is taken."""
     remember: Callable[[ResumeNote], None]
     """Takes the note of each step, before the step."""
 
@@ -63,18 +62,7 @@ class Publisher:
             if path is not None:
                 message = f"there is another file at {path}"
                 raise DownloadPostponed(save_later(message, hopeless=True))
-            stem = self.names.claim(stem)
-
-    def put_sidecar(self, path: str, content: bytes) -> None:
-        """Put a sidecar beside the file at `path`, over an earlier sidecar but no other file."""
-        directory, _, name = path.rpartition("/")
-        while True:
-            sidecar = f"{directory}/{self.names.claim_safe(name)}.json"
-            there = self.destination.read(sidecar, len(MARKER))
-            if there not in (None, MARKER):
-                continue
-            if self.destination.put_text(sidecar, content, replaces=there is not None):
-                return
+            stem = self.claim(stem)
 
 
 def _fault(part: PartFile, start: bytes, note: ResumeNote) -> str:

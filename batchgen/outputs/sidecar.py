@@ -9,6 +9,8 @@ import msgspec
 from batchgen.core.events import OutputFile
 from batchgen.core.json_reader import JSONValue
 from batchgen.core.lifecycle import JobRecord
+from batchgen.outputs.destination import Destination
+from batchgen.outputs.file_names import FileNameClaims
 
 MARKER = b'{\n  "sidecar": "batchgen"'
 """The first bytes of every sidecar: a file that begins otherwise only has its name."""
@@ -39,3 +41,18 @@ def sidecar(
         "finished_at": record.finished_at,
     }
     return msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n"
+
+
+def put_sidecar(destination: Destination, names: FileNameClaims, path: str, content: bytes) -> None:
+    """Put a sidecar beside the file at `path`, over an earlier sidecar but no other file.
+
+    Blocking. Raise OSError, `LocalIOError` or `Unreachable`.
+    """
+    directory, _, name = path.rpartition("/")
+    while True:
+        place = f"{directory}/{names.claim_safe(name)}.json"
+        there = destination.read(place, len(MARKER))
+        if there not in (None, MARKER):
+            continue
+        if destination.put_text(place, content, replaces=there is not None):
+            return

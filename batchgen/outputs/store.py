@@ -21,12 +21,12 @@ from batchgen.net.http_get import HttpGet
 from batchgen.net.url_policy import UrlPolicy, without_query
 from batchgen.outputs.answers import DownloadPostponed, Unreachable, save_later
 from batchgen.outputs.destination import Destination
-from batchgen.outputs.fetcher import STALL_S, Fetcher
+from batchgen.outputs.fetcher import STALL_S
 from batchgen.outputs.file_names import FileNameClaims
-from batchgen.outputs.part_file import Key, PartFile, ResumeNote, ResumeNotes, digest_of, finished
-from batchgen.outputs.publish import Publisher
+from batchgen.outputs.file_worker import FilePool, FileWorker, MakePool
+from batchgen.outputs.part_file import Key, ResumeNote, ResumeNotes, digest_of, finished
+from batchgen.outputs.sidecar import put_sidecar
 from batchgen.ports import Clock, FilesSaved, SaveAnswer, SaveLater
-from batchgen.system.files import make_below
 from batchgen.system.run_directory import RunDirectory
 
 T = TypeVar("T")
@@ -60,25 +60,17 @@ class Store:
     _notes: ResumeNotes = field(init=False)
     _threads: ThreadPoolExecutor = field(init=False)
     _http: HttpGet = field(init=False)
-    _fetcher: Fetcher = field(init=False)
-    _publisher: Publisher = field(init=False)
+    make_pool: MakePool | None = None
+    """Makes the pool that fetches files elsewhere; None: this process fetches them."""
+    _pool: FilePool = field(init=False)
 
     async def __aenter__(self) -> Self:
         """Raise `LocalIOError` if the destination cannot be used."""
         self._notes = ResumeNotes(RunDirectory(self.run_dir).downloads)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="downloads")
         self._http = HttpGet(self.url_policy)
-        self._fetcher = Fetcher(
-            http=self._http,
-            clock=self.clock,
-            threads=self._threads,
-            max_file_bytes=self.max_file_bytes,
-            stall_s=self.stall_s,
-            on_defect=self.on_defect,
-        )
-        self._publisher = Publisher(
-            destination=self.destination, names=self.names, remember=self._remember
-        )
+        make_pool = self.make_pool or self._local_pool
+        self._pool = make_pool(claim=self.names.claim, remember=self._remember)
         await self._on_thread(self._make_ready)
         await self._http.__aenter__()
         return self
@@ -87,6 +79,15 @@ class Store:
         await self._http.__aexit__(*exception)
         await asyncio.to_thread(self._threads.shutdown)
         self._notes.close()
+
+    def _local_pool(
+        self, *, claim: Callable[[str], str], remember: Callable[[ResumeNote], None]
+    ) -> FilePool:
+        return FileWorker(
+            root=self.run_dir, destination=self.destination, claim=claim, remember=remember,
+            http=self._http, clock=self.clock, threads=self._threads,
+            max_file_bytes=self.max_file_bytes, stall_s=self.stall_s, on_defect=self.on_defect,
+        )  # fmt: skip
 
     def _make_ready(self) -> None:
         """Prepare the destination, and claim the names of what earlier runs left unfinished."""
@@ -116,7 +117,7 @@ class Store:
     async def put_sidecar(self, file: OutputFile, content: bytes) -> None:
         """Put a sidecar beside a file: `NAME.png.json`. Raise `LocalIOError` or `Unreachable`."""
         try:
-            await self._on_thread(self._publisher.put_sidecar, file.path, content)
+            await self._on_thread(put_sidecar, self.destination, self.names, file.path, content)
         except OSError as error:
             raise self._refused(error) from error
 
@@ -167,7 +168,7 @@ class Store:
             if await self._holds(file):
                 await self._on_thread(self._remove_part, note)
                 return file
-        return await self._fetch(note, url, earlier.path if earlier else None)
+        return await self._pool.fetch(note, url, earlier.path if earlier else None)
 
     async def _holds(self, file: OutputFile) -> bool:
         return not await self._on_thread(self.destination.difference, file)
@@ -182,26 +183,7 @@ class Store:
             self._open[key] = ResumeNote(job=job, index=index, stem=stem)
         return self._open[key]
 
-    async def _fetch(self, note: ResumeNote, url: str, path: str | None) -> OutputFile:
-        part = await self._on_thread(self._open_part, note)
-        try:
-            if not part.size_bytes:
-                note = note.without_bytes()
-            if not part.size_bytes or part.size_bytes != note.total_bytes:
-                note = await self._fetcher.fetch(note, part, url, self._remember)
-            return await self._on_thread(self._publisher.publish, note, part, path)
-        finally:
-            if not part.closed:
-                await self._on_thread(part.close)
-
     # On threads.
-
-    def _open_part(self, note: ResumeNote) -> PartFile:
-        path = self._part_path(note)
-        make_below(path.parent, self.run_dir)
-        part = PartFile(path)
-        part.resume(note.received_bytes, note.sha256)
-        return part
 
     def _remember(self, note: ResumeNote) -> None:
         """Replace the note of an output, here and on disk."""
