@@ -41,8 +41,16 @@ class EarlyThumbnails:
 
 
 @asynccontextmanager
-async def early_thumbnails(directory: RunDirectory, then: Observer) -> AsyncIterator[Observer]:
-    """Give an observer; what is still to be inspected at the end is left."""
+async def early_thumbnails(
+    directory: RunDirectory, then: Observer, *, wanted: bool = True
+) -> AsyncIterator[Observer]:
+    """Give an observer; what is still to be inspected at the end is left.
+
+    Not `wanted`: whoever fetches the files inspects them too.
+    """
+    if not wanted:
+        yield then
+        return
     pool = ThreadPoolExecutor(1, thread_name_prefix="thumbnails")
     try:
         yield EarlyThumbnails(directory, then, pool)

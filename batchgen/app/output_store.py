@@ -42,6 +42,7 @@ from batchgen.system.run_directory import RunDirectory
 
 if TYPE_CHECKING:
     from batchgen.app.loading import LoadedBatch
+    from batchgen.outputs.file_worker import MakePool
 
 _STILL_OPEN = (Intended, Accepted, Started, Succeeded)
 
@@ -106,6 +107,7 @@ def store_of(
     download: bool,
     clock: Clock,
     on_defect: Callable[[str], None],
+    make_pool: MakePool | None = None,
 ) -> Store:
     """Return the store of a batch, to be entered before use."""
     output = loaded.manifest.settings.output
@@ -123,6 +125,7 @@ def store_of(
         clock=clock,
         on_defect=on_defect,
         prepares=download,
+        make_pool=make_pool,
     )
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from batchgen.app.api_wait import wait_for_api
 from batchgen.app.command_context import CommandContext
 from batchgen.app.early_thumbnails import early_thumbnails
+from batchgen.app.engine import engine_of
 from batchgen.app.output_store import (
     address_check,
     asset_store,
@@ -39,7 +40,8 @@ if TYPE_CHECKING:
     from batchgen.app.run_directories import RunDirectories
     from batchgen.core.run_settings import RunSettings
     from batchgen.ledger.run_ledger import RunLedger
-    from batchgen.ports import Clock
+    from batchgen.outputs.file_worker import MakePool
+    from batchgen.ports import Clock, Observer, OutputStore
     from batchgen.runner.spending import Spending
     from batchgen.system.run_directory import RunDirectory
 
@@ -147,20 +149,11 @@ async def build_runner(run: PayingRun, plan: Plan) -> AsyncIterator[Runner]:
     tally = Tally(total=to_do, download=policy.download)
     is_dumb = run.context.environment.get("TERM") == "dumb"
     with closing(run.context.console.progress(tally, clock, is_dumb=is_dumb)) as progress:
-        store = store_of(
-            run.directory,
-            run.loaded,
-            run.ledger,
-            api=run.remote.base,
-            download=policy.download,
-            clock=clock,
-            on_defect=run.context.console.insist,
-        )
-        outputs, observer = with_sidecars(
-            store, run.loaded, run.ledger, progress, wanted=settings.sidecar
-        )
         async with (
-            client as api, store, early_thumbnails(run.directory, observer) as watching,
+            engine_of(run.directory, run.loaded, run.remote.base, settings, run.context) as engine,
+            _outputs(run, progress, engine.make_pool) as (outputs, observer),
+            client as api,
+            early_thumbnails(run.directory, observer, wanted=engine.is_local) as watching,
             address_check(run.loaded, run.remote.base) as addresses,
             asset_store(run.loaded, expiry_s=settings.asset_expiry_s, clock=clock) as assets,
             _moving(progress, clock),
@@ -171,12 +164,28 @@ async def build_runner(run: PayingRun, plan: Plan) -> AsyncIterator[Runner]:
                 adopt_later=run.adopt_later, addresses=addresses,
                 assets=assets, find_output=output_finder(run.directory, run.ledger),
                 has_new_reviews=_news_of_reviews(run),
-                limits=limits_of(settings, begun_s=clock.monotonic_s(), jobs=to_do),
+                limits=limits_of(
+                    settings, begun_s=clock.monotonic_s(), jobs=to_do, downloads=engine.downloads
+                ),
             )  # fmt: skip
             tally.limited_by = runner.limited_by
             _recall_durations(runner, run)
             with signals_stop(runner.stop):
                 yield runner
+
+
+@asynccontextmanager
+async def _outputs(
+    run: PayingRun, progress: RunObserver, make_pool: MakePool | None
+) -> AsyncIterator[tuple[OutputStore, Observer]]:
+    """Give the store of the outputs, and the observer that it needs to be told by."""
+    store = store_of(
+        run.directory, run.loaded, run.ledger, api=run.remote.base,
+        download=not run.settings.no_download, clock=run.context.clock,
+        on_defect=run.context.console.insist, make_pool=make_pool,
+    )  # fmt: skip
+    async with store:
+        yield with_sidecars(store, run.loaded, run.ledger, progress, wanted=run.settings.sidecar)
 
 
 @asynccontextmanager

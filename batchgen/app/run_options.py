@@ -12,7 +12,7 @@ from batchgen.core.plan import Policy
 from batchgen.core.run_settings import RunSettings, merge
 from batchgen.manifest.settings import ManifestSettings
 from batchgen.outputs.output_dir import fault_of_output_dir
-from batchgen.runner.stopping import Limits
+from batchgen.runner.stopping import DOWNLOADS, Limits
 
 RETRIABLE = (JobState.FAILED, JobState.IN_DOUBT, JobState.CANCELLED)
 
@@ -71,11 +71,14 @@ def policy_of(settings: RunSettings) -> Policy:
     )
 
 
-def limits_of(settings: RunSettings, *, begun_s: float, jobs: int) -> Limits:
+def limits_of(
+    settings: RunSettings, *, begun_s: float, jobs: int, downloads: int = DOWNLOADS
+) -> Limits:
     """Return the limits of a run that begins now, in monotonic time, and has this many jobs."""
     runtime_s, failures = settings.max_runtime_s, settings.max_failures
     return Limits(
         concurrency=settings.concurrency,
+        downloads=downloads,
         job_timeout_s=settings.job_timeout_s,
         rate_per_s=settings.rate_per_s,
         cancel_on_interrupt=settings.on_interrupt == "cancel",

@@ -181,6 +181,20 @@ WORSE_THAN_NO_MANIFEST = frozenset({69, 70, 74, 77, 129, 130, 143})
 """Exit codes that stay if the manifest could not be fetched either: API, disk, token, signals."""
 
 
+class MissingExtra(BatchgenError):
+    """A library is needed that is only installed on request."""
+
+    exit_code = 65
+    reason = "missing extra"
+
+
+class NoWorkers(BatchgenError):
+    """There is no cluster, or it has no worker that can be used."""
+
+    exit_code = 69
+    reason = "no workers"
+
+
 class ServiceUnreachable(BatchgenError):
     """The API did not answer, so nothing could be done."""
 

@@ -244,6 +244,14 @@ class RunSettings:
         "fetch missing or damaged files again; submits nothing for them",
         only_run=True, refusal=ONE_RUN)]
 
+    engine: Annotated[str, _choice("--engine", "local|ray", Group.OUTPUTS,
+        "who fetches outputs: this process, or workers on a Ray cluster", default="local")]
+    download_workers: Annotated[int | None, Setting("--download-workers", "N", parse_whole,
+        Group.OUTPUTS, "with --engine ray: how many workers", default_note="4")]
+    ray_address: Annotated[str | None, Setting("--ray-address", "A", str, Group.OUTPUTS,
+        "with --engine ray: the cluster, as in auto or HOST:6379; also RAY_ADDRESS",
+        default_note="a Ray of its own", refusal=PRIVATE)]
+
     date: Annotated[str | None, Setting("--date", "D", parse_date, Group.RUN_DIRECTORY,
         "date of the run directory, if its name has one", default_note="today", refusal=ONE_RUN)]
     fresh: Annotated[bool, Setting("--fresh", "", parse_switch, Group.RUN_DIRECTORY,

@@ -16,11 +16,16 @@ EXTRA = "stores"
 def destination_of(run_dir: Path, output_dir: str | None) -> Destination:
     """Return the destination that `output.dir` names."""
     if output_dir and "://" in output_dir:
-        from batchgen.outputs.bucket import Bucket
-
-        return Bucket(url=output_dir, parts=RunDirectory(run_dir).downloads)
+        return bucket_at(output_dir, parts=RunDirectory(run_dir).downloads)
     path = run_dir / output_dir if output_dir else RunDirectory(run_dir).outputs
     return LocalDirectory(run_dir=run_dir, path=path)
+
+
+def bucket_at(url: str, *, parts: Path) -> Destination:
+    """Return a bucket as the destination; `parts` is where files are received before."""
+    from batchgen.outputs.bucket import Bucket
+
+    return Bucket(url=url, parts=parts)
 
 
 def fault_of_output_dir(output_dir: str | None) -> str | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -47,6 +47,18 @@ def thumbnail(path: Path, size_px: int, format_: str = "JPEG") -> bytes | None:
     """Return a picture within a square of that size; None if it cannot be decoded."""
     made, _ = _inspected(path, ((size_px, format_),))
     return made[0] if made else None
+
+
+def inspect_file(path: Path, size_px: int) -> tuple[Measure | None, tuple[bytes, ...]]:
+    """Return what is measured of a file, None if nothing can be, and its thumbnails.
+
+    They are the WebP of the page and the JPEG of the workbook, for `Thumbnails.keep`.
+    """
+    suffix = path.suffix.lower()
+    if suffix in _ENDINGS:
+        made, measure = _inspected(path, ((PAGE_PX, "WEBP"), (size_px, "JPEG")))
+        return measure, tuple(made)
+    return (media_facts(path) if suffix in _MEDIA else None), ()
 
 
 def _inspected(path: Path, sizes: tuple[tuple[int, str], ...]) -> tuple[list[bytes], Measure]:
@@ -137,6 +149,13 @@ class Thumbnails:
             self._measures.add(file.sha256, media_facts(path))
         return self._measures.get(file.sha256) or Measure()
 
+    def keep(self, file: OutputFile, measure: Measure, pictures: tuple[bytes, ...]) -> None:
+        """Keep what `inspect_file` has found elsewhere."""
+        kept = self._kept(file)
+        if kept is not None:
+            self._measures.add(file.sha256, measure)
+            _write(kept, pictures)
+
     def __call__(self, row: ResultRow) -> bytes | None:
         """Return the JPEG of the first picture of the take that is shown."""
         file = picture_of(row, self.directory.path)
@@ -172,12 +191,16 @@ class Thumbnails:
         sizes = ((PAGE_PX, "WEBP"), (self.size_px, "JPEG"))
         made, measure = _inspected(self.directory.path / file.path, sizes)
         self._measures.add(file.sha256, measure)
-        for path, data in zip(kept, made, strict=False):
-            with suppress(OSError):  # it is made again next time
-                path.parent.mkdir(exist_ok=True)
-                with replacing(path, durable=False) as new:
-                    new.write(data)
+        _write(kept, made)
         return made[1] if made else None
+
+
+def _write(paths: tuple[Path, Path], pictures: Sequence[bytes]) -> None:
+    for path, data in zip(paths, pictures, strict=False):
+        with suppress(OSError):  # it is made again next time
+            path.parent.mkdir(exist_ok=True)
+            with replacing(path, durable=False) as new:
+                new.write(data)
 
 
 def picture_of(row: ResultRow, run_dir: Path) -> OutputFile | None:

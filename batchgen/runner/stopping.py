@@ -24,6 +24,9 @@ from batchgen.core.stop_reasons import EFFECTS, SIGNALS, StopReason
 from batchgen.core.throttle import Backoff
 from batchgen.ports import Clock, GenerationAPI, Ledger
 
+DOWNLOADS = 8
+"""Jobs whose outputs one process fetches at once."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
@@ -31,7 +34,7 @@ class Limits:
 
     concurrency: int = 8
     """Maximum number of jobs in flight."""
-    downloads: int = 8
+    downloads: int = DOWNLOADS
     """Maximum number of jobs whose outputs are fetched at once."""
     posts: int = 128
     """Maximum number of submissions on their way; each has a connection of its own."""
