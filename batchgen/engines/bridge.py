@@ -11,6 +11,7 @@ import asyncio
 import logging
 import os
 import sys
+import tempfile
 from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -18,9 +19,11 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from batchgen import __version__
 from batchgen.core.events import JobError
 from batchgen.engines.messages import (
+    GONE_S,
     LENGTH_BYTES,
     Fetch,
     FromBridge,
+    Gone,
     Postponed,
     Ready,
     Reply,
@@ -42,6 +45,11 @@ MAX_DEATHS = 3
 """Workers that may die over one file before it is left for the next run."""
 MAX_DISKS = 3
 """Workers whose own disk may refuse one file."""
+OBJECT_STORE_BYTES = 256 << 20
+"""Of a Ray of our own: only names, digests and thumbnails go through it."""
+MAX_TEMP_DIR = 30
+"""Characters; Ray makes sockets below it, whose paths have a limit."""
+WATCH_S = 1.0
 HIRING_S = 60.0
 """The time in which the first worker must be ready; for more the cluster may have no room."""
 LATER_S = 5.0
@@ -107,6 +115,14 @@ class Crew:
         self._work = asyncio.Condition()
         self._ready: asyncio.Queue[str] = asyncio.Queue()
         self._members: list[asyncio.Task[None]] = []
+        self._at_work = 0
+
+    async def until_gone(self) -> None:
+        """Return when there has been no worker for `GONE_S`."""
+        without_s = 0.0
+        while without_s < GONE_S:
+            await asyncio.sleep(WATCH_S)
+            without_s = 0.0 if self._at_work else without_s + WATCH_S
 
     def start(self) -> None:
         """Begin to look for workers."""
@@ -177,6 +193,7 @@ class Crew:
     async def _serve(self, worker: Worker) -> None:
         """Hand files to a worker until it dies; never more at once than it can fetch."""
         batches: set[asyncio.Task[None]] = set()
+        self._at_work += 1
         try:
             while True:
                 async with self._work:
@@ -192,6 +209,7 @@ class Crew:
                 handing_over.cancel()
             raise
         finally:
+            self._at_work -= 1
             await asyncio.gather(*batches, return_exceptions=True)
 
     def _has_work(self, worker: Worker) -> bool:
@@ -261,11 +279,22 @@ async def run_bridge(pipe: asyncio.StreamReader, tell: Callable[[FromBridge], No
         if fault := await crew.first_ready():
             tell(Unfit(message=fault, is_place="cannot store files" in fault))
             return
-        while (message := await _read(pipe)) is not None:
-            if isinstance(message, Fetch):
-                await crew.add(message)
+        reading = asyncio.create_task(_read_on(pipe, crew))
+        gone = asyncio.create_task(crew.until_gone())
+        await asyncio.wait((reading, gone), return_when=asyncio.FIRST_COMPLETED)
+        if not reading.done():
+            tell(Gone(message=f"no worker for {GONE_S:g} s"))
+        reading.cancel()
+        gone.cancel()
     finally:
         await crew.close()
+
+
+async def _read_on(pipe: asyncio.StreamReader, crew: Crew) -> None:
+    """Take files from the run until it closes the pipe."""
+    while (message := await _read(pipe)) is not None:
+        if isinstance(message, Fetch):
+            await crew.add(message)
 
 
 def _connect(setup: Setup) -> Callable[[], Any]:
@@ -274,10 +303,14 @@ def _connect(setup: Setup) -> Callable[[], Any]:
 
     from batchgen.engines.actor import FetchActor
 
-    known: dict[str, Any] = {"address": setup.address} if setup.address else {
-        "address": "local", "num_cpus": max(setup.workers, os.cpu_count() or 1),
-        "include_dashboard": False, "object_store_memory": 256 << 20,
-    }  # fmt: skip
+    known: dict[str, Any] = {"address": setup.address}
+    if not setup.address:
+        temp_dir = tempfile.gettempdir()
+        known = {
+            "address": "local", "num_cpus": max(setup.workers, os.cpu_count() or 1),
+            "include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES,
+            "_temp_dir": f"{temp_dir if len(temp_dir) <= MAX_TEMP_DIR else '/tmp'}/ray",  # noqa: S108
+        }  # fmt: skip
     ray.init(log_to_driver=False, configure_logging=False, logging_level=logging.ERROR, **known)
     options: dict[str, Any] = {
         "num_cpus": 1, "max_concurrency": 4 * FILES_PER_WORKER, "max_restarts": 0,

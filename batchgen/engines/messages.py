@@ -14,6 +14,8 @@ from batchgen.core.events import JobError, OutputFile
 from batchgen.core.output_checks import Measure
 from batchgen.outputs.part_file import ResumeNote
 
+GONE_S = 45.0
+"""The time without any worker after which the cluster counts as gone for good."""
 LENGTH_BYTES = 4
 """Before each message on a pipe: its length, the highest byte first."""
 MAX_MESSAGE_BYTES = 1 << 28
@@ -102,15 +104,15 @@ class Unfit(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Whether the reason is that a worker does not see the directory, or may not use the bucket."""
 
 
-class Remark(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """One sentence for the user."""
+class Gone(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """There has been no worker for so long that there will be none."""
 
-    text: str
+    message: str
 
 
 Reply = Fetched | Postponed | NameTaken | Unstored
 ToBridge = Setup | Fetch
-FromBridge = Reply | Ready | Unfit | Remark
+FromBridge = Reply | Ready | Unfit | Gone
 
 _encoder = msgspec.msgpack.Encoder()
 _replies = msgspec.msgpack.Decoder(tuple[Reply, ...])

@@ -23,14 +23,15 @@ from batchgen.core.errors import LocalIOError, MissingExtra, NoWorkers
 from batchgen.core.events import OutputFile
 from batchgen.core.output_checks import Measure
 from batchgen.engines.messages import (
+    GONE_S,
     LENGTH_BYTES,
     Fetch,
     Fetched,
     FromBridge,
+    Gone,
     NameTaken,
     Postponed,
     Ready,
-    Remark,
     Reply,
     Setup,
     Unfit,
@@ -45,8 +46,8 @@ from batchgen.outputs.part_file import ResumeNote
 from batchgen.ports import Clock, LinkExpired, SaveLater
 
 EXTRA = "ray"
-MAX_STARTS = 3
-"""Bridges in a row that may die without an answer before the cluster counts as gone."""
+PAUSE_S = 2.0
+"""Between two tries to start a bridge."""
 CLOSING_S = 3.0
 """The time that a bridge has to stop its workers, and the Ray that it started."""
 
@@ -158,41 +159,45 @@ class RayPool:
 
     async def _listen(self) -> None:
         """Pass answers on; start another bridge if this one dies."""
-        starts = 0
         while True:
             message = await self._receive()
+            if isinstance(message, Gone):
+                self._give_up(message.message)
+                return
             if message is None:
-                starts += 1
-                if not await self._start_again(starts):
+                if not await self._start_again():
                     return
-            elif isinstance(message, Remark):
-                self.say(message.text)
             elif not isinstance(message, Ready | Unfit):
-                starts = 0
                 _, answer = self._out.get(message.id, (None, None))
                 if answer is not None and not answer.done():
                     answer.set_result(message)
 
-    async def _start_again(self, starts: int) -> bool:
-        """Start another bridge and hand out again what the dead one had."""
-        why = "the process that spoke with Ray has ended"
-        while starts <= MAX_STARTS:
+    async def _start_again(self) -> bool:
+        """Start another bridge and hand out again what the dead one had; False if none helps."""
+        why, begun_s = "the process that speaks with Ray has ended", self.clock.monotonic_s()
+        self.say(f"{why}; its files are handed out again")
+        while (left_s := begun_s + GONE_S - self.clock.monotonic_s()) > 0:
             await self._reap()
-            self.say(f"{why}; files are handed out again")
-            answer = await self._start_bridge()
+            answer = None
+            with suppress(TimeoutError):
+                answer = await asyncio.wait_for(self._start_bridge(), left_s)
             if isinstance(answer, Ready):
                 for message, _ in list(self._out.values()):
                     self._send(message)
                 return True
             why = answer.message if isinstance(answer, Unfit) else why
-            starts += 1
-            await self.clock.sleep(starts)
-        self._gone = f"no Ray workers any more ({why}); left for the next run"
+            await self.clock.sleep(PAUSE_S)
+        self._give_up(why)
+        return False
+
+    def _give_up(self, why: str) -> None:
+        """Leave every file for the next run."""
+        self._gone = f"no Ray workers any more ({why})"
+        self.say(self._gone)
         later = Postponed(id=0, error=save_later(self._gone).error, hopeless=True)
         for _, waiting in list(self._out.values()):
             if not waiting.done():
                 waiting.set_result(later)
-        return False
 
     async def close(self) -> None:
         """End the bridge, and with it the workers, and the Ray that it started."""

@@ -1,0 +1,1 @@
+"""Tests of fetching on a Ray cluster."""
