@@ -19,6 +19,7 @@ from tests.kit.disks import fill, small_disk
 from tests.kit.ledger_view import LedgerView
 from tests.kit.live import Done, Live, accepted, command, environment, live_sandbox, prompts
 from tests.kit.waiting import wait_until
+from tests.outputs.seaweed import BUCKET, client, s3_server
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ray"), pytest.mark.timeout(240)]
 
@@ -299,3 +300,45 @@ def test_without_the_library(tmp_path: Path) -> None:
         assert done.code == 65, done.err
         assert "pip install 'batchgen[ray]'" in done.err
         assert not accepted(sandbox)
+
+
+def test_an_object_store_that_stalls(tmp_path: Path) -> None:
+    """Workers put outputs into the store themselves, and wait for it; each object is whole."""
+    import obstore
+
+    directory = tmp_path / "s3"
+    directory.mkdir()
+    with s3_server(directory) as s3, live_sandbox(SLOW_FILES) as sandbox, cluster(0) as found:
+        scene = Scene(tmp_path, sandbox)
+        scene.manifest = tmp_path / "m.yaml"
+        scene.manifest.write_text(f"prompts: m.csv\noutput: {{dir: s3://{BUCKET}/night}}\n")
+        keys = s3.environment()
+        store = client(s3, "night")
+
+        def objects() -> dict[str, int]:
+            listed = obstore.list(store).collect()  # type: ignore[arg-type]
+            return {one["path"]: one["size"] for one in listed if one["path"].endswith(".png")}
+
+        with node(found.address, environment=keys):
+            run = scene.start("--ray-address", found.address, **keys)
+            wait_until(lambda: len(objects()) >= 2, "objects", alive=run, timeout_s=WAIT_S)
+            server = list(processes(f"weed .*{directory}"))
+            assert server
+            for pid in server:
+                os.kill(pid, signal.SIGSTOP)
+            try:
+                with pytest.raises(subprocess.TimeoutExpired):
+                    run.wait(4)
+            finally:
+                for pid in server:
+                    os.kill(pid, signal.SIGCONT)
+            done = ended(run)
+        assert done.code == 0, done.err
+        sizes = {
+            file["path"].rpartition("/")[2]: file["bytes"]
+            for one in LedgerView.read(scene.run_dir).last.values()
+            for file in one["files"]
+        }
+        assert {path.rpartition("/")[2]: size for path, size in objects().items()} == sizes
+        assert len(sizes) == JOBS
+        assert set(accepted(sandbox).values()) == {1}
