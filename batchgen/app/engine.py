@@ -60,8 +60,7 @@ async def engine_of(
     if settings.engine == "local" or settings.no_download:
         yield Engine()
         return
-    from batchgen.engines.bridge import FILES_PER_WORKER
-    from batchgen.engines.messages import Setup
+    from batchgen.engines.messages import FILES_PER_WORKER, Setup
     from batchgen.engines.pool import ray_pool
     from batchgen.outputs.fetcher import STALL_S
     from batchgen.outputs.output_dir import destination_of

@@ -250,7 +250,7 @@ class RunSettings:
         Group.OUTPUTS, "with --engine ray: how many workers", default_note="4")]
     ray_address: Annotated[str | None, Setting("--ray-address", "A", str, Group.OUTPUTS,
         "with --engine ray: the cluster, as in auto or HOST:6379; also RAY_ADDRESS",
-        default_note="a Ray of its own", refusal=PRIVATE)]
+        default_note="a Ray of its own", refusal=NOT_IN_A_MANIFEST + ": use {flag}")]
 
     date: Annotated[str | None, Setting("--date", "D", parse_date, Group.RUN_DIRECTORY,
         "date of the run directory, if its name has one", default_note="today", refusal=ONE_RUN)]

@@ -19,11 +19,12 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from batchgen import __version__
 from batchgen.core.events import JobError
 from batchgen.engines.messages import (
+    FILES_PER_WORKER,
     GONE_S,
     LENGTH_BYTES,
+    ClusterGone,
     Fetch,
     FromBridge,
-    Gone,
     Postponed,
     Ready,
     Reply,
@@ -39,8 +40,6 @@ from batchgen.engines.messages import (
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-FILES_PER_WORKER = 8
-"""As many as a run without workers fetches at once."""
 MAX_DEATHS = 3
 """Workers that may die over one file before it is left for the next run."""
 MAX_DISKS = 3
@@ -283,7 +282,7 @@ async def run_bridge(pipe: asyncio.StreamReader, tell: Callable[[FromBridge], No
         gone = asyncio.create_task(crew.until_gone())
         await asyncio.wait((reading, gone), return_when=asyncio.FIRST_COMPLETED)
         if not reading.done():
-            tell(Gone(message=f"no worker for {GONE_S:g} s"))
+            tell(ClusterGone(message=f"no worker for {GONE_S:g} s"))
         reading.cancel()
         gone.cancel()
     finally:

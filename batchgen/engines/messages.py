@@ -16,6 +16,8 @@ from batchgen.outputs.part_file import ResumeNote
 
 GONE_S = 45.0
 """The time without any worker after which the cluster counts as gone for good."""
+FILES_PER_WORKER = 8
+"""As many as a run without workers fetches at once."""
 LENGTH_BYTES = 4
 """Before each message on a pipe: its length, the highest byte first."""
 MAX_MESSAGE_BYTES = 1 << 28
@@ -104,7 +106,7 @@ class Unfit(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Whether the reason is that a worker does not see the directory, or may not use the bucket."""
 
 
-class Gone(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+class ClusterGone(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """There has been no worker for so long that there will be none."""
 
     message: str
@@ -112,7 +114,7 @@ class Gone(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 Reply = Fetched | Postponed | NameTaken | Unstored
 ToBridge = Setup | Fetch
-FromBridge = Reply | Ready | Unfit | Gone
+FromBridge = Reply | Ready | Unfit | ClusterGone
 
 _encoder = msgspec.msgpack.Encoder()
 _replies = msgspec.msgpack.Decoder(tuple[Reply, ...])

@@ -25,10 +25,10 @@ from batchgen.core.output_checks import Measure
 from batchgen.engines.messages import (
     GONE_S,
     LENGTH_BYTES,
+    ClusterGone,
     Fetch,
     Fetched,
     FromBridge,
-    Gone,
     NameTaken,
     Postponed,
     Ready,
@@ -161,7 +161,7 @@ class RayPool:
         """Pass answers on; start another bridge if this one dies."""
         while True:
             message = await self._receive()
-            if isinstance(message, Gone):
+            if isinstance(message, ClusterGone):
                 self._give_up(message.message)
                 return
             if message is None:

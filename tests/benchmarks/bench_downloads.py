@@ -143,7 +143,7 @@ def with_curl(origin: str, names: list[str], directory: Path) -> Took:
     return _timed(steps, dict(os.environ))
 
 
-def with_batchgen(origin: str, names: list[str], directory: Path) -> Took:
+def with_batchgen(origin: str, names: list[str], directory: Path, *flags: str) -> Took:
     """The same files as the outputs of jobs that are completed and not downloaded."""
     directory.mkdir()
     manifest = directory / "bench.csv"
@@ -152,7 +152,17 @@ def with_batchgen(origin: str, names: list[str], directory: Path) -> Took:
     environment = {
         **os.environ, "RUNCOMFY_TOKEN": "bench-token", "RUNCOMFY_MODEL_API_BASE": f"{origin}/v1",
     }  # fmt: skip
-    run = [sys.executable, "-m", "batchgen", "run", str(manifest), "--model", MODEL, "--quiet"]
+    run = [
+        sys.executable,
+        "-m",
+        "batchgen",
+        "run",
+        str(manifest),
+        "--model",
+        MODEL,
+        "--quiet",
+        *flags,
+    ]
     took = _timed([run], environment)
     _check(directory / "bench.run", names)
     return took

@@ -14,7 +14,7 @@ from batchgen.core.errors import UsageError
 from batchgen.core.run_settings import BATCH_SETTINGS, SETTINGS, Group, Setting
 
 WRONG = {
-    "--shard": "3/2",
+    "--shard": "3/2", "--engine": "spark", "--download-workers": "0",
     "--param": "scale", "--column": "prompt", "--format": "docx", "--limit": "0",
     "--changed": "maybe", "--concurrency": "0", "--rate": "-1", "--wait-for-api": "soon",
     "--job-timeout": "1 week", "--max-cost": "lots", "--assume-price": "free",

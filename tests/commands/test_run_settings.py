@@ -36,6 +36,7 @@ EXAMPLES = {
     "no_download": ("true", ""), "quiet": ("true", ""), "json": ("true", ""),
     "log_json": ("true", ""), "max_cost_by": ("client=20/day", "campaign=$3"),
     "notify_on": ("always", "problem"), "asset_expiry": ("2h", "36h"),
+    "engine": ("ray", "local"), "download_workers": ("2", "3"),
 }  # fmt: skip
 """Two values for each key that `run:` may have; a switch cannot be turned off by its flag."""
 
