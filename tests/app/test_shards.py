@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,8 +15,10 @@ from hypothesis import strategies as st
 
 from batchgen.core.shards import Shard, parse_shard, split_suffix
 from batchgen.sandbox import SandboxConfig
+from batchgen.system.crash_points import CrashPoint
+from tests.kit import crashing
 from tests.kit.ledger_view import LedgerView
-from tests.kit.live import Done, Live, accepted, batchgen, live_sandbox, write_csv
+from tests.kit.live import Done, Live, accepted, batchgen, environment, live_sandbox, write_csv
 
 QUICK = SandboxConfig(duration_min_s=0.02, duration_max_s=0.05)
 ROWS = 24
@@ -289,3 +293,23 @@ class TestMerge:
         sheet.path.write_text(old)
         assert sheet.run().code == 0
         assert sum(sheet.posts) == paid
+
+    @pytest.mark.parametrize(
+        "point", [CrashPoint.COMPACTION_WRITTEN, CrashPoint.COMPACTION_RENAMED], ids=str
+    )
+    def test_a_kill(self, point: CrashPoint, sheet: Sheet) -> None:
+        """The merged ledger is there whole, or not at all; the same command goes on."""
+        assert sheet.shard(1, 1).code == 0
+        words = ["ledger", "merge", str(sheet.whole), str(sheet.dir(1, 1))]
+        killed = subprocess.run(
+            crashing.command(point, 1, *words), cwd=crashing.REPO, env=environment(),
+            capture_output=True, check=False, timeout=60,
+        )  # fmt: skip
+        assert killed.returncode == -signal.SIGKILL
+        is_there = (sheet.whole / "ledger.jsonl").exists()
+        assert is_there is (point is CrashPoint.COMPACTION_RENAMED)
+
+        assert sheet.merge(*words[2:]).code == 0
+        assert sheet.run().code == 0
+        assert sheet.posts == [1] * ROWS
+        assert len(list(sheet.whole.glob("outputs/*"))) == ROWS

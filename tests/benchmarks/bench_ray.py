@@ -8,8 +8,8 @@
    worker is stopped and continued in turn and has only a share of one: then neither the server nor
    the run is the limit, and what is seen is how work spreads.
 
-Every figure is that of a whole `batchgen run` on a ledger of completed jobs, less a run of one file:
-to start Ray takes some seconds, once.
+Every figure is that of a whole `batchgen run` on a ledger of completed jobs, less a run of one
+file: to start Ray takes some seconds, once.
 """
 
 from __future__ import annotations
