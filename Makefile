@@ -22,9 +22,9 @@ run: $(VENV)/run.stamp ## Set up, then run a spreadsheet of prompts against the 
 test: $(VENV)/dev.stamp ## The tests (under four minutes, Python only)
 	$(BIN)/python -m pytest -n auto -m "not slow" -q
 
-test-all: $(VENV)/dev.stamp ## Every test, also the long ones and those in a browser, which it installs
+test-all: $(VENV)/dev.stamp ## Every test, also the long ones, in a browser and on Ray; installs them (ONLY=slow)
 	@.ci/packages
-	$(BIN)/python -m pytest -n auto -q
+	$(BIN)/python -m pytest -n auto -q $(if $(ONLY),-m $(ONLY))
 
 torture: $(VENV)/dev.stamp ## Kill runs at random, then count: MINUTES=5 or KILLS=500, SEED=7 to replay
 	$(BIN)/python -m tests.torture $(if $(KILLS),--kills $(KILLS),--minutes $(MINUTES)) \

@@ -48,7 +48,7 @@ from batchgen.ports import Clock, LinkExpired, SaveLater
 EXTRA = "ray"
 PAUSE_S = 2.0
 """Between two tries to start a bridge."""
-CLOSING_S = 3.0
+CLOSING_S = 2.0
 """The time that a bridge has to stop its workers, and the Ray that it started."""
 
 Keep = Callable[[OutputFile, Measure, tuple[bytes, ...]], None]

@@ -14,7 +14,7 @@ FILES = Path(__file__).parents[2] / "docs" / "scale"
 
 
 def test_the_job_of_kuberay_runs_a_command_that_exists() -> None:
-    """It is YAML, its command has no mistake in it, and no container but the head sees the token."""
+    """It is YAML, its command has no mistake, and no container but the head sees the token."""
     job = yaml.safe_load((FILES / "kuberay.yaml").read_text())
     words = shlex.split(job["spec"]["entrypoint"])
     args = build_parser(words[1:]).parse_args(words[1:])
