@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from batchgen.core.charges import Charge
-from batchgen.core.lifecycle import PAID_FOR, JobRecord, JobState, with_earlier
+from batchgen.core.lifecycle import PAID_FOR, JobRecord, JobState, Take, with_earlier
 
 _MAY_BE_PAID = frozenset(
     {
@@ -33,23 +33,34 @@ class KnownJob:
     is_continued: bool = False
     """Whether another ledger has this very line too, and other lines of the job after it."""
 
-    def paid(self) -> Iterator[JobRecord]:
-        """Yield the records whose POST was paid for or may have been, and whose output counts."""
-        if self.record.state in _MAY_BE_PAID and not self.record.given_up:
-            yield self.record
-        yield from self.made_before
+    @property
+    def worth(self) -> int:
+        """2: the present POST was paid for, or may have been; 1: an earlier take was; 0: none."""
+        return 2 if self.record.state in _MAY_BE_PAID else int(self.record.has_output)
 
-    def knows(self, other: JobRecord) -> bool:
-        """Tell whether this ledger has the POST of another record, too."""
-        return any(is_same_post(one, other.present_charge) for one in self.charges())
+    def paid(self) -> Iterator[Charge]:
+        """Yield the POSTs that were paid for or may have been, and whose output counts."""
+        if self.record.state in _MAY_BE_PAID and not self.record.given_up:
+            yield self.record.present_charge
+        for made in self.made_before:
+            if made.state in PAID_FOR:
+                yield made.present_charge
+        for record in (self.record, *self.made_before):
+            for take in record.takes:
+                if take.ended in PAID_FOR:
+                    yield _charge_of(take, record)
+
+    def knows(self, other: Charge) -> bool:
+        """Tell whether this ledger has a POST of another one, too."""
+        return any(is_same_post(one, other) for one in self.charges())
 
     def charges(self) -> Iterator[Charge]:
         """Yield the charge of every POST of this job, those that cost nothing included."""
         yield self.record.present_charge
         yield from self.record.earlier_charges
-        for take in self.record.takes:
-            yield Charge(at=take.submitted_at, request_id=take.request_id)
         yield from (made.present_charge for made in self.made_before)
+        for record in (self.record, *self.made_before):
+            yield from (_charge_of(take, record) for take in record.takes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,21 +95,25 @@ def paid_twice(known: Sequence[KnownJob]) -> Iterator[PaidTwice]:
                 yield from _twice(one, first, other)
 
 
-def _twice(one: KnownJob, first: JobRecord, other: KnownJob) -> Iterator[PaidTwice]:
+def _charge_of(take: Take, record: JobRecord) -> Charge:
+    return Charge(at=take.submitted_at, request_id=take.request_id, fingerprint=record.fingerprint)
+
+
+def _twice(one: KnownJob, first: Charge, other: KnownJob) -> Iterator[PaidTwice]:
     if other.knows(first):
         return
     for second in other.paid():
         if second.fingerprint == first.fingerprint and not one.knows(second):
             yield PaidTwice(
-                job=first.job,
+                job=one.record.job,
                 first=(one.ledger, _request(first)), second=(other.ledger, _request(second)),
             )  # fmt: skip
 
 
-def _request(record: JobRecord) -> str:
-    if record.request_id:
-        return f"request {record.request_id}"
-    return f"submitted {record.submitted_at}, without a known answer"
+def _request(charge: Charge) -> str:
+    if charge.request_id:
+        return f"request {charge.request_id}"
+    return f"submitted {charge.at}, without a known answer"
 
 
 def counting(known: Sequence[KnownJob]) -> KnownJob:
@@ -114,10 +129,9 @@ def _supersedes(one: KnownJob, found: KnownJob) -> bool:
     if one.is_continued != found.is_continued:
         return found.is_continued
     new, old = one.record, found.record
-    if not is_same_post(new.present_charge, old.present_charge):
-        is_paid = new.state in _MAY_BE_PAID
-        if is_paid != (old.state in _MAY_BE_PAID):
-            return is_paid
+    is_same = is_same_post(new.present_charge, old.present_charge)
+    if not is_same and one.worth != found.worth:
+        return one.worth > found.worth
     return new.ts > old.ts
 
 

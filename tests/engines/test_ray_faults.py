@@ -342,3 +342,33 @@ def test_an_object_store_that_stalls(tmp_path: Path) -> None:
         assert {path.rpartition("/")[2]: size for path, size in objects().items()} == sizes
         assert len(sizes) == JOBS
         assert set(accepted(sandbox).values()) == {1}
+
+
+def test_a_worker_with_a_full_disk(tmp_path: Path) -> None:
+    """On their way to a bucket, files are received on the worker's own disk; another one takes over."""
+    directory, scratch = tmp_path / "s3", tmp_path / "full"
+    directory.mkdir()
+    with (
+        small_disk(scratch, "64k"),
+        s3_server(directory) as s3,
+        live_sandbox(QUICK) as sandbox,
+        cluster(0) as found,
+    ):
+        scene = Scene(tmp_path, sandbox)
+        scene.manifest = tmp_path / "m.yaml"
+        scene.manifest.write_text(f"prompts: m.csv\noutput: {{dir: s3://{BUCKET}/night}}\n")
+        keys = s3.environment()
+        own_disk = {**keys, "TMPDIR": str(scratch)}
+        with (
+            node(found.address, environment=own_disk, cpus=1),
+            node(found.address, environment=keys, cpus=1),
+        ):
+            run = scene.start("--ray-address", found.address, **keys)
+            wait_until(lambda: len(workers()) == 2, "two workers", alive=run, timeout_s=WAIT_S)
+            fill(scratch)
+            done = ended(run)
+        assert done.code == 0, done.err
+        last = LedgerView.read(scene.run_dir).last
+        assert {one["state"] for one in last.values()} == {"downloaded"}
+        assert len(last) == JOBS
+        assert set(accepted(sandbox).values()) == {1}

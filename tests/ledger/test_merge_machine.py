@@ -160,6 +160,7 @@ STEPS = st.lists(
 
 
 @given(STEPS)
+@example([(0, "fox", "a fox", "done"), (0, "fox", "a fox", "failed"), (1, "fox", "a fox", "done")])
 @example(
     [
         (0, "fox", "a fox", "in flight"),
@@ -283,8 +284,12 @@ def _alive(machine: Machine, job: str, text: str) -> set[str]:
     if record and record.fingerprint == text and record.state in ALIVE and not record.given_up:
         found.add(record.submitted_at or "")
     made = index.made_before(job, text) if record and record.fingerprint != text else None
-    if made is not None:
+    if made is not None and made.state in PAID_FOR:
         found.add(made.submitted_at or "")
+    for one in (record, made):
+        if one is not None and one.fingerprint == text:
+            ended = (take for take in one.takes if take.ended in PAID_FOR)
+            found.update(take.submitted_at or "" for take in ended)
     return found
 
 
