@@ -134,8 +134,20 @@ def read_snapshot(ref: BatchRef, context: CommandContext) -> BatchSnapshot:
         records = read_records(batch.directory, loaded)
         on_error.pop_all()
     return BatchSnapshot(
-        directory=batch.directory, records=records, loaded=loaded, note=batch.note_on_copy
-    )
+        directory=batch.directory, records=records, loaded=loaded,
+        note=batch.note_on_copy or _note_on_shards(ref, batch.directory),
+    )  # fmt: skip
+
+
+def _note_on_shards(ref: BatchRef, directory: RunDirectory) -> str:
+    """Return where the jobs are if this batch runs in parts; empty if it does not."""
+    directories = locate(ref)
+    if directory.has_ledger or directories.shard is not None:
+        return ""
+    shards = [str(one) for *_, one in directories.begun_shards()]
+    if not shards:
+        return ""
+    return f"this batch has begun in shards ({', '.join(shards)}); add --shard I/N to look at one"
 
 
 def _without_manifest(ref: BatchRef, error: BatchgenError) -> BatchSnapshot:

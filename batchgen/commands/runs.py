@@ -19,13 +19,14 @@ from batchgen.system.run_directory import RunDirectory
 
 
 def handle(args: argparse.Namespace, context: CommandContext) -> int:
-    """Print one line for each directory, the oldest first; or prune the older ones."""
+    """Print one line for each directory, the oldest first, then those of shards; or prune."""
     ref = BatchRef.of(args)
     _require_prune_flags(args)
     if args.prune:
         return _prune(args, ref, context)
     directories = locate(ref)
-    found = _summaries(directories.begun(), ref, context)
+    shards = [] if directories.shard else [one for *_, one in directories.begun_shards()]
+    found = _summaries([*directories.begun(), *shards], ref, context)
     if args.json:
         context.console.print_json(
             [

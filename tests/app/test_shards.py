@@ -185,6 +185,15 @@ def test_a_directory_remembers_its_part(sheet: Sheet) -> None:
     assert len(sheet.posts) == own
 
 
+def test_who_does_not_name_a_part_is_told(sheet: Sheet) -> None:
+    """Otherwise every job would seem to be pending."""
+    assert sheet.shard(1, 2).code == 0
+    status = batchgen("status", sheet.path)
+    assert "has begun in shards" in status.err
+    assert str(sheet.dir(1, 2)) in status.err
+    assert str(sheet.dir(1, 2)) in batchgen("runs", sheet.path).out
+
+
 def test_the_plan_says_what_a_shard_means(sheet: Sheet) -> None:
     """Budgets are those of the shard, and rows without id may move."""
     sheet.write(["j1,one fox", ",two foxes", ",three foxes"])

@@ -345,7 +345,7 @@ def test_an_object_store_that_stalls(tmp_path: Path) -> None:
 
 
 def test_a_worker_with_a_full_disk(tmp_path: Path) -> None:
-    """On their way to a bucket, files are received on the worker's own disk; another one takes over."""
+    """Files on their way to a bucket are received on its own disk; another worker takes them."""
     directory, scratch = tmp_path / "s3", tmp_path / "full"
     directory.mkdir()
     with (
