@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Callable
-from typing import Never, TypeVar
+from typing import Any, Never, TypeVar
 
 from batchgen.core.errors import UsageError
 from batchgen.core.manifest_address import shown_address
 from batchgen.core.run_limits import IfLocked, LockedAction, OneOf, parse_if_locked
 from batchgen.core.run_settings import BATCH_SETTINGS, SETTINGS, Group, Setting
+from batchgen.core.suggest import did_you_mean
 from batchgen.core.units import parse_duration_s
 
 T = TypeVar("T")
@@ -20,7 +21,34 @@ _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser that raises `UsageError` instead of exiting."""
+    """An argument parser that raises `UsageError` instead of exiting, and names what is near."""
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse a whole command line. Raise `UsageError`."""
+        found, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            command = self._chosen(found)
+            flags = [flag for flag in command._option_string_actions if flag.startswith("--")]  # noqa: SLF001 - argparse has no other way to them
+            hints = (did_you_mean(word.partition("=")[0], flags) for word in unknown)
+            command.error(
+                f"unrecognized arguments: {' '.join(unknown)}{next(filter(None, hints), '')}"
+            )
+        return found
+
+    def _chosen(self, found: argparse.Namespace) -> Parser:
+        """Return the parser of the command, and of its action, that a line has named."""
+        for action in self._actions:
+            if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001 - see above
+                chosen = action.choices.get(str(getattr(found, action.dest, "")))
+                return chosen._chosen(found) if chosen is not None else self  # noqa: SLF001
+        return self
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """Say which command or word is near, instead of all that exist."""
+        if action.choices is not None and value not in action.choices:
+            known = [str(one) for one in action.choices]
+            hint = did_you_mean(str(value), known) or f"; known are {', '.join(known)}"
+            raise argparse.ArgumentError(action, f"{value!r} is not known{hint}")
 
     def error(self, message: str) -> Never:
         """Raise `UsageError`."""

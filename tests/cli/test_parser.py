@@ -121,3 +121,32 @@ def test_a_watch_has_a_period_that_can_be_followed(value: str, says: str) -> Non
     """`status --watch m.csv` takes the manifest for a duration; the error says so."""
     with pytest.raises(UsageError, match=f"argument --watch: .*{says}"):
         build_parser().parse_args(["status", "m.csv", "--watch", value])
+
+
+COMMANDS = (
+    "run", "retry", "resolve", "cancel", "check", "status", "report", "review", "serve",
+    "schedule", "runs", "ledger", "models", "init", "completion", "sandbox",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_nearest_command_is_named(name: str) -> None:
+    """Two letters are swapped."""
+    typo = name[0] + name[2] + name[1] + name[3:]
+    with pytest.raises(UsageError, match=f"{typo!r} is not known; did you mean '{name}'"):
+        build_parser().parse_args([typo, "m.csv"])
+
+
+@pytest.mark.parametrize("flag", [row.flag for row in SETTINGS.values() if len(row.flag) > 6])
+def test_the_nearest_flag_is_named(flag: str) -> None:
+    """A letter is missing; the help that is named is that of the command."""
+    with pytest.raises(UsageError) as raised:
+        build_parser().parse_args(["run", "m.csv", f"{flag[:4]}{flag[5:]}=1"])
+    assert "did you mean '--" in str(raised.value)
+    assert str(raised.value).endswith("See: batchgen run -h")
+
+
+def test_what_is_near_nothing_is_answered_by_what_exists() -> None:
+    """A list of commands is better than silence."""
+    with pytest.raises(UsageError, match="known are run, retry, resolve"):
+        build_parser().parse_args(["frobnicate"])
