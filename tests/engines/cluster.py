@@ -66,12 +66,10 @@ def kill(*pids: int) -> None:
 
 
 @contextmanager
-def node(
-    address: str, *, environment: dict[str, str], shell: str = "", cpus: int = 2
-) -> Iterator[None]:
+def node(address: str, *, environment: dict[str, str], shell: str = "") -> Iterator[None]:
     """Let a node of another kind join: with another environment, or behind a shell command."""
     ray = Path(sys.executable).with_name("ray")
-    begin = f"{ray} start --address={address} --num-cpus={cpus} --block --disable-usage-stats"
+    begin = f"{ray} start --address={address} --num-cpus=2 --block --disable-usage-stats"
     line = f"{shell} && exec {begin}" if shell else f"exec {begin}"
     command = ["unshare", "--mount", "sh", "-c", line] if shell else ["sh", "-c", line]
     process = subprocess.Popen(

@@ -349,9 +349,9 @@ def test_a_worker_with_a_full_disk(tmp_path: Path) -> None:
     directory, scratch = tmp_path / "s3", tmp_path / "full"
     directory.mkdir()
     with (
-        small_disk(scratch, "64k"),
+        small_disk(scratch, "32m"),
         s3_server(directory) as s3,
-        live_sandbox(QUICK) as sandbox,
+        live_sandbox(SLOW_FILES) as sandbox,
         cluster(0) as found,
     ):
         scene = Scene(tmp_path, sandbox)
@@ -359,14 +359,12 @@ def test_a_worker_with_a_full_disk(tmp_path: Path) -> None:
         scene.manifest.write_text(f"prompts: m.csv\noutput: {{dir: s3://{BUCKET}/night}}\n")
         keys = s3.environment()
         own_disk = {**keys, "TMPDIR": str(scratch)}
-        with (
-            node(found.address, environment=own_disk, cpus=1),
-            node(found.address, environment=keys, cpus=1),
-        ):
-            run = scene.start("--ray-address", found.address, **keys)
-            wait_until(lambda: len(workers()) == 2, "two workers", alive=run, timeout_s=WAIT_S)
-            fill(scratch)
-            done = ended(run)
+        for environment_ in (own_disk, keys):
+            found.add_node(num_cpus=1, env_vars=environment_)
+        run = scene.start("--ray-address", found.address, **keys)
+        wait_until(lambda: len(workers()) == 2, "two workers", alive=run, timeout_s=WAIT_S)
+        fill(scratch)
+        done = ended(run)
         assert done.code == 0, done.err
         last = LedgerView.read(scene.run_dir).last
         assert {one["state"] for one in last.values()} == {"downloaded"}
