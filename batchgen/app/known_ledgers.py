@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from batchgen.core.api_base import same_api
 from batchgen.core.errors import LedgerNotWhereItWas
 from batchgen.core.lifecycle import JobState, Records
 from batchgen.core.manifest_address import address_digest
+from batchgen.core.shards import split_suffix
 from batchgen.system.files import replacing
 from batchgen.system.run_directory import RunDirectory
 
@@ -89,10 +91,13 @@ class KnownLedgers:
             return
         run_dir = place_of(directories)
         places = self._read()
-        known = next((one for one in places if one.run_dir == run_dir), None)
-        if known is not None and (api is None or same_api(known.api, api)):
+        own = (one for one in places if one.run_dir == run_dir)
+        lost = (*own, *_lost_shards(places, directories))
+        known = next((one for one in lost if api is None or same_api(one.api, api)), None)
+        if known is not None:
             moved = (one.run_dir for one in reversed(places) if _has_ledger(one.run_dir))
-            raise LedgerNotWhereItWas(run_dir, moved_to=next(moved, None))
+            is_own = known.run_dir == run_dir
+            raise LedgerNotWhereItWas(known.run_dir, moved_to=next(moved, None) if is_own else None)
 
     def knows(self, directories: RunDirectories) -> bool:
         """Return whether this place is remembered."""
@@ -160,6 +165,19 @@ def place_of(directories: RunDirectories) -> str:
     if directories.before.endswith(os.sep):
         path += os.sep
     return _text(path + _DATE + directories.after + shard)
+
+
+def _lost_shards(places: tuple[Place, ...], directories: RunDirectories) -> Iterator[Place]:
+    """Yield the other parts of a batch whose ledgers have gone: their jobs were paid for, too.
+
+    Dated directories are left out: the ledgers of old dates may have gone on purpose.
+    """
+    whole, shard = place_of(directories.as_a_whole()), directories.shard
+    for one in places if directories.after is None else ():
+        name, part = split_suffix(one.run_dir)
+        is_other = part is not None and (shard is None or part.count != shard.count)
+        if is_other and name == whole and not _has_ledger(one.run_dir):
+            yield one
 
 
 def has_paid_jobs(records: Records) -> bool:

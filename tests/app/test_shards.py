@@ -149,6 +149,21 @@ def test_other_parts_are_refused(other: tuple[str, ...], sheet: Sheet) -> None:
     assert sheet.run(*other, "--fresh", "--dry-run").code == 0
 
 
+@pytest.mark.parametrize("other", [(), ("--shard", "1/3")])
+def test_a_part_that_has_gone_is_missed(other: tuple[str, ...], sheet: Sheet) -> None:
+    """Its disk may not be mounted: what it has paid for would be paid for again."""
+    assert sheet.shard(1, 2).code == 0
+    paid = sum(sheet.posts)
+    sheet.dir(1, 2).rename(sheet.top / "elsewhere.run")
+
+    refused = sheet.run(*other)
+    assert refused.code == 65
+    assert str(sheet.dir(1, 2)) in refused.err
+    assert "Is the disk mounted?" in refused.err
+    assert sum(sheet.posts) == paid
+    assert sheet.shard(2, 2).code == 0  # each shard counts by itself
+
+
 def test_a_merge_that_is_out_of_date_does_not_count(sheet: Sheet) -> None:
     """A shard that went on after the merge has paid for what the merged ledger does not know."""
     assert sheet.shard(1, 1, "--limit", "3").code == 0
