@@ -160,6 +160,7 @@ STEPS = st.lists(
 
 
 @given(STEPS)
+@example([(0, "fox", "a fox", "done"), (0, 1), (1, "fox", "a fox", "failed")])
 @example([(0, "fox", "a fox", "done"), (0, "fox", "a fox", "failed"), (1, "fox", "a fox", "done")])
 @example(
     [
