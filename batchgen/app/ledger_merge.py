@@ -22,12 +22,13 @@ from batchgen.outputs.linked_files import LinkedFiles
 
 if TYPE_CHECKING:
     from batchgen.app.command_context import CommandContext
+    from batchgen.core.reviews import Verdict
     from batchgen.system.run_directory import RunDirectory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MergeResult:
-    """What a merge has done, for the user."""
+    """The outcome of a merge, for the user."""
 
     ledgers: int
     jobs: int
@@ -84,9 +85,8 @@ def _write(target: RunDirectory, merged: LedgerMerge, context: CommandContext) -
     now = timestamp(context.clock.now_s())
     merged.write(target, [partial(files.path, one) for one in directories], created=now)
     note_merged(target, {one.directory: one.replay.position.offset for one in others})
-    jobs = {job for one in merged.inputs for job in one.replay.index.jobs()}
     return MergeResult(
-        ledgers=len(directories), jobs=len(jobs), shared=len(merged.shared), files=files.linked,
+        ledgers=len(directories), jobs=merged.jobs, shared=len(merged.shared), files=files.linked,
         missing=files.missing, notes=notes,
     )  # fmt: skip
 
@@ -95,18 +95,17 @@ def _copy_the_rest(target: RunDirectory, others: Sequence[RunDirectory]) -> tupl
     """Bring verdicts, schemas and options together; return what the user should know."""
     notes = list(inherit(target, others)) if others else []
     pinned = PinnedSchemas(target.path)
-    known = read_reviews(target.path)
+    known = {repr(verdict) for verdict in read_reviews(target.path)}
+    new: dict[str, Verdict] = {}
     for one in others:
         for model in pinned.copy_from(PinnedSchemas(one.path)):
             notes.append(
                 f"{one}: its first run kept another schema of {model}; {target} goes on with the"
                 " one that it has. If that changes rows, a dry run shows what would be paid for"
             )
-        known_lines = set(map(repr, known))
-        new = [verdict for verdict in read_reviews(one.path) if repr(verdict) not in known_lines]
-        known += new
-    own = len(read_reviews(target.path))
-    append_reviews(target.path, sorted(known[own:], key=lambda verdict: verdict.ts))
+        new |= {repr(verdict): verdict for verdict in read_reviews(one.path)}
+    added = [verdict for line, verdict in new.items() if line not in known]
+    append_reviews(target.path, sorted(added, key=lambda verdict: verdict.ts))
     if all(one.jobs_file.exists() for one in others):
         jobs = dict.fromkeys(job for one in (target, *others) for job in first_jobs(one))
         remember_jobs(target, jobs, replace_them=True)

@@ -100,7 +100,7 @@ def located_runs(
     retried = request.retry.jobs if request.retry is not None else ()
     narrowing = Narrowing(settings.limit, {*settings.jobs, *retried})
 
-    if not (settings.fresh or settings.date):
+    if not settings.fresh:
         require_same_shards(directories)
     known = KnownLedgers.of(context.state_dir, ref)
     if not settings.new_ledger:

@@ -28,7 +28,7 @@ def require_same_shards(directories: RunDirectories) -> None:
         whole, names = others[0][0], [str(one) for _, one in others]
         raise ShardConflict(
             f"this batch has begun in shards: {_listed(names)}. {_as_what(wanted)} would pay for"
-            f" their jobs again, so nothing was submitted. Run the same shards again, or make one"
+            " their jobs again, so nothing was submitted. Run the same shards again, or make one"
             f" ledger of them first: batchgen ledger merge {whole} {' '.join(names[:SHOWN])}"
             f"{' ...' if len(names) > SHOWN else ''} - or add --fresh to pay for every job"
         )
@@ -36,8 +36,8 @@ def require_same_shards(directories: RunDirectories) -> None:
         for whole in _begun_as_a_whole(directories):
             raise ShardConflict(
                 f"{whole}: this batch has begun without --shard. A shard would pay for its jobs"
-                " again, so nothing was submitted. Run it without --shard, or put that ledger into"
-                f" each shard with batchgen ledger merge, or add --fresh to pay for every job"
+                " again, so nothing was submitted. Run it without --shard, or add --fresh to pay"
+                " for every job"
             )
 
 

@@ -189,7 +189,7 @@ class MissingExtra(BatchgenError):
 
 
 class NoWorkers(BatchgenError):
-    """There is no cluster, or it has no worker that can be used."""
+    """No cluster was found, or none of its workers can be used."""
 
     exit_code = 69
     reason = "no workers"

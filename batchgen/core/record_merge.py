@@ -23,7 +23,7 @@ _MAY_BE_PAID = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownJob:
-    """What one ledger knows of a job."""
+    """A job as one ledger knows it."""
 
     ledger: str
     """Its run directory, for messages."""
@@ -31,7 +31,7 @@ class KnownJob:
     made_before: tuple[JobRecord, ...] = ()
     """Records of earlier inputs that have an output."""
     is_continued: bool = False
-    """Whether another ledger has this very line too, and other lines of the job after it."""
+    """Whether another ledger has this line too and went on from it, as a copy does."""
 
     @property
     def worth(self) -> int:

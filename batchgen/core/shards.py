@@ -33,7 +33,7 @@ class Shard:
 
     @property
     def suffix(self) -> str:
-        """What its run directory has behind the name that it would have without shards."""
+        """The end of the name of its run directory, as in `.shard-2-of-3`."""
         return f".shard-{self.index}-of-{self.count}"
 
     def __str__(self) -> str:

@@ -21,7 +21,6 @@ from batchgen.core.events import JobError
 from batchgen.engines.messages import (
     FILES_PER_WORKER,
     GONE_S,
-    LENGTH_BYTES,
     ClusterGone,
     Fetch,
     FromBridge,
@@ -35,6 +34,7 @@ from batchgen.engines.messages import (
     decode_to_bridge,
     encode,
     framed,
+    read_frame,
 )
 
 if TYPE_CHECKING:
@@ -49,6 +49,8 @@ OBJECT_STORE_BYTES = 256 << 20
 MAX_TEMP_DIR = 30
 """Characters; Ray makes sockets below it, whose paths have a limit."""
 WATCH_S = 1.0
+FIRST_PAUSE_S, LAST_PAUSE_S = 0.2, 10.0
+"""Before a lost worker is replaced; each failure doubles the pause."""
 HIRING_S = 60.0
 """The time in which the first worker must be ready; for more the cluster may have no room."""
 LATER_S = 5.0
@@ -83,12 +85,15 @@ class Worker:
         """Tell whether it has not yet refused this file."""
         return self.number not in task.disks
 
-    async def fault(self) -> str:
-        """Return why it cannot do its work; empty if it can."""
+    async def fault(self) -> Unfit | None:
+        """Return why it cannot do its work; None if it can."""
         version, fault = await self._actor.check.remote()
         if version != __version__:
-            return f"a worker has batchgen {version}, this run {__version__}; install the same"
-        return f"a worker cannot store files: {fault}" if fault else ""
+            what = f"a worker has batchgen {version}, this run {__version__}; install the same"
+            return Unfit(message=what)
+        if fault:
+            return Unfit(message=f"a worker cannot store files: {fault}", is_place=True)
+        return None
 
     async def fetch(self, batch: list[Fetch]) -> AsyncIterator[Reply]:
         """Have files fetched, and yield the answers; raise what Ray raises if it dies."""
@@ -112,7 +117,7 @@ class Crew:
         self._setup, self._hire, self._tell = setup, hire, tell
         self._waiting: deque[Task] = deque()
         self._work = asyncio.Condition()
-        self._ready: asyncio.Queue[str] = asyncio.Queue()
+        self._ready: asyncio.Queue[Unfit | None] = asyncio.Queue()
         self._members: list[asyncio.Task[None]] = []
         self._at_work = 0
 
@@ -129,9 +134,9 @@ class Crew:
             asyncio.create_task(self._member(number)) for number in range(self._setup.workers)
         ]
 
-    async def first_ready(self) -> str:
-        """Wait until workers are ready, and return why none of them can be used, or ""."""
-        faults: list[str] = []
+    async def first_ready(self) -> Ready | Unfit:
+        """Wait until workers are ready; return how many are, or why they cannot be used."""
+        faults: list[Unfit] = []
         ready, timeout_s = 0, HIRING_S
         while ready + len(faults) < self._setup.workers:
             try:
@@ -146,9 +151,9 @@ class Crew:
         if faults:
             return faults[0]
         if not ready:
-            return f"the cluster had no room for a worker within {HIRING_S:g} s"
-        self._tell(Ready(workers=ready))
-        return ""
+            what = f"the cluster had no room for a worker within {HIRING_S:g} s"
+            return Unfit(message=what)
+        return Ready(workers=ready)
 
     async def add(self, fetch: Fetch) -> None:
         """Let a file wait for a worker."""
@@ -167,7 +172,7 @@ class Crew:
 
     async def _member(self, number: int) -> None:
         """Be one worker after another: a lost one is replaced for as long as the run goes on."""
-        has_reported, pause_s = False, 0.2
+        has_reported, pause_s = False, FIRST_PAUSE_S
         while True:
             worker = None
             try:
@@ -177,7 +182,7 @@ class Crew:
                     self._ready.put_nowait(fault)
                     has_reported = True
                 if not fault:
-                    pause_s = 0.2
+                    pause_s = FIRST_PAUSE_S
                     await self._serve(worker)
             except Exception as error:  # noqa: BLE001 - whatever Ray raises, another worker may do
                 if not has_reported and (why := _hopeless(error)):
@@ -187,7 +192,7 @@ class Crew:
                 if worker is not None:
                     worker.dismiss()
             await asyncio.sleep(pause_s)
-            pause_s = min(2 * pause_s, 10.0)
+            pause_s = min(2 * pause_s, LAST_PAUSE_S)
 
     async def _serve(self, worker: Worker) -> None:
         """Hand files to a worker until it dies; never more at once than it can fetch."""
@@ -254,12 +259,13 @@ class Crew:
         await self._put()  # there is room again
 
 
-def _hopeless(error: Exception) -> str:
-    """Return why no worker can be had at all; empty if another one may."""
+def _hopeless(error: Exception) -> Unfit | None:
+    """Return why no worker can be had at all; None if another one may."""
     text = str(error)
     if "No module named" in text or "ModuleNotFoundError" in text:
-        return "a worker cannot import batchgen; install batchgen[ray] on every node"
-    return ""
+        what = "a worker cannot import batchgen; install batchgen[ray] on every node"
+        return Unfit(message=what)
+    return None
 
 
 async def run_bridge(pipe: asyncio.StreamReader, tell: Callable[[FromBridge], None]) -> None:
@@ -275,8 +281,9 @@ async def run_bridge(pipe: asyncio.StreamReader, tell: Callable[[FromBridge], No
     crew = Crew(setup, hire, tell)
     crew.start()
     try:
-        if fault := await crew.first_ready():
-            tell(Unfit(message=fault, is_place="cannot store files" in fault))
+        answer = await crew.first_ready()
+        tell(answer)
+        if isinstance(answer, Unfit):
             return
         reading = asyncio.create_task(_read_on(pipe, crew))
         gone = asyncio.create_task(crew.until_gone())
@@ -322,11 +329,8 @@ def _connect(setup: Setup) -> Callable[[], Any]:
 
 async def _read(pipe: asyncio.StreamReader) -> Setup | Fetch | None:
     """Return the next message of the run; None if that has closed the pipe."""
-    try:
-        length = int.from_bytes(await pipe.readexactly(LENGTH_BYTES))
-        return decode_to_bridge(await pipe.readexactly(length))
-    except (asyncio.IncompleteReadError, ConnectionError):
-        return None
+    data = await read_frame(pipe)
+    return None if data is None else decode_to_bridge(data)
 
 
 def _first_line(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""What run, bridge and workers say to one another: values, one after another, in msgpack.
+"""The messages between run, bridge and workers, in msgpack.
 
 Every message is about one file or about the pool as a whole. No message has a token in it, and only
 `Fetch` has an address.
@@ -6,6 +6,7 @@ Every message is about one file or about the pool as a whole. No message has a t
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 import msgspec
@@ -20,11 +21,10 @@ FILES_PER_WORKER = 8
 """As many as a run without workers fetches at once."""
 LENGTH_BYTES = 4
 """Before each message on a pipe: its length, the highest byte first."""
-MAX_MESSAGE_BYTES = 1 << 28
 
 
 class Setup(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """What a worker needs to know; the first message."""
+    """The first message: everything that a worker needs to know."""
 
     version: str
     address: str
@@ -87,9 +87,9 @@ class Unstored(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     id: int
     message: str
     may_try_again: bool = False
-    """Whether the destination could not be reached; otherwise it refuses."""
+    """True if the destination could not be reached, False if it refuses."""
     is_of_worker: bool = False
-    """Whether it is a disk of the worker's own, so that another worker may do it."""
+    """True if only the worker's own disk is the reason; another worker may succeed."""
 
 
 class Ready(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -103,7 +103,7 @@ class Unfit(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
     message: str
     is_place: bool = False
-    """Whether the reason is that a worker does not see the directory, or may not use the bucket."""
+    """True if a worker cannot store files: it does not see the directory, or has no access."""
 
 
 class ClusterGone(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -122,6 +122,15 @@ _setup = msgspec.msgpack.Decoder(Setup)
 _batches = msgspec.msgpack.Decoder(tuple[Fetch, ...])
 _to_bridge = msgspec.msgpack.Decoder(ToBridge)
 _from_bridge = msgspec.msgpack.Decoder(FromBridge)
+
+
+async def read_frame(stream: asyncio.StreamReader) -> bytes | None:
+    """Return the next message of a pipe, not yet decoded; None if it was closed."""
+    try:
+        length_bytes = int.from_bytes(await stream.readexactly(LENGTH_BYTES))
+        return await stream.readexactly(length_bytes)
+    except (asyncio.IncompleteReadError, ConnectionError):
+        return None
 
 
 def framed(message: ToBridge | FromBridge) -> bytes:

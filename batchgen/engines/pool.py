@@ -24,7 +24,6 @@ from batchgen.core.events import OutputFile
 from batchgen.core.output_checks import Measure
 from batchgen.engines.messages import (
     GONE_S,
-    LENGTH_BYTES,
     ClusterGone,
     Fetch,
     Fetched,
@@ -38,6 +37,7 @@ from batchgen.engines.messages import (
     Unstored,
     decode_from_bridge,
     framed,
+    read_frame,
 )
 from batchgen.outputs.answers import DownloadPostponed, Unreachable, save_later
 from batchgen.outputs.destination import Destination
@@ -77,6 +77,7 @@ class RayPool:
     _out: dict[int, tuple[Fetch, asyncio.Future[Reply]]] = field(default_factory=dict)
     _process: asyncio.subprocess.Process | None = None
     _listening: asyncio.Task[None] | None = None
+    _is_up: bool = False
     _gone: str = ""
     """Why there are no workers any more; empty as long as there are."""
 
@@ -95,6 +96,7 @@ class RayPool:
             await self.close()
             raise NoWorkers("--engine ray: the process that speaks with Ray ended at once")
         self.say(f"files are fetched by {answer.workers} of {self.setup.workers} Ray workers")
+        self._is_up = True
         self._listening = asyncio.create_task(self._listen())
 
     async def _start_bridge(self) -> FromBridge | None:
@@ -136,7 +138,8 @@ class RayPool:
         answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._out[message.id] = message, answer
         try:
-            self._send(message)
+            if self._is_up:  # otherwise the next bridge is given it, once
+                self._send(message)
             return await answer
         finally:
             self._out.pop(message.id, None)
@@ -149,13 +152,8 @@ class RayPool:
     async def _receive(self) -> FromBridge | None:
         """Return the next message; None if the bridge has ended."""
         stream = self._process.stdout if self._process is not None else None
-        if stream is None:
-            return None
-        try:
-            length = int.from_bytes(await stream.readexactly(LENGTH_BYTES))
-            return decode_from_bridge(await stream.readexactly(length))
-        except (asyncio.IncompleteReadError, ConnectionError):
-            return None
+        data = None if stream is None else await read_frame(stream)
+        return None if data is None else decode_from_bridge(data)
 
     async def _listen(self) -> None:
         """Pass answers on; start another bridge if this one dies."""
@@ -175,6 +173,7 @@ class RayPool:
     async def _start_again(self) -> bool:
         """Start another bridge and hand out again what the dead one had; False if none helps."""
         why, begun_s = "the process that speaks with Ray has ended", self.clock.monotonic_s()
+        self._is_up = False
         self.say(f"{why}; its files are handed out again")
         while (left_s := begun_s + GONE_S - self.clock.monotonic_s()) > 0:
             await self._reap()
@@ -182,6 +181,7 @@ class RayPool:
             with suppress(TimeoutError):
                 answer = await asyncio.wait_for(self._start_bridge(), left_s)
             if isinstance(answer, Ready):
+                self._is_up = True
                 for message, _ in list(self._out.values()):
                     self._send(message)
                 return True

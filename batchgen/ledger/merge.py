@@ -70,6 +70,8 @@ class LedgerMerge:
     """The ledgers to be merged, and what was decided about the jobs that several know."""
 
     inputs: Sequence[MergeInput]
+    jobs: int = 0
+    """How many jobs there are in all."""
     shared: dict[str, list[int]] = field(default_factory=dict)
     """Job -> the inputs that know it, if there is more than one."""
     counted: dict[str, tuple[int, JobRecord]] = field(default_factory=dict)
@@ -92,6 +94,7 @@ class LedgerMerge:
         for number, one in enumerate(self.inputs):
             for job in one.replay.index.jobs():
                 known_by[job] = known_by.get(job, 0) | 1 << number
+        self.jobs = len(known_by)
         for job, bits in known_by.items():
             if bits & (bits - 1):
                 self.shared[job] = [n for n in range(len(self.inputs)) if bits >> n & 1]

@@ -38,7 +38,7 @@ class FilePool(Protocol):
 
 
 class MakePool(Protocol):
-    """What makes the pool of a store, given what only the store can decide."""
+    """A function that makes the pool of a store, given what only the store can decide."""
 
     def __call__(
         self, *, claim: Callable[[str], str], remember: Callable[[ResumeNote], None]

@@ -164,6 +164,20 @@ def test_a_part_that_has_gone_is_missed(other: tuple[str, ...], sheet: Sheet) ->
     assert sheet.shard(2, 2).code == 0  # each shard counts by itself
 
 
+def test_a_date_is_no_way_around(sheet: Sheet) -> None:
+    """Other parts of the same rows are refused for `--date` too; only --fresh pays again."""
+    manifest = sheet.top / "m.yaml"
+    manifest.write_text("prompts: m.csv\nrun_dir: nights/{{ date }}\n")
+    sheet.path = manifest
+    assert sheet.shard(1, 2, "--date", "2026-11-20").code == 0
+    paid = sum(sheet.posts)
+    for other in ((), ("--shard", "1/3")):
+        assert sheet.run(*other, "--date", "2026-11-20").code == 65
+    assert sum(sheet.posts) == paid
+    assert sheet.shard(2, 2, "--date", "2026-11-20").code == 0
+    assert sheet.posts == [1] * ROWS
+
+
 def test_a_merge_that_is_out_of_date_does_not_count(sheet: Sheet) -> None:
     """A shard that went on after the merge has paid for what the merged ledger does not know."""
     assert sheet.shard(1, 1, "--limit", "3").code == 0
