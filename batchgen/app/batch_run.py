@@ -77,6 +77,8 @@ class BatchRun:
 
     end: RunEnd | None = field(init=False, default=None)
     """How the run ended, once it has reported that."""
+    shown_plan: Plan | None = field(init=False, default=None)
+    """The plan, once a dry run has shown it."""
     signalled_at_s: float | None = field(init=False, default=None)
     """The monotonic time of a signal that stopped it."""
     batch: OpenBatch = field(init=False)
@@ -259,8 +261,9 @@ class BatchRun:
             return None
         if self.is_earlier:
             self._say_continued()
+        self.shown_plan = plan
         report = self._report_of(records)
-        report.show_plan(plan, balance_sentence(self.ref, plan, self.context))
+        report.show_plan(plan, lambda: balance_sentence(self.ref, plan, self.context))
         return 0
 
     def _say_continued(self) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batchgen.app.console import Console
+from batchgen.app.signals import PROCESS_SIGNALS, SignalSource
 from batchgen.core.api_base import ApiBase
 from batchgen.core.secret import Secret
 from batchgen.ports import Clock
@@ -33,6 +34,8 @@ class CommandContext:
     clock: Clock = field(default_factory=SystemClock)
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
     console: Console = field(default_factory=Console)
+    signals: SignalSource = PROCESS_SIGNALS
+    """Who ends a run early."""
     fetched: dict[str, object] = field(default_factory=dict)
     """By address: what this command has fetched, or why it could not."""
     base_url: str | None = None

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TextIO
+from typing import TYPE_CHECKING, Any, Protocol, Self, TextIO
 
 from batchgen.core.errors import BatchgenError, LocalIOError, ManifestError
 from batchgen.core.events import Event
@@ -27,6 +27,7 @@ from batchgen.reports.terminal import json_line, tame, visible
 
 if TYPE_CHECKING:
     from batchgen.ports import Clock
+    from batchgen.system.run_directory import RunDirectory
 
 
 class GuardedStream:
@@ -108,9 +109,10 @@ class GuardedStream:
 class Console:
     """Prints results and messages; close it after use if it was given a log (`with`)."""
 
-    def __init__(self) -> None:
-        self.out = GuardedStream(sys.stdout, in_one_piece=True)
-        self.err = GuardedStream(sys.stderr)
+    def __init__(self, out: GuardedStream | None = None, err: GuardedStream | None = None) -> None:
+        """Print to these streams, or to stdout and stderr."""
+        self.out = out or GuardedStream(sys.stdout, in_one_piece=True)
+        self.err = err or GuardedStream(sys.stderr)
         self.quiet = False
         self.verbosity = 0
         """How often `-v` is given."""
@@ -220,16 +222,24 @@ class Console:
         self.err.close_broken()
         return code
 
-    def progress(self, tally: Tally, clock: Clock, *, is_dumb: bool = False) -> RunObserver:
+    def progress(
+        self, tally: Tally, clock: Clock, directory: RunDirectory, *, is_dumb: bool = False
+    ) -> RunObserver:
         """Return the observer that shows and logs what happens to the jobs of a run.
 
         `is_dumb`: the terminal cannot draw over a line.
         """
-        shown = self._json_log or make_progress(
+        shown = self._shown_progress(tally, clock, directory, is_dumb=is_dumb)
+        return RunObserver(shown, self._log_file)
+
+    def _shown_progress(
+        self, tally: Tally, clock: Clock, directory: RunDirectory, *, is_dumb: bool
+    ) -> ShownProgress:
+        del directory  # a terminal needs no paths; `SilentConsole` hands out some
+        return self._json_log or make_progress(
             tally, clock, self.err, quiet=self.quiet, is_dumb=is_dumb,
             names_jobs=self.verbosity > 0,
         )  # fmt: skip
-        return RunObserver(shown, self._log_file)
 
     def _print(self, text: str) -> None:
         if self._json_log is not None:
@@ -244,10 +254,26 @@ def _shown(text: str) -> str:
     return "".join(f"{visible(line)}\n" for line in text.split("\n"))
 
 
+class ShownProgress(Protocol):
+    """What shows the progress of a run: a bar, lines, a log, or a program that reads jobs."""
+
+    def on_event(self, job: str, event: Event, record: JobRecord) -> None:
+        """Take an event."""
+        ...
+
+    def on_note(self, text: str) -> None:
+        """Take a sentence for the user."""
+        ...
+
+    def close(self) -> None:
+        """Show the last state."""
+        ...
+
+
 class RunObserver:
     """The progress on stderr and the log file as one (port `Observer`)."""
 
-    def __init__(self, shown: EventLog | Progress, log: EventLog | None) -> None:
+    def __init__(self, shown: ShownProgress, log: EventLog | None) -> None:
         self._shown = shown
         self._all = (shown,) if log is None else (shown, log)
 

@@ -56,7 +56,7 @@ class LockWait:
         ends_s = clock.monotonic_s() + wait_s
         holder = holder_in(directory.path)
         who = holder.phrase(clock.now_s()) if holder else "another process"
-        with signals_noted() as signals:
+        with signals_noted(self.context.signals) as signals:
             self.context.console.say(
                 f"{directory}: in use by {who}; waiting up to {duration_text(wait_s)} for it"
             )

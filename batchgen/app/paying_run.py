@@ -148,7 +148,8 @@ async def build_runner(run: PayingRun, plan: Plan) -> AsyncIterator[Runner]:
     client = run.remote.client()
     tally = Tally(total=to_do, download=policy.download)
     is_dumb = run.context.environment.get("TERM") == "dumb"
-    with closing(run.context.console.progress(tally, clock, is_dumb=is_dumb)) as progress:
+    console = run.context.console
+    with closing(console.progress(tally, clock, run.directory, is_dumb=is_dumb)) as progress:
         async with (
             engine_of(run.directory, run.loaded, run.remote.base, settings, run.context) as engine,
             _outputs(run, progress, engine.make_pool) as (outputs, observer),
@@ -170,7 +171,7 @@ async def build_runner(run: PayingRun, plan: Plan) -> AsyncIterator[Runner]:
             )  # fmt: skip
             tally.limited_by = runner.limited_by
             _recall_durations(runner, run)
-            with signals_stop(runner.stop):
+            with signals_stop(runner.stop, run.context.signals):
                 yield runner
 
 

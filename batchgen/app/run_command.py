@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from batchgen.app.batch_run import BatchRun
@@ -23,6 +24,8 @@ from batchgen.core.units import local_date
 if TYPE_CHECKING:
     from batchgen.app.batch_ref import BatchRef
     from batchgen.app.command_context import CommandContext
+    from batchgen.app.run_end import RunEnd
+    from batchgen.core.plan import Plan
     from batchgen.core.run_settings import RunSettings
     from batchgen.manifest.settings import ManifestSettings
     from batchgen.system.run_directory import RunDirectory
@@ -30,50 +33,67 @@ if TYPE_CHECKING:
 SKIPPED = "skipped"
 
 
-async def run(ref: BatchRef, request: RunRequest, context: CommandContext) -> int:
-    """Run in every directory that has work left, and return the worst exit code.
+@dataclass(slots=True, kw_only=True)
+class RunCommand:
+    """One command: its runs, and what they left."""
 
-    Raises `BatchgenError` if the run cannot begin.
-    """
-    console = context.console
-    settings = request.settings(None)
-    if settings.serve and ref.is_stdin:
-        raise UsageError("--serve reads the manifest again when it changes; give a file, not -")
-    with console:
-        console.configure(settings, context.clock)
-        with CommandNews.of(ref, request, context).told() as news:
-            try:
-                manifest = read_settings(ref)
-                settings = request.settings(manifest)
-                console.configure(settings, context.clock)
-                news.configure(settings)
-                runs = located_runs(ref, request, manifest, context)
-                return news.ended_with(await _run_all(runs, news))
-            except BatchgenError as error:
-                skips = settings.if_locked.action is LockedAction.SKIP
-                if skips and isinstance(error, LockHeld):
-                    code = _skipped(error, settings, context)
-                    return news.ended_with(code, f"skipped: {error}")
-                console.log(str(error))
-                if not settings.dry_run:
-                    news.add_failed_run(error)
-                raise
+    ref: BatchRef
+    request: RunRequest
+    context: CommandContext
+    ends: list[RunEnd] = field(init=False, default_factory=list)
+    """How its runs ended, one for each run directory."""
+    plans: list[Plan] = field(init=False, default_factory=list)
+    """What a dry run would do, one for each run directory."""
+    reasons: tuple[str, ...] = field(init=False, default=())
+    """Why nothing was done at all; empty if something was."""
 
+    async def execute(self) -> int:
+        """Run in every directory that has work left, and return the worst exit code.
 
-async def _run_all(batch_runs: Iterable[BatchRun], news: CommandNews) -> int:
-    codes = []
-    for batch_run in batch_runs:
-        code = await batch_run.execute()
-        if code is None:
-            continue
-        codes.append(code)
-        news.signalled_at_s = batch_run.signalled_at_s
-        news.configure(batch_run.settings)  # those of a sheet at an address are known only now
-        if batch_run.end is not None:
-            news.ends.append((batch_run.directory, batch_run.end))
-        if code not in (0, 1) and not batch_run.settings.dry_run:
-            return code
-    return worst(codes) if codes else 0
+        Raises `BatchgenError` if the run cannot begin.
+        """
+        console = self.context.console
+        settings = self.request.settings(None)
+        if settings.serve and self.ref.is_stdin:
+            raise UsageError("--serve reads the manifest again when it changes; give a file, not -")
+        with console:
+            console.configure(settings, self.context.clock)
+            with CommandNews.of(self.ref, self.request, self.context).told() as news:
+                try:
+                    manifest = read_settings(self.ref)
+                    settings = self.request.settings(manifest)
+                    console.configure(settings, self.context.clock)
+                    news.configure(settings)
+                    runs = located_runs(self.ref, self.request, manifest, self.context)
+                    return news.ended_with(await self._run_all(runs, news))
+                except BatchgenError as error:
+                    skips = settings.if_locked.action is LockedAction.SKIP
+                    if skips and isinstance(error, LockHeld):
+                        self.reasons = (SKIPPED, error.reason)
+                        code = _skipped(error, settings, self.context)
+                        return news.ended_with(code, f"skipped: {error}")
+                    console.log(str(error))
+                    if not settings.dry_run:
+                        news.add_failed_run(error)
+                    raise
+
+    async def _run_all(self, batch_runs: Iterable[BatchRun], news: CommandNews) -> int:
+        codes = []
+        for batch_run in batch_runs:
+            code = await batch_run.execute()
+            if code is None:
+                continue
+            codes.append(code)
+            news.signalled_at_s = batch_run.signalled_at_s
+            news.configure(batch_run.settings)  # those of a sheet at an address are known only now
+            if batch_run.shown_plan is not None:
+                self.plans.append(batch_run.shown_plan)
+            if batch_run.end is not None:
+                self.ends.append(batch_run.end)
+                news.ends.append((batch_run.directory, batch_run.end))
+            if code not in (0, 1) and not batch_run.settings.dry_run:
+                return code
+        return worst(codes) if codes else 0
 
 
 def _skipped(error: LockHeld, settings: RunSettings, context: CommandContext) -> int:

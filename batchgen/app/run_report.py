@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -66,8 +66,8 @@ class RunReport:
         for sentence in filter(None, (price_sentence(plan), _seeds(plan), *self._shard())):
             self.context.console.say(sentence)
 
-    def show_plan(self, plan: Plan, balance: str) -> None:
-        """Print the plan of a dry run as the result of the command."""
+    def show_plan(self, plan: Plan, balance: Callable[[], str]) -> None:
+        """Print the plan of a dry run as the result of the command; `balance` asks the API."""
         console = self.context.console
         if self.as_json:
             console.print_json(plan_json(plan))
@@ -77,7 +77,7 @@ class RunReport:
         console.print_lines(
             self._plan_sentence(plan),
             *plan_table(plan),
-            *filter(None, (price_sentence(plan), _seeds(plan), balance, *self._shard())),
+            *filter(None, (price_sentence(plan), _seeds(plan), balance(), *self._shard())),
             "nothing was submitted (dry run)",
         )
 

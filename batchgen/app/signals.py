@@ -1,5 +1,7 @@
 """Signals: the one place that installs handlers, and what commands do when one arrives.
 
+A run inside another program gets them from that program (`RequestedSignals`), and installs none.
+
 SIGINT, SIGTERM and SIGHUP end a command: a run drains, a wait ends, and everything else is left
 where it is, as if by an exception. A second one ends the process at once. SIGHUP is left alone if
 it is ignored when the command begins, as `nohup` asks for.
@@ -9,10 +11,11 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from batchgen.core.errors import BatchgenError, HungUp, Interrupted, Terminated
 from batchgen.core.stop_reasons import StopReason
@@ -58,30 +61,87 @@ def _exit_now(number: signal.Signals) -> None:
     os._exit(128 + number)
 
 
-@contextmanager
-def _installed(
-    handle: Callable[[signal.Signals], None], numbers: tuple[signal.Signals, ...]
-) -> Iterator[None]:
-    """Call `handle` in the main thread between two steps of the program, also within long work.
+class SignalSource(Protocol):
+    """The sender of signals: the kernel, or the program that a run is a part of."""
 
-    Outside of the main thread nothing is installed: there is no way to, and whoever runs a command
-    there decides when it ends.
+    def handled(
+        self, handle: Callable[[signal.Signals], None], numbers: tuple[signal.Signals, ...]
+    ) -> AbstractContextManager[None]:
+        """Call `handle` for each of these signals, for as long as this is entered."""
+        ...
+
+
+class ProcessSignals:
+    """The signals of this process (protocol `SignalSource`)."""
+
+    @contextmanager
+    def handled(
+        self, handle: Callable[[signal.Signals], None], numbers: tuple[signal.Signals, ...]
+    ) -> Iterator[None]:
+        """Call `handle` in the main thread between two steps of the program, also in long work.
+
+        Outside of the main thread nothing is installed: there is no way to, and whoever runs a
+        command there decides when it ends.
+        """
+
+        def handler(number: int, _: FrameType | None) -> None:
+            handle(signal.Signals(number))
+
+        before = {}
+        try:
+            for number in numbers:
+                try:
+                    before[number] = signal.signal(number, handler)
+                except ValueError:  # not the main thread
+                    break
+            yield
+        finally:
+            for number, previous in before.items():
+                signal.signal(number, signal.SIG_DFL if previous is None else previous)
+
+
+PROCESS_SIGNALS = ProcessSignals()
+
+
+class RequestedSignals:
+    """Signals that a program gives to a run inside of it (protocol `SignalSource`).
+
+    Only the first one counts: a second one would end the process, which is not the run's.
     """
 
-    def handler(number: int, _: FrameType | None) -> None:
-        handle(signal.Signals(number))
+    def __init__(self) -> None:
+        self._given: signal.Signals | None = None
+        self._handlers: list[Callable[[signal.Signals], None]] = []
+        # A garbage collection may give a signal, also while this very thread holds the lock.
+        self._lock = threading.RLock()
 
-    before = {}
-    try:
-        for number in numbers:
-            try:
-                before[number] = signal.signal(number, handler)
-            except ValueError:  # not the main thread
-                break
-        yield
-    finally:
-        for number, previous in before.items():
-            signal.signal(number, signal.SIG_DFL if previous is None else previous)
+    def give(self, number: signal.Signals) -> None:
+        """Give a signal to whoever handles them now, or will. May be called from any thread."""
+        with self._lock:
+            if self._given is None:
+                self._given = number
+                for handle in self._handlers:
+                    handle(number)
+
+    @property
+    def was_given(self) -> bool:
+        """Tell whether a signal was given."""
+        return self._given is not None
+
+    @contextmanager
+    def handled(
+        self, handle: Callable[[signal.Signals], None], numbers: tuple[signal.Signals, ...]
+    ) -> Iterator[None]:
+        """Call `handle` for the signal, also if it was given before."""
+        with self._lock:
+            self._handlers.append(handle)
+            if self._given in numbers:
+                handle(self._given)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._handlers.remove(handle)
 
 
 @contextmanager
@@ -95,13 +155,15 @@ def signals_raise() -> Iterator[None]:
         arrived.append(number)
         raise SignalExit(number)
 
-    with _installed(raise_exit, stop_signals()):
+    with PROCESS_SIGNALS.handled(raise_exit, stop_signals()):
         yield
 
 
 @contextmanager
 def handled_signals(
-    handle: Callable[[signal.Signals], None], *numbers: signal.Signals
+    handle: Callable[[signal.Signals], None],
+    *numbers: signal.Signals,
+    source: SignalSource = PROCESS_SIGNALS,
 ) -> Iterator[None]:
     """Call `handle` on the running loop for these signals, or for those that end a command."""
     from asyncio import get_running_loop  # late: -h does without
@@ -111,12 +173,12 @@ def handled_signals(
     def hand_over(number: signal.Signals) -> None:
         loop.call_soon_threadsafe(handle, number)
 
-    with _installed(hand_over, numbers or stop_signals()):
+    with source.handled(hand_over, numbers or stop_signals()):
         yield
 
 
 @contextmanager
-def signals_stop(stop: Stop) -> Iterator[None]:
+def signals_stop(stop: Stop, source: SignalSource) -> Iterator[None]:
     """Let the first signal ask a run to stop, and the second end the process at once."""
     from asyncio import get_running_loop
 
@@ -129,7 +191,7 @@ def signals_stop(stop: Stop) -> Iterator[None]:
         arrived.append(number)
         loop.call_soon_threadsafe(stop.request, _REASONS[number])
 
-    with _installed(request_stop, stop_signals()):
+    with source.handled(request_stop, stop_signals()):
         yield
 
 
@@ -154,8 +216,8 @@ class SignalWatch:
 
 
 @contextmanager
-def signals_noted() -> Iterator[SignalWatch]:
+def signals_noted(source: SignalSource = PROCESS_SIGNALS) -> Iterator[SignalWatch]:
     """Note the signals that end a command instead of ending it."""
     watch = SignalWatch()
-    with handled_signals(watch.note):
+    with handled_signals(watch.note, source=source):
         yield watch

@@ -22,7 +22,7 @@ from typing import TextIO, cast
 from batchgen.app.console import Console
 from batchgen.app.signals import SignalExit, signals_raise
 from batchgen.cli.parser import build_parser
-from batchgen.core.errors import BatchgenError, UsageError
+from batchgen.core.errors import BatchgenError, InternalError, UsageError
 from batchgen.core.manifest_address import is_address, resumable_address
 from batchgen.core.run_settings import SECRET_FLAGS
 from batchgen.core.units import is_text
@@ -92,7 +92,7 @@ def _run(argv: Sequence[str], output: Console) -> int:
     except Exception as error:  # noqa: BLE001 - users see a traceback only if they ask for it
         if _verbosity(argv) >= TRACEBACKS:
             traceback.print_exception(error, file=output.err)
-        return _report(_InternalError(error), argv, output)
+        return _report(InternalError(error), argv, output)
 
 
 def _handle(argv: Sequence[str], output: Console) -> int:
@@ -169,14 +169,3 @@ def _verbosity(argv: Sequence[str]) -> int:
 def _logs_json(argv: Sequence[str]) -> bool:
     """Tell whether a program reads stderr, by the words themselves."""
     return "--log-json" in argv and not any(word.startswith("--log-file") for word in argv)
-
-
-class _InternalError(BatchgenError):
-    """A mistake in this program."""
-
-    def __init__(self, error: Exception) -> None:
-        super().__init__(
-            f"internal error: {type(error).__name__}: {error}; this is a defect of batchgen."
-            " The ledger is valid; to resume, run the same command again. -vv shows where it"
-            " happened."
-        )

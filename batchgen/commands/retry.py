@@ -7,7 +7,7 @@ import asyncio
 
 from batchgen.app.batch_ref import BatchRef
 from batchgen.app.command_context import CommandContext
-from batchgen.app.run_command import run
+from batchgen.app.run_command import RunCommand
 from batchgen.app.run_options import Retry, RunRequest
 from batchgen.core.lifecycle import JobState
 from batchgen.core.run_settings import given_flags
@@ -22,4 +22,6 @@ def handle(args: argparse.Namespace, context: CommandContext) -> int:
     request = RunRequest(
         flags=flags, command_line=args.command_line, retry=retry, retry_rest=args.all
     )
-    return asyncio.run(run(BatchRef.of(args), request, context))
+    return asyncio.run(
+        RunCommand(ref=BatchRef.of(args), request=request, context=context).execute()
+    )

@@ -39,8 +39,19 @@ class BatchgenError(Exception):
         return {"exit_code": self.exit_code, "reasons": [self.reason], **(self.facts or {})}
 
 
+class InternalError(BatchgenError):
+    """A mistake in this program."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(
+            f"internal error: {type(error).__name__}: {error}; this is a defect of batchgen."
+            " The ledger is valid; to resume, run the same command again. -vv shows where it"
+            " happened."
+        )
+
+
 class UsageError(BatchgenError):
-    """The command line is wrong."""
+    """The command line is wrong, or a keyword of the Python interface."""
 
     exit_code = 64
     reason = "bad command line"
@@ -70,18 +81,33 @@ class Problem:
         file, row, column = found.groups() if found else (self.where, None, None)
         return file, None if row is None else int(row), column
 
+    @property
+    def file(self) -> str:
+        """The manifest, or a file that it names."""
+        return self.place[0]
+
+    @property
+    def row(self) -> int | None:
+        """The row, as the spreadsheet numbers it; None if it is not about one row."""
+        return self.place[1]
+
+    @property
+    def column(self) -> str | None:
+        """The column or key; None if it is not about one."""
+        column = self.place[2]
+        return None if column is None else _COLUMN_LETTER.sub("", column)
+
+    @property
+    def message(self) -> str:
+        """What is wrong, and what would be right."""
+        return self.what
+
     def __str__(self) -> str:
         return f"{self.where}: {self.what}"
 
     def as_json(self) -> dict[str, object]:
         """Return the keys that `--json` prints; row and column are null for a whole file."""
-        file, row, column = self.place
-        return {
-            "file": file,
-            "row": row,
-            "column": None if column is None else _COLUMN_LETTER.sub("", column),
-            "message": self.what,
-        }
+        return {name: getattr(self, name) for name in ("file", "row", "column", "message")}
 
 
 class ManifestError(BatchgenError):

@@ -108,8 +108,8 @@ class ProblemList:
             if group.cause is cause:
                 group.first = [(n, replace(one, what=one.what + text)) for n, one in group.first]
 
-    def shown(self) -> tuple[list[Problem], int]:
-        """Return the problems to show, and how many there are."""
+    def shown(self, most: int | None = SHOWN_PROBLEMS) -> tuple[list[Problem], int]:
+        """Return the first problems (None: all that are kept), and how many there are."""
         found: list[tuple[int, Problem]] = []
         total = self._uncounted
         for group in self._groups.values():
@@ -120,7 +120,7 @@ class ProblemList:
                 found += group.first
                 total += group.rows
         found.sort(key=lambda one: one[0])
-        return [problem for _, problem in found[:SHOWN_PROBLEMS]], total
+        return [problem for _, problem in found[:most]], total
 
     def _is_one(self, group: _Group) -> bool:
         file = group.kind[0]

@@ -15,7 +15,7 @@ from unittest.mock import patch
 
 from batchgen.app.batch_ref import BatchRef
 from batchgen.app.command_context import CommandContext
-from batchgen.app.run_command import run
+from batchgen.app.run_command import RunCommand
 from batchgen.app.run_options import RunRequest
 from batchgen.cli.parser import build_parser
 from batchgen.core.errors import BatchgenError, LockHeld
@@ -72,7 +72,8 @@ class World:
         request = RunRequest(
             flags=given_flags(vars(args)), command_line="batchgen " + " ".join(argv)
         )
-        return await run(BatchRef.of(args), request, self.context)
+        command = RunCommand(ref=BatchRef.of(args), request=request, context=self.context)
+        return await command.execute()
 
     def command(self, *words: str | Path) -> Done:
         """Run any command to its end, as `cli.main` does."""

@@ -1,0 +1,1 @@
+"""The Python interface: `Batch`, and the plain values that it returns."""

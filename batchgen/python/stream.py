@@ -1,0 +1,107 @@
+"""The jobs of a run as an asynchronous iterator: each one as it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Self
+
+from batchgen.python.background_run import BackgroundRun
+from batchgen.python.results import Job, Summary
+
+
+class Inbox:
+    """Jobs on their way from the run's thread to the loop that reads them."""
+
+    def __init__(self) -> None:
+        self._jobs: deque[Job] = deque()
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._news = asyncio.Event()
+        self.on_reader_gone: Callable[[], None] = lambda: None
+        """Called from the run's thread if the loop that reads was closed."""
+
+    def put(self, job: Job) -> None:
+        """Add a job; called from the run's thread."""
+        with self._lock:
+            self._jobs.append(job)
+        self.wake()
+
+    def wake(self) -> None:
+        """Let the reader look; called from the run's thread."""
+        try:
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(self._news.set)
+        except RuntimeError:  # the loop is closed
+            self.on_reader_gone()
+
+    def take(self) -> Job | None:
+        """Return the next job; None if there is none yet."""
+        with self._lock:
+            return self._jobs.popleft() if self._jobs else None
+
+    def read_here(self) -> None:
+        """Let jobs be read on the running loop; before the run begins."""
+        self._loop = asyncio.get_running_loop()
+
+    async def wait(self) -> None:
+        """Wait for the next job, or for the end of the run."""
+        if not self._jobs:
+            await self._news.wait()
+        self._news.clear()
+
+
+class JobStream:
+    """Yields each job of a run as it ends (`async for`).
+
+    The run begins with the first job that is asked for. Leaving the loop early, closing the stream
+    or cancelling the task that reads it drains the run as Ctrl-C does: nothing more is submitted,
+    and answers on their way are recorded.
+    """
+
+    def __init__(self, begin: Callable[[Inbox], BackgroundRun[Summary]]) -> None:
+        self._begin = begin
+        self._inbox = Inbox()
+        self._run: BackgroundRun[Summary] | None = None
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Job:
+        """Return the next job that has ended. Raises `BatchgenError` if the run cannot begin."""
+        run = self._begun()
+        try:
+            while True:
+                has_ended = run.has_ended  # asked first: what it handed over before is in the inbox
+                if (job := self._inbox.take()) is not None:
+                    return job
+                if has_ended:
+                    run.outcome()  # an error is raised here
+                    raise StopAsyncIteration
+                await self._inbox.wait()
+        except asyncio.CancelledError:
+            run.stop()
+            await run.drained()
+            raise
+
+    async def aclose(self) -> None:
+        """Drain the run, if it is not over, and wait for that."""
+        if self._run is not None:
+            self._run.stop()
+            await self._run.drained()
+
+    def __del__(self) -> None:
+        """Drain the run if the loop over it was left early; the run's thread goes on until then."""
+        run = getattr(self, "_run", None)
+        if run is not None:
+            run.stop()
+
+    def _begun(self) -> BackgroundRun[Summary]:
+        if self._run is None:
+            self._inbox.read_here()
+            self._run = self._begin(self._inbox)
+            self._inbox.on_reader_gone = self._run.stop
+            self._run.when_ended(self._inbox.wake)
+        return self._run
