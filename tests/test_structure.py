@@ -71,13 +71,17 @@ WIRING_LIMIT = 18
 """Modules that the composition root imports."""
 
 
+PUBLIC_NAMES = {"Batch", "Job", "Plan", "Summary"}
+"""What Python users read is named by the contract, and what it is made from by the same noun."""
+
+
 def test_the_package_keeps_its_limits() -> None:
     """No import circle, no name twice, short functions, docstrings that say what a thing is."""
     package = Structure(PACKAGE)
 
     assert structure.circular(package.imports(in_functions=True)) == []
     assert package.shared_names(packages=False) == []
-    assert package.class_names_used_twice() == []
+    assert set(package.class_names_used_twice()) == PUBLIC_NAMES
     assert structure.p90(package.function_lines) <= 15
 
 
