@@ -11,7 +11,7 @@ import pytest
 
 import batchgen.commands.status
 from batchgen.cli import main
-from batchgen.core.errors import BatchgenError, Problem
+from batchgen.core.errors import BatchgenError, InternalError, Problem
 from batchgen.sandbox import SandboxConfig
 from tests.kit import MODEL
 from tests.kit.live import Live, live_sandbox, prompts, write_csv

@@ -94,9 +94,7 @@ def test_check_returns_everything_that_is_wrong(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Without network, token or a trace on the disk; each problem knows its place."""
-    manifest = write_csv(
-        tmp_path / "m.csv", ["a,x,1.5", "b,,1", "c,y,1"], header="id,prompt,scale"
-    )
+    manifest = write_csv(tmp_path / "m.csv", ["a,x,1.5", "b,,1", "c,y,1"], header="id,prompt,scale")
     one = Batch(
         manifest, model=MODEL, environment={"RUNCOMFY_MODEL_API_BASE": "http://127.0.0.1:9"}
     )
@@ -168,7 +166,9 @@ async def test_a_stream_gives_each_job_once_as_it_ends(tmp_path: Path) -> None:
 
 async def test_a_job_that_failed_for_good_is_in_the_stream(tmp_path: Path) -> None:
     """With its error, and the stream ends without an exception."""
-    config = SandboxConfig(duration_min_s=0.05, duration_max_s=0.1, faults=("result:failed:match=number 1",))
+    config = SandboxConfig(
+        duration_min_s=0.05, duration_max_s=0.1, faults=("result:failed:match=number 1",)
+    )
     with live_sandbox(config) as live:
         one = batch(prompts(tmp_path / "m.csv", 2), live)
         jobs = {job.id: job async for job in one.stream(max_attempts=1)}
