@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import Self, TypeVar
 from urllib.parse import quote, urlencode
 
@@ -71,6 +73,19 @@ _TIMEOUTS = {
     "GET": aiohttp.ClientTimeout(total=GET_TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
     "POST": aiohttp.ClientTimeout(total=POST_TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
 }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """What one free call tells about the way to an API."""
+
+    why: str = ""
+    """Why there was no answer; empty if there was one."""
+    http_status: int = 0
+    accepts_token: bool | None = None
+    """None if the API is not available (no answer, 408, 429, a 5xx)."""
+    now_s: float | None = None
+    """The time by its clock (header `Date`), in seconds since 1970."""
 
 
 class ModelAPI:
@@ -152,15 +167,41 @@ class ModelAPI:
         """Return whether a free call with the token is allowed; None if the API does not answer."""
         return read_token_check(await self._call("GET", f"/models/{model}"))
 
+    async def probe(self, model: str) -> Probe:
+        """Make the same call, and return what it tells about the way to the API."""
+        headers: dict[str, str] = {}
+        reply = await self._call("GET", f"/models/{model}", headers=headers)
+        if isinstance(reply, NoReply):
+            return Probe(why=reply.message)
+        return Probe(
+            http_status=reply.http_status, accepts_token=read_token_check(reply),
+            now_s=_moment_s(headers.get("Date", "")),
+        )  # fmt: skip
+
     async def models(self, query: Mapping[str, str | int]) -> ModelPage | Reply | NoReply:
         """Call `GET /models` (queries of the vendor's CLI); return a page, or what came instead."""
         reply = await self._call("GET", f"/models?{urlencode(query)}")
         return self._guarded(lambda: _read_payload(read_page, reply) or reply, lambda _: reply)
 
-    async def _call(self, method: str, path: str, *, body: bytes | None = None) -> Reply | NoReply:
-        return await self._fetch(method, self._base.url + path, body=body)
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: bytes | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> Reply | NoReply:
+        return await self._fetch(method, self._base.url + path, body=body, received=headers)
 
-    async def _fetch(self, method: str, text: str, *, body: bytes | None = None) -> Reply | NoReply:
+    async def _fetch(
+        self,
+        method: str,
+        text: str,
+        *,
+        body: bytes | None = None,
+        received: dict[str, str] | None = None,
+    ) -> Reply | NoReply:
+        """Make one call; `received` takes the headers of the answer."""
         url = URL(text, encoded=True)
         headers = {"Authorization": f"Bearer {self._token.reveal()}"}
         if body is not None:
@@ -172,6 +213,8 @@ class ModelAPI:
                 allow_redirects=False,
             ) as response:  # fmt: skip
                 raw = await _read_bounded(response)
+                if received is not None:
+                    received.update(response.headers)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             # Connecting failed, TLS included: no byte of the request has left.
             return NoReply(lost=Lost.NOT_SENT, message=self._describe(error))
@@ -218,6 +261,14 @@ def _unread(why: str) -> JobError:
 
 def _read_payload(read: Callable[[object], T | None], reply: Reply | NoReply) -> T | None:
     return read(reply.payload) if isinstance(reply, Reply) else None
+
+
+def _moment_s(date: str) -> float | None:
+    """Return the moment of a `Date` header; None if it is not one."""
+    try:
+        return parsedate_to_datetime(date).timestamp()
+    except (ValueError, OverflowError):
+        return None
 
 
 def _request_path(request_id: str) -> str:

@@ -77,8 +77,9 @@ class PayingRun:
         """
         known = self.known_ledgers
         self.remote.token()  # a missing one is reported before anything about the network
-        if plan.submissions and not self.settings.no_download:
-            await require_public_storage(self.remote, self.context)
+        fetches = plan.submissions and not self.settings.no_download
+        if fetches and (note := await require_public_storage(self.remote, self.context)):
+            self.context.console.say(note)
         was_known = known.knows(self.directories)
         async with build_runner(self, plan) as runner:
             if silence := await self._wait_for_api(runner):
@@ -104,27 +105,27 @@ class PayingRun:
             )  # fmt: skip
 
 
-async def require_public_storage(remote: Remote, context: CommandContext) -> None:
+async def require_public_storage(remote: Remote, context: CommandContext) -> str:
     """Raise `ServiceUnreachable` if the storage host has a private or reserved address here.
 
     A name server, a hosts file or a filter may send its name to a private address, from which
     nothing is ever fetched: every output would be paid for and none could be downloaded.
 
-    A lookup that fails proves nothing: the run goes on with a note, and downloads wait for better
-    times. The sandbox, and any other API on this machine, keeps its outputs itself.
+    A lookup that fails proves nothing: the run goes on, downloads wait for better times, and the
+    sentence about that is returned. The sandbox, and any other API on this machine, keeps its
+    outputs itself.
     """
     if remote.base.is_loopback:
-        return
+        return ""
     try:
         async with asyncio.timeout(LOOKUP_S):
             addresses = await context.addresses_of(STORAGE_HOST)
     except (OSError, UnicodeError, TimeoutError) as error:
         why = str(error) or "no answer in time"
-        context.console.say(
+        return (
             f"{STORAGE_HOST}, where the API keeps its outputs, could not be looked up ({why});"
             " outputs that cannot be downloaded now are fetched by a later run"
         )
-        return
     for address in addresses:
         if is_private(address):
             raise ServiceUnreachable(
@@ -134,6 +135,7 @@ async def require_public_storage(remote: Remote, context: CommandContext) -> Non
                 " VPN or a filter changes it: correct that, or add --no-download to leave the"
                 " outputs remote"
             )
+    return ""
 
 
 @asynccontextmanager

@@ -235,7 +235,7 @@ def _read(directory: RunDirectory) -> _RunFile:
     path = directory.run_file
     try:
         stored: _RunFile = decode_json(_without_old_mark(path.read_bytes()), type=_RunFile)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return _RunFile()
     except (OSError, BadJSON) as error:
         what = f"cannot be read ({error}); repair it, or remove it and give its flags again"

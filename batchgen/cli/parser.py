@@ -13,12 +13,14 @@ from batchgen.cli.shared_flags import (
     add_batch_flags,
     add_lock_wait,
     add_run_flags,
+    add_setting,
     parse_port,
     parse_watch_period_s,
     typed,
 )
 from batchgen.core.canonical_input import canonical_text
 from batchgen.core.run_limits import parse_whole
+from batchgen.core.run_settings import ENV_FILE
 from batchgen.core.schedule_times import parse_clock_time, parse_days
 
 
@@ -84,6 +86,13 @@ def _add_check(parser: Parser) -> None:
         help="check whether the API could fetch each address among the inputs")  # fmt: skip
     add_base_url(parser)
     parser.add_argument("--json", action="store_true", help="print the problems as JSON")
+
+
+def _add_doctor(parser: Parser) -> None:
+    add_batch_flags(parser, optional=True)
+    add_base_url(parser)
+    add_setting(parser, ENV_FILE)
+    parser.add_argument("--json", action="store_true", help="print the findings as JSON")
 
 
 def _add_status(parser: Parser) -> None:
@@ -210,6 +219,7 @@ _COMMANDS: dict[str, tuple[str, Callable[[Parser], None]]] = {
     "resolve": ("Record your decision about an in-doubt or failed job.", _add_resolve),
     "cancel": ("Cancel what is still queued remotely.", _add_cancel),
     "check": ("Check every row; sends and writes nothing.", _add_check),
+    "doctor": ("Find what could keep a run from beginning; spends nothing.", _add_doctor),
     "status": ("Show counts by state, cost, and failures by cause.", _add_status),
     "report": ("Write the results and the page again; no network.", _add_report),
     "review": ("Store verdicts (keep, redo, reject) on what was made.", _add_review),

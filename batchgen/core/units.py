@@ -23,6 +23,12 @@ def local_date(now_s: float) -> str:
     return f"{datetime.fromtimestamp(now_s).astimezone():%Y-%m-%d}"
 
 
+def local_offset(now_s: float) -> str:
+    """Return what local time is ahead of UTC, as `+01:00`."""
+    text = datetime.fromtimestamp(now_s).astimezone().strftime("%z")
+    return f"{text[:3]}:{text[3:5]}"
+
+
 def seconds(text: str | None) -> float | None:
     """Return a moment of a ledger in seconds since 1970; None if it cannot be read."""
     if not text:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
+from batchgen.core.api_base import same_api
 from batchgen.core.canonical_input import canonical_text
 from batchgen.core.errors import LedgerDamaged, LedgerForeign, LedgerMissing, LocalIOError
 from batchgen.core.ledger_codec import (
@@ -245,3 +246,17 @@ def inputs_of(run_dir: Path, fingerprints: Mapping[str, str]) -> dict[str, Submi
     except OSError as error:
         raise LocalIOError(f"{ledger.path}: {error.strerror}") from error
     return found
+
+
+def require_same_api(replayed: Replay, api: str) -> None:
+    """Raise `LedgerForeign` if the ledger belongs to another API.
+
+    A request_id means nothing to another API, and what was paid there is not paid here.
+    """
+    known = replayed.header.api if replayed.header else None
+    if known is None or same_api(known, api):
+        return
+    raise LedgerForeign(
+        f"{replayed.path}: its jobs were submitted to {known}, this run would go to {api};"
+        f" use --base-url {known}/v1 to continue with them, or another --run-dir to start again"
+    )

@@ -6,8 +6,7 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from batchgen.core.api_base import same_api
-from batchgen.core.errors import LedgerForeign, LocalIOError
+from batchgen.core.errors import LocalIOError
 from batchgen.core.events import AnswerLost, Event, Intended
 from batchgen.core.jobs import Batch
 from batchgen.core.ledger_codec import BadLine, decode, encode, encode_header
@@ -17,7 +16,7 @@ from batchgen.core.units import timestamp
 from batchgen.ledger.disk_reserve import DiskReserve
 from batchgen.ledger.group_commit import GroupCommit
 from batchgen.ledger.lock import RunLock
-from batchgen.ledger.replay import Replay, replay, require_ledger
+from batchgen.ledger.replay import Replay, replay, require_ledger, require_same_api
 from batchgen.ledger.reviews_file import read_reviews
 from batchgen.ports import Clock
 from batchgen.system.files import (
@@ -95,7 +94,7 @@ class RunLedger:
         remove_leftovers(path)
         replayed = replay(path, since=since)
         if api is not None:
-            _check_origin(replayed, api)
+            require_same_api(replayed, api)
         if torn_bytes := replayed.torn_bytes:
             aside = cut_torn_tail(replayed, now)
             notes.append(
@@ -266,17 +265,3 @@ def _is_record(line: bytes) -> bool:
     except BadLine:
         return False
     return True
-
-
-def _check_origin(replayed: Replay, api: str) -> None:
-    """Raise `LedgerForeign` if the ledger belongs to another API.
-
-    A request_id means nothing to another API, and what was paid there is not paid here.
-    """
-    known = replayed.header.api if replayed.header else None
-    if known is None or same_api(known, api):
-        return
-    raise LedgerForeign(
-        f"{replayed.path}: its jobs were submitted to {known}, this run would go to {api};"
-        f" use --base-url {known}/v1 to continue with them, or another --run-dir to start again"
-    )

@@ -34,7 +34,7 @@ class PinnedSchemas:
         path = self._path(model_id)
         try:
             entry = read_entry(decode_json(path.read_bytes()))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, BadJSON) as error:
             raise _unreadable(path, str(error)) from None

@@ -34,12 +34,17 @@ def api_base(flag: str | None, environment: Mapping[str, str] = os.environ) -> A
 
 def token(environment: Mapping[str, str] = os.environ) -> Secret:
     """Return the token. Raises `TokenMissing`, which says where to put one."""
+    return token_with_source(environment)[0]
+
+
+def token_with_source(environment: Mapping[str, str] = os.environ) -> tuple[Secret, str]:
+    """Return the token, and the variable or the file that has it. Raises as `token`."""
     for name in TOKEN_VARIABLES:
         if value := environment.get(name, "").strip():
-            return _checked(value, name)
+            return _checked(value, name), name
     for path in _token_files(environment):
         if value := _access_token(path):
-            return _checked(value, str(path))
+            return _checked(value, str(path)), str(path)
     raise TokenMissing(
         "no token: set RUNCOMFY_TOKEN (from runcomfy.com, your profile), or add --sandbox, which"
         " needs none"
