@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from batchgen import __version__
 from batchgen.cli.shared_flags import (
+    HelpText,
     Parser,
     add_base_url,
     add_batch_flags,
@@ -34,16 +36,20 @@ def build_parser(argv: Sequence[str] = ()) -> Parser:
         prog="batchgen",
         description="Run a spreadsheet of prompts against the RunComfy Model API, overnight,"
         " without paying twice.",
+        epilog="To begin: batchgen help first-run. If something is in the way: batchgen doctor.",
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"batchgen {__version__}")
     _add_verbose(parser)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for name, (text, add_flags) in _COMMANDS.items():
-        command = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+    for name, about in COMMANDS.items():
+        command = commands.add_parser(
+            name, help=about.text, description=about.text, allow_abbrev=False,
+            epilog=about.epilog, formatter_class=HelpText,
+        )  # fmt: skip
         command.set_defaults(handler=f"batchgen.commands.{name}")
         if name != "sandbox" or name in argv[:2]:
-            add_flags(command)
+            about.add_flags(command)
         if name not in ("run", "retry", "schedule", "ledger"):  # these have it among their flags
             _add_verbose(command)
     return parser
@@ -207,31 +213,168 @@ def _add_completion(parser: Parser) -> None:
     parser.set_defaults(build_parser=build_parser)
 
 
+def _add_help(parser: Parser) -> None:
+    parser.add_argument("topic", nargs="*", metavar="TOPIC",
+        help="a topic, or a command; none: a list of both")  # fmt: skip
+    parser.set_defaults(build_parser=build_parser)
+
+
 def _add_sandbox(parser: Parser) -> None:
     from batchgen.commands.sandbox import add_arguments
 
     add_arguments(parser)
 
 
-_COMMANDS: dict[str, tuple[str, Callable[[Parser], None]]] = {
-    "run": ("Submit, poll and download; the same command resumes.", add_run_flags),
-    "retry": ("Allow failed jobs one more attempt, and run them.", _add_retry),
-    "resolve": ("Record your decision about an in-doubt or failed job.", _add_resolve),
-    "cancel": ("Cancel what is still queued remotely.", _add_cancel),
-    "check": ("Check every row; sends and writes nothing.", _add_check),
-    "doctor": ("Find what could keep a run from beginning; spends nothing.", _add_doctor),
-    "status": ("Show counts by state, cost, and failures by cause.", _add_status),
-    "report": ("Write the results and the page again; no network.", _add_report),
-    "review": ("Store verdicts (keep, redo, reject) on what was made.", _add_review),
-    "serve": ("Serve the page, live, on this machine; store verdicts at once.", _add_serve),
-    "schedule": ("Print a crontab line, or write systemd or launchd units.", _add_schedule),
-    "runs": ("List the run directories of a manifest and how each run ended.", _add_runs),
-    "ledger": (
-        "Verify, repair, compact, show or merge ledgers.",
-        _add_ledger,
+MODEL = "bytedance/dreamina-4-0/text-to-image"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandHelp:
+    """What `-h` says about a command, and its flags."""
+
+    text: str
+    add_flags: Callable[[Parser], None]
+    examples: tuple[str, ...] = ()
+    """Command lines, each with what it is for behind two blanks and a `#`."""
+
+    @property
+    def epilog(self) -> str | None:
+        """The examples, as they stand below the flags."""
+        return "\n  ".join(("examples:", *self.examples)) if self.examples else None
+
+
+COMMANDS: dict[str, CommandHelp] = {
+    "run": CommandHelp(
+        text="Submit, poll and download; the same command resumes.",
+        add_flags=add_run_flags,
+        examples=(
+            f"batchgen run spring.csv --model {MODEL} --sandbox  # try it: no token, no cost",
+            f"batchgen run spring.csv --model {MODEL} --dry-run  # what it would do and cost",
+            f"batchgen run spring.csv --model {MODEL} --max-cost 20/day --concurrency 16",
+        ),
     ),
-    "models": ("List the known models, or show one.", _add_models),
-    "init": ("Write a commented manifest to start from.", _add_init),
-    "completion": ("Print a completion script for a shell.", _add_completion),
-    "sandbox": ("Serve the sandbox, a local Model API, on this machine.", _add_sandbox),
+    "retry": CommandHelp(
+        text="Allow failed jobs one more attempt, and run them.",
+        add_flags=_add_retry,
+        examples=(
+            "batchgen retry spring.csv  # every failed job",
+            "batchgen retry spring.csv --job fox  # only this one",
+        ),
+    ),
+    "resolve": CommandHelp(
+        text="Record your decision about an in-doubt or failed job.",
+        add_flags=_add_resolve,
+        examples=(
+            "batchgen resolve spring.csv --job fox --request-id RID  # it was accepted",
+            "batchgen resolve spring.csv --job fox --resubmit  # it was not",
+            "batchgen resolve spring.csv --job fox --give-up  # leave it as it is",
+        ),
+    ),
+    "cancel": CommandHelp(
+        text="Cancel what is still queued remotely.",
+        add_flags=_add_cancel,
+        examples=("batchgen cancel spring.csv",),
+    ),
+    "check": CommandHelp(
+        text="Check every row; sends and writes nothing.",
+        add_flags=_add_check,
+        examples=(
+            f"batchgen check spring.csv --model {MODEL}",
+            f"batchgen check spring.csv --model {MODEL} --json  # for a program",
+        ),
+    ),
+    "doctor": CommandHelp(
+        text="Find what could keep a run from beginning; spends nothing.",
+        add_flags=_add_doctor,
+        examples=(
+            "batchgen doctor  # this machine, and the way to the API",
+            f"batchgen doctor spring.csv --model {MODEL}  # and this batch",
+        ),
+    ),
+    "status": CommandHelp(
+        text="Show counts by state, cost, and failures by cause.",
+        add_flags=_add_status,
+        examples=(
+            "batchgen status spring.csv",
+            "batchgen status spring.csv --watch  # again every 2 s, while a run is active",
+            "batchgen status spring.csv --by client  # for each value of a column",
+        ),
+    ),
+    "report": CommandHelp(
+        text="Write the results and the page again; no network.",
+        add_flags=_add_report,
+        examples=(
+            "batchgen report spring.csv",
+            "batchgen report spring.csv --standalone spring.html  # one file to send",
+        ),
+    ),
+    "review": CommandHelp(
+        text="Store verdicts (keep, redo, reject) on what was made.",
+        add_flags=_add_review,
+        examples=(
+            "batchgen review spring.csv review.csv  # what the page has exported",
+            "batchgen review spring.csv spring.run/results.xlsx  # an edited workbook",
+        ),
+    ),
+    "serve": CommandHelp(
+        text="Serve the page, live, on this machine; store verdicts at once.",
+        add_flags=_add_serve,
+        examples=("batchgen serve spring.csv  # prints an address for the browser",),
+    ),
+    "schedule": CommandHelp(
+        text="Print a crontab line, or write systemd or launchd units.",
+        add_flags=_add_schedule,
+        examples=(
+            f"batchgen schedule spring.csv --at 02:30 --days mon-fri --model {MODEL}",
+            f"batchgen schedule spring.csv --at 02:30 --systemd units --model {MODEL}",
+        ),
+    ),
+    "runs": CommandHelp(
+        text="List the run directories of a manifest and how each run ended.",
+        add_flags=_add_runs,
+        examples=(
+            "batchgen runs spring.csv",
+            "batchgen runs nightly.yaml --prune --keep-last 7  # what could be removed",
+        ),
+    ),
+    "ledger": CommandHelp(
+        text="Verify, repair, compact, show or merge ledgers.",
+        add_flags=_add_ledger,
+        examples=(
+            "batchgen ledger verify spring.csv --files  # ledger and files, changes nothing",
+            "batchgen ledger show spring.csv --job fox  # the history of one job",
+        ),
+    ),
+    "models": CommandHelp(
+        text="List the known models, or show one.",
+        add_flags=_add_models,
+        examples=(
+            "batchgen models --search dreamina",
+            f"batchgen models {MODEL}  # parameters, limits, price",
+        ),
+    ),
+    "init": CommandHelp(
+        text="Write a commented manifest to start from.",
+        add_flags=_add_init,
+        examples=(f"batchgen init --model {MODEL} --output new.yaml",),
+    ),
+    "completion": CommandHelp(
+        text="Print a completion script for a shell.",
+        add_flags=_add_completion,
+        examples=("batchgen completion bash",),
+    ),
+    "sandbox": CommandHelp(
+        text="Serve the sandbox, a local Model API, on this machine.",
+        add_flags=_add_sandbox,
+        examples=("batchgen sandbox -- batchgen models --refresh  # only while a command runs",),
+    ),
+    "help": CommandHelp(
+        text="Explain a topic, or a command.",
+        add_flags=_add_help,
+        examples=(
+            "batchgen help  # the topics",
+            "batchgen help money",
+            "batchgen help run",
+        ),
+    ),
 }

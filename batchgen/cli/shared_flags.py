@@ -20,6 +20,10 @@ _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
 """An address in a message: its query may be a key, and so may its user."""
 
 
+class HelpText(argparse.RawDescriptionHelpFormatter):
+    """Help whose examples stay on lines of their own."""
+
+
 class Parser(argparse.ArgumentParser):
     """An argument parser that raises `UsageError` instead of exiting, and names what is near."""
 
@@ -100,11 +104,12 @@ def add_batch_flags(parser: Parser, *, optional: bool = False, sandbox: bool = T
     MANIFEST is `optional` if --run-dir alone is enough.
     """
     _add_manifest(parser, optional=optional)
+    which = parser.add_argument_group("which batch, as for run")
     for row in BATCH_SETTINGS:
-        add_setting(parser, row)
+        add_setting(which, row)
     if sandbox:
         help_ = "use the sandbox run directory (MANIFEST.run.sandbox)"
-        add_setting(parser, SETTINGS["sandbox"], help_=help_)
+        add_setting(which, SETTINGS["sandbox"], help_=help_)
 
 
 def _add_manifest(parser: Parser, *, optional: bool = False) -> None:
