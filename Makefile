@@ -42,6 +42,7 @@ format: $(VENV)/dev.stamp ## Bring the code into its form
 docs: $(VENV)/dev.stamp ## Write the pages of docs/ that are made from code
 	$(BIN)/python -m tests.write_settings_page
 	$(BIN)/python -m tests.write_cli_pages
+	$(BIN)/python -m tests.write_messages_page
 
 bench: $(VENV)/dev.stamp ## Benchmarks: ratios against rivals, in one run each (half an hour; ONLY=start)
 	$(BIN)/python -m tests.benchmarks $(if $(ONLY),--only $(ONLY)) $(if $(JSON),--json $(JSON))

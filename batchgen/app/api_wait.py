@@ -70,7 +70,8 @@ async def _end(task: asyncio.Task[None]) -> None:
 
 def unreachable_text(origin: str, why: str, environment: Mapping[str, str]) -> str:
     """Say why an API could not be reached, and what to do about it."""
-    text, low = f"{origin} could not be reached", why.lower()
+    text = f"{origin} could not be reached"
+    low = why.lower()
     if why:
         text += f": {why}"
     proxy = next((name for name in _PROXIES if environment.get(name)), None)
