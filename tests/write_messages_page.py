@@ -35,8 +35,8 @@ _INTRODUCTION = """\
 
 <!-- Made from the code by `make docs`. -->
 
-What is filled in at run time is shown as `...`. A message says what is wrong, where, and what to do; where more is to be said,
-[Troubleshooting](troubleshooting.md) says it. Search this page for a few words of yours.
+What is filled in at run time is shown as `...`. A message says what is wrong,
+where, and what to do; [Troubleshooting](troubleshooting.md) says more about some. Search for a few words of yours.
 """
 
 
@@ -61,30 +61,31 @@ def messages() -> list[Message]:
 
 def _messages_of(tree: ast.Module) -> Iterator[Message]:
     for node in ast.walk(tree):
-        match node:
-            case ast.ClassDef(name=name) if _is_error(name):
-                inits = (one for one in ast.walk(node) if isinstance(one, ast.Call))
-                for call in inits:
-                    if ast.unparse(call.func) == "super().__init__":
-                        yield from _of_call(call, name)
-            case ast.Call():
-                yield from _of_call(node, ast.unparse(node.func).split(".")[-1])
-            case ast.Return(value=ast.expr() as value) | ast.Yield(value=ast.expr() as value):
-                if _words(text := _text(value)) >= _SENTENCE and not text.startswith(_CODE):
+        if isinstance(node, ast.ClassDef) and _is_error(node.name):
+            for call in ast.walk(node):
+                if isinstance(call, ast.Call) and ast.unparse(call.func) == "super().__init__":
+                    yield from _of_call(call, node.name)
+        elif isinstance(node, ast.Call):
+            yield from _of_call(node, ast.unparse(node.func).split(".")[-1])
+        else:
+            for text, least in _sentences(node):
+                if _words(text) >= least and not text.startswith(_CODE):
                     yield Message(text, "note")
-            case ast.Assign(targets=[target], value=value) if _is_text(target):
-                if _words(text := _text(value)) >= _FEW_WORDS and not text.startswith(_CODE):
-                    yield Message(text, "note")
-            case ast.Dict(values=values):
-                for value in values:
-                    text = _PLACE.sub(_GAP, _text(value))
-                    if _words(text) >= _SENTENCE and not text.startswith(_CODE):
-                        yield Message(text, "note")
-            case ast.AugAssign(target=target, value=value) if _is_text(target):
-                if _words(text := _text(value)) >= _FEW_WORDS:
-                    yield Message(text, "note")
-            case _:
-                pass
+
+
+def _sentences(node: ast.AST) -> Iterator[tuple[str, int]]:
+    """Yield texts that may be messages, each with the words from which on it is one."""
+    match node:
+        case ast.Return(value=ast.expr() as value) | ast.Yield(value=ast.expr() as value):
+            yield _text(value), _SENTENCE
+        case ast.Assign(targets=[target], value=value) if _is_text(target):
+            yield _text(value), _FEW_WORDS
+        case ast.AugAssign(target=target, value=value) if _is_text(target):
+            yield _text(value), _FEW_WORDS
+        case ast.Dict(values=values):
+            yield from ((_PLACE.sub(_GAP, _text(value)), _SENTENCE) for value in values)
+        case _:
+            pass
 
 
 def _of_call(call: ast.Call, name: str) -> Iterator[Message]:
