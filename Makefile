@@ -7,7 +7,7 @@ MINUTES := 2
 MODEL := bytedance/dreamina-4-0/text-to-image
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all torture lint format docs bench clean
+.PHONY: help run test test-all torture lint format docs site release bench clean
 
 help: ## What can be made here
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -44,11 +44,17 @@ docs: $(VENV)/dev.stamp ## Write the pages of docs/ that are made from code
 	$(BIN)/python -m tests.write_cli_pages
 	$(BIN)/python -m tests.write_messages_page
 
+site: $(VENV)/dev.stamp ## The pages of docs/ as a site, in site/ (no network)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet --config-file .ci/mkdocs.yml
+
+release: $(VENV)/release.stamp ## Build and check what is released; stops before uploading (PYTHONS="python3.13")
+	@$(BIN)/python .ci/release $(if $(PYTHONS),--pythons "$(PYTHONS)") $(if $(ANY_TREE),--any-tree)
+
 bench: $(VENV)/dev.stamp ## Benchmarks: ratios against rivals, in one run each (half an hour; ONLY=start)
 	$(BIN)/python -m tests.benchmarks $(if $(ONLY),--only $(ONLY)) $(if $(JSON),--json $(JSON))
 
 clean: ## Remove what these targets made
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis jobs/*.run jobs/*.run.sandbox
+	rm -rf $(VENV) dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis jobs/*.run jobs/*.run.sandbox
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -63,3 +69,7 @@ $(VENV)/run.stamp: pyproject.toml | $(VENV)/bin/python
 $(VENV)/dev.stamp: pyproject.toml | $(VENV)/bin/python
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@ $(VENV)/run.stamp
+
+$(VENV)/release.stamp: pyproject.toml | $(VENV)/bin/python
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[release]'
+	@touch $@

@@ -36,7 +36,8 @@ _INTRODUCTION = """\
 <!-- Made from the code by `make docs`. -->
 
 What is filled in at run time is shown as `...`. A message says what is wrong,
-where, and what to do; [Troubleshooting](troubleshooting.md) says more about some. Search for a few words of yours.
+where, and what to do; [Troubleshooting](troubleshooting.md) says more about some.
+Search for a few words of yours.
 """
 
 

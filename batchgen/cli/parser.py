@@ -326,7 +326,7 @@ COMMANDS: dict[str, CommandHelp] = {
         add_flags=_add_schedule,
         examples=(
             f"batchgen schedule spring.csv --at 02:30 --days mon-fri --model {MODEL}",
-            f"batchgen schedule spring.csv --at 02:30 --systemd ~/.config/systemd/user --model {MODEL}",
+            "batchgen schedule spring.csv --at 02:30 --systemd ~/.config/systemd/user",
         ),
     ),
     "runs": CommandHelp(
