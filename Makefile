@@ -22,7 +22,7 @@ run: $(VENV)/run.stamp ## Set up, then run a spreadsheet of prompts against the 
 test: $(VENV)/dev.stamp ## The tests (under four minutes, Python only)
 	$(BIN)/python -m pytest -n auto -m "not slow" -q
 
-test-all: $(VENV)/dev.stamp ## Every test, also the long ones, in a browser and on Ray; installs them (ONLY=slow)
+test-all: $(VENV)/dev.stamp $(VENV)/release.stamp ## Every test, also the long ones, in a browser and on Ray; installs them (ONLY=slow)
 	@.ci/packages
 	$(BIN)/python -m pytest -n auto -q $(if $(ONLY),-m $(ONLY))
 
@@ -30,10 +30,14 @@ torture: $(VENV)/dev.stamp ## Kill runs at random, then count: MINUTES=5 or KILL
 	$(BIN)/python -m tests.torture $(if $(KILLS),--kills $(KILLS),--minutes $(MINUTES)) \
 	  $(if $(SEED),--seed $(SEED)) $(if $(JOBS),--jobs $(JOBS)) $(if $(KEEP),--keep)
 
-lint: $(VENV)/dev.stamp ## Formatting, lint and types
+lint: $(VENV)/dev.stamp ## Formatting, lint and types; scripts, workflows and the container file
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/shellcheck .ci/run .ci/packages docs/scale/slurm.sh
+	$(BIN)/hadolint .ci/Containerfile
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/zizmor --offline --quiet .github/workflows
 
 format: $(VENV)/dev.stamp ## Bring the code into its form
 	$(BIN)/ruff format .

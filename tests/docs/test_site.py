@@ -1,4 +1,4 @@
-"""The site of docs/: it builds strictly, without network, and its pages load nothing from elsewhere."""
+"""The site of docs/: it builds strictly, without network, and loads nothing from elsewhere."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from tests.conftest import REPO
 
 _LOADED = re.compile(
     r"<(?:script|img|iframe|source|video|audio|embed)\b[^>]*\bsrc=[\"']?([^\"' >]+)"
-    r"|<link\b(?=[^>]*\brel=[\"']?(?:stylesheet|icon|preload|preconnect))[^>]*\bhref=[\"']?([^\"' >]+)"
+    r"|<link\b(?=[^>]*\brel=[\"']?(?:stylesheet|icon|preload|preconnect))"
+    r"[^>]*\bhref=[\"']?([^\"' >]+)"
     r"|@import\s+url\(([^)]+)\)"
 )
 
