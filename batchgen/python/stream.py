@@ -20,8 +20,9 @@ class Inbox:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._news = asyncio.Event()
+        self._reader: asyncio.Task[object] | None = None
         self.on_reader_gone: Callable[[], None] = lambda: None
-        """Called from the run's thread if the loop that reads was closed."""
+        """Called, from any thread, if nobody will read any more."""
 
     def put(self, job: Job) -> None:
         """Add a job; called from the run's thread."""
@@ -43,8 +44,20 @@ class Inbox:
             return self._jobs.popleft() if self._jobs else None
 
     def read_here(self) -> None:
-        """Let jobs be read on the running loop; before the run begins."""
-        self._loop = asyncio.get_running_loop()
+        """Let jobs be read on the running loop, in the present task."""
+        self._loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        if task is not None and task is not self._reader:
+            self._reader = task
+            task.add_done_callback(self._follow_end)
+
+    def _follow_end(self, task: asyncio.Task[object]) -> None:
+        """Notice that a task that reads has failed: its exception may keep the stream alive.
+
+        One that ended well may have handed the stream on. `exception()` would count as reading it,
+        and silence asyncio's report of an exception that nobody looks at.
+        """
+        if task is self._reader and (task.cancelled() or task.get_stack()):
+            self.on_reader_gone()
 
     async def wait(self) -> None:
         """Wait for the next job, or for the end of the run."""
@@ -71,6 +84,7 @@ class JobStream:
 
     async def __anext__(self) -> Job:
         """Return the next job that has ended. Raises `BatchgenError` if the run cannot begin."""
+        self._inbox.read_here()
         run = self._begun()
         try:
             while True:
@@ -100,7 +114,6 @@ class JobStream:
 
     def _begun(self) -> BackgroundRun[Summary]:
         if self._run is None:
-            self._inbox.read_here()
             self._run = self._begin(self._inbox)
             self._inbox.on_reader_gone = self._run.stop
             self._run.when_ended(self._inbox.wake)

@@ -224,6 +224,36 @@ async def test_cancelling_the_task_drains_and_the_task_ends_after_that(tmp_path:
     assert set(asked.values()) == {1}
 
 
+async def test_a_task_that_fails_leaves_its_stream(tmp_path: Path) -> None:
+    """Also if somebody keeps its exception, and so the loop over the stream, alive."""
+    with live_sandbox() as live:
+        one = batch(prompts(tmp_path / "m.csv", 60), live)
+
+        async def read() -> None:
+            async for _ in one.stream(concurrency=2):
+                raise ValueError("of the reader")
+
+        kept = await asyncio.gather(read(), return_exceptions=True)
+        summary = one.summary
+        made = len(accepted(live))
+
+    assert isinstance(kept[0], ValueError)
+    assert summary is not None
+    assert summary.exit_code == 130
+    assert made < 60
+
+
+async def test_a_stream_may_be_read_by_one_task_after_the_other(tmp_path: Path) -> None:
+    """As `asyncio.wait_for` does on Python 3.11; a task that ended well ends nothing."""
+    with live_sandbox() as live:
+        stream = batch(prompts(tmp_path / "m.csv", 4), live).stream(concurrency=1)
+        jobs = [await asyncio.create_task(anext(stream)) for _ in range(4)]
+        with pytest.raises(StopAsyncIteration):
+            await anext(stream)
+
+    assert {job.state for job in jobs} == {"downloaded"}
+
+
 async def test_closing_a_stream_waits_for_the_drain(tmp_path: Path) -> None:
     """As `contextlib.aclosing` does."""
     with live_sandbox(SLOW) as live:
