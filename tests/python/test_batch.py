@@ -225,12 +225,13 @@ async def test_cancelling_the_task_drains_and_the_task_ends_after_that(tmp_path:
 
 
 async def test_a_task_that_fails_leaves_its_stream(tmp_path: Path) -> None:
-    """Also if somebody keeps its exception, and so the loop over the stream, alive."""
+    """Also if somebody keeps its exception, and so the variable with the stream, alive."""
     with live_sandbox() as live:
         one = batch(prompts(tmp_path / "m.csv", 60), live)
 
         async def read() -> None:
-            async for _ in one.stream(concurrency=2):
+            stream = one.stream(concurrency=2)
+            async for _ in stream:
                 raise ValueError("of the reader")
 
         kept = await asyncio.gather(read(), return_exceptions=True)
