@@ -7,9 +7,14 @@ import io
 import json
 import os
 import shutil
+import ssl
+import subprocess
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -453,3 +458,67 @@ def test_a_run_directory_without_its_manifest_is_looked_at_too(case: Case) -> No
     assert done.code == 66
     assert "2 jobs on record" in done.out
     shutil.rmtree(case.directory / "m.run")
+
+
+@pytest.fixture
+def company_proxy(tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """A server on this machine whose certificate nobody trusts; its address and certificate."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl makes the certificate")
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj",
+         "/CN=company", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key),
+         "-out", str(certificate)],
+        check=True, capture_output=True,
+    )  # fmt: skip
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = b'{"error_code": 400004, "error_message": "bad token"}'
+            self.send_response(400)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate, key)
+    server.socket = tls.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"https://127.0.0.1:{server.server_address[1]}/v1", certificate
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_a_certificate_that_is_not_trusted_is_named(
+    company_proxy: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the variable that makes it trusted; which then is enough. A proxy is named, too."""
+    address, certificate = company_proxy
+    variables = {
+        "RUNCOMFY_MODEL_API_BASE": address, "RUNCOMFY_TOKEN": "test-token",
+        "HTTPS_PROXY": "http://proxy.example:3128",
+    }  # fmt: skip
+
+    untrusted = batchgen("doctor", "--json", **variables)
+    script = "from batchgen.cli import console; console()"
+    trusted = subprocess.run(
+        [sys.executable, "-c", script, "doctor", "--json"], capture_output=True, text=True,
+        env={**environment(), **variables, "SSL_CERT_FILE": str(certificate)}, check=False,
+    )  # fmt: skip
+
+    text = " ".join(one["text"] for one in json.loads(untrusted.out)["findings"])
+    assert untrusted.code == 69
+    assert "certificate" in text
+    assert "SSL_CERT_FILE" in text
+    assert "HTTPS_PROXY is set, but batchgen uses no proxy" in text
+    found = {one["check"]: one for one in json.loads(trusted.stdout)["findings"]}
+    assert found["API"]["level"] == "ok"
+    assert found["token"]["level"] == "fault"
+    assert trusted.returncode == 77
