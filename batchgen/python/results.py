@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from batchgen.system.run_directory import RunDirectory
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Job:
     """One job, as the ledger has it."""
 
@@ -59,7 +59,7 @@ class Job:
         )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Plan:
     """What a run would do, and what that is expected to cost."""
 
@@ -87,7 +87,7 @@ class Plan:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Summary:
     """How a run ended, and the state that it left the batch in."""
 

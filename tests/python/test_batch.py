@@ -453,3 +453,15 @@ def test_a_wrong_keyword_is_refused_with_what_is_near() -> None:
     assert "limit: " in text
     assert "quiet: is a switch: give True or False, not 'yes'" in text
     assert "model: takes a value (ID), not True" in text
+
+
+def test_values_are_plain_and_can_be_matched() -> None:
+    """In the order in which the page names their fields; they cannot be changed."""
+    job = Job("fox", "downloaded", (Path("/x/fox-1.png"),), ("https://x",), 0.03, None)
+
+    match job:
+        case Job(id, state, files, outputs, cost_usd, error):
+            assert (id, state, error, cost_usd) == ("fox", "downloaded", None, 0.03)
+            assert len(files) == len(outputs) == 1
+    with pytest.raises(AttributeError):
+        job.state = "failed"  # type: ignore[misc]
