@@ -31,9 +31,11 @@ def test_a_directory_in_place_of_a_manifest_is_answered_with_what_is_in_it(
 
 @pytest.mark.parametrize("name", [".", "..", "/"])
 def test_a_directory_without_a_name_is_answered_too(
-    capsys: pytest.CaptureFixture[str], name: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
     """It has no name from which that of the run directory could be made."""
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "a" / "b")  # whatever is beside the checkout
     assert main(["check", name]) == 66
     assert "is a directory" in capsys.readouterr().err
 

@@ -324,8 +324,13 @@ def test_a_signal_drains_a_run_that_blocks(
     tmp_path: Path, number: signal.Signals, expected: str
 ) -> None:
     """The program goes on after it, with what the summary says."""
-    script = "import sys\nfrom batchgen import Batch\ns = Batch(sys.argv[1], model=sys.argv[2])"
-    script += ".run(concurrency=3)\nprint(s.exit_code, s.reasons)"
+    script = (
+        "import signal, sys\nfrom batchgen import Batch\n"
+        # A program in the background of a shell has it ignored.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "s = Batch(sys.argv[1], model=sys.argv[2]).run(concurrency=3)\n"
+        "print(s.exit_code, s.reasons)"
+    )
     with live_sandbox(SLOW) as live:
         prompts(tmp_path / "m.csv", 30)
         process = subprocess.Popen(
