@@ -20,6 +20,8 @@ from tests.kit import crashing
 from tests.kit.ledger_view import LedgerView
 from tests.kit.live import Done, Live, accepted, batchgen, environment, live_sandbox, write_csv
 
+pytestmark = pytest.mark.slow
+
 QUICK = SandboxConfig(duration_min_s=0.02, duration_max_s=0.05)
 ROWS = 24
 

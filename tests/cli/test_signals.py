@@ -121,6 +121,7 @@ def _handles(pid: int, number: signal.Signals) -> bool:
     return bool(int(caught, 16) >> (number - 1) & 1)
 
 
+@pytest.mark.slow
 @every_signal
 @pytest.mark.parametrize(
     "name", ["results.csv", pytest.param("report.html", marks=pytest.mark.slow)]

@@ -248,6 +248,7 @@ def api(live: Live) -> dict[str, str]:
     return {"RUNCOMFY_TOKEN": live.token, "RUNCOMFY_MODEL_API_BASE": live.base_url}
 
 
+@pytest.mark.slow
 @each_fault("login_page")
 def test_jobs_in_flight_are_collected_from_the_last_copy(
     tmp_path: Path, web: Web, fault: Callable[[Web], None], code: int, text: str
@@ -275,6 +276,7 @@ def test_jobs_in_flight_are_collected_from_the_last_copy(
         assert "were collected" not in again.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command",
     [
@@ -408,6 +410,7 @@ def test_a_note_says_that_the_copy_is_used(tmp_path: Path, web: Web, command: st
     assert "the server answered 500; the copy that the last run kept is used" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", few([["run", "--job", "nowhere"], ["retry", "--all"]]))
 def test_whatever_was_asked_what_is_in_flight_is_collected(
     tmp_path: Path, web: Web, words: list[str]

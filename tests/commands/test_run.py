@@ -122,6 +122,7 @@ def test_a_wrong_manifest_stops_before_anything_is_sent(tmp_path: Path) -> None:
     assert manifest.exists()
 
 
+@pytest.mark.slow
 def test_killed_at_any_time_it_goes_on_and_pays_nothing_twice(tmp_path: Path) -> None:
     """SIGKILL again and again: never two jobs for a row; what is not done is held in doubt."""
     manifest = prompts(tmp_path / "night.csv", 60)

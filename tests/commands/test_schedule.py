@@ -53,6 +53,7 @@ def run_as_cron(line: str) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", [*ODD_NAMES, *(pytest.param(one, marks=pytest.mark.slow) for one in MORE_NAMES)]
 )

@@ -13,6 +13,7 @@ from tests.kit.live import accepted, batchgen, live_sandbox, prompts, start
 from tests.kit.waiting import wait_until
 
 
+@pytest.mark.slow
 def test_retry_runs_the_failed_jobs_once_more_and_only_those(tmp_path: Path) -> None:
     """One attempt is granted; the rest of the batch is left alone unless asked for."""
     manifest = prompts(tmp_path / "m.csv", 4)
@@ -48,6 +49,7 @@ def test_a_refused_row_is_retried_on_request(tmp_path: Path) -> None:
     assert retried.code == 0, retried.err
 
 
+@pytest.mark.slow
 def test_a_doubt_that_was_found_is_collected(tmp_path: Path) -> None:
     """With the request_id that the person saw, nothing is paid for again."""
     manifest = prompts(tmp_path / "m.csv", 2)
@@ -75,6 +77,7 @@ def test_a_doubt_that_was_found_is_collected(tmp_path: Path) -> None:
     assert set(paid.values()) == {1}
 
 
+@pytest.mark.slow
 def test_a_doubt_may_be_given_up_or_submitted_again(tmp_path: Path) -> None:
     """Given up counts as ended; submitted again is one more POST, by the person's word."""
     manifest = prompts(tmp_path / "m.csv", 3)
