@@ -141,14 +141,6 @@ def _earlier(oldest: str | None, moment: str | None) -> str | None:
     return moment if moment and (oldest is None or moment < oldest) else oldest
 
 
-def summarise(records: Iterable[JobRecord | None], *, invalid: int = 0) -> Summary:
-    """Return the summary of these records; None stands for a job without a record."""
-    summary = Summary(invalid=invalid)
-    for record in records:
-        summary.count(record)
-    return summary
-
-
 class LiveSummary:
     """Totals that follow a ledger: each line replaces the share of its job by the new one.
 

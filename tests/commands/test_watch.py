@@ -28,7 +28,7 @@ from batchgen.commands.status import StatusWatcher
 from batchgen.core.events import JobError, OutputFile
 from batchgen.core.ledger_codec import encode, encode_header
 from batchgen.core.lifecycle import JobRecord, JobState
-from batchgen.core.summary import LiveSummary, Summary, summarise
+from batchgen.core.summary import LiveSummary, Summary
 from batchgen.ledger.record_index import RecordIndex
 from batchgen.manifest.row_options import RowOptions
 from batchgen.reports.watch_view import PlainLines, WatchFrame
@@ -44,6 +44,7 @@ from tests.kit.live import (
     prompts,
     start,
 )
+from tests.kit.totals import summarise
 from tests.kit.waiting import wait_until
 
 TS = "2026-11-22T02:00:01.123Z"

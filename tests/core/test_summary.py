@@ -10,8 +10,9 @@ from batchgen.core.events import JobError, OutputFile
 from batchgen.core.exit_codes import exit_code
 from batchgen.core.lifecycle import JobRecord, JobState, adopted
 from batchgen.core.plan import Plan, Policy, disposition
-from batchgen.core.summary import LiveSummary, summarise
+from batchgen.core.summary import LiveSummary
 from batchgen.core.time_left import time_left_s
+from tests.kit.totals import summarise
 
 TS = "2026-11-22T02:00:01.123Z"
 
