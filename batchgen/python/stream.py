@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Self
 
 from batchgen.python.background_run import BackgroundRun
@@ -66,6 +66,23 @@ class Inbox:
         self._news.clear()
 
 
+_GUARDS: set[AsyncGenerator[None, None]] = set()
+"""One for each run that has not ended: the loop itself remembers generators only weakly."""
+
+
+async def _guard(run: BackgroundRun[Summary]) -> AsyncGenerator[None, None]:
+    """Wait until the run has drained when the loop that reads it shuts down.
+
+    `asyncio.run` closes every asynchronous generator that was begun, and waits for that; a task it
+    may cancel before that has taken its first step.
+    """
+    try:
+        yield
+    finally:
+        run.stop()
+        await run.drained()
+
+
 class JobStream:
     """Yields each job of a run as it ends (`async for`).
 
@@ -78,6 +95,7 @@ class JobStream:
         self._begin = begin
         self._inbox = Inbox()
         self._run: BackgroundRun[Summary] | None = None
+        self._guard: AsyncGenerator[None, None] | None = None
 
     def __aiter__(self) -> Self:
         return self
@@ -85,13 +103,14 @@ class JobStream:
     async def __anext__(self) -> Job:
         """Return the next job that has ended. Raises `BatchgenError` if the run cannot begin."""
         self._inbox.read_here()
-        run = self._begun()
+        run = self._run or await self._begun()
         try:
             while True:
                 has_ended = run.has_ended  # asked first: what it handed over before is in the inbox
                 if (job := self._inbox.take()) is not None:
                     return job
                 if has_ended:
+                    await self._end()
                     run.outcome()  # an error is raised here
                     raise StopAsyncIteration
                 await self._inbox.wait()
@@ -105,6 +124,7 @@ class JobStream:
         if self._run is not None:
             self._run.stop()
             await self._run.drained()
+            await self._end()
 
     def __del__(self) -> None:
         """Drain the run if the loop over it was left early; the run's thread goes on until then."""
@@ -112,9 +132,16 @@ class JobStream:
         if run is not None:
             run.stop()
 
-    def _begun(self) -> BackgroundRun[Summary]:
-        if self._run is None:
-            self._run = self._begin(self._inbox)
-            self._inbox.on_reader_gone = self._run.stop
-            self._run.when_ended(self._inbox.wake)
-        return self._run
+    async def _begun(self) -> BackgroundRun[Summary]:
+        run = self._run = self._begin(self._inbox)
+        self._inbox.on_reader_gone = run.stop
+        guard = self._guard = _guard(run)
+        _GUARDS.add(guard)
+        await anext(guard)
+        run.when_ended(lambda: _GUARDS.discard(guard))
+        run.when_ended(self._inbox.wake)
+        return run
+
+    async def _end(self) -> None:
+        if self._guard is not None:
+            await self._guard.aclose()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 import os
@@ -224,6 +225,29 @@ async def test_cancelling_the_task_drains_and_the_task_ends_after_that(tmp_path:
     assert set(asked.values()) == {1}
 
 
+def test_a_stream_leaves_nothing_on_its_loop(tmp_path: Path) -> None:
+    """Neither one that was read to its end, nor one that was left, closed or never begun."""
+
+    async def main(live: Live) -> None:
+        one = batch(prompts(tmp_path / "m.csv", 3), live)
+        assert len([job async for job in one.stream()]) == 3
+        assert [job async for job in one.stream()] == []
+        one.stream()
+        async with aclosing(one.stream()) as stream:
+            with pytest.raises(StopAsyncIteration):
+                await anext(stream)
+        prompts(tmp_path / "m.csv", 9)
+        async for _ in one.stream(concurrency=1):
+            break
+        await asyncio.to_thread(lambda: one.summary)
+        gc.collect()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        await asyncio.wait_for(asyncio.gather(*others), 10)
+
+    with live_sandbox() as live:
+        asyncio.run(main(live), debug=True)
+
+
 async def test_a_task_that_fails_leaves_its_stream(tmp_path: Path) -> None:
     """Also if somebody keeps its exception, and so the variable with the stream, alive."""
     with live_sandbox() as live:
@@ -268,7 +292,7 @@ async def test_closing_a_stream_waits_for_the_drain(tmp_path: Path) -> None:
 
 
 SCRIPT = """
-import asyncio, sys
+import asyncio, pathlib, sys
 from batchgen import Batch
 
 batch = Batch(sys.argv[1], model=sys.argv[2])
@@ -294,7 +318,11 @@ async def read():
     async for job in batch.stream(concurrency=3):
         pass
 
-asyncio.run(main())
+try:
+    asyncio.run(main())
+finally:
+    ledger = pathlib.Path(sys.argv[1]).with_suffix(".run") / "ledger.jsonl"
+    pathlib.Path(sys.argv[1]).with_suffix(".then").write_bytes(ledger.read_bytes())
 """
 
 
@@ -310,6 +338,8 @@ def test_a_program_that_ends_in_the_middle_drains_first(tmp_path: Path, how: str
         left = states(tmp_path / "m.run")
         asked = accepted(live)
 
+    # Nothing was written any more after `asyncio.run` had returned: it waits for the drain.
+    assert (tmp_path / "m.then").read_bytes() == (tmp_path / "m.run/ledger.jsonl").read_bytes()
     assert (done.returncode, done.stdout, done.stderr) == (3 if how == "raise" else 0, "", "")
     assert "submitting" not in left.values()
     assert 1 <= len(asked) < 60
