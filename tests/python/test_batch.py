@@ -329,7 +329,9 @@ finally:
 @pytest.mark.parametrize("how", ["break", "raise", "cancelled by asyncio.run", "held"])
 def test_a_program_that_ends_in_the_middle_drains_first(tmp_path: Path, how: str) -> None:
     """However it ends, no submission is left without an answer, and no more are made."""
-    with live_sandbox() as live:
+    # Some answers are on their way for longer than it takes to leave.
+    slow = SandboxConfig(duration_min_s=0.05, duration_max_s=0.1, faults=("submit:slow:every=2",))
+    with live_sandbox(slow) as live:
         prompts(tmp_path / "m.csv", 60)
         words = [sys.executable, "-c", SCRIPT, str(tmp_path / "m.csv"), MODEL, how]
         done = subprocess.run(
