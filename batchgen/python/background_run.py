@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import os
 import signal
 import threading
 from collections.abc import Callable, Coroutine, Iterator
@@ -55,19 +56,20 @@ class BackgroundRun(Generic[T]):
     def result(self) -> T:
         """Wait for the end, and return the result or raise the error.
 
-        Ctrl-C drains the run and waits for that; a second one does not wait. What a signal handler
-        of the caller raises is raised once the run has drained.
+        What interrupts the waiting (Ctrl-C, an exception of a signal handler) drains the run, and
+        goes on once that is done; a second Ctrl-C does not wait. So does SIGTERM or SIGHUP, if it
+        would have ended the program: it ends it after the drain.
         """
-        with self._default_signals_stop():
+        with self._default_signals_stop() as arrived:
             try:
                 wait((self._ended,))
-            except KeyboardInterrupt:
-                self.stop()
-                wait((self._ended,))
-            except BaseException:
-                self.stop(signal.SIGTERM)
+            except BaseException as interruption:
+                is_ctrl_c = isinstance(interruption, KeyboardInterrupt)
+                self.stop(signal.SIGINT if is_ctrl_c else signal.SIGTERM)
                 wait((self._ended,))
                 raise
+        if arrived:
+            os.kill(os.getpid(), arrived[0])
         return self.outcome()
 
     def outcome(self) -> T:
@@ -89,25 +91,31 @@ class BackgroundRun(Generic[T]):
         self._ended.add_done_callback(lambda _: tell())
 
     @contextmanager
-    def _default_signals_stop(self) -> Iterator[None]:
-        """Let SIGTERM and SIGHUP drain the run if the program leaves them as they are."""
-        before: dict[signal.Signals, Any] = {}
+    def _default_signals_stop(self) -> Iterator[list[signal.Signals]]:
+        """Let SIGTERM and SIGHUP drain the run if the program leaves them as they are.
+
+        Gives a list that has the signal once one has arrived; the next one ends the program.
+        """
+        arrived: list[signal.Signals] = []
+        is_main = threading.current_thread() is threading.main_thread()
+        numbers = (signal.SIGTERM, signal.SIGHUP) if is_main else ()
+        taken = [one for one in numbers if signal.getsignal(one) is signal.SIG_DFL]
+
+        def leave_alone() -> None:
+            for number in taken:
+                signal.signal(number, signal.SIG_DFL)
 
         def handler(number: int, _: FrameType | None) -> None:
-            if signal.Signals(number) not in before:
-                return
-            self.stop(signal.Signals(number))
-            signal.signal(number, before.pop(signal.Signals(number)))  # the second one ends it
+            arrived.append(signal.Signals(number))
+            self.stop(arrived[0])
+            leave_alone()
 
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGTERM, signal.SIGHUP):
-                if signal.getsignal(number) is signal.SIG_DFL:
-                    before[number] = signal.signal(number, handler)
+        for number in taken:
+            signal.signal(number, handler)
         try:
-            yield
+            yield arrived
         finally:
-            for number, previous in before.items():
-                signal.signal(number, previous)
+            leave_alone()
 
 
 def _run(

@@ -90,7 +90,8 @@ class Batch:
         """Submit, poll and download until the run ends; blocks, also within a running loop.
 
         Raises only for what keeps the run from beginning: `ManifestError` (with `problems`),
-        `TokenMissing`, `LockHeld`, ... How it ended is in the summary.
+        `TokenMissing`, `LockHeld`, ... How it ended is in the summary. Ctrl-C drains the run before
+        it is a `KeyboardInterrupt`.
         """
         return self._begin(self._given(keywords)).result()
 

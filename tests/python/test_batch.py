@@ -349,21 +349,29 @@ def test_a_program_that_ends_in_the_middle_drains_first(tmp_path: Path, how: str
 
 
 @pytest.mark.parametrize(
-    ("number", "expected"),
-    [(signal.SIGINT, "130 ('interrupted',)"), (signal.SIGTERM, "143 ('terminated',)")],
+    ("number", "code", "printed"),
+    [
+        (signal.SIGINT, 0, "interrupted: 130 ('interrupted',)"),
+        (signal.SIGTERM, -signal.SIGTERM, ""),
+        (signal.SIGHUP, -signal.SIGHUP, ""),
+    ],
 )
-def test_a_signal_drains_a_run_that_blocks(
-    tmp_path: Path, number: signal.Signals, expected: str
+def test_a_signal_drains_a_run_that_blocks_and_then_does_what_it_always_does(
+    tmp_path: Path, number: signal.Signals, code: int, printed: str
 ) -> None:
-    """The program goes on after it, with what the summary says."""
+    """Ctrl-C interrupts, so that no next batch begins; the others end the program."""
     script = (
         "import signal, sys\nfrom batchgen import Batch\n"
-        # A program in the background of a shell has it ignored.
+        # A program in the background of a shell may have them ignored.
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "s = Batch(sys.argv[1], model=sys.argv[2]).run(concurrency=3)\n"
-        "print(s.exit_code, s.reasons)"
+        "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"
+        "batch = Batch(sys.argv[1], model=sys.argv[2])\n"
+        "try:\n    print(batch.run(concurrency=3))\n"
+        "except KeyboardInterrupt:\n"
+        "    print('interrupted:', batch.summary.exit_code, batch.summary.reasons)\n"
     )
-    with live_sandbox(SLOW) as live:
+    slow = SandboxConfig(duration_min_s=1.0, duration_max_s=2.0, faults=("submit:slow:every=2",))
+    with live_sandbox(slow) as live:
         prompts(tmp_path / "m.csv", 30)
         process = subprocess.Popen(
             [sys.executable, "-c", script, str(tmp_path / "m.csv"), MODEL], env=environment(live),
@@ -373,9 +381,12 @@ def test_a_signal_drains_a_run_that_blocks(
         process.send_signal(number)
         out, err = process.communicate(timeout=20)
         left = states(tmp_path / "m.run")
+        asked = accepted(live)
 
-    assert (out.strip(), err, process.returncode) == (expected, "", 0)
+    assert (out.strip(), err, process.returncode) == (printed, "", code)
     assert "submitting" not in left.values()
+    assert set(asked) == {f"prompt number {int(job[1:])}" for job in left}
+    assert len(asked) < 30
 
 
 async def test_a_run_blocks_also_within_a_running_loop(tmp_path: Path, sandbox: Live) -> None:
