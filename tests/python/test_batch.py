@@ -351,7 +351,7 @@ def test_a_program_that_ends_in_the_middle_drains_first(tmp_path: Path, how: str
 @pytest.mark.parametrize(
     ("number", "code", "printed"),
     [
-        (signal.SIGINT, 0, "interrupted: 130 ('interrupted',)"),
+        (signal.SIGINT, 0, "drained: True\n130 ('interrupted',)"),
         (signal.SIGTERM, -signal.SIGTERM, ""),
         (signal.SIGHUP, -signal.SIGHUP, ""),
     ],
@@ -368,7 +368,8 @@ def test_a_signal_drains_a_run_that_blocks_and_then_does_what_it_always_does(
         "batch = Batch(sys.argv[1], model=sys.argv[2])\n"
         "try:\n    print(batch.run(concurrency=3))\n"
         "except KeyboardInterrupt:\n"
-        "    print('interrupted:', batch.summary.exit_code, batch.summary.reasons)\n"
+        "    print('drained:', batch._last_run.has_ended)\n"
+        "    print(batch.summary.exit_code, batch.summary.reasons)\n"
     )
     slow = SandboxConfig(duration_min_s=1.0, duration_max_s=2.0, faults=("submit:slow:every=2",))
     with live_sandbox(slow) as live:
