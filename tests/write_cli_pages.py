@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from batchgen.cli.parser import build_parser
+from batchgen.cli.shared_flags import WHICH_BATCH
 from batchgen.commands.help import topics
 from tests.conftest import REPO
 
@@ -25,7 +26,6 @@ _INTRODUCTION = """\
 `batchgen COMMAND -h` prints the same. Any command takes `-v` (and `-vv`: with the traceback of an
 internal error). Exit codes: `batchgen help exit-codes`.
 """
-_SHARED = "which batch, as for run"
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def cli_page() -> str:
         if page.examples:
             parts.append("\n".join(f"    {line}" for line in page.examples))
         for title, actions in page.groups:
-            if title == _SHARED:
+            if title == WHICH_BATCH:
                 parts.append("And the flags that say which batch is meant: see `run`, *jobs* and"
                              " *run directory and API*.")  # fmt: skip
                 continue
@@ -123,7 +123,7 @@ def manual() -> str:
     for page in command_pages():
         parts += [f".SS {_roff(page.name)}", _roff(page.text)]
         for title, actions in page.groups:
-            if title == _SHARED:
+            if title == WHICH_BATCH:
                 parts += [".PP", "And the flags of run that say which batch is meant."]
                 continue
             if title:

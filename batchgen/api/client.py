@@ -13,7 +13,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from typing import Self, TypeVar
 from urllib.parse import quote, urlencode
 
@@ -47,6 +46,7 @@ from batchgen.core.events import ErrorKind, JobError
 from batchgen.core.json_reader import BadJSON, JSONValue, decode_json
 from batchgen.core.model_entry import ModelEntry, ModelPage, read_entry, read_page
 from batchgen.core.secret import Secret
+from batchgen.core.throttle import read_http_date_s
 from batchgen.net.http_get import CONNECT_TIMEOUT_S, retry_after_s
 from batchgen.ports import Clock
 
@@ -77,7 +77,7 @@ _TIMEOUTS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probe:
-    """What one free call tells about the way to an API."""
+    """The result of one free call: whether the API answers, accepts the token, and its time."""
 
     why: str = ""
     """Why there was no answer; empty if there was one."""
@@ -168,14 +168,14 @@ class ModelAPI:
         return read_token_check(await self._call("GET", f"/models/{model}"))
 
     async def probe(self, model: str) -> Probe:
-        """Make the same call, and return what it tells about the way to the API."""
+        """Make the same call, and return everything that its answer tells."""
         headers: dict[str, str] = {}
-        reply = await self._call("GET", f"/models/{model}", headers=headers)
+        reply = await self._fetch("GET", f"{self._base.url}/models/{model}", received=headers)
         if isinstance(reply, NoReply):
             return Probe(why=reply.message)
         return Probe(
             http_status=reply.http_status, accepts_token=read_token_check(reply),
-            now_s=_moment_s(headers.get("Date", "")),
+            now_s=read_http_date_s(headers.get("Date", "")),
         )  # fmt: skip
 
     async def models(self, query: Mapping[str, str | int]) -> ModelPage | Reply | NoReply:
@@ -183,15 +183,8 @@ class ModelAPI:
         reply = await self._call("GET", f"/models?{urlencode(query)}")
         return self._guarded(lambda: _read_payload(read_page, reply) or reply, lambda _: reply)
 
-    async def _call(
-        self,
-        method: str,
-        path: str,
-        *,
-        body: bytes | None = None,
-        headers: dict[str, str] | None = None,
-    ) -> Reply | NoReply:
-        return await self._fetch(method, self._base.url + path, body=body, received=headers)
+    async def _call(self, method: str, path: str, *, body: bytes | None = None) -> Reply | NoReply:
+        return await self._fetch(method, self._base.url + path, body=body)
 
     async def _fetch(
         self,
@@ -261,14 +254,6 @@ def _unread(why: str) -> JobError:
 
 def _read_payload(read: Callable[[object], T | None], reply: Reply | NoReply) -> T | None:
     return read(reply.payload) if isinstance(reply, Reply) else None
-
-
-def _moment_s(date: str) -> float | None:
-    """Return the moment of a `Date` header; None if it is not one."""
-    try:
-        return parsedate_to_datetime(date).timestamp()
-    except (ValueError, OverflowError):
-        return None
 
 
 def _request_path(request_id: str) -> str:

@@ -255,7 +255,7 @@ def _shown(text: str) -> str:
 
 
 class ShownProgress(Protocol):
-    """What shows the progress of a run: a bar, lines, a log, or a program that reads jobs."""
+    """A display of the progress of a run: a bar, lines, a log, or a program that reads jobs."""
 
     def on_event(self, job: str, event: Event, record: JobRecord) -> None:
         """Take an event."""

@@ -41,9 +41,9 @@ class RunCommand:
     request: RunRequest
     context: CommandContext
     ends: list[RunEnd] = field(init=False, default_factory=list)
-    """How its runs ended, one for each run directory."""
+    """The ends of its runs, one for each run directory."""
     plans: list[Plan] = field(init=False, default_factory=list)
-    """What a dry run would do, one for each run directory."""
+    """The plans of a dry run, one for each run directory."""
     reasons: tuple[str, ...] = field(init=False, default=())
     """Why nothing was done at all; empty if something was."""
 

@@ -23,7 +23,7 @@ from batchgen.core.shards import Shard, parse_shard
 from batchgen.core.units import is_text
 from batchgen.manifest.row_options import RowOptions
 from batchgen.manifest.select_expression import parse_selection
-from batchgen.system.files import replace_file
+from batchgen.system.files import NOT_THERE, replace_file
 from batchgen.system.run_directory import RunDirectory
 
 _FLAGS = {
@@ -212,7 +212,7 @@ def first_jobs(directory: RunDirectory) -> Iterator[str]:
 
     Raises `LocalIOError`, and `ManifestError` for a line that is not an id.
     """
-    with suppress(FileNotFoundError), directory.jobs_file.open("rb") as file:
+    with suppress(*NOT_THERE), directory.jobs_file.open("rb") as file:
         for number, line in enumerate(file, 1):
             try:
                 job = decode_json(line, type=str)
@@ -235,7 +235,7 @@ def _read(directory: RunDirectory) -> _RunFile:
     path = directory.run_file
     try:
         stored: _RunFile = decode_json(_without_old_mark(path.read_bytes()), type=_RunFile)
-    except (FileNotFoundError, NotADirectoryError):
+    except NOT_THERE:
         return _RunFile()
     except (OSError, BadJSON) as error:
         what = f"cannot be read ({error}); repair it, or remove it and give its flags again"

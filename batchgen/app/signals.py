@@ -80,8 +80,8 @@ class ProcessSignals:
     ) -> Iterator[None]:
         """Call `handle` in the main thread between two steps of the program, also in long work.
 
-        Outside of the main thread nothing is installed: there is no way to, and whoever runs a
-        command there decides when it ends.
+        Outside of the main thread nothing is installed, because Python allows that nowhere else. A
+        program that runs a command there decides when it ends.
         """
 
         def handler(number: int, _: FrameType | None) -> None:

@@ -230,7 +230,7 @@ MODEL = "bytedance/dreamina-4-0/text-to-image"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandHelp:
-    """What `-h` says about a command, and its flags."""
+    """A command as `-h` describes it: its sentence, its flags and examples."""
 
     text: str
     add_flags: Callable[[Parser], None]

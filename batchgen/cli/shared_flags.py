@@ -16,6 +16,9 @@ from batchgen.core.units import parse_duration_s
 
 T = TypeVar("T")
 
+WHICH_BATCH = "which batch, as for run"
+"""The title of the flags that any command shares with `run`."""
+
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
 """An address in a message: its query may be a key, and so may its user."""
 
@@ -104,7 +107,7 @@ def add_batch_flags(parser: Parser, *, optional: bool = False, sandbox: bool = T
     MANIFEST is `optional` if --run-dir alone is enough.
     """
     _add_manifest(parser, optional=optional)
-    which = parser.add_argument_group("which batch, as for run")
+    which = parser.add_argument_group(WHICH_BATCH)
     for row in BATCH_SETTINGS:
         add_setting(which, row)
     if sandbox:

@@ -31,7 +31,7 @@ def handle(args: argparse.Namespace, context: CommandContext) -> int:
     except UsageError:
         known = (*found, *_commands(parser))
         hint = did_you_mean(name, known) or "; batchgen help lists all"
-        raise UsageError(f"there is no topic or command {name!r}{hint}") from None
+        raise UsageError(f"{name!r} is not a topic or a command{hint}") from None
     return 0
 
 

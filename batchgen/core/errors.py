@@ -99,7 +99,7 @@ class Problem:
 
     @property
     def message(self) -> str:
-        """What is wrong, and what would be right."""
+        """The mistake, and what would be right."""
         return self.what
 
     def __str__(self) -> str:

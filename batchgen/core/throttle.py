@@ -84,12 +84,17 @@ def read_retry_after(value: str | None, *, now_s: float) -> float | None:
         return None
     if value.strip().isdecimal():
         return min(float(value), MAX_RETRY_AFTER_S)
+    moment_s = read_http_date_s(value)
+    return 0.0 if moment_s is None else min(max(0.0, moment_s - now_s), MAX_RETRY_AFTER_S)
+
+
+def read_http_date_s(value: str) -> float | None:
+    """Return the moment of an HTTP date, in seconds since 1970; None if it is not a valid one."""
     try:
         moment = parsedate_to_datetime(value)
-    except ValueError:
-        return 0.0
-    wait_s = moment.replace(tzinfo=moment.tzinfo or UTC).timestamp() - now_s
-    return min(max(0.0, wait_s), MAX_RETRY_AFTER_S)
+        return moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()
+    except (ValueError, OverflowError):
+        return None
 
 
 ROUND = 16

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from batchgen.app.command_context import CommandContext
 
 MODEL = "bytedance/dreamina-4-0/text-to-image"
-"""The model that is asked for if there is no manifest."""
+"""Its catalogue entry is asked for if there is no manifest."""
 ANSWER_S = 15.0
 WRONG_CLOCK_S = 120.0
 _NO_TOKEN = Secret("there-is-no-token")

@@ -34,9 +34,8 @@ def check_disk(check: str, path: Path, clock: Clock) -> Iterator[Finding]:
     The directory need not exist. What is written to try it has no name and is gone at once.
     """
     place = nearest(path)
-    in_the_way = next((one for one in (path, *path.parents) if one.exists()), place)
-    if not in_the_way.is_dir():
-        error = LocalIOError(f"{in_the_way} is not a directory, so {path} cannot be made")
+    if not place.is_dir():
+        error = LocalIOError(f"{place} is not a directory, so {path} cannot be made")
         yield from faults(check, error, f"remove or rename it, or {_ELSEWHERE}")
         return
     yield from _mount(check, place, path)
@@ -72,9 +71,9 @@ def check_disk(check: str, path: Path, clock: Clock) -> Iterator[Finding]:
 
 
 def nearest(path: Path) -> Path:
-    """Return the path itself, or the nearest directory above it that exists."""
+    """Return the path itself, or the nearest one above it that exists."""
     path = path.absolute()
-    return next((one for one in (path, *path.parents) if one.is_dir()), Path("/"))
+    return next((one for one in (path, *path.parents) if one.exists()), Path("/"))
 
 
 def _free_bytes(place: Path) -> int:

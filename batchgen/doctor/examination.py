@@ -83,7 +83,7 @@ def _cache(context: CommandContext) -> Iterator[Finding]:
     if directory is None:
         return  # the missing HOME is a finding already
     place = nearest(directory)
-    if not os.access(place, os.W_OK):
+    if not (place.is_dir() and os.access(place, os.W_OK)):
         yield warning(
             "schema cache", f"{place} cannot be written, so the catalogue is asked each time",
             "correct its owner and permissions, or set XDG_CACHE_HOME",

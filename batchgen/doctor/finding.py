@@ -1,4 +1,4 @@
-"""What an examination finds: a fact about this machine or batch, and what to do about it."""
+"""Findings: facts about this machine or batch, each with what to do about it."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class Finding:
     """One fact that was found."""
 
     check: str
-    """What was looked at, in one or two words."""
+    """The thing that was looked at, in one or two words."""
     level: Level
     text: str
     advice: str = ""
-    """What to do; empty if nothing is to be done, or if the text says it."""
+    """The thing to do; empty if there is none, or if the text says it."""
     exit_code: int = 0
     """Of a fault: the code that a run would end with."""
     reason: str = ""

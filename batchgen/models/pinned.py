@@ -14,7 +14,7 @@ from batchgen.core.errors import LocalIOError, ManifestError, Problem
 from batchgen.core.json_reader import BadJSON, decode_json
 from batchgen.core.model_entry import ModelEntry, file_stem, read_entry
 from batchgen.core.schema.inputs import Schema
-from batchgen.system.files import replacing
+from batchgen.system.files import NOT_THERE, replacing
 from batchgen.system.run_directory import RunDirectory
 
 PINNED = "the run directory, where the first run kept it (schemas/)"
@@ -34,7 +34,7 @@ class PinnedSchemas:
         path = self._path(model_id)
         try:
             entry = read_entry(decode_json(path.read_bytes()))
-        except (FileNotFoundError, NotADirectoryError):
+        except NOT_THERE:
             return None
         except (OSError, BadJSON) as error:
             raise _unreadable(path, str(error)) from None

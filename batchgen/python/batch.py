@@ -54,7 +54,7 @@ class Batch:
 
         `environment` is used in place of `os.environ`: the token, the address of the API and the
         places of cache and state are taken from it. Raises `UsageError` for a keyword that does not
-        exist or whose value is wrong, and `ManifestNotFound` for an `env_file` that cannot be read.
+        exist or whose value is wrong.
         """
         self._manifest = os.fspath(manifest)
         self._environment = os.environ if environment is None else environment
@@ -67,9 +67,9 @@ class Batch:
         return f"Batch({name!r})"
 
     def check(self) -> tuple[Problem, ...]:
-        """Check every row, and return everything that is wrong. No network, nothing is written.
+        """Check every row, and return everything that is wrong. Nothing is written.
 
-        Raises `ManifestNotFound` if there is no manifest to check.
+        No network, except for a manifest at an address. Raises `ManifestNotFound`.
         """
         with _defects_named():
             return self._check()
@@ -80,10 +80,11 @@ class Batch:
         Raises as `run`.
         """
         given = self._given({**keywords, "dry_run": True, "json": True})
-        command = self._command(given, self._context(given, SilentConsole()))
+        signals = RequestedSignals()
+        command = self._command(given, self._context(given, SilentConsole(), signals))
         self._drain()
         with _defects_named():
-            BackgroundRun(command.execute, RequestedSignals()).result()
+            BackgroundRun(command.execute, signals).result()
         return Plan.of(command.plans)
 
     def run(self, **keywords: Unpack[Keywords]) -> Summary:
@@ -120,12 +121,13 @@ class Batch:
 
     @property
     def summary(self) -> Summary | None:
-        """How the last `run` or `stream` of this object ended; None before, and after an error.
+        """How the last `run` or `stream` of this object ended.
 
-        Waits until a stream that was left early has drained.
+        None before that, and if it raised an error. Waits until a stream that was left early has
+        drained.
         """
         self._drain()
-        if self._last_run is None:
+        if self._last_run is None or not self._last_run.has_ended:
             return None
         try:
             return self._last_run.outcome()

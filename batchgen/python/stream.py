@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from typing import Self
@@ -16,8 +15,7 @@ class Inbox:
     """Jobs on their way from the run's thread to the loop that reads them."""
 
     def __init__(self) -> None:
-        self._jobs: deque[Job] = deque()
-        self._lock = threading.Lock()
+        self._jobs: deque[Job] = deque()  # safe for one thread that adds and one that takes
         self._loop: asyncio.AbstractEventLoop | None = None
         self._news = asyncio.Event()
         self._reader: asyncio.Task[object] | None = None
@@ -26,8 +24,7 @@ class Inbox:
 
     def put(self, job: Job) -> None:
         """Add a job; called from the run's thread."""
-        with self._lock:
-            self._jobs.append(job)
+        self._jobs.append(job)
         self.wake()
 
     def wake(self) -> None:
@@ -40,8 +37,7 @@ class Inbox:
 
     def take(self) -> Job | None:
         """Return the next job; None if there is none yet."""
-        with self._lock:
-            return self._jobs.popleft() if self._jobs else None
+        return self._jobs.popleft() if self._jobs else None
 
     def read_here(self) -> None:
         """Let jobs be read on the running loop, in the present task."""

@@ -22,6 +22,10 @@ from typing import IO
 from batchgen.core.errors import LocalIOError
 from batchgen.system.crash_points import CrashPoint, reached
 
+NOT_THERE = (FileNotFoundError, NotADirectoryError)
+"""Errors of opening a file that does not exist, also because a file stands in place of its
+directory; who writes there will say so."""
+
 _NO_LINKS = frozenset(
     {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL}
 )

@@ -29,6 +29,7 @@ from batchgen import (
     TokenMissing,
     UsageError,
 )
+from batchgen.app import batch_run
 from batchgen.sandbox import SandboxConfig
 from tests.kit import MODEL
 from tests.kit.live import Live, accepted, environment, live_sandbox, prompts, write_csv
@@ -430,6 +431,32 @@ def test_messages_go_to_the_logger(
 
     assert "1 job: 1 new" in caplog.text
     assert sandbox.token not in caplog.text
+
+
+def test_a_plan_asks_the_catalogue_only(
+    tmp_path: Path, sandbox: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the balance, which the command line shows beside a plan, nor anything else."""
+    asked: list[object] = []
+    monkeypatch.setattr(batch_run, "balance_sentence", lambda *given: asked.append(given) or "")
+
+    batch(prompts(tmp_path / "m.csv", 2), sandbox).plan()
+
+    assert asked == []
+    assert set(sandbox.audit.calls) <= {"catalogue"}
+
+
+def test_there_is_no_summary_while_a_run_is_active(tmp_path: Path) -> None:
+    """It is not waited for; afterwards there is one."""
+
+    async def main(live: Live) -> None:
+        one = batch(prompts(tmp_path / "m.csv", 3), live)
+        found = [one.summary async for _ in one.stream(concurrency=1)]
+        assert found[0] is None
+        assert one.summary is not None
+
+    with live_sandbox() as live:
+        asyncio.run(main(live))
 
 
 def test_a_sandbox_run_needs_no_token(tmp_path: Path) -> None:
