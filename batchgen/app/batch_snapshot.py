@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ from batchgen.app.batch_ref import BatchRef
 from batchgen.app.command_context import CommandContext
 from batchgen.app.known_ledgers import KnownLedgers
 from batchgen.app.loading import LoadedBatch, load, read_records, records_of
-from batchgen.app.open_batch import locate, open_newest
+from batchgen.app.open_batch import OpenBatch, locate, open_newest
 from batchgen.app.result_files import (
     last_news,
     write_result_files,
@@ -116,8 +116,19 @@ class BatchSnapshot:
         return write_standalone(self.directory, self.rows(), path)
 
 
-def read_snapshot(ref: BatchRef, context: CommandContext) -> BatchSnapshot:
+def read_rows(batch: OpenBatch) -> LoadedBatch:
+    """Read every row of a manifest. Raises as `load`."""
+    return load(batch.manifest, spool_dir=batch.directory.path)
+
+
+def read_snapshot(
+    ref: BatchRef,
+    context: CommandContext,
+    rows_of: Callable[[OpenBatch], LoadedBatch] = read_rows,
+) -> BatchSnapshot:
     """Read the batch, or its ledger alone if the manifest cannot be read.
+
+    `rows_of` gives the rows of an open manifest; they are closed if reading the ledger fails.
 
     If there is no ledger either, an error of reading the manifest is raised.
     """
@@ -126,7 +137,7 @@ def read_snapshot(ref: BatchRef, context: CommandContext) -> BatchSnapshot:
         if not batch.directory.has_ledger:
             known = KnownLedgers.of(context.state_dir, ref)
             known.require_present(locate(ref))
-        loaded = load(batch.manifest, spool_dir=batch.directory.path)
+        loaded = rows_of(batch)
     except BatchgenError as error:
         return _without_manifest(ref, error)
     with ExitStack() as on_error:

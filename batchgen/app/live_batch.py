@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from batchgen.app.ledger_timeline import LedgerTimeline
+from batchgen.app.live_view import sign_of
 from batchgen.app.result_files import page_about
 from batchgen.core.errors import BatchgenError
 from batchgen.core.reviews import Verdict, VerdictWord
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 LOOK_S = 0.5
 """The pause between two looks at the files."""
-PAUSE_PER_READ = 2
+PAUSE_PER_READ = 0.5
 """After reading, the pause is at least this many times as long as reading took."""
 MAX_NOTE_CHARACTERS = 10_000
 
@@ -159,12 +160,4 @@ class LiveBatch:
             directory.history,
             self._manifest,
         )
-        return tuple(_sign(Path(path)) for path in paths)
-
-
-def _sign(path: Path) -> tuple[int, int, int] | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_ino, found.st_size, found.st_mtime_ns
+        return tuple(sign_of(path) for path in paths)

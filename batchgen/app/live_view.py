@@ -1,4 +1,4 @@
-"""One reading of a batch for `serve`: its cards, the jobs that verdicts may be about, its files."""
+"""Readings of a batch for `serve`: its cards, the jobs that verdicts may be about, its files."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
 from batchgen.app.batch_ref import BatchRef
-from batchgen.app.batch_snapshot import BatchSnapshot, read_snapshot
+from batchgen.app.batch_snapshot import BatchSnapshot, read_rows, read_snapshot
 from batchgen.app.command_context import CommandContext
 from batchgen.app.result_files import encoded_card, last_news
 from batchgen.core.events import OutputFile
@@ -25,6 +26,13 @@ from batchgen.reports.results_xlsx import PICTURE_PX
 from batchgen.reports.thumbnails import Thumbnails
 from batchgen.system.files import is_directly_in
 from batchgen.system.run_directory import RunDirectory
+
+if TYPE_CHECKING:
+    from batchgen.app.loading import LoadedBatch
+    from batchgen.app.open_batch import OpenBatch
+
+MAX_AGE_S = 60.0
+"""For how long the rows of one reading may be used."""
 
 
 @dataclass(slots=True)
@@ -60,18 +68,72 @@ class View:
         return path if self.may_show(path) else None
 
 
-def read_view(ref: BatchRef, context: CommandContext) -> View:
-    """Read a batch. Raises what reading it raises."""
-    with read_snapshot(ref, context) as snapshot:
-        roots = (snapshot.directory.path, *_output_dir(snapshot))
-        view = View(snapshot.directory, roots=roots, news=last_news(snapshot.directory))
-        reader = _Reader(view)
-        for row in snapshot.rows():
-            reader.take(row)
+class ViewReader:
+    """Reads a batch again and again, and keeps the rows of its manifest from one to the next.
+
+    Reading the rows is half of the work, and they seldom change while a run goes on. They are read
+    again if the manifest, the options of the run or its schemas have changed, and after `MAX_AGE_S`
+    in any case, because a manifest can name other files. Rows that name local files are not kept.
+    """
+
+    def __init__(self, ref: BatchRef, context: CommandContext) -> None:
+        self._ref, self._context = ref, context
+        self._kept: LoadedBatch | None = None
+        self._signs: tuple[object, ...] = ()
+        self._read_at_s = 0.0
+
+    def __call__(self) -> View:
+        """Read the batch. Raises what reading it raises; called by one thread at a time."""
+        try:
+            snapshot = read_snapshot(self._ref, self._context, self._rows_of)
+            return _view_of(snapshot)
+        except BaseException:
+            self.close()
+            raise
+        finally:
+            if self._kept is not None and self._kept.has_assets:
+                self.close()
+
+    def close(self) -> None:
+        """Let go of the rows."""
+        if self._kept is not None:
+            self._kept.spool.close()
+            self._kept = None
+
+    def _rows_of(self, batch: OpenBatch) -> LoadedBatch:
+        now_s = self._context.clock.now_s()
+        directory = batch.directory
+        files = (Path(self._ref.manifest), directory.run_file, directory.schemas)
+        signs = (directory.path, *map(sign_of, files))
+        is_young = 0 <= now_s - self._read_at_s < MAX_AGE_S
+        if self._kept is not None and is_young and signs == self._signs:
+            return self._kept
+        self.close()
+        # The signs are older than the rows: a change in between is read again.
+        self._signs, self._read_at_s = signs, now_s
+        self._kept = read_rows(batch)
+        return self._kept
+
+
+def sign_of(path: Path) -> tuple[int, int, int] | None:
+    """Return what changes when a file is written or replaced; None if there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _view_of(snapshot: BatchSnapshot) -> View:
+    roots = (snapshot.directory.path, *_output_dir(snapshot))
+    view = View(snapshot.directory, roots=roots, news=last_news(snapshot.directory))
+    reader = _RowTaker(view)
+    for row in snapshot.rows():
+        reader.take(row)
     return view
 
 
-class _Reader:
+class _RowTaker:
     """One pass over the rows of a batch."""
 
     def __init__(self, view: View) -> None:

@@ -6,12 +6,13 @@ import argparse
 import asyncio
 import os
 import signal
+from contextlib import closing
 from pathlib import Path
 
 from batchgen.app.batch_ref import BatchRef
 from batchgen.app.command_context import CommandContext
 from batchgen.app.live_batch import LiveBatch
-from batchgen.app.live_view import read_view
+from batchgen.app.live_view import ViewReader
 from batchgen.app.signals import signals_noted
 from batchgen.core.errors import LocalIOError, UsageError
 from batchgen.serving.page_server import HOST, PageServer
@@ -34,8 +35,8 @@ async def serve(
 
     Raises what reading the batch raises, and `LocalIOError` if the port is taken.
     """
-    with signals_noted() as signals:
-        live = LiveBatch(lambda: read_view(ref, context), Path(ref.manifest), context.clock)
+    with signals_noted() as signals, closing(ViewReader(ref, context)) as read:
+        live = LiveBatch(read, Path(ref.manifest), context.clock)
         server = PageServer(live)
         try:
             await server.start(port)

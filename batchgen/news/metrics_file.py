@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from batchgen.core.errors import LocalIOError
-from batchgen.system.files import replace_file
+from batchgen.system.files import open_regular, replace_file
 
 LAST_SUCCESS = "batchgen_last_success_timestamp_seconds"
 _HELP = {
@@ -80,7 +81,7 @@ def _escaped(text: str) -> str:
 def _last_success_s(path: Path, metrics: RunMetrics) -> float | None:
     """Return the time of the last success that the file has for this manifest."""
     try:
-        with path.open(encoding="utf-8", errors="replace") as file:
+        with os.fdopen(open_regular(path), encoding="utf-8", errors="replace") as file:
             text = file.read(_MAX_BYTES)
     except OSError:
         return None

@@ -90,8 +90,10 @@ def replacing(path: Path, *, durable: bool = True) -> Iterator[IO[bytes]]:
     """Open a new file, which replaces `path` when the block ends. Raises OSError.
 
     With `durable`, it is on disk then. Its temporary name is used by no other process or thread.
-    If the block raises, the new file is removed.
+    If the block raises, the new file is removed. A pipe or a device, such as /dev/stdout, is not
+    replaced: it would be gone for everybody.
     """
+    _require_replaceable(path)
     temporary = path.with_name(f".{path.name[:60]}.{os.getpid()}-{threading.get_ident()}.new")
     try:
         with temporary.open("wb") as file:
@@ -105,6 +107,13 @@ def replacing(path: Path, *, durable: bool = True) -> Iterator[IO[bytes]]:
         raise
     if durable:
         sync_directory(path.parent)
+
+
+def _require_replaceable(path: Path) -> None:
+    with suppress(FileNotFoundError):
+        mode = path.stat().st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # a rename refuses a directory itself
+            raise OSError(errno.EINVAL, "it is not a regular file", str(path))
 
 
 def remove_dead_leftovers(directory: Path) -> None:

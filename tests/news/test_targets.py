@@ -250,6 +250,16 @@ def test_a_metrics_file_that_cannot_be_written_changes_nothing(home: Path) -> No
     assert "--metrics-file: missing/m.prom: No such file or directory" in done.stderr
 
 
+def test_a_metrics_file_replaces_no_device(tmp_path: Path) -> None:
+    """It is one line that says why; nobody waits for the other end of a pipe."""
+    pipe = tmp_path / "m.prom"
+    os.mkfifo(pipe)
+    for exit_code in (0, 1):
+        metrics = RunMetrics(manifest="m", exit_code=exit_code, run_seconds=1.0, ended_s=2.0)
+        assert write_metrics(pipe, metrics) == f"{pipe}: it is not a regular file"
+    assert pipe.is_fifo()
+
+
 @pytest.mark.parametrize("name", ['a"b', "a\\b", "a\nb", 'ä, {x="y"}'])
 def test_a_name_of_a_manifest_stays_one_label(tmp_path: Path, name: str) -> None:
     """Whatever it holds, the file stays valid, and the time of the last success is found again."""

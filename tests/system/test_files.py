@@ -61,6 +61,26 @@ def test_an_error_leaves_the_old_content_and_no_leftover(path: Path, error: Base
     assert names(path) == ["file.txt"]
 
 
+@pytest.mark.parametrize("by_link", [False, True])
+@pytest.mark.parametrize("durable", [False, True])
+def test_a_pipe_or_device_is_not_replaced(tmp_path: Path, by_link: bool, durable: bool) -> None:
+    """A report to /dev/stdout would otherwise take the place of /dev/stdout."""
+    directory = tmp_path / "directory"
+    directory.mkdir()
+    pipe = path = directory / "pipe"
+    os.mkfifo(pipe)
+    if by_link:
+        path = directory / "link"
+        path.symlink_to(pipe)
+
+    with pytest.raises(OSError, match="not a regular file"), replacing(path, durable=durable):
+        pass
+
+    assert pipe.is_fifo()
+    assert path.is_symlink() == by_link
+    assert len(names(path)) == 1 + by_link
+
+
 def test_a_full_disk_leaves_the_old_content(path: Path) -> None:
     """And it is reported with the name of the file."""
     with file_limit(10), pytest.raises(LocalIOError, match=r"file\.txt: "):
