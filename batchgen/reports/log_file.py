@@ -14,7 +14,7 @@ from pathlib import Path
 
 KEPT = 5
 """Rotated files: `F.1` is the newest of them."""
-_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
 
 
 class LogFile:
@@ -26,7 +26,7 @@ class LogFile:
         """Open the file. Raises OSError."""
         self.name = str(path)
         self._path, self._max_bytes = path, max_bytes
-        self._fd = os.open(path, _FLAGS, 0o666)
+        self._fd = _opened(path)
 
     def write(self, text: str, /) -> int:
         """Append a text, which is one line or several. Raises OSError."""
@@ -65,7 +65,7 @@ class LogFile:
             return False
 
     def _open_again(self) -> None:
-        fd = os.open(self._path, _FLAGS, 0o666)
+        fd = _opened(self._path)
         self.close()
         self._fd = fd
 
@@ -94,3 +94,10 @@ class LogFile:
 
     def _numbered(self, number: int) -> Path:
         return self._path.with_name(f"{self._path.name}.{number}")
+
+
+def _opened(path: Path) -> int:
+    """Open a log to append. Raises OSError, also for a pipe that nobody reads."""
+    fd = os.open(path, _FLAGS, 0o666)
+    os.set_blocking(fd, True)
+    return fd

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -93,3 +94,20 @@ def test_a_directory_that_cannot_be_changed(logs: Path, monkeypatch: pytest.Monk
         log.write("x" * 50 + "\n")
     log.close()
     assert (logs / "l").stat().st_size == 5_100
+
+
+def test_a_pipe_needs_a_reader(tmp_path: Path) -> None:
+    """Without one, a run at night would wait for ever; with one, every line arrives."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(OSError, match="No such device"):
+        LogFile(pipe)
+
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    log = LogFile(pipe, max_bytes=1)
+    assert os.get_blocking(log.fileno())
+    log.write("one\n")
+    log.write("two\n")
+    assert os.read(reader, 100) == b"one\ntwo\n"
+    log.close()
+    os.close(reader)
