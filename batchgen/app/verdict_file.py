@@ -216,7 +216,7 @@ def _word(text: str) -> VerdictWord | None:
 
 
 def _number(text: str, latest: int) -> int | None:
-    """Return the take that a cell names; the latest if it names none, None if it is no number."""
+    """Return the take that a cell names; the latest if it is empty, None if it is not a number."""
     if not text:
         return latest
     is_number = text.isascii() and text.isdigit() and len(text) < _TAKE_DIGITS

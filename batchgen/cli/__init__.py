@@ -125,7 +125,7 @@ def _without_secrets(argv: Sequence[str]) -> Iterator[str]:
 _PATHS = frozenset(
     {"manifest", "run_dir", "log_file", "metrics_file", "env_file", "output", "child"}
 )
-"""Arguments that may be bytes which are no text, as names of files may."""
+"""Arguments that may be bytes that are not text, as names of files may."""
 
 
 def _require_texts(args: Mapping[str, object]) -> None:

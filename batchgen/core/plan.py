@@ -117,7 +117,7 @@ _GRANTABLE = frozenset({JobState.FAILED, JobState.CANCELLED, JobState.IN_DOUBT})
 
 
 def _of_open(record: JobRecord, policy: Policy, *, differs: bool) -> Disposition | None:
-    """Decide about a job that is paid for and not collected yet; None: it is no such job."""
+    """Decide about a job that is paid for and not collected yet; None: it is not such a job."""
     match record.state:
         case JobState.UNKNOWN:
             return D.NOT_KNOWN

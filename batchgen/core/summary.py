@@ -71,7 +71,7 @@ class Summary:
     not_due: int = 0
     """Jobs of later steps that no run submits before the user has decided something."""
     invalid: int = 0
-    """Wrong rows, which are no jobs but count among them."""
+    """Wrong rows, which are not jobs but count among them."""
     oldest_uncollected: str | None = None
     """The end of the job that has waited longest for its download; RFC 3339."""
     oldest_doubt: str | None = None

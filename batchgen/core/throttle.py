@@ -49,7 +49,7 @@ class Backoff:
 HEALTHY_S = 15.0
 """Time for which whoever has answered counts as healthy, whatever fails meanwhile."""
 UNLUCKY_FAILURES = 5
-"""More failures in a row than that are no bad luck: whoever answered is in trouble."""
+"""More failures in a row than that are not bad luck: whoever answered is in trouble."""
 
 
 @dataclass(slots=True)

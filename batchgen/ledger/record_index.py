@@ -270,7 +270,7 @@ class RecordIndex:
                 return
             made = self._made_before.setdefault(before.job, {})
             made[before.fingerprint] = before if begin == _NOT_ON_DISK else begin
-        elif self._jobs[row] in self._made_before:  # it was used again, and is no more
+        elif self._jobs[row] in self._made_before:  # it was used again, and is gone
             self._made_before[self._jobs[row]].pop(self._record(row).fingerprint, None)
 
     def _close(self, row: int, record: JobRecord) -> None:

@@ -238,7 +238,7 @@ class ColumnMapper:
         column = self._header.names[index]
         self._misspelt.add(self._meaning(meant) or "")
         hint = f"did you mean {meant!r}? rename it, or say --column {meant}={column!r}"
-        self._column_fault(index, f"is no parameter of {self._binding.model}; {hint}")
+        self._column_fault(index, f"is not a parameter of {self._binding.model}; {hint}")
 
     def _put(self, meaning: str, source: int | Template) -> None:
         if not meaning.startswith("="):
@@ -302,7 +302,7 @@ class ColumnMapper:
         self._plan.unknown_variables = unknown
         for name in sorted(unknown):
             hint = did_you_mean(name, names) or f"; the columns are {self._columns()}"
-            self._problem(f"a template uses {name!r}, which is no column{hint}")
+            self._problem(f"a template uses {name!r}, which is not a column{hint}")
 
     def _find_missing(self, templates: list[Template]) -> None:
         """Find needed parameters for which there is no column, default, matrix or template.

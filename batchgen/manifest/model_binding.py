@@ -274,7 +274,7 @@ class ModelBinding:
             return key
         if parameter is None and variable(key) not in self.settings.variables:
             hint = did_you_mean(key, self.schema.names if self.schema else ())
-            what = f"is no parameter of {self.model} and no template uses it{hint}"
+            what = f"is not a parameter of {self.model} and no template uses it{hint}"
             self.problems.append(Problem(where, what))
         return parameter
 

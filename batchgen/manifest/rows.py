@@ -152,7 +152,7 @@ class Rows:
         plans = []
         for value in self._settings.manifest.matrix["model"]:
             if (plan := self._plan(header, text_of(value).strip())) is None:
-                what = f"{shown(value)} is not a valid model; they are named maker/model/..."
+                what = f"{shown(value)} is not a valid model; models are named maker/model/..."
                 return Problem(where, what)
             plans.append(plan)
         sent = {one.column: plan for plan in plans for one in plan.to_parameters}
@@ -177,7 +177,7 @@ class Rows:
         if not model:
             what = "no model; name one in the row, in `model:` or with --model"
             return Problem(where, what, Cause.NO_MODEL)
-        what = f"{shown(model)} is no model; models are named like 'maker/model/text-to-image'"
+        what = f"{shown(model)} is not a valid model; models are named maker/model/..."
         return Problem(where, what)
 
     def _make_plan(self, header: Header, model: str) -> ColumnPlan | None:

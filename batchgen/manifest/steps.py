@@ -294,7 +294,7 @@ class StepDrafts:
         if model is None or not is_model_id(model):
             what = "needs a model, as in model: maker/model/image-to-video"
             if model is not None:
-                what = f"{shown(model)} is not a valid model; they are named maker/model/..."
+                what = f"{shown(model)} is not a valid model; models are named maker/model/..."
             self.problems.append(Problem(one.place, what))
             return None
         return _BoundStep(step, models.step_binding(model), self.problems)
@@ -352,7 +352,7 @@ class _BoundStep:
         parameter = self.binding.parameter(key)
         if parameter is None and self.binding.schema is not None:
             hint = did_you_mean(key, self.binding.schema.names)
-            problems.append(Problem(place, f"is no parameter of {self.binding.model}{hint}"))
+            problems.append(Problem(place, f"is not a parameter of {self.binding.model}{hint}"))
             return
         parameter = parameter or key
         takes_list = self.binding.takes_list(parameter)

@@ -27,7 +27,7 @@ MAX_ESTIMATE = 5 * MAX_RENDERED
 MAX_WORK = 100 * MAX_RENDERED
 """Characters that all parts of a template may go through for one row."""
 _NUMBER_LENGTH = 4300
-"""Characters of a number, at most: more digits are no number for Python."""
+"""Characters of a number, at most: more digits are not a number for Python."""
 
 FILTERS = frozenset({
     "abs", "capitalize", "d", "default", "first", "float", "int", "last", "length", "lower",

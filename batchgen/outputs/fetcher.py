@@ -91,7 +91,7 @@ class Fetcher:
             return save_later(str(error), hopeless=True)
         if isinstance(error, TimeoutError):
             message = str(error) or f"less than {MIN_PROGRESS_BYTES:,} bytes in {self.stall_s:g} s"
-            # A trickle is no progress: a download that counts it would never end.
+            # A trickle is not progress: a download that counts it would never end.
             enough = gained_bytes if gained_bytes >= MIN_PROGRESS_BYTES else 0
             return save_later(f"the download stalled: {message}", received_bytes=enough)
         message = str(error) or "the connection broke"

@@ -44,7 +44,7 @@ class LogFile:
         """Do nothing: nothing is kept back."""
 
     def isatty(self) -> bool:
-        """Tell that this is no terminal."""
+        """Tell that this is not a terminal."""
         return False
 
     def fileno(self) -> int:

@@ -76,7 +76,7 @@ def crontab_line(schedule: Schedule) -> str:
 
 
 def systemd_service(schedule: Schedule, *, directory: str) -> str:
-    """Return the text of the service; 75, which means that something is left, is no failure."""
+    """Return the text of the service; 75, which means that something is left, is not a failure."""
     environment = "".join(
         f"Environment={_systemd_word(f'{key}={value}', is_command=False)}\n"
         for key, value in schedule.environment.items()

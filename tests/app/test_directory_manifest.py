@@ -81,7 +81,7 @@ def test_what_is_no_media_is_left_out(stills: Stills) -> None:
     (stills.directory / "below").mkdir()
     done = stills.run()
     assert done.code == 0
-    assert "left out, as they are no media: Thumbs.db, notes.txt" in done.err
+    assert "left out, as they are not media files: Thumbs.db, notes.txt" in done.err
     assert len(stills.results()) == 2
 
 

@@ -551,7 +551,7 @@ MISTAKES: dict[str, tuple[str, str, str]] = {
         "a step has prompt, index, url, and no 'size'",
         "",
     ),
-    "no column": (STEPS.replace("{{ motion }}", "{{ moton }}"), "'moton', which is no column", ""),
+    "no column": (STEPS.replace("{{ motion }}", "{{ moton }}"), "which is not a column", ""),
     "no model": (STEPS.replace("maker/film/image-to-video", "film"), "'film' is not a valid", ""),
 }
 
@@ -592,7 +592,7 @@ def with_schema(chains: Chains, change: Callable[[str], str]) -> Done:
     ("change", "expected"),
     [
         (("duration: 5", "duration: 99"), "clip.input.duration: 99 is above the maximum 30"),
-        (("duration: 5", "length: 5"), "clip.input.length: is no parameter of maker/film"),
+        (("duration: 5", "length: 5"), "clip.input.length: is not a parameter of maker/film"),
         (("duration: 5", "durations: 5"), "did you mean 'duration'"),
         (("image_url: ", "image_urls: "), "input.image_url: is missing; maker/film"),
         (("duration: 5", 'duration: "{{ still.index }}"'), "can be used in a text only"),

@@ -72,7 +72,7 @@ def test_a_mistyped_key_is_its_rows_fault(read: Read) -> None:
     """In JSON lines and YAML every row has its own keys, so each is named and may be left out."""
     seen = read("a.jsonl", '{"prompt": "a"}\n{"prompt": "b", "scal": 1}\n')
     assert seen.prompts == ["a"]
-    assert seen.problems[0].startswith("a.jsonl:2: scal: is no parameter of")
+    assert seen.problems[0].startswith("a.jsonl:2: scal: is not a parameter of")
     assert not seen.bad[0].fatal
 
 
@@ -176,7 +176,7 @@ def test_a_template_cannot_reach_a_credential(read: Read) -> None:
     """Neither a template nor a mapping puts one into a prompt."""
     for how in ({"prompt": "{{ subject }} {{ token }}"}, {"prompt": "token"}):
         problems = problems_of(read, "a.csv", "subject,token\na,s3cret\n", columns=how)
-        assert "which is no column" in problems[0] or "has no column 'token'" in problems[0]
+        assert "which is not a column" in problems[0] or "has no column 'token'" in problems[0]
         assert "s3cret" not in str(problems)
 
 
@@ -188,7 +188,7 @@ def test_rows_may_name_their_models(read: Read) -> None:
         ("x/y", {"prompt": "b"}),
     ]
     assert seen.problems[0] == "a.csv:4: scale (column C): 7 is above the maximum 1; allowed 0 to 1"
-    assert seen.problems[1].startswith("a.csv:5: model (column B): 'nonsense' is no model")
+    assert seen.problems[1].startswith("a.csv:5: model (column B): 'nonsense' is not a valid model")
     assert seen.manifest.notes == ("no schema is known for x/y: nothing of its rows was validated",)
 
 

@@ -67,7 +67,7 @@ def test_the_keys_of_the_matrix_are_columns_of_the_page(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "sheet", "expected"),
     [
-        ("defaults: {size: 1x1}\nprompts: [a]", "", f"defaults.size: is no parameter of {B}"),
+        ("defaults: {size: 1x1}\nprompts: [a]", "", f"defaults.size: is not a parameter of {B}"),
         (
             "prompts: {file: rows.csv}",
             "prompt,size\na,1x1\n",

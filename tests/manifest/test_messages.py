@@ -17,8 +17,8 @@ TABLE = [
     ("a.csv", "prompt,x\n,b\n",
      "a.csv:2: prompt (column A): is empty; bytedance/dreamina-4-0/text-to-image needs it"),
     ("a.csv", "prompt,scael\na,1\n",
-     ("a.csv:1: scael (column B): is no parameter of bytedance/dreamina-4-0/text-to-image; did you "
-     "mean 'scale'? rename it, or say --column scale='scael'")),
+     ("a.csv:1: scael (column B): is not a parameter of bytedance/dreamina-4-0/text-to-image; did "
+     "you mean 'scale'? rename it, or say --column scale='scael'")),
     ("a.csv", "Caption,x\na,1\n",
      ("a.csv:1: no column 'prompt'; the columns are 'Caption', 'x'; say which one holds the prompt "
      "with --column prompt=NAME or under `columns:`; if the file has no header, add a first row "
@@ -35,7 +35,7 @@ TABLE = [
     ("m.yaml", "prompts: [a]\ndefaults: {scale: 2}",
      "m.yaml:2: defaults.scale: 2 is above the maximum 1; allowed 0 to 1"),
     ("m.yaml", "prompts: [a]\ndefaults: {sclae: 1}",
-     ("m.yaml:2: defaults.sclae: is no parameter of bytedance/dreamina-4-0/text-to-image and no "
+     ("m.yaml:2: defaults.sclae: is not a parameter of bytedance/dreamina-4-0/text-to-image and no "
      "template uses it; did you mean 'scale'?")),
     ("m.yaml", "prompts: [a]\nmatrix: {scale: [0.5, 7]}",
      "m.yaml:2: matrix.scale: 7 is above the maximum 1; allowed 0 to 1"),

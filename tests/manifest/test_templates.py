@@ -49,7 +49,7 @@ def test_an_unknown_variable_is_reported_once(read: Read) -> None:
     problems = problems_of(read, "m.yaml", "template: '{{ promt }}'\nprompts: a.csv",
                            files={"a.csv": "prompt\na\nb\n"})  # fmt: skip
     assert problems == [
-        "a.csv:1: a template uses 'promt', which is no column; did you mean 'prompt'?"
+        "a.csv:1: a template uses 'promt', which is not a column; did you mean 'prompt'?"
     ]
 
 
@@ -76,7 +76,7 @@ def test_the_prompt_is_called_prompt_in_templates(read: Read) -> None:
 def test_a_matrix_key_must_mean_something(read: Read) -> None:
     """A key that is neither a parameter nor in the template would pay twice for the same."""
     (problem,) = problems_of(read, "m.yaml", "matrix: {stlye: [a, b]}\nprompts: [x]")
-    assert "m.yaml:1: matrix.stlye: is no parameter of" in problem
+    assert "m.yaml:1: matrix.stlye: is not a parameter of" in problem
     assert "and no template uses it" in problem
 
 

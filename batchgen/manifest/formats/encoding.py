@@ -101,7 +101,7 @@ def detect(
     of the file, for a message.
 
     Raises `ManifestError` for a file that is not text in any of the encodings, and for text that
-    is no list at all: a web page, a pointer, an unresolved merge.
+    is not a list at all: a web page, a pointer, an unresolved merge.
     """
     with path.open("rb") as file:
         sample = file.read(SAMPLE_BYTES)

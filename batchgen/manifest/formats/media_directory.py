@@ -29,7 +29,7 @@ class MediaDirectory:
         self._header = keyed_header(shown, ("id", FILE_COLUMN))
         others = [name for name in visible if not media_type(name)]
         more = f" and {len(others) - _NAMED} more" if len(others) > _NAMED else ""
-        left_out = f"left out, as they are no media: {', '.join(others[:_NAMED])}{more}"
+        left_out = f"left out, as they are not media files: {', '.join(others[:_NAMED])}{more}"
         self.notes: Sequence[str] = (left_out,) if others else ()
 
     @property

@@ -280,7 +280,7 @@ def _kind_of_archive(names: set[str]) -> str | None:
 
 
 def _kind_of_file(path: Path, shown: str) -> str | None:
-    """Return what a file is that is no archive."""
+    """Return what a file is that is not an archive."""
     with path.open("rb") as file:
         start = file.read(1 << 12)
         refuse_content(start, shown)
