@@ -95,8 +95,8 @@ class RayPool:
         if not isinstance(answer, Ready):
             await self.close()
             raise NoWorkers(
-                "--engine ray: the process that speaks with Ray ended at once; nothing was submitted;"
-                " run again, and if it happens again, look at Ray's logs in /tmp/ray"
+                "--engine ray: the process that speaks with Ray ended at once; nothing was"
+                " submitted; run again, and if it happens again, look at Ray's logs in /tmp/ray"
             )
         self.say(f"files are fetched by {answer.workers} of {self.setup.workers} Ray workers")
         self._is_up = True
