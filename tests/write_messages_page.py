@@ -20,8 +20,8 @@ from batchgen.core.errors import BatchgenError
 PACKAGE = Path(batchgen.__file__).parent
 PAGE = PACKAGE.parent / "docs/messages.md"
 
-NOT_FOR_USERS = ("sandbox", "engines", "serving")
-"""Rooms whose texts go to other programs: answers of servers, frames between processes."""
+NOT_FOR_USERS = ("sandbox", "serving")
+"""Rooms whose texts go to other programs: answers of servers."""
 _VALUES = {"ValueError", "InvalidValue", "BadRow", "Problem", "ValidationError"}
 _NOTES = {"say", "insist", "on_note", "on_defect", "note", "warning", "faults"}
 _OF_JOBS = {"JobError", "_error"}
