@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from batchgen.app.open_batch import OpenBatch
 
 MAX_AGE_S = 60.0
-"""For how long the rows of one reading may be used."""
+"""The seconds for which the rows of one reading may be used again."""
 
 
 @dataclass(slots=True)

@@ -34,7 +34,7 @@ class SpooledRow(msgspec.Struct, frozen=True, array_like=True):
     columns: dict[str, str]
     problems: tuple[str, ...] = ()
     left_out: bool = False
-    """Whether the run does not select it; then it is not a job."""
+    """True if the selection of this run leaves the row out."""
     switched_off: bool = False
     """Whether it is left out by its own `enabled` column."""
     fingerprint: str = ""

@@ -6,7 +6,9 @@ import argparse
 import asyncio
 import os
 import signal
+from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 from batchgen.app.batch_ref import BatchRef
@@ -23,20 +25,23 @@ def handle(args: argparse.Namespace, context: CommandContext) -> int:
     ref = BatchRef.of(args)
     if ref.is_stdin:
         raise UsageError("serve reads the manifest again when it changes; give a file, not -")
-    return asyncio.run(serve(ref, context, port=args.port, until_eof=args.until_eof))
+    # Closed after the loop: a thread may be reading until then.
+    with closing(ViewReader(ref, context)) as read:
+        live = partial(LiveBatch, read, Path(ref.manifest), context.clock)
+        return asyncio.run(serve(live, context, port=args.port, until_eof=args.until_eof))
 
 
 async def serve(
-    ref: BatchRef, context: CommandContext, *, port: int, until_eof: bool = False
+    begin: Callable[[], LiveBatch], context: CommandContext, *, port: int, until_eof: bool = False
 ) -> int:
-    """Serve a batch, print the address, and return the exit code after a signal.
+    """Read a batch with `begin`, serve it, and return the exit code after a signal.
 
     `until_eof`: also end when stdin is closed, because the run that it belongs to has ended.
 
     Raises what reading the batch raises, and `LocalIOError` if the port is taken.
     """
-    with signals_noted() as signals, closing(ViewReader(ref, context)) as read:
-        live = LiveBatch(read, Path(ref.manifest), context.clock)
+    with signals_noted() as signals:
+        live = begin()
         server = PageServer(live)
         try:
             await server.start(port)

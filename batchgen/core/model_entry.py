@@ -26,6 +26,11 @@ def is_model_id(text: str) -> bool:
     return _MODEL_ID.fullmatch(text) is not None
 
 
+def fault_of_model_id(name: str) -> str:
+    """Return the message about a name, as it is shown, that is not in the form of a model's id."""
+    return f"{name} is not a valid model; models are named maker/model/..."
+
+
 class SchemaOrigin(StrEnum):
     """The sources of a model's schema, in their order: the first that has one decides."""
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from batchgen.app.command_context import CommandContext
 
 MODEL = "bytedance/dreamina-4-0/text-to-image"
-"""Its catalogue entry is asked for if there is no manifest."""
+"""Without a manifest, the examination asks the API about this model."""
 ANSWER_S = 15.0
 WRONG_CLOCK_S = 120.0
 _NO_TOKEN = Secret("there-is-no-token")

@@ -203,7 +203,7 @@ class LeftOut:
     """The ids of its jobs; its own id alone if the rest of the row is wrong."""
     columns: Mapping[str, str] = field(default_factory=dict)
     switched_off: bool = False
-    """Whether it is switched off in the manifest itself, so that it is not a job of any run."""
+    """True if the manifest itself switches the row off: no run submits its jobs."""
 
 
 def bad_row(

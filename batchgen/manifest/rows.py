@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from batchgen.core.errors import Cause, Problem
 from batchgen.core.jobs import Job, Where
-from batchgen.core.model_entry import is_model_id
+from batchgen.core.model_entry import fault_of_model_id, is_model_id
 from batchgen.core.schema.values import shown, text_of
 from batchgen.manifest.column_mapper import ColumnMapper, ColumnPlan
 from batchgen.manifest.header import (
@@ -152,8 +152,7 @@ class Rows:
         plans = []
         for value in self._settings.manifest.matrix["model"]:
             if (plan := self._plan(header, text_of(value).strip())) is None:
-                what = f"{shown(value)} is not a valid model; models are named maker/model/..."
-                return Problem(where, what)
+                return Problem(where, fault_of_model_id(shown(value)))
             plans.append(plan)
         sent = {one.column: plan for plan in plans for one in plan.to_parameters}
         for plan in plans:
@@ -177,8 +176,7 @@ class Rows:
         if not model:
             what = "no model; name one in the row, in `model:` or with --model"
             return Problem(where, what, Cause.NO_MODEL)
-        what = f"{shown(model)} is not a valid model; models are named maker/model/..."
-        return Problem(where, what)
+        return Problem(where, fault_of_model_id(shown(model)))
 
     def _make_plan(self, header: Header, model: str) -> ColumnPlan | None:
         if not is_model_id(model):

@@ -21,7 +21,7 @@ from batchgen.core.jobs import (
     with_values,
 )
 from batchgen.core.json_reader import JSONValue
-from batchgen.core.model_entry import is_model_id
+from batchgen.core.model_entry import fault_of_model_id, is_model_id
 from batchgen.core.schema.values import Given, InvalidValue, Written, shown, text_of
 from batchgen.core.suggest import did_you_mean
 from batchgen.manifest.formats.yaml_tree import Listed, Mapped
@@ -294,7 +294,7 @@ class StepDrafts:
         if model is None or not is_model_id(model):
             what = "needs a model, as in model: maker/model/image-to-video"
             if model is not None:
-                what = f"{shown(model)} is not a valid model; models are named maker/model/..."
+                what = fault_of_model_id(shown(model))
             self.problems.append(Problem(one.place, what))
             return None
         return _BoundStep(step, models.step_binding(model), self.problems)

@@ -6,6 +6,7 @@ or lost: a line that arrives in a file that was just rotated is in the file with
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import stat
@@ -98,6 +99,11 @@ class LogFile:
 
 def _opened(path: Path) -> int:
     """Open a log to append. Raises OSError, also for a pipe that nobody reads."""
-    fd = os.open(path, _FLAGS, 0o666)
+    try:
+        fd = os.open(path, _FLAGS, 0o666)
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            raise OSError(errno.ENXIO, "it is a pipe or a device without a reader", path) from None
+        raise
     os.set_blocking(fd, True)
     return fd

@@ -75,7 +75,7 @@ def test_a_new_file_is_a_new_job_and_the_others_stay(stills: Stills) -> None:
     assert set(stills.results()) == {"fox.jpg", "fox.png", "owl"}
 
 
-def test_what_is_no_media_is_left_out(stills: Stills) -> None:
+def test_what_is_not_a_media_file_is_left_out(stills: Stills) -> None:
     for name in ("notes.txt", ".hidden.png", "Thumbs.db"):
         (stills.directory / name).write_bytes(b"x")
     (stills.directory / "below").mkdir()

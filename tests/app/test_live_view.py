@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -24,7 +25,7 @@ class Page:
     """A reader of a batch, and how often it has read the rows."""
 
     def __init__(self, batch: Batch, monkeypatch: pytest.MonkeyPatch, *words: str) -> None:
-        self.batch, self.row_readings = batch, 0
+        self.batch, self.row_readings, self.has_assets = batch, 0, False
         monkeypatch.setattr(live_view, "read_rows", self._counted(read_rows))
         args = build_parser().parse_args(["serve", str(batch.manifest), *words])
         self.read = ViewReader(BatchRef.of(args), batch.world.context)
@@ -34,7 +35,9 @@ class Page:
     ) -> Callable[[OpenBatch], LoadedBatch]:
         def counted(batch: OpenBatch) -> LoadedBatch:
             self.row_readings += 1
-            return read(batch)
+            loaded = read(batch)
+            loaded.has_assets = self.has_assets
+            return loaded
 
         return counted
 
@@ -104,6 +107,24 @@ def test_the_clock_may_be_set_back(page: Page) -> None:
     page.batch.world.sleep(-3600)
     page.states()
     assert page.row_readings == 2
+
+
+def test_rows_that_name_local_files_are_not_kept(page: Page) -> None:
+    """A file that is changed or missing makes its row another one, or a wrong one."""
+    page.has_assets = True
+    page.states()
+    page.states()
+    assert page.row_readings == 2
+
+
+def test_a_run_that_begins_has_the_rows_read_again(page: Page) -> None:
+    """It may have pinned another schema or remembered other options."""
+    page.states()
+    for changed in ("run.json", "schemas"):
+        before = page.row_readings
+        os.utime(page.batch.run_dir / changed, ns=(1, 1))
+        page.states()
+        assert page.row_readings == before + 1, changed
 
 
 def test_an_error_keeps_nothing(page: Page) -> None:

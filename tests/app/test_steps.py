@@ -551,7 +551,11 @@ MISTAKES: dict[str, tuple[str, str, str]] = {
         "a step has prompt, index, url, and no 'size'",
         "",
     ),
-    "no column": (STEPS.replace("{{ motion }}", "{{ moton }}"), "which is not a column", ""),
+    "no column": (
+        STEPS.replace("{{ motion }}", "{{ moton }}"),
+        "'moton', which is not a column",
+        "",
+    ),
     "no model": (STEPS.replace("maker/film/image-to-video", "film"), "'film' is not a valid", ""),
 }
 
